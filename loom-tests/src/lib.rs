@@ -1,0 +1,1 @@
+//! Loom models of the storage protocols; empty without `--cfg loom`.

@@ -1,0 +1,3 @@
+//! The `dunlin` program.
+use mimalloc as _;
+fn main() {}
