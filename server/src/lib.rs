@@ -1,2 +1,12 @@
-//! The server.
+//! Dunlin: a lock-free, sharded, in-memory cache server that speaks RESP.
+//!
+//! This crate composes the keyspace (`dunlin-storage`) and the protocol (`dunlin-protocol`); it
+//! is the only one that knows sockets, clocks and files. See ARCHITECTURE.md for the tour.
 #![forbid(unsafe_code)]
+
+pub mod client;
+#[macro_use]
+pub mod commands;
+pub mod server;
+pub mod session;
+pub mod stats;
