@@ -1,6 +1,7 @@
 //! The state of one connection: what its own task uses ([`Client`]), and what other threads may
 //! see of it or do to it ([`ClientShared`], through the [`Registry`]).
 
+use crate::monitor::MonitorFeed;
 use dunlin_storage::{DbId, Millis};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -165,6 +166,8 @@ pub struct Client {
     pub no_touch: bool,
     /// MONITOR: receives the feed, sends nothing but QUIT/RESET.
     pub monitor: bool,
+    /// The feed of a monitor.
+    pub feed: Option<MonitorFeed>,
 }
 
 impl Client {

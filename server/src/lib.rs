@@ -7,6 +7,12 @@
 pub mod client;
 #[macro_use]
 pub mod commands;
+pub mod escape;
+pub mod latency;
+pub mod monitor;
+pub mod pause;
+pub mod redact;
 pub mod server;
 pub mod session;
+pub mod slowlog;
 pub mod stats;
