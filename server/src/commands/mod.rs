@@ -11,6 +11,7 @@ pub mod table;
 
 mod bitmap;
 mod connection;
+mod expiry;
 mod generic;
 mod server;
 mod string;
