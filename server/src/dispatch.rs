@@ -236,8 +236,7 @@ fn admit(
     if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() {
         return Admission::Refuse(error::OOM, Some(entry));
     }
-    if ctx.server.pause.active()
-        && let Some(until) = ctx.server.pause.blocks(pauses(entry), ctx.now)
+    if let Some(until) = ctx.server.pause.blocks(pauses(entry), ctx.now)
         && !entry.command.flags.any(flag_set!(ADMIN | NO_AUTH))
     {
         return Admission::Pause(until);
@@ -337,7 +336,7 @@ impl<'g> Env<'_, '_, 'g> {
         if each {
             self.run.close(ctx);
         }
-        if ctx.server.monitors.active() && !entry.has(Flags::SKIP_MONITOR) {
+        if ctx.server.monitors.active() {
             ctx.server.monitors.feed(ctx.server.clock.wall_micros(), self.client, &self.request);
         }
         let silent = self.client.reply_mode != ReplyMode::On;
@@ -395,19 +394,11 @@ impl<'g> Env<'_, '_, 'g> {
 
     fn slow(&self, nanos: u64) {
         let server = self.ctx.server;
-        let micros = nanos / 1_000;
-        if server.slower_than().is_some_and(|limit| micros >= limit)
-            && !self.entry.has(Flags::SKIP_SLOWLOG)
-        {
-            let seconds = self.ctx.now / 1_000;
-            server.slowlog.record(self.client, self.entry, &self.request, micros, seconds);
-        }
-        let millis = micros / 1_000;
-        if server.latency_threshold().is_some_and(|limit| millis >= limit) {
-            let fast = self.entry.has(Flags::FAST);
-            let event = if fast { "fast-command" } else { "command" };
-            server.latency.record(event, millis, self.ctx.now / 1_000);
-        }
+        let (micros, seconds) = (nanos / 1_000, self.ctx.now / 1_000);
+        server.slowlog.record(self.client, self.entry, &self.request, micros, seconds);
+        let fast = self.entry.has(Flags::FAST);
+        let event = if fast { "fast-command" } else { "command" };
+        server.latency.record(event, micros / 1_000, seconds);
     }
 }
 

@@ -4,14 +4,19 @@
 //! is the only one that knows sockets, clocks and files. See ARCHITECTURE.md for the tour.
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod client;
 #[macro_use]
 pub mod commands;
+pub mod config;
+mod connection;
+mod dispatch;
 pub mod escape;
 pub mod latency;
 pub mod monitor;
 pub mod pause;
 pub mod redact;
+pub mod runtime;
 pub mod server;
 pub mod session;
 pub mod slowlog;

@@ -226,7 +226,7 @@ impl Connection {
         let server = self.worker.server;
         let left = u64::try_from(until - server.clock.wall_millis()).unwrap_or(0);
         let mut session = self.session.take()?;
-        let resumed = server.pause.resumed();
+        let resumed = server.pause.changed().notified();
         let wait = async {
             tokio::select! {
                 () = resumed => Ok(Event::Flushed),
@@ -362,7 +362,7 @@ impl Connection {
         shared.query_buffer.store(session.decoder.buffered() as u64, Ordering::Relaxed);
         shared.query_room.store(session.decoder.capacity() as u64, Ordering::Relaxed);
         if session.client.monitor && self.monitor.is_none() {
-            self.monitor = Some(self.worker.server.monitors.subscribe(&self.shared));
+            self.monitor = Some(self.worker.server.monitors.subscribe(self.shared.clone()));
         } else if !session.client.monitor {
             self.monitor = None;
         }
@@ -376,7 +376,7 @@ impl Connection {
 
     /// client-output-buffer-limit.
     fn over_output_limit(&self, session: &Session) -> bool {
-        let limit = self.worker.server.output_limit(session.client.monitor);
+        let limit = self.worker.server.output_limit();
         limit > 0 && session.reply.pending() as u64 > limit
     }
 }
