@@ -1,2 +1,5 @@
 //! The server.
 #![forbid(unsafe_code)]
+pub mod config;
+pub mod glob;
+pub mod runtime;

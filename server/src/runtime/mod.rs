@@ -1,0 +1,2 @@
+//! The server's ground: workers, sockets, clock, log, limits.
+pub mod container;
