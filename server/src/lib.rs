@@ -12,6 +12,7 @@ pub mod config;
 mod connection;
 mod dispatch;
 pub mod escape;
+pub mod glob;
 pub mod latency;
 pub mod monitor;
 pub mod pause;
