@@ -22,3 +22,6 @@ pub mod server;
 pub mod session;
 pub mod slowlog;
 pub mod stats;
+
+/// The writer roles of a turn, borrowed from the keyspace for as long as the epoch is pinned.
+pub type Roles<'g> = dunlin_storage::Writer<'g, 'g>;

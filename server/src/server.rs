@@ -8,6 +8,7 @@ use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
+use crate::runtime::logging::Log;
 use crate::runtime::shutdown::Shutdown;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
@@ -47,6 +48,8 @@ pub struct Server {
     pub active_expire: AtomicBool,
     /// Peak of the store's memory.
     pub peak_memory: AtomicU64,
+    /// The log.
+    pub log: Log,
     /// Descriptors.
     pub fds: Fds,
     draws: AtomicU64,
@@ -67,7 +70,7 @@ const TIME_EACH_BELOW_MICROS: i64 = 1_000;
 
 impl Server {
     /// Puts the parts together.
-    pub fn new(config: Config, keyspace: Keyspace, limits: &Limits) -> Self {
+    pub fn new(config: Config, log: Log, keyspace: Keyspace, limits: &Limits) -> Self {
         let clock = Clock::new();
         let run_id = run_id(&keyspace);
         let server = Server {
@@ -78,13 +81,14 @@ impl Server {
             latency: LatencyMonitor::default(),
             monitors: Monitors::default(),
             pause: Pause::default(),
-            started: clock.wall_millis(),
+            started: clock.now(),
             clock,
             shutdown: Shutdown::default(),
             run_id,
             workers: limits.workers,
             active_expire: AtomicBool::new(true),
             peak_memory: AtomicU64::new(0),
+            log,
             fds: limits.fds,
             draws: AtomicU64::new(0),
             hot: Hot::default(),
@@ -108,6 +112,7 @@ impl Server {
         hot.latency_tracking.store(settings.latency_tracking, Ordering::Relaxed);
         hot.output_normal.store(settings.output_limits.normal.hard, Ordering::Relaxed);
         hot.max_clients.store(self.fds.max_clients(settings.maxclients) as usize, Ordering::Relaxed);
+        self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.latency.configure(settings.latency_monitor_threshold);
         self.monitors.configure(settings.output_limits.normal.hard);

@@ -69,6 +69,12 @@ impl MaxmemoryPolicy {
     }
 }
 
+impl From<MaxmemoryPolicy> for dunlin_storage::Policy {
+    fn from(policy: MaxmemoryPolicy) -> Self {
+        dunlin_storage::Policy::parse(policy.name()).unwrap_or_default()
+    }
+}
+
 /// Lowest severity that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogLevel {
@@ -243,6 +249,15 @@ impl Settings {
         }
         settings.project();
         settings
+    }
+
+    /// What an authenticated connection may send.
+    #[must_use]
+    pub fn protocol_limits(&self) -> dunlin_protocol::Limits {
+        dunlin_protocol::Limits {
+            max_bulk: self.proto_max_bulk_len,
+            ..dunlin_protocol::Limits::AUTHENTICATED
+        }
     }
 
     /// Brings the typed fields in line with the values.
