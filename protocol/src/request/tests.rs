@@ -250,7 +250,7 @@ fn big_bulks_arrive_in_chunks() {
         2 * CHUNK,
         300_000,
     ] {
-        let value: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+        let value: Vec<u8> = (0..=250).cycle().take(len).collect();
         let command = multibulk(&[b"SET", b"key", &value, b"EX", b"10"]);
         let bytes = [&command[..], b"PING\r\n", &command[..], &command[..]].concat();
         let set: Args = [&b"SET"[..], b"key", &value, b"EX", b"10"]
