@@ -25,7 +25,11 @@ impl Keyspace {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
-            return SliceReport { busy: true, more: true, removed: 0 };
+            return SliceReport {
+                busy: true,
+                more: true,
+                removed: 0,
+            };
         };
         let mut removed = 0;
         for db in 0..databases {
@@ -37,9 +41,7 @@ impl Keyspace {
                 let from = writer.with_core(shard, |core| core.tables[db].expire_group);
                 let (next, hits) = table.due(from, now, &self.hasher, guard);
                 writer.with_core(shard, |core| core.tables[db].expire_group = next);
-                for hit in &hits {
-                    writer.remove_hit(db, shard, hit);
-                }
+                writer.remove_hits(db, shard, &hits);
                 removed += hits.len();
                 Shard::count(&self.shard(shard).counters.expired, hits.len() as u64);
                 if next == 0 {
@@ -47,6 +49,10 @@ impl Keyspace {
                 }
             }
         }
-        SliceReport { removed, more: removed >= max_items, busy: false }
+        SliceReport {
+            removed,
+            more: removed >= max_items,
+            busy: false,
+        }
     }
 }

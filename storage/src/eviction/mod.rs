@@ -61,11 +61,12 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> u
             let hand = writer.with_core(id, |core| core.tables[db].hand);
             let (next, hits) = table.clock(hand, policy.is_volatile(), now, writer.guard);
             writer.with_core(id, |core| core.tables[db].hand = next);
-            for hit in hits {
-                writer.remove_hit(db, id, &hit);
-                Shard::count(&writer.keyspace.shard(id).counters.evicted, 1);
-                removed += 1;
-            }
+            writer.remove_hits(db, id, &hits);
+            Shard::count(
+                &writer.keyspace.shard(id).counters.evicted,
+                hits.len() as u64,
+            );
+            removed += hits.len();
         }
         writer.with_core(id, |core| core.eviction.db += 1);
     }
@@ -89,7 +90,11 @@ impl Keyspace {
         if max == 0 {
             return false;
         }
-        let slack = if self.policy() == Policy::NoEviction { 0 } else { max / 50 };
+        let slack = if self.policy() == Policy::NoEviction {
+            0
+        } else {
+            max / 50
+        };
         self.used() > max + slack
     }
 
@@ -105,9 +110,17 @@ impl Keyspace {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
-            return SliceReport { busy: true, more: true, removed: 0 };
+            return SliceReport {
+                busy: true,
+                more: true,
+                removed: 0,
+            };
         };
         let removed = evict(&mut writer, shard, max_items, now);
-        SliceReport { removed, more: removed > 0 && self.excess() > 0, busy: false }
+        SliceReport {
+            removed,
+            more: removed > 0 && self.excess() > 0,
+            busy: false,
+        }
     }
 }

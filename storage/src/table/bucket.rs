@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! slot word   | ttl 1 | small 1 | frequency 2 | tag 12 | entry address 48 |     0 = empty
-//! about word  | version 8 | moved 1 | - 3 | overflow count 12 | min expiry 40 |   of a home bucket
+//! about word  | version 8 (later) | - 4 | overflow count 12 | min expiry 40 |     of a home bucket
 //!             | address of the next bucket of the chain |                       of an overflow bucket
 //! ```
 //!
@@ -80,7 +80,11 @@ impl Word {
     }
 
     pub(crate) fn with_small(self, small: bool) -> Self {
-        Word(if small { self.0 | SMALL } else { self.0 & !SMALL })
+        Word(if small {
+            self.0 | SMALL
+        } else {
+            self.0 & !SMALL
+        })
     }
 
     pub(crate) fn has_ttl(self) -> bool {
@@ -89,14 +93,14 @@ impl Word {
 
     /// This entry in the place of `old`: keeps what is known about the use of the key.
     pub(crate) fn replacing(self, old: Word) -> Self {
-        self.with_frequency(old.frequency()).with_small(old.is_small())
+        self.with_frequency(old.frequency())
+            .with_small(old.is_small())
     }
 }
 
 const MIN_MASK: u64 = (1 << 40) - 1;
 const COUNT_SHIFT: u32 = 40;
 const COUNT_MAX: u64 = 0xfff;
-const MOVED: u64 = 1 << 55;
 
 /// What a home bucket says about itself. All zero: nothing special.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,15 +132,6 @@ impl About {
     pub(crate) fn with_due(self, due: Option<Due>) -> Self {
         About(self.0 & !MIN_MASK | due.map_or(0, |due| due.0 + 1))
     }
-
-    /// True if the bucket's items have gone to the next array.
-    pub(crate) fn is_moved(self) -> bool {
-        self.0 & MOVED != 0
-    }
-
-    pub(crate) fn moved(self) -> Self {
-        About(self.0 | MOVED)
-    }
 }
 
 /// A moment in 64-ms units, rounded down: a bucket is never visited too late, and at most 64 ms
@@ -151,7 +146,9 @@ impl Due {
 
     /// The second this moment lies in, for the group summaries.
     pub(crate) fn second(self) -> u32 {
-        u32::try_from((self.0 << 6) / 1000).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
+        u32::try_from((self.0 << 6) / 1000)
+            .unwrap_or(u32::MAX - 1)
+            .min(u32::MAX - 1)
     }
 }
 
@@ -164,7 +161,10 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     pub(crate) fn new() -> Self {
-        Self { slots: std::array::from_fn(|_| AtomicU64::new(0)), about: AtomicU64::new(0) }
+        Self {
+            slots: std::array::from_fn(|_| AtomicU64::new(0)),
+            about: AtomicU64::new(0),
+        }
     }
 
     #[inline(always)]
@@ -195,7 +195,8 @@ impl Bucket {
 
     /// Only under the role, and only for overflow buckets.
     pub(crate) fn set_chained(&self, next: *mut Bucket) {
-        self.about.store(next.expose_provenance() as u64, Ordering::Release);
+        self.about
+            .store(next.expose_provenance() as u64, Ordering::Release);
     }
 
     /// The first free slot. Only under the role.
@@ -225,10 +226,12 @@ mod tests {
         assert_eq!(about.due(), None);
         let about = about.with_due(Some(Due::at(0))).overflow_changed(true);
         assert_eq!((about.due(), about.overflow()), (Some(Due(0)), 1));
-        let about = about.with_due(Some(Due::at(i64::MAX))).moved();
-        assert_eq!((about.due(), about.overflow()), (Some(Due(MIN_MASK - 1)), 1));
-        assert!(about.is_moved());
-        assert_eq!(about.with_due(None).overflow_changed(false), About(0).moved());
+        let about = about.with_due(Some(Due::at(i64::MAX)));
+        assert_eq!(
+            (about.due(), about.overflow()),
+            (Some(Due(MIN_MASK - 1)), 1)
+        );
+        assert_eq!(about.with_due(None).overflow_changed(false), About(0));
     }
 
     #[test]

@@ -52,7 +52,9 @@ impl Table {
 
     /// Called after a removal: a running move goes on; an almost empty table begins to shrink.
     pub(crate) fn tidy(&self, core: &mut TableCore, cx: &Context<'_>) {
-        let Some(head) = self.head(cx.guard) else { return };
+        let Some(head) = self.head(cx.guard) else {
+            return;
+        };
         if head.next().is_some() {
             self.move_homes(core, HOMES_PER_WRITE, cx);
         } else if head.groups() > 1 && self.len() as usize * 100 < head.capacity() * FILL_MIN {
@@ -74,7 +76,9 @@ impl Table {
 
     /// Moves up to `count` homes; after the last one retires the emptied array.
     pub(crate) fn move_homes(&self, core: &mut TableCore, count: usize, cx: &Context<'_>) {
-        let Some(head) = self.head(cx.guard) else { return };
+        let Some(head) = self.head(cx.guard) else {
+            return;
+        };
         let Some(next) = head.next() else { return };
         let end = (core.moving + count).min(head.homes());
         for home in core.moving..end {
@@ -92,12 +96,17 @@ impl Table {
 
     fn finish_resize(&self, core: &mut TableCore, head: &Array, guard: &Guard) {
         core.moving = 0;
+        core.expire_group = 0;
         super::sub(&self.figures.table_bytes, head.bytes() as u64);
         let next = head.next.load(Ordering::Relaxed);
         let old = self.head.swap(next, Ordering::AcqRel);
-        // SAFETY: `old` came from `Box::into_raw`, is unlinked from now on, and only the role
-        // holder unlinks. Readers that still walk it are pinned; the closure waits for them.
-        unsafe { guard.defer_unchecked(move || drop(Box::from_raw(old))) };
+        let free = move || {
+            // SAFETY: `old` came from `Box::into_raw`, and only this closure frees it.
+            drop(unsafe { Box::from_raw(old) });
+        };
+        // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
+        // still walk it are pinned; the closure waits for them and may run on any thread.
+        unsafe { guard.defer_unchecked(free) };
         guard.flush();
     }
 }
@@ -147,7 +156,7 @@ fn move_home(head: &Array, next: &Array, home: usize, hasher: &Hasher) -> usize 
             }
         }
     }
-    bucket.set_about(bucket.about().with_due(None).moved());
+    bucket.set_about(bucket.about().with_due(None));
     bytes
 }
 
@@ -209,7 +218,10 @@ impl Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        debug_assert!(self.head.is_null(), "a detached table was dropped before it was freed");
+        debug_assert!(
+            self.head.is_null(),
+            "a detached table was dropped before it was freed"
+        );
     }
 }
 
