@@ -120,11 +120,13 @@ pub fn measure(server: &Server, core: Option<usize>, spec: Spec) -> Outcome<Meas
         let own = (thread_cpu_ns() - own) as f64;
         let cpu = server.process.cpu_ns().saturating_sub(before) as f64;
         let cpu_per_op = cpu / tally.ops.max(1) as f64;
-        let cpu_share = cpu / tally.elapsed.as_nanos().max(1) as f64;
+        let elapsed = tally.elapsed.as_nanos().max(1) as f64;
+        let (cpu_share, load_share) = (cpu / elapsed, own / elapsed);
         Ok(Measured {
             tally,
             cpu_per_op,
             cpu_share,
+            load_share,
         })
     };
     let joined = std::thread::scope(|scope| scope.spawn(run).join());

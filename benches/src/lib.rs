@@ -21,18 +21,25 @@
 //! - [`load`], [`open`]: closed and open loop.
 //! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill.
 //! - [`report`]: tables, medians, JSON.
-//! - [`compare`], [`stall`], [`memory`], [`maxmemory`], [`expiry`], [`storage`]: the subcommands of
+//! - [`compare`], [`latency`], [`stall`], [`memory`], [`maxmemory`], [`expiry`], [`storage`]: the subcommands of
 //!   `dunlin-bench`.
 
 pub mod compare;
 pub mod control;
+pub mod expiry;
+pub mod latency;
+mod link;
 pub mod load;
+pub mod maxmemory;
+pub mod memory;
+pub mod open;
 pub mod peer;
 pub mod process;
 pub mod report;
 pub mod request;
 pub mod rng;
 pub mod scan;
+pub mod stall;
 
 /// What goes wrong in a measurement; it ends the program with a message.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -5,18 +5,17 @@
 //! are scanned, not decoded ([`crate::scan`]); the first reply of every batch, if it is a value, is
 //! compared byte by byte with what must be stored.
 
-use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 
 use crate::Outcome;
+use crate::link::Link;
 use crate::request::{Op, Requests, Ttl, ValueSize};
 use crate::rng::{Rng, Zipf};
-use crate::scan::{Reply, Scan, Wire, scan};
+use crate::scan::{Reply, Wire};
 
 /// Which keys are asked for.
 #[derive(Clone, Debug)]
@@ -162,7 +161,25 @@ impl Tally {
         .into())
     }
 
-    pub(crate) fn count_error(&mut self, text: &[u8]) {
+    /// Counts a reply; `key` is the number of the key whose value it should be, if known.
+    #[inline]
+    pub(crate) fn count(&mut self, reply: Reply<'_>, key: Option<u64>, requests: &Requests) {
+        self.ops += 1;
+        match reply {
+            Reply::Error(text) => self.count_error(text),
+            Reply::Miss => self.misses += 1,
+            Reply::Value(value) => {
+                if let Some(key) = key {
+                    self.checked += 1;
+                    self.wrong += u64::from(!requests.check(key, value));
+                }
+            }
+            Reply::Line(_) | Reply::Aggregate => {}
+        }
+    }
+
+    #[cold]
+    fn count_error(&mut self, text: &[u8]) {
         self.errors += 1;
         match &self.first_error {
             None => self.first_error = Some(String::from_utf8_lossy(text).into_owned()),
@@ -179,12 +196,7 @@ impl Default for Tally {
 }
 
 struct Conn {
-    stream: TcpStream,
-    out: Vec<u8>,
-    sent: usize,
-    input: Vec<u8>,
-    start: usize,
-    end: usize,
+    link: Link,
     batch: u32,
     awaited: u32,
     sent_at: Instant,
@@ -217,13 +229,15 @@ impl Load {
         let poll = Poll::new()?;
         let mut conns = Vec::with_capacity(spec.connections);
         for i in 0..spec.connections {
-            let stream = std::net::TcpStream::connect(addr)?;
-            stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(stream);
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            poll.registry().register(&mut stream, Token(i), interest)?;
-            conns.push(Conn::new(stream));
+            let link = Link::connect(addr, &poll, i)?;
+            let sent_at = Instant::now();
+            conns.push(Conn {
+                link,
+                batch: 0,
+                awaited: 0,
+                sent_at,
+                sample: None,
+            });
         }
         let zipf = match spec.keys {
             Keys::Zipf(s) => Some(Zipf::new(spec.key_space, s)),
@@ -267,8 +281,8 @@ impl Load {
             }
             for event in &events {
                 let i = event.token().0;
-                if event.is_writable() && self.conns[i].sent < self.conns[i].out.len() {
-                    self.conns[i].flush()?;
+                if event.is_writable() {
+                    self.conns[i].link.flush()?;
                 }
                 if event.is_readable() {
                     self.receive(i)?;
@@ -299,8 +313,8 @@ impl Load {
         if n == 0 || self.stop {
             return Ok(false);
         }
-        let mut out = std::mem::take(&mut self.conns[i].out);
-        out.clear();
+        self.conns[i].link.clear_out();
+        let mut out = std::mem::take(&mut self.conns[i].link.out);
         let mut sample = None;
         for first in (0..n).map(|k| k == 0) {
             let op = match self.wheel.len() {
@@ -315,29 +329,19 @@ impl Load {
             }
         }
         let conn = &mut self.conns[i];
-        conn.out = out;
-        conn.sent = 0;
+        conn.link.out = out;
         conn.batch = n as u32;
         conn.awaited = n as u32;
         conn.sample = sample;
         conn.sent_at = now;
-        conn.flush()?;
+        conn.link.flush()?;
         Ok(true)
     }
 
     fn receive(&mut self, i: usize) -> Outcome<()> {
         loop {
-            let conn = &mut self.conns[i];
-            conn.make_room();
-            let room = conn.input.len() - conn.end;
-            let n = match conn.stream.read(&mut conn.input[conn.end..]) {
-                Ok(0) => return Err("the server closed a connection".into()),
-                Ok(n) => n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => return Err(e.into()),
-            };
-            conn.end += n;
-            self.scan_replies(i)?;
+            let more = self.conns[i].link.receive()?;
+            self.take_replies(i)?;
             let conn = &mut self.conns[i];
             if conn.awaited == 0 && conn.batch > 0 {
                 let now = Instant::now();
@@ -350,92 +354,28 @@ impl Load {
                     self.active -= 1;
                 }
             }
-            // Edge-triggered: a read that did not fill the room has emptied the socket.
-            if n < room {
+            if !more {
                 return Ok(());
             }
         }
     }
 
-    fn scan_replies(&mut self, i: usize) -> Outcome<()> {
+    fn take_replies(&mut self, i: usize) -> Outcome<()> {
         let conn = &mut self.conns[i];
-        while conn.start < conn.end {
-            let bytes = &conn.input[conn.start..conn.end];
-            let (reply, used) = match scan(self.wire, bytes) {
-                Scan::Whole(reply, used) => (reply, used),
-                Scan::Partial => return Ok(()),
-                Scan::Broken => {
-                    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]);
-                    return Err(format!("not a reply: {text:?}").into());
-                }
-            };
+        while let Some(reply) = conn.link.next_reply(self.wire)? {
             if conn.awaited == 0 {
                 return Err("more replies than requests".into());
             }
-            match reply {
-                Reply::Error(text) => self.tally.count_error(text),
-                Reply::Miss => self.tally.misses += 1,
-                Reply::Value(value) => {
-                    if let Some(key) = conn.sample.take() {
-                        self.tally.checked += 1;
-                        self.tally.wrong += u64::from(!self.requests.check(key, value));
-                    }
-                }
-                Reply::Line(_) | Reply::Aggregate => {}
-            }
-            conn.sample = None;
-            conn.start += used;
             conn.awaited -= 1;
-            self.tally.ops += 1;
+            let sample = conn.sample.take();
+            self.tally.count(reply, sample, &self.requests);
         }
         Ok(())
-    }
-}
-
-impl Conn {
-    fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            out: Vec::new(),
-            sent: 0,
-            input: vec![0; 64 * 1024],
-            start: 0,
-            end: 0,
-            batch: 0,
-            awaited: 0,
-            sent_at: Instant::now(),
-            sample: None,
-        }
-    }
-
-    fn flush(&mut self) -> Outcome<()> {
-        while self.sent < self.out.len() {
-            match self.stream.write(&self.out[self.sent..]) {
-                Ok(n) => self.sent += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Ok(())
-    }
-
-    fn make_room(&mut self) {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        } else if self.end == self.input.len() {
-            if self.start > 0 {
-                self.input.copy_within(self.start..self.end, 0);
-                self.end -= self.start;
-                self.start = 0;
-            } else {
-                self.input.resize(self.input.len() * 2, 0);
-            }
-        }
     }
 }
 
 /// The kinds of request, each as often as its share says.
-fn wheel(mix: &[(Op, u32)]) -> Vec<Op> {
+pub(crate) fn wheel(mix: &[(Op, u32)]) -> Vec<Op> {
     if let [(op, _)] = mix {
         return vec![*op];
     }

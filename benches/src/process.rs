@@ -94,7 +94,19 @@ impl Process {
         };
         tasks
             .flatten()
-            .map(|task| schedstat(&task.path().join("schedstat")))
+            .map(|task| schedstat(&task.path().join("schedstat"), 0))
+            .sum()
+    }
+
+    /// Time its threads were runnable but had no core, in nanoseconds: how quiet the machine was.
+    #[must_use]
+    pub fn run_delay_ns(&self) -> u64 {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else {
+            return 0;
+        };
+        tasks
+            .flatten()
+            .map(|task| schedstat(&task.path().join("schedstat"), 1))
             .sum()
     }
 
@@ -167,18 +179,19 @@ pub fn kill_all_on_signal() -> Outcome<()> {
     Ok(())
 }
 
-fn schedstat(path: &std::path::Path) -> u64 {
+/// A field of a thread's `schedstat`: 0 = time run, 1 = time waited for a core.
+fn schedstat(path: &std::path::Path, field: usize) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.split(' ')
-        .next()
-        .and_then(|n| n.parse().ok())
+        .nth(field)
+        .and_then(|n| n.trim().parse().ok())
         .unwrap_or(0)
 }
 
 /// CPU time of the calling thread, in nanoseconds.
 #[must_use]
 pub fn thread_cpu_ns() -> u64 {
-    schedstat(std::path::Path::new("/proc/thread-self/schedstat"))
+    schedstat(std::path::Path::new("/proc/thread-self/schedstat"), 0)
 }
 
 fn kib_field(status: &str, name: &str) -> u64 {

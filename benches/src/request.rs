@@ -23,6 +23,9 @@ pub enum Op {
 }
 
 impl Op {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Get, Self::Set, Self::Incr, Self::Mset, Self::Ping];
+
     /// Name as in redis-benchmark's `-t`.
     #[must_use]
     pub fn name(self) -> &'static str {
