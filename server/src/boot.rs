@@ -4,7 +4,9 @@ use crate::config::{Config, Settings, check_exposure};
 use crate::runtime::accept::{Acceptor, Listener};
 use crate::runtime::container::Limits;
 use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
-use crate::runtime::{affinity, listen, logging};
+use crate::runtime::affinity::Plan;
+use crate::runtime::listen::Listeners;
+use crate::runtime::logging::Log;
 use crate::server::Server;
 use dunlin_storage::{Keyspace, Options};
 use std::io;
@@ -31,11 +33,14 @@ pub fn main() -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    if let Err(error) = logging::init(&config.settings()) {
-        eprintln!("cannot open the log: {error}");
-        return ExitCode::FAILURE;
-    }
-    match serve(config) {
+    let log = match Log::start(&config.settings()) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match serve(config, log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error}");
@@ -45,7 +50,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Binds, starts the workers and waits for the end.
-fn serve(config: Config) -> io::Result<()> {
+fn serve(config: Config, log: Log) -> io::Result<()> {
     let settings = config.settings();
     for warning in config.warnings() {
         warn!("{warning}");
@@ -53,9 +58,8 @@ fn serve(config: Config) -> io::Result<()> {
     check_exposure(&settings).map_err(io::Error::other)?;
     let limits = Limits::detect(settings.workers, settings.maxclients);
     let listeners = bind(&settings)?;
-    let server = start(config, &limits);
-    info!("{}", logging::start_line(&settings, &limits));
-    let _pidfile = listen::PidFile::write(settings.pidfile.as_deref())?;
+    let server = start(config, log, &limits);
+    info!(workers = server.workers, port = settings.port, "starting");
     let threads = spawn_workers(server, &settings, listeners)?;
     info!("ready to accept connections");
     for thread in threads {
@@ -70,7 +74,7 @@ fn serve(config: Config) -> io::Result<()> {
 
 /// The server lives as long as the process: sessions cross threads and refer to it without
 /// counting references.
-fn start(config: Config, limits: &Limits) -> &'static Server {
+fn start(config: Config, log: Log, limits: &Limits) -> &'static Server {
     let settings = config.settings();
     let keyspace = Keyspace::new(Options {
         shards: shards(settings.shards, limits.workers),
@@ -79,7 +83,7 @@ fn start(config: Config, limits: &Limits) -> &'static Server {
         policy: settings.maxmemory_policy.into(),
         seed: None,
     });
-    Box::leak(Box::new(Server::new(config, keyspace, limits)))
+    Box::leak(Box::new(Server::new(config, log, keyspace, limits)))
 }
 
 fn shards(setting: u32, workers: usize) -> usize {
@@ -91,16 +95,12 @@ fn shards(setting: u32, workers: usize) -> usize {
 }
 
 fn bind(settings: &Settings) -> io::Result<Vec<Listener>> {
-    let mut listeners: Vec<Listener> =
-        listen::tcp(settings)?.into_iter().map(Listener::Tcp).collect();
-    if let Some(path) = &settings.unixsocket {
-        let listener = listen::unix(path, settings.unixsocketperm, settings.tcp_backlog)?;
-        listeners.push(Listener::Unix(listener, path.display().to_string()));
+    let open = Listeners::open(settings).map_err(io::Error::other)?;
+    for skipped in &open.skipped {
+        warn!("{skipped}");
     }
-    if listeners.is_empty() {
-        return Err(io::Error::other("nothing to listen on: port 0 and no unixsocket"));
-    }
-    Ok(listeners)
+    let tcp = open.tcp.into_iter().map(Listener::Tcp);
+    Ok(tcp.chain(open.unix.map(Listener::Unix)).collect())
 }
 
 fn spawn_workers(
@@ -116,14 +116,12 @@ fn spawn_workers(
         .unzip();
     let acceptor = Acceptor { server, workers: handles.clone() };
     let mut duties = Some(Duties { acceptor, listeners });
-    let pin = settings.worker_affinity;
+    let plan = Plan::new(server.workers, settings.worker_affinity);
     let mut threads = Vec::new();
     for (index, (handle, inbox)) in handles.into_iter().zip(inboxes).enumerate() {
-        let duties = duties.take();
+        let (duties, plan) = (duties.take(), plan.clone());
         let body = move || {
-            if pin {
-                affinity::pin(index, server.workers);
-            }
+            plan.pin(index);
             Worker::run(server, index, handle.load, inbox, duties)
         };
         threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(body)?);

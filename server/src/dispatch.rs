@@ -23,11 +23,12 @@ use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape, table};
+use crate::Roles;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
 use dunlin_protocol::{Reply, Request};
-use dunlin_storage::{Guard, Millis, ShardId, ShardSet, Writer};
+use dunlin_storage::{Guard, Millis, ShardId, ShardSet};
 
 /// Tries of a read over several shards before it takes their roles.
 const OPTIMISTIC_TRIES: usize = 2;
@@ -71,7 +72,7 @@ impl Run {
     const KINDS: usize = 4;
 
     pub(crate) fn start(ctx: &Context<'_, '_>) -> Run {
-        Run { started: ctx.server.clock.nanos(), calls: [(0, 0); Run::KINDS], kinds: 0, total: 0 }
+        Run { started: ctx.server.clock.monotonic_ns(), calls: [(0, 0); Run::KINDS], kinds: 0, total: 0 }
     }
 
     #[inline]
@@ -94,7 +95,7 @@ impl Run {
         if self.total == 0 {
             return 0;
         }
-        let now = ctx.server.clock.nanos();
+        let now = ctx.server.clock.monotonic_ns();
         let each = now.saturating_sub(self.started) / self.total;
         let histogram = ctx.server.latency_tracking();
         for (id, calls) in &self.calls[..self.kinds] {
@@ -117,7 +118,7 @@ impl Run {
 pub(crate) fn execute<'g>(
     ctx: &Context<'_, 'g>,
     run: &mut Run,
-    held: &mut Option<Writer<'g>>,
+    held: &mut Option<Roles<'g>>,
     prepared: Prepared,
     request: Request<'_>,
     reply: &mut Reply,
@@ -165,7 +166,7 @@ pub(crate) fn execute<'g>(
 /// Whether a following command of a handed-over session can run with `writer`.
 pub(crate) fn runs_with(
     ctx: &Context<'_, '_>,
-    writer: &Writer<'_>,
+    writer: &Roles<'_>,
     prepared: Prepared,
     request: Request<'_>,
 ) -> bool {
@@ -189,7 +190,7 @@ pub(crate) fn runs_with(
 pub(crate) fn execute_held<'g>(
     ctx: &Context<'_, 'g>,
     run: &mut Run,
-    writer: &mut Writer<'g>,
+    writer: &mut Roles<'g>,
     prepared: Prepared,
     request: Request<'_>,
     reply: &mut Reply,
@@ -236,8 +237,7 @@ fn admit(
     if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() {
         return Admission::Refuse(error::OOM, Some(entry));
     }
-    if ctx.server.pause.active()
-        && let Some(until) = ctx.server.pause.blocks(pauses(entry), ctx.now)
+    if let Some(until) = ctx.server.pause.blocks(pauses(entry), ctx.now)
         && !entry.command.flags.any(flag_set!(ADMIN | NO_AUTH))
     {
         return Admission::Pause(until);
@@ -280,7 +280,7 @@ struct Env<'e, 'a, 'g> {
 
 impl<'g> Env<'_, '_, 'g> {
     #[inline]
-    fn write_one(&mut self, held: &mut Option<Writer<'g>>, shard: ShardId) -> Step {
+    fn write_one(&mut self, held: &mut Option<Roles<'g>>, shard: ShardId) -> Step {
         if !held.as_ref().is_some_and(|writer| writer.holds(shard)) {
             *held = None;
             return self.with_roles(held, ShardSet::one(shard));
@@ -289,7 +289,7 @@ impl<'g> Env<'_, '_, 'g> {
     }
 
     #[inline]
-    fn with_roles(&mut self, held: &mut Option<Writer<'g>>, shards: ShardSet) -> Step {
+    fn with_roles(&mut self, held: &mut Option<Roles<'g>>, shards: ShardSet) -> Step {
         *held = self.ctx.server.keyspace.try_enter(&shards, self.ctx.guard);
         if held.is_none() {
             return Step::Handover(shards);
@@ -298,7 +298,7 @@ impl<'g> Env<'_, '_, 'g> {
     }
 
     #[inline]
-    fn read_one(&mut self, held: &mut Option<Writer<'g>>, shard: ShardId) -> Step {
+    fn read_one(&mut self, held: &mut Option<Roles<'g>>, shard: ShardId) -> Step {
         let keyspace = &self.ctx.server.keyspace;
         let before = keyspace.multi_seq(shard);
         if before.is_multiple_of(2) {
@@ -312,7 +312,7 @@ impl<'g> Env<'_, '_, 'g> {
         self.with_roles(held, ShardSet::one(shard))
     }
 
-    fn read_many(&mut self, held: &mut Option<Writer<'g>>, shards: ShardSet) -> Step {
+    fn read_many(&mut self, held: &mut Option<Roles<'g>>, shards: ShardSet) -> Step {
         let keyspace = &self.ctx.server.keyspace;
         for _ in 0..OPTIMISTIC_TRIES {
             let before: Vec<u64> = shards.iter().map(|s| keyspace.write_seq(s)).collect();
@@ -331,14 +331,14 @@ impl<'g> Env<'_, '_, 'g> {
 
     /// Calls the handler and accounts for it.
     #[inline]
-    fn run(&mut self, writer: Option<&mut Writer<'g>>) -> Step {
+    fn run(&mut self, writer: Option<&mut Roles<'g>>) -> Step {
         let (ctx, entry) = (self.ctx, self.entry);
         let each = !entry.command.flags.any(flag_set!(FAST | CHEAP)) || ctx.server.time_each();
         if each {
             self.run.close(ctx);
         }
-        if ctx.server.monitors.active() && !entry.has(Flags::SKIP_MONITOR) {
-            ctx.server.monitors.feed(ctx.server.clock.wall_micros(), self.client, &self.request);
+        if ctx.server.monitors.active() {
+            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
         }
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
@@ -395,19 +395,11 @@ impl<'g> Env<'_, '_, 'g> {
 
     fn slow(&self, nanos: u64) {
         let server = self.ctx.server;
-        let micros = nanos / 1_000;
-        if server.slower_than().is_some_and(|limit| micros >= limit)
-            && !self.entry.has(Flags::SKIP_SLOWLOG)
-        {
-            let seconds = self.ctx.now / 1_000;
-            server.slowlog.record(self.client, self.entry, &self.request, micros, seconds);
-        }
-        let millis = micros / 1_000;
-        if server.latency_threshold().is_some_and(|limit| millis >= limit) {
-            let fast = self.entry.has(Flags::FAST);
-            let event = if fast { "fast-command" } else { "command" };
-            server.latency.record(event, millis, self.ctx.now / 1_000);
-        }
+        let (micros, seconds) = (nanos / 1_000, self.ctx.now / 1_000);
+        server.slowlog.record(self.client, self.entry, &self.request, micros, seconds);
+        let fast = self.entry.has(Flags::FAST);
+        let event = if fast { "fast-command" } else { "command" };
+        server.latency.record(event, micros / 1_000, seconds);
     }
 }
 

@@ -7,12 +7,14 @@ use crate::latency::LatencyMonitor;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::runtime::clock::Clock;
+use crate::runtime::container::{Fds, Limits};
+use crate::runtime::logging::Log;
 use crate::runtime::shutdown::Shutdown;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
 use dunlin_storage::{Keyspace, Millis};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The state of the process.
 pub struct Server {
@@ -46,20 +48,21 @@ pub struct Server {
     pub active_expire: AtomicBool,
     /// Peak of the store's memory.
     pub peak_memory: AtomicU64,
+    /// The log.
+    pub log: Log,
+    /// Descriptors.
+    pub fds: Fds,
+    draws: AtomicU64,
     hot: Hot,
 }
 
 /// Settings which every command looks at, published with relaxed stores.
 #[derive(Debug, Default)]
 struct Hot {
-    /// Microseconds; negative: off.
-    slower_than: AtomicI64,
-    /// Milliseconds; 0: off.
-    latency_threshold: AtomicI64,
     latency_tracking: AtomicBool,
     time_each: AtomicBool,
     output_normal: AtomicU64,
-    output_pubsub: AtomicU64,
+    max_clients: AtomicUsize,
 }
 
 /// Below this threshold of the slow log every command is timed on its own.
@@ -67,23 +70,27 @@ const TIME_EACH_BELOW_MICROS: i64 = 1_000;
 
 impl Server {
     /// Puts the parts together.
-    pub fn new(config: Config, keyspace: Keyspace, workers: usize, run_id: String) -> Self {
+    pub fn new(config: Config, log: Log, keyspace: Keyspace, limits: &Limits) -> Self {
         let clock = Clock::new();
+        let run_id = run_id(&keyspace);
         let server = Server {
             keyspace,
             clients: Registry::default(),
-            stats: Stats::new(workers),
+            stats: Stats::new(limits.workers),
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             monitors: Monitors::default(),
             pause: Pause::default(),
-            started: clock.wall_millis(),
+            started: clock.now(),
             clock,
             shutdown: Shutdown::default(),
             run_id,
-            workers,
+            workers: limits.workers,
             active_expire: AtomicBool::new(true),
             peak_memory: AtomicU64::new(0),
+            log,
+            fds: limits.fds,
+            draws: AtomicU64::new(0),
             hot: Hot::default(),
             config,
         };
@@ -100,30 +107,17 @@ impl Server {
     pub fn apply(&self) {
         let settings = self.settings();
         let hot = &self.hot;
-        hot.slower_than.store(settings.slowlog_log_slower_than, Ordering::Relaxed);
-        let each = (0..TIME_EACH_BELOW_MICROS).contains(&settings.slowlog_log_slower_than)
-            || (1..2).contains(&settings.latency_monitor_threshold);
-        hot.time_each.store(each, Ordering::Relaxed);
-        hot.latency_threshold.store(settings.latency_monitor_threshold, Ordering::Relaxed);
+        let slow = settings.slowlog_log_slower_than;
+        hot.time_each.store((0..TIME_EACH_BELOW_MICROS).contains(&slow), Ordering::Relaxed);
         hot.latency_tracking.store(settings.latency_tracking, Ordering::Relaxed);
-        let limits = &settings.client_output_buffer_limit;
-        hot.output_normal.store(limits.normal.hard, Ordering::Relaxed);
-        hot.output_pubsub.store(limits.pubsub.hard, Ordering::Relaxed);
-        self.slowlog.set_max_len(settings.slowlog_max_len);
+        hot.output_normal.store(settings.output_limits.normal.hard, Ordering::Relaxed);
+        hot.max_clients.store(self.fds.max_clients(settings.maxclients) as usize, Ordering::Relaxed);
+        self.log.set_level(settings.loglevel);
+        self.slowlog.configure(slow, settings.slowlog_max_len);
+        self.latency.configure(settings.latency_monitor_threshold);
+        self.monitors.configure(settings.output_limits.normal.hard);
         self.keyspace.set_max_memory(settings.maxmemory);
-        self.keyspace.set_policy(settings.maxmemory_policy);
-    }
-
-    /// Microseconds from which on a command enters the slow log.
-    #[inline]
-    pub fn slower_than(&self) -> Option<u64> {
-        u64::try_from(self.hot.slower_than.load(Ordering::Relaxed)).ok()
-    }
-
-    /// Milliseconds from which on a command is a latency event.
-    #[inline]
-    pub fn latency_threshold(&self) -> Option<u64> {
-        u64::try_from(self.hot.latency_threshold.load(Ordering::Relaxed)).ok().filter(|t| *t > 0)
+        self.keyspace.set_policy(settings.maxmemory_policy.into());
     }
 
     /// Whether histograms of commands are kept.
@@ -139,8 +133,25 @@ impl Server {
     }
 
     /// Hard limit of pending replies in bytes, 0 = none.
-    pub fn output_limit(&self, monitor: bool) -> u64 {
-        let limit = if monitor { &self.hot.output_pubsub } else { &self.hot.output_normal };
-        limit.load(Ordering::Relaxed)
+    pub fn output_limit(&self) -> u64 {
+        self.hot.output_normal.load(Ordering::Relaxed)
     }
+
+    /// Clients served at once: the directive, as far as descriptors allow.
+    pub fn max_clients(&self) -> usize {
+        self.hot.max_clients.load(Ordering::Relaxed)
+    }
+
+    /// A random number (the store's keyed hash of a counter).
+    pub fn random(&self) -> u64 {
+        let count = self.draws.fetch_add(1, Ordering::Relaxed);
+        self.keyspace.key(&count.to_le_bytes()).hash.0
+    }
+}
+
+/// 40 hexadecimal digits from the store's random seed.
+fn run_id(keyspace: &Keyspace) -> String {
+    let word = |i: u8| keyspace.key(&[b'r', i]).hash.0;
+    let digits = format!("{:016x}{:016x}{:016x}", word(0), word(1), word(2));
+    digits[..40].to_owned()
 }

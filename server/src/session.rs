@@ -9,7 +9,8 @@ use crate::client::Client;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
 use dunlin_protocol::{Decoder, Limits, Proto, Reply};
-use dunlin_storage::{KeyHash, Millis, ShardSet, Writer};
+use crate::Roles;
+use dunlin_storage::{KeyHash, Millis, ShardSet};
 
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
 /// first-level cache until they run: 64 commands touch about 12 KiB.
@@ -152,7 +153,7 @@ impl Session {
     /// Runs the rest of the batch; `None`: all of it ran.
     fn run_batch(&mut self, ctx: &Context<'_, '_>) -> Option<Turn> {
         let mut run = dispatch::Run::start(ctx);
-        let mut held: Option<Writer<'_>> = None;
+        let mut held: Option<Roles<'_>> = None;
         let mut end = None;
         while self.next < self.decoder.len() {
             let step = self.step(ctx, &mut run, &mut held);
@@ -182,7 +183,7 @@ impl Session {
         &mut self,
         ctx: &Context<'_, 'g>,
         run: &mut dispatch::Run,
-        held: &mut Option<Writer<'g>>,
+        held: &mut Option<Roles<'g>>,
     ) -> Step {
         let prepared = self.prepared[self.next];
         if self.decoder.request(self.next).has_chunks()
@@ -199,7 +200,7 @@ impl Session {
     pub(crate) fn run_handed_over<'g>(
         &mut self,
         ctx: &Context<'_, 'g>,
-        writer: &mut Writer<'g>,
+        writer: &mut Roles<'g>,
     ) -> Option<Turn> {
         let mut run = dispatch::Run::start(ctx);
         let mut end = None;

@@ -7,11 +7,12 @@
 use super::error::{self, ReplyError};
 use super::table::Entry;
 use crate::client::Client;
+use crate::Roles;
 use crate::server::Server;
 use crate::stats::WorkerStats;
 use dunlin_protocol::{ArgValue, Reply, Request, number};
 use dunlin_storage::{
-    self as storage, DbId, Guard, Key, Keyspace, Millis, NewValue, Put, Str, Touch, Value, Writer,
+    self as storage, DbId, Guard, Key, Keyspace, Millis, NewValue, Put, Str, Touch, Value,
 };
 
 /// One execution of a command. `'a`: this call; `'g`: the pinned epoch, and so every entry read.
@@ -33,7 +34,7 @@ pub struct Call<'a, 'g> {
     /// The pinned epoch.
     pub guard: &'g Guard,
     /// The roles that dispatch holds for this call.
-    pub writer: Option<&'a mut Writer<'g>>,
+    pub writer: Option<&'a mut Roles<'g>>,
 }
 
 impl<'a, 'g> Call<'a, 'g> {
@@ -120,7 +121,7 @@ impl<'a, 'g> Call<'a, 'g> {
     #[inline]
     fn read(&self, db: DbId, key: &Key<'_>, touch: Touch) -> Option<storage::Entry<'g>> {
         match &self.writer {
-            Some(writer) if writer.holds(writer.keyspace().shard_of(key.hash)) => {
+            Some(writer) if writer.holds(self.server.keyspace.shard_of(key.hash)) => {
                 writer.get(db, key, self.now)
             }
             _ => {
@@ -144,7 +145,7 @@ impl<'a, 'g> Call<'a, 'g> {
 
     /// The roles of this call. Dispatch holds them for every command flagged WRITE; a handler
     /// that writes without the flag is a defect of its row, and the table's tests find it.
-    fn writer(&mut self) -> &mut Writer<'g> {
+    fn writer(&mut self) -> &mut Roles<'g> {
         match self.writer.as_deref_mut() {
             Some(writer) => writer,
             None => unreachable!("{}: a write without the writer role", self.entry.full_name),

@@ -13,11 +13,11 @@ mod stream;
 
 use crate::client::{ClientShared, ReplyMode, Unblock};
 use crate::dispatch::Context;
-use crate::monitor::MonitorFeed;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
 use crate::session::{Session, Turn, Wait};
-use dunlin_storage::{Guard, Job, ShardSet, Writer};
+use crate::Roles;
+use dunlin_storage::{Guard, Job, ShardSet};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -54,7 +54,7 @@ enum End {
 pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Worker>) {
     let shared = session.client.shared.clone();
     let mut connection =
-        Connection { stream, shared, worker, session: Some(session), monitor: None };
+        Connection { stream, shared, worker, session: Some(session) };
     let end = connection.run().await;
     if let (End::Flush, Some(mut session)) = (end, connection.session.take()) {
         let flush = connection.flush_all(&mut session);
@@ -70,7 +70,6 @@ struct Connection {
     worker: Rc<Worker>,
     /// The session; away only while another thread runs it.
     session: Option<Box<Session>>,
-    monitor: Option<MonitorFeed>,
 }
 
 impl Drop for Connection {
@@ -177,7 +176,7 @@ impl Connection {
         self.shared.set_flag(ClientShared::BLOCKED, true);
         let outcome = loop {
             let left = wait.deadline.map(|deadline| {
-                Duration::from_millis(u64::try_from(deadline - clock.wall_millis()).unwrap_or(0))
+                Duration::from_millis(u64::try_from(deadline - clock.now()).unwrap_or(0))
             });
             if left == Some(Duration::ZERO) {
                 break Some(Unblock::Timeout);
@@ -224,9 +223,9 @@ impl Connection {
     /// CLIENT PAUSE: waits until it is over.
     async fn paused(&mut self, until: i64) -> Option<End> {
         let server = self.worker.server;
-        let left = u64::try_from(until - server.clock.wall_millis()).unwrap_or(0);
+        let left = u64::try_from(until - server.clock.now()).unwrap_or(0);
         let mut session = self.session.take()?;
-        let resumed = server.pause.resumed();
+        let resumed = server.pause.changed().notified();
         let wait = async {
             tokio::select! {
                 () = resumed => Ok(Event::Flushed),
@@ -355,28 +354,25 @@ impl Connection {
     }
 
     /// Copies the figures that CLIENT LIST shows.
-    fn publish(&mut self, session: &Session) {
+    fn publish(&self, session: &Session) {
         let shared = &self.shared;
-        shared.last_active.store(self.worker.server.clock.wall_millis(), Ordering::Relaxed);
+        shared.last_active.store(self.worker.server.clock.now(), Ordering::Relaxed);
         shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
         shared.query_buffer.store(session.decoder.buffered() as u64, Ordering::Relaxed);
         shared.query_room.store(session.decoder.capacity() as u64, Ordering::Relaxed);
-        if session.client.monitor && self.monitor.is_none() {
-            self.monitor = Some(self.worker.server.monitors.subscribe(&self.shared));
-        } else if !session.client.monitor {
-            self.monitor = None;
-        }
     }
 
     fn drain_monitor(&mut self) {
-        if let (Some(feed), Some(session)) = (&mut self.monitor, self.session.as_mut()) {
+        if let Some(session) = self.session.as_mut()
+            && let Some(feed) = &session.client.feed
+        {
             feed.drain(&mut session.reply);
         }
     }
 
     /// client-output-buffer-limit.
     fn over_output_limit(&self, session: &Session) -> bool {
-        let limit = self.worker.server.output_limit(session.client.monitor);
+        let limit = self.worker.server.output_limit();
         limit > 0 && session.reply.pending() as u64 > limit
     }
 }
@@ -389,10 +385,10 @@ struct HandedOver {
 }
 
 impl Job for HandedOver {
-    fn run<'g>(self: Box<Self>, writer: &mut Writer<'g>, guard: &'g Guard) {
+    fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
         let HandedOver { mut session, server, done } = *self;
         let stats = server.stats.worker(Worker::current());
-        let ctx = Context { server, stats, guard, now: server.clock.wall_millis() };
+        let ctx = Context { server, stats, guard, now: server.clock.now() };
         let turn = session.run_handed_over(&ctx, writer);
         // A connection that is gone needs no answer.
         let _ = done.send((session, turn));

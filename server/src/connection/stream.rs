@@ -95,9 +95,9 @@ impl Stream {
     pub(crate) fn shutdown(&mut self) {
         // The peer may be gone already; then there is nothing to tell it.
         let _ = match self {
-            Stream::Tcp(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write),
+            Stream::Tcp(stream) => socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write),
             Stream::Unix(stream) => {
-                socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)
+                socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
             }
         };
     }

@@ -4,7 +4,7 @@
 //! loaded of two workers drawn at random ("power of two choices"): with the few connections of a
 //! sidecar that is far more even than SO_REUSEPORT's hash of addresses.
 
-use super::listen;
+use super::listen::{self, UnixSocket};
 use super::worker::{Incoming, Socket, WorkerHandle};
 use crate::server::Server;
 use std::io::{self, Write};
@@ -22,8 +22,8 @@ const REFUSAL: &[u8] = b"-ERR max number of clients reached\r\n";
 pub enum Listener {
     /// TCP.
     Tcp(std::net::TcpListener),
-    /// Unix socket with its path.
-    Unix(std::os::unix::net::UnixListener, String),
+    /// Unix socket.
+    Unix(UnixSocket),
 }
 
 /// Places accepted connections.
@@ -55,7 +55,7 @@ impl Acceptor {
                             let stream = stream.into_std()?;
                             let keepalive = self.server.settings().tcp_keepalive;
                             // An option that cannot be set is no reason to refuse the client.
-                            let _ = listen::configure(&stream, keepalive);
+                            let _ = listen::prepare_tcp(&stream, keepalive);
                             let laddr = stream.local_addr().map_or_else(
                                 |_| "?:0".to_owned(),
                                 |addr| addr.to_string(),
@@ -66,9 +66,9 @@ impl Acceptor {
                     }
                 }
             }
-            Listener::Unix(listener, path) => {
-                let listener = UnixListener::from_std(listener)?;
-                let name = format!("{path}:0");
+            Listener::Unix(socket) => {
+                let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
+                let name = format!("{}:0", socket.path().display());
                 loop {
                     match listener.accept().await {
                         Ok((stream, _)) => {

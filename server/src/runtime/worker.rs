@@ -100,7 +100,7 @@ impl Worker {
     pub fn turn(&self, session: &mut Session) -> Turn {
         let turn = {
             let guard = self.epoch.pin();
-            let now = self.server.clock.wall_millis();
+            let now = self.server.clock.now();
             session.turn(&Context { server: self.server, stats: self.stats(), guard: &guard, now })
         };
         self.leftovers();
@@ -214,6 +214,7 @@ impl Worker {
             reply_mode: ReplyMode::On,
             no_touch: false,
             monitor: false,
+            feed: None,
         };
         let session = Box::new(Session::new(client, limits));
         tokio::task::spawn_local(connection::serve(stream, session, self));
@@ -246,7 +247,7 @@ impl Worker {
         }
         let mut slices = 0;
         loop {
-            let now = self.server.clock.wall_millis();
+            let now = self.server.clock.now();
             let report = {
                 let guard = self.epoch.pin();
                 self.server.keyspace.expire_slice(shard, now, SLICE_ITEMS, &guard)
@@ -263,7 +264,7 @@ impl Worker {
 
     async fn evict(&self, shard: ShardId) {
         loop {
-            let now = self.server.clock.wall_millis();
+            let now = self.server.clock.now();
             let report = {
                 let guard = self.epoch.pin();
                 self.server.keyspace.evict_slice(shard, SLICE_ITEMS, now, &guard)
@@ -282,14 +283,14 @@ impl Worker {
     /// Once per tick on the first worker: clock, idle clients, peaks.
     fn housekeeping(&self) {
         let server = self.server;
-        server.clock.rebase();
+        server.clock.resync();
         let used = server.keyspace.memory().used;
         server.peak_memory.fetch_max(used, Ordering::Relaxed);
         let timeout = i64::from(server.settings().timeout);
         if timeout == 0 {
             return;
         }
-        let now = server.clock.wall_millis();
+        let now = server.clock.now();
         for client in server.clients.all() {
             let idle = now - client.last_active.load(Ordering::Relaxed);
             let exempt = client.has_flag(ClientShared::BLOCKED | ClientShared::MONITOR);
@@ -322,7 +323,7 @@ fn client_shared(
     addr: String,
     laddr: String,
 ) -> ClientShared {
-    let now = server.clock.wall_millis();
+    let now = server.clock.now();
     ClientShared {
         id: server.clients.next_id(),
         unix: addr.starts_with('/'),
