@@ -25,7 +25,11 @@ impl Keyspace {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
-            return SliceReport { busy: true, more: true, removed: 0 };
+            return SliceReport {
+                busy: true,
+                more: true,
+                removed: 0,
+            };
         };
         let mut removed = 0;
         for db in 0..databases {
@@ -47,6 +51,10 @@ impl Keyspace {
                 }
             }
         }
-        SliceReport { removed, more: removed >= max_items, busy: false }
+        SliceReport {
+            removed,
+            more: removed >= max_items,
+            busy: false,
+        }
     }
 }

@@ -57,7 +57,8 @@ impl Reclaim {
     }
 
     pub(crate) fn reset_peak(&self) {
-        self.limbo_peak.store(self.limbo.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.limbo_peak
+            .store(self.limbo.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     pub(crate) fn add(&self, bytes: u64) {
@@ -72,7 +73,11 @@ impl Reclaim {
     }
 
     pub(crate) fn push(&self, big: Big, bytes: u64) {
-        let node = Box::new(Node { big, bytes, next: std::ptr::null_mut() });
+        let node = Box::new(Node {
+            big,
+            bytes,
+            next: std::ptr::null_mut(),
+        });
         self.push_node(Box::into_raw(node));
     }
 
@@ -81,7 +86,10 @@ impl Reclaim {
         loop {
             // SAFETY: the node is ours until the exchange below succeeds.
             unsafe { (*node).next = head };
-            match self.queue.compare_exchange(head, node, Ordering::Release, Ordering::Relaxed) {
+            match self
+                .queue
+                .compare_exchange(head, node, Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -169,7 +177,11 @@ impl Limbo {
         let entries = std::mem::replace(&mut self.entries, Vec::with_capacity(BATCH_ITEMS));
         let bytes = std::mem::take(&mut self.bytes);
         reclaim.add(bytes);
-        let batch = Box::new(Batch { entries, bytes, reclaim: Arc::clone(reclaim) });
+        let batch = Box::new(Batch {
+            entries,
+            bytes,
+            reclaim: Arc::clone(reclaim),
+        });
         // SAFETY: the entries are unlinked, and every reader that may have found one is pinned
         // since before; the closure runs after they have all unpinned, on whichever thread, and
         // is the only owner.
@@ -191,12 +203,7 @@ impl Limbo {
 }
 
 /// Queues a table's arrays for freeing in slices, after the grace period.
-pub(crate) fn retire_table(
-    reclaim: &Arc<Reclaim>,
-    detached: Detached,
-    bytes: u64,
-    guard: &Guard,
-) {
+pub(crate) fn retire_table(reclaim: &Arc<Reclaim>, detached: Detached, bytes: u64, guard: &Guard) {
     if detached.is_empty() {
         return;
     }

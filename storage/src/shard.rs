@@ -41,9 +41,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
 use crate::reclaim::Limbo;
-use crate::sync::{
-    AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, RoleCell, fence,
-};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, RoleCell, fence};
 use crate::table::TableCore;
 use crate::writer::Writer;
 
@@ -245,7 +243,10 @@ impl Shard {
         if core.backlog.is_empty() {
             // Cleared before the stack is taken: a push that comes later sets it again.
             self.words.role.fetch_and(!QUEUED, Ordering::AcqRel);
-            let mut list = self.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
+            let mut list = self
+                .words
+                .stack
+                .swap(std::ptr::null_mut(), Ordering::Acquire);
             while !list.is_null() {
                 // SAFETY: the swap made the whole list ours.
                 let node = unsafe { Box::from_raw(list) };
@@ -297,13 +298,19 @@ impl Shard {
     }
 
     pub(crate) fn count(counter: &AtomicU64, more: u64) {
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+        counter.store(
+            counter.load(Ordering::Relaxed).wrapping_add(more),
+            Ordering::Relaxed,
+        );
     }
 }
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        let mut list = self.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
+        let mut list = self
+            .words
+            .stack
+            .swap(std::ptr::null_mut(), Ordering::Acquire);
         while !list.is_null() {
             // SAFETY: `&mut self`: the list is ours.
             let node = unsafe { Box::from_raw(list) };
@@ -322,7 +329,10 @@ impl Keyspace {
     ) -> Option<Writer<'k, 'g>> {
         for (taken, &shard) in shards.as_slice().iter().enumerate() {
             if !self.shard(shard).try_take() {
-                self.shard(shard).counters.busy.fetch_add(1, Ordering::Relaxed);
+                self.shard(shard)
+                    .counters
+                    .busy
+                    .fetch_add(1, Ordering::Relaxed);
                 self.release(&shards.as_slice()[..taken], guard);
                 return None;
             }
@@ -334,7 +344,12 @@ impl Keyspace {
     /// Runs the job here if the roles are free, else leaves it in the queue of the first busy shard:
     /// whoever holds that role will carry it on.
     pub fn submit(&self, shards: ShardSet, job: Box<dyn Job>, guard: &Guard) {
-        let node = Node { job, shards, held: 0, next: std::ptr::null_mut() };
+        let node = Node {
+            job,
+            shards,
+            held: 0,
+            next: std::ptr::null_mut(),
+        };
         self.settle(vec![Work::Advance(Box::new(node))], guard);
     }
 
@@ -385,7 +400,9 @@ impl Keyspace {
         while let Some(next) = work.pop() {
             match next {
                 Work::Advance(node) => {
-                    let Some(node) = self.advance(node, &mut work) else { continue };
+                    let Some(node) = self.advance(node, &mut work) else {
+                        continue;
+                    };
                     self.count_taken(&node.shards);
                     let Node { job, shards, .. } = *node;
                     work.extend(shards.iter().map(Work::Release));
@@ -405,7 +422,10 @@ impl Keyspace {
         while node.held < node.shards.len() {
             let shard = node.shards.as_slice()[node.held];
             if !self.shard(shard).try_take() {
-                self.shard(shard).counters.busy.fetch_add(1, Ordering::Relaxed);
+                self.shard(shard)
+                    .counters
+                    .busy
+                    .fetch_add(1, Ordering::Relaxed);
                 if self.shard(shard).publish(node) {
                     work.push(Work::Release(shard));
                 }

@@ -36,7 +36,9 @@ impl StoreStats {
             sum.jobs += counters.jobs.load(Ordering::Relaxed);
             sum.batches += counters.batches.load(Ordering::Relaxed);
             sum.capped += counters.capped.load(Ordering::Relaxed);
-            sum.batch_max = sum.batch_max.max(counters.batch_max.load(Ordering::Relaxed));
+            sum.batch_max = sum
+                .batch_max
+                .max(counters.batch_max.load(Ordering::Relaxed));
         }
         sum
     }

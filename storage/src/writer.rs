@@ -33,7 +33,13 @@ impl<'k, 'g> Writer<'k, 'g> {
     /// The caller holds the roles of `shards` and gives them to the writer.
     #[inline]
     pub(crate) fn new(keyspace: &'k Keyspace, shards: ShardSet, guard: &'g Guard) -> Self {
-        Self { keyspace, guard, shards, changing: false, released: false }
+        Self {
+            keyspace,
+            guard,
+            shards,
+            changing: false,
+            released: false,
+        }
     }
 
     /// True if the writer may change this shard.
@@ -67,7 +73,16 @@ impl<'k, 'g> Writer<'k, 'g> {
     ) -> Put {
         let pointer = entry::build(key.bytes, value, expire_at);
         let bytes = entry::allocated(pointer);
-        self.store(db, key, Item { entry: pointer, bytes, expire_at }, now)
+        self.store(
+            db,
+            key,
+            Item {
+                entry: pointer,
+                bytes,
+                expire_at,
+            },
+            now,
+        )
     }
 
     fn store(&mut self, db: DbId, key: &Key<'_>, item: Item, now: Millis) -> Put {
@@ -89,7 +104,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         }
         let before = table.table_bytes();
         let cx = self.context(id);
-        self.with_core(id, |core| table.insert(&mut core.tables[db], spot, item, &cx));
+        self.with_core(id, |core| {
+            table.insert(&mut core.tables[db], spot, item, &cx)
+        });
         let grown = table.table_bytes() as i64 - before as i64;
         keyspace.memory_changed(id, item.bytes as i64 + grown);
         eviction::after_insert(self, id, now);
@@ -99,7 +116,9 @@ impl<'k, 'g> Writer<'k, 'g> {
     /// Removes a key; true if it was live.
     pub fn remove(&mut self, db: DbId, key: &Key<'_>, now: Millis) -> bool {
         let db = self.keyspace.physical(db);
-        let Some(hit) = self.find_in(db, key) else { return false };
+        let Some(hit) = self.find_in(db, key) else {
+            return false;
+        };
         let live = !hit.entry.is_expired(now);
         let id = self.keyspace.shard_of(key.hash);
         if !live {
@@ -132,7 +151,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         expire_at: Option<Millis>,
         now: Millis,
     ) -> bool {
-        let Some(old) = self.get(db, key, now) else { return false };
+        let Some(old) = self.get(db, key, now) else {
+            return false;
+        };
         if old.expire_at() != expire_at {
             self.put(db, key, old.to_new_value(), expire_at, now);
         }
@@ -158,7 +179,11 @@ impl<'k, 'g> Writer<'k, 'g> {
 
     /// Swaps two databases. Needs all roles.
     pub fn swap(&mut self, a: DbId, b: DbId) {
-        assert_eq!(self.shards.len(), self.keyspace.shards(), "a swap needs all roles");
+        assert_eq!(
+            self.shards.len(),
+            self.keyspace.shards(),
+            "a swap needs all roles"
+        );
         self.begin();
         self.keyspace.swap_databases(a, b);
     }
@@ -173,7 +198,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         let id = self.keyspace.shard_of(key.hash);
         assert!(self.holds(id), "a writer touched a shard it does not hold");
         let spot = self.keyspace.hasher.spot(key.hash);
-        self.keyspace.table(db, id).find(spot, key.bytes, self.guard)
+        self.keyspace
+            .table(db, id)
+            .find(spot, key.bytes, self.guard)
     }
 
     pub(crate) fn context(&self, id: ShardId) -> Context<'k>

@@ -89,7 +89,11 @@ impl Keyspace {
         if max == 0 {
             return false;
         }
-        let slack = if self.policy() == Policy::NoEviction { 0 } else { max / 50 };
+        let slack = if self.policy() == Policy::NoEviction {
+            0
+        } else {
+            max / 50
+        };
         self.used() > max + slack
     }
 
@@ -105,9 +109,17 @@ impl Keyspace {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
-            return SliceReport { busy: true, more: true, removed: 0 };
+            return SliceReport {
+                busy: true,
+                more: true,
+                removed: 0,
+            };
         };
         let removed = evict(&mut writer, shard, max_items, now);
-        SliceReport { removed, more: removed > 0 && self.excess() > 0, busy: false }
+        SliceReport {
+            removed,
+            more: removed > 0 && self.excess() > 0,
+            busy: false,
+        }
     }
 }

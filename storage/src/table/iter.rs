@@ -26,7 +26,9 @@ impl Table {
         guard: &'g Guard,
         visit: &mut dyn FnMut(Entry<'g>),
     ) -> u64 {
-        let Some(head) = self.head(guard) else { return POSITION_END };
+        let Some(head) = self.head(guard) else {
+            return POSITION_END;
+        };
         let mut to = bucket_end(head, from);
         let mut array = head;
         while let Some(next) = array.next() {
@@ -46,7 +48,11 @@ impl Table {
 /// Where the bucket of `position` ends.
 fn bucket_end(array: &Array, position: u64) -> u64 {
     let home = array.home_at(position);
-    if home + 1 == array.homes() { POSITION_END } else { array.position_of(home + 1) }
+    if home + 1 == array.homes() {
+        POSITION_END
+    } else {
+        array.position_of(home + 1)
+    }
 }
 
 fn visit_range<'g>(
@@ -69,7 +75,9 @@ fn visit_range<'g>(
         let spilled = words.len();
         words.extend((0..SLOTS).map(|slot| array.home(home).word(slot)));
         for (i, &word) in words.iter().enumerate() {
-            let Some(entry) = entry_of(word) else { continue };
+            let Some(entry) = entry_of(word) else {
+                continue;
+            };
             let twice = i >= spilled && words[..spilled].iter().any(|w| w.entry() == word.entry());
             let spot = hasher.spot_of(entry.key());
             let here = (from..to).contains(&spot.position) && array.home_of(spot) == home;

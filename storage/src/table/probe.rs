@@ -99,12 +99,22 @@ impl Array {
             if !word.tag_is(spot.tag) {
                 continue;
             }
-            let Some(pointer) = word.entry() else { continue };
+            let Some(pointer) = word.entry() else {
+                continue;
+            };
             // SAFETY: the word was loaded (Acquire) under the guard or role that keeps `self`
             // borrowed for `'g`; entries are retired only after their word was replaced.
             let entry = unsafe { entry::view(pointer, word.frequency()) };
             if entry.key() == key {
-                return Some(Hit { entry, word, array: self, bucket, home, slot, spilled });
+                return Some(Hit {
+                    entry,
+                    word,
+                    array: self,
+                    bucket,
+                    home,
+                    slot,
+                    spilled,
+                });
             }
         }
         None
@@ -120,7 +130,15 @@ impl Array {
     ) -> Option<Hit<'g>> {
         let word = bucket.word(slot);
         let entry = entry_of(word)?;
-        Some(Hit { entry, word, array: self, bucket, home, slot, spilled })
+        Some(Hit {
+            entry,
+            word,
+            array: self,
+            bucket,
+            home,
+            slot,
+            spilled,
+        })
     }
 
     /// Puts a word into its home, or into the overflow chain if the home is full. Returns the
@@ -145,14 +163,17 @@ impl Array {
         let fresh = Box::new(Bucket::new());
         fresh.set_word(0, word);
         last.set_chained(Box::into_raw(fresh));
-        self.chained.store(self.chained.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.chained
+            .store(self.chained.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         64
     }
 
     /// Brings one spilled item of `home` back into the home. Only under the role.
     fn pull_back(&self, home: usize, hasher: &Hasher) {
         let bucket = self.home(home);
-        let Some(free) = bucket.free_slot() else { return };
+        let Some(free) = bucket.free_slot() else {
+            return;
+        };
         if let Some((overflow, slot, word)) = self.spilled_of(home, hasher).next() {
             bucket.set_word(free, word);
             overflow.set_word(slot, Word::EMPTY);
@@ -230,9 +251,11 @@ impl Table {
         // The word as it is now: readers may have bumped it since.
         let old = hit.bucket.word(hit.slot);
         hit.bucket.set_word(hit.slot, item.word(tag).replacing(old));
-        self.figures.entry_removed(hit.entry.allocated(), hit.entry.expire_at());
+        self.figures
+            .entry_removed(hit.entry.allocated(), hit.entry.expire_at());
         self.figures.entry_added(item.bytes, item.expire_at);
-        old.entry().expect("a hit's slot holds its entry until the role changes it")
+        old.entry()
+            .expect("a hit's slot holds its entry until the role changes it")
     }
 
     /// Removes a found item and returns it. Only under the role.
@@ -245,7 +268,9 @@ impl Table {
         } else if home.about().overflow() > 0 {
             hit.array.pull_back(hit.home, hasher);
         }
-        self.figures.entry_removed(hit.entry.allocated(), hit.entry.expire_at());
-        old.entry().expect("a hit's slot holds its entry until the role changes it")
+        self.figures
+            .entry_removed(hit.entry.allocated(), hit.entry.expire_at());
+        old.entry()
+            .expect("a hit's slot holds its entry until the role changes it")
     }
 }

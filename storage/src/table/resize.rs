@@ -52,7 +52,9 @@ impl Table {
 
     /// Called after a removal: a running move goes on; an almost empty table begins to shrink.
     pub(crate) fn tidy(&self, core: &mut TableCore, cx: &Context<'_>) {
-        let Some(head) = self.head(cx.guard) else { return };
+        let Some(head) = self.head(cx.guard) else {
+            return;
+        };
         if head.next().is_some() {
             self.move_homes(core, HOMES_PER_WRITE, cx);
         } else if head.groups() > 1 && self.len() as usize * 100 < head.capacity() * FILL_MIN {
@@ -74,7 +76,9 @@ impl Table {
 
     /// Moves up to `count` homes; after the last one retires the emptied array.
     pub(crate) fn move_homes(&self, core: &mut TableCore, count: usize, cx: &Context<'_>) {
-        let Some(head) = self.head(cx.guard) else { return };
+        let Some(head) = self.head(cx.guard) else {
+            return;
+        };
         let Some(next) = head.next() else { return };
         let end = (core.moving + count).min(head.homes());
         for home in core.moving..end {
@@ -209,7 +213,10 @@ impl Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        debug_assert!(self.head.is_null(), "a detached table was dropped before it was freed");
+        debug_assert!(
+            self.head.is_null(),
+            "a detached table was dropped before it was freed"
+        );
     }
 }
 

@@ -56,13 +56,24 @@ impl Table {
         guard: &'g Guard,
     ) -> (u64, Vec<Hit<'g>>) {
         let mut hits = Vec::new();
-        let Some(head) = self.head(guard) else { return (0, hits) };
-        let home = head.home_of(Spot { position: hand, tag: 0 });
-        let next =
-            if home + 1 == head.homes() { 0 } else { head.position_of(home + 1) % POSITION_END };
+        let Some(head) = self.head(guard) else {
+            return (0, hits);
+        };
+        let home = head.home_of(Spot {
+            position: hand,
+            tag: 0,
+        });
+        let next = if home + 1 == head.homes() {
+            0
+        } else {
+            head.position_of(home + 1) % POSITION_END
+        };
         let mut array = Some(head);
         while let Some(current) = array {
-            let home = current.home_of(Spot { position: hand, tag: 0 });
+            let home = current.home_of(Spot {
+                position: hand,
+                tag: 0,
+            });
             for slot in 0..SLOTS {
                 let bucket = current.home(home);
                 let word = bucket.word(slot);
@@ -117,7 +128,9 @@ fn sweep_home<'g>(
 ) -> Option<Due> {
     let mut earliest: Option<Due> = None;
     let mut look = |hit: Hit<'g>| {
-        let Some(at) = hit.entry.expire_at() else { return };
+        let Some(at) = hit.entry.expire_at() else {
+            return;
+        };
         if hit.entry.is_expired(now) {
             hits.push(hit);
         } else {
@@ -138,7 +151,10 @@ fn sweep_home<'g>(
     }
     for slot in 0..SLOTS {
         if bucket.word(slot).has_ttl() {
-            array.hit(bucket, home, slot, false).into_iter().for_each(&mut look);
+            array
+                .hit(bucket, home, slot, false)
+                .into_iter()
+                .for_each(&mut look);
         }
     }
     earliest
