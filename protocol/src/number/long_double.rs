@@ -279,13 +279,26 @@ impl Extended {
 /// Arithmetic with infinities, for commands with bounds.
 impl Extended {
     /// Zero.
-    pub const ZERO: Extended = Extended { negative: false, mantissa: 0, exponent: 0, infinite: false };
+    pub const ZERO: Extended = Extended {
+        negative: false,
+        mantissa: 0,
+        exponent: 0,
+        infinite: false,
+    };
     /// The largest finite number.
-    pub const MAX: Extended =
-        Extended { negative: false, mantissa: u64::MAX, exponent: MAX_EXPONENT, infinite: false };
+    pub const MAX: Extended = Extended {
+        negative: false,
+        mantissa: u64::MAX,
+        exponent: MAX_EXPONENT,
+        infinite: false,
+    };
     /// The smallest finite number.
-    pub const MIN: Extended =
-        Extended { negative: true, mantissa: u64::MAX, exponent: MAX_EXPONENT, infinite: false };
+    pub const MIN: Extended = Extended {
+        negative: true,
+        mantissa: u64::MAX,
+        exponent: MAX_EXPONENT,
+        infinite: false,
+    };
 
     /// Whether it is an infinity.
     pub fn is_infinite(&self) -> bool {
@@ -302,13 +315,17 @@ impl Extended {
     pub fn plus(&self, other: &Self) -> Self {
         let sign = if self.infinite { self } else { other };
         // Finite numbers overflow only if their signs are the same.
-        self.add(other).unwrap_or_else(|| Self::infinity(sign.negative))
+        self.add(other)
+            .unwrap_or_else(|| Self::infinity(sign.negative))
     }
 
     /// The difference, as [`Extended::plus`].
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
-        self.plus(&Self { negative: !other.negative, ..other.clone() })
+        self.plus(&Self {
+            negative: !other.negative,
+            ..other.clone()
+        })
     }
 
     /// Whether it is less than `other`.

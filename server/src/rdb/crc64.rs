@@ -15,7 +15,11 @@ const fn tables() -> [[u64; 256]; 8] {
         let mut crc = byte as u64;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ POLYNOMIAL } else { crc >> 1 };
+            crc = if crc & 1 == 1 {
+                crc >> 1 ^ POLYNOMIAL
+            } else {
+                crc >> 1
+            };
             bit += 1;
         }
         tables[0][byte] = crc;
@@ -39,9 +43,14 @@ pub fn crc64(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let crc = words.iter().fold(0, |crc, word| {
         let mixed = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
-        mixed.iter().zip(TABLES.iter().rev()).fold(0, |sum, (b, table)| sum ^ table[usize::from(*b)])
+        mixed
+            .iter()
+            .zip(TABLES.iter().rev())
+            .fold(0, |sum, (b, table)| sum ^ table[usize::from(*b)])
     });
-    rest.iter().fold(crc, |crc, byte| crc >> 8 ^ TABLES[0][usize::from(crc.to_le_bytes()[0] ^ byte)])
+    rest.iter().fold(crc, |crc, byte| {
+        crc >> 8 ^ TABLES[0][usize::from(crc.to_le_bytes()[0] ^ byte)]
+    })
 }
 
 #[cfg(test)]

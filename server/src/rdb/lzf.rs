@@ -23,7 +23,8 @@ const MIN_COPY: usize = 3;
 const HASH_BITS: u32 = 16;
 
 fn slot(input: &[u8], at: usize) -> usize {
-    let three = u32::from(input[at]) << 16 | u32::from(input[at + 1]) << 8 | u32::from(input[at + 2]);
+    let three =
+        u32::from(input[at]) << 16 | u32::from(input[at + 1]) << 8 | u32::from(input[at + 2]);
     let mixed = (three >> (24 - HASH_BITS)).wrapping_sub(three.wrapping_mul(5));
     (mixed & ((1 << HASH_BITS) - 1)) as usize
 }
@@ -41,7 +42,11 @@ impl Output {
         // One byte more than the limit: the control byte reserved for the next run.
         let mut bytes = Vec::with_capacity(limit.min(1 << 20) + 1);
         bytes.push(0);
-        Output { bytes, limit, literals: 0 }
+        Output {
+            bytes,
+            limit,
+            literals: 0,
+        }
     }
 
     /// Ends the run of literals: fills its control byte in, or takes it back.
@@ -73,7 +78,9 @@ impl Output {
         let length = length - 2;
         match u8::try_from(length) {
             Ok(short @ ..7) => self.bytes.push(short << 5 | high),
-            _ => self.bytes.extend([7 << 5 | high, (length - 7).to_le_bytes()[0]]),
+            _ => self
+                .bytes
+                .extend([7 << 5 | high, (length - 7).to_le_bytes()[0]]),
         }
         self.bytes.extend([low, 0]);
     }
@@ -141,7 +148,10 @@ fn common(input: &[u8], from: usize, at: usize) -> usize {
         few => few.max(MIN_COPY),
     };
     let equal = |length: &usize| input[from + length] == input[at + length];
-    (MIN_COPY..most).take_while(equal).last().map_or(MIN_COPY, |last| last + 1)
+    (MIN_COPY..most)
+        .take_while(equal)
+        .last()
+        .map_or(MIN_COPY, |last| last + 1)
 }
 
 /// Expands `input` to exactly `length` bytes; `None` if that is not what it holds. Never takes
@@ -204,7 +214,9 @@ mod tests {
 
     #[test]
     fn repetitions_shrink_and_come_back() {
-        for len in [21, 22, 31, 32, 33, 34, 263, 264, 265, 266, 300, 10_000, 100_000] {
+        for len in [
+            21, 22, 31, 32, 33, 34, 263, 264, 265, 266, 300, 10_000, 100_000,
+        ] {
             assert!(round(&vec![b'a'; len]).is_some(), "{len}");
             let text: Vec<u8> = b"hello world, ".iter().copied().cycle().take(len).collect();
             assert!(len < 40 || round(&text).is_some(), "{len}");
@@ -229,29 +241,35 @@ mod tests {
     fn known_encoding() {
         // Redis's DUMP of 100 times "a".
         let packed = compress(&[b'a'; 100], 96);
-        assert_eq!(packed.as_deref(), Some(&[1, 97, 97, 0xe0, 87, 0, 1, 97, 97][..]));
+        assert_eq!(
+            packed.as_deref(),
+            Some(&[1, 97, 97, 0xe0, 87, 0, 1, 97, 97][..])
+        );
     }
 
     #[test]
     fn malformed_input_is_refused() {
         let cases: &[(&[u8], usize)] = &[
             (&[], 1),
-            (&[0], 1),                   // literal cut off
-            (&[5, 1, 2], 6),             // literals cut off
-            (&[0, 7, 0x20], 4),          // copy without its low byte
-            (&[0, 7, 0xe0], 10),         // long copy cut off
-            (&[0, 7, 0xe0, 1], 11),      // long copy without its low byte
-            (&[0, 7, 0x20, 1], 4),       // reaches before the beginning
-            (&[0x20, 0], 3),             // the same, with nothing before
-            (&[0, 7], 2),                // too short
-            (&[1, 7, 8], 1),             // too long by literals
-            (&[0, 7, 0x20, 0], 3),       // too long by a copy
+            (&[0], 1),              // literal cut off
+            (&[5, 1, 2], 6),        // literals cut off
+            (&[0, 7, 0x20], 4),     // copy without its low byte
+            (&[0, 7, 0xe0], 10),    // long copy cut off
+            (&[0, 7, 0xe0, 1], 11), // long copy without its low byte
+            (&[0, 7, 0x20, 1], 4),  // reaches before the beginning
+            (&[0x20, 0], 3),        // the same, with nothing before
+            (&[0, 7], 2),           // too short
+            (&[1, 7, 8], 1),        // too long by literals
+            (&[0, 7, 0x20, 0], 3),  // too long by a copy
             (&[0, 7, 0x20, 0], usize::MAX),
         ];
         for (input, length) in cases {
             assert_eq!(decompress(input, *length), None, "{input:?} to {length}");
         }
-        assert_eq!(decompress(&[0, 7, 0x20, 0], 4).as_deref(), Some(&[7, 7, 7, 7][..]));
+        assert_eq!(
+            decompress(&[0, 7, 0x20, 0], 4).as_deref(),
+            Some(&[7, 7, 7, 7][..])
+        );
     }
 
     proptest! {

@@ -168,7 +168,16 @@ mod tests {
         ] {
             assert_eq!(encoded(text.as_bytes()), wanted, "{text}");
         }
-        for text in ["2147483648", "-2147483649", "01", "+1", "-0", "", " 1", "1 "] {
+        for text in [
+            "2147483648",
+            "-2147483649",
+            "01",
+            "+1",
+            "-0",
+            "",
+            " 1",
+            "1 ",
+        ] {
             let mut wanted = vec![u8::try_from(text.len()).unwrap_or(0)];
             wanted.extend_from_slice(text.as_bytes());
             assert_eq!(encoded(text.as_bytes()), wanted, "{text}");
@@ -204,23 +213,26 @@ mod tests {
     fn malformed_strings_are_refused() {
         let cases: &[&[u8]] = &[
             &[],
-            &[1],                                            // no bytes
-            &[0x40],                                         // half a length
-            &[0x80, 0, 0, 0],                                // three of four bytes
+            &[1],                                                    // no bytes
+            &[0x40],                                                 // half a length
+            &[0x80, 0, 0, 0],                                        // three of four bytes
             &[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], // 2^64-1
-            &[0x82],                                         // no such length
-            &[0xc1, 0],                                      // half an integer
-            &[0xc4],                                         // no such encoding
-            &[0xc3, 2, 0xc0, 1, 0, 7],                       // a length that is an integer
-            &[0xc3, 2, 3, 0, 7],                             // unpacks to less than stated
-            &[0xc3, 200, 3, 0, 7],                           // packed data cut off
-            &[0xc3, 2, 0x80, 0x1f, 0xff, 0xff, 0xff, 0, 7],  // 512 MB out of two bytes
-            &[0xc3, 0, 0],                                   // nothing, compressed
+            &[0x82],                                                 // no such length
+            &[0xc1, 0],                                              // half an integer
+            &[0xc4],                                                 // no such encoding
+            &[0xc3, 2, 0xc0, 1, 0, 7],                               // a length that is an integer
+            &[0xc3, 2, 3, 0, 7],                                     // unpacks to less than stated
+            &[0xc3, 200, 3, 0, 7],                                   // packed data cut off
+            &[0xc3, 2, 0x80, 0x1f, 0xff, 0xff, 0xff, 0, 7],          // 512 MB out of two bytes
+            &[0xc3, 0, 0],                                           // nothing, compressed
         ];
         for payload in &cases[..cases.len() - 1] {
             assert!(decode(payload, MAX).is_none(), "{payload:?}");
         }
-        assert!(decode(&[5, 1, 2, 3, 4, 5], 4).is_none(), "longer than allowed");
+        assert!(
+            decode(&[5, 1, 2, 3, 4, 5], 4).is_none(),
+            "longer than allowed"
+        );
     }
 
     proptest! {

@@ -8,12 +8,12 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
-use crate::flag_set;
-use dunlin_storage::{Kind, Touch};
+use dunlin_storage::Touch;
 
 const EVERY_KEY: &[Arg] = &[Arg::key("key", 0).multiple()];
-const REMOVED: &[KeySpec] =
-    &[KeySpec::span(1, -1, 1).with(KeyFlags::RM).with(KeyFlags::DELETE)];
+const REMOVED: &[KeySpec] = &[KeySpec::span(1, -1, 1)
+    .with(KeyFlags::RM)
+    .with(KeyFlags::DELETE)];
 const LOOKED_AT: &[KeySpec] = &[KeySpec::span(1, -1, 1).look()];
 const SUMMED: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
@@ -22,8 +22,13 @@ pub(super) const DEL: Command = Command::new("del", Arity::at_least(2), delete)
     .keys(REMOVED)
     .tips(SUMMED)
     .docs(
-        Docs::new(Group::Generic, "1.0.0", "O(N) in the number of keys.", "Removes keys.")
-            .args(EVERY_KEY),
+        Docs::new(
+            Group::Generic,
+            "1.0.0",
+            "O(N) in the number of keys.",
+            "Removes keys.",
+        )
+        .args(EVERY_KEY),
     );
 
 pub(super) const UNLINK: Command = Command::new("unlink", Arity::at_least(2), delete)
@@ -73,8 +78,13 @@ pub(super) const TYPE: Command = Command::new("type", Arity::exactly(2), kind)
     .flags(flag_set!(READONLY | FAST))
     .keys(&[KeySpec::one(1).look()])
     .docs(
-        Docs::new(Group::Generic, "1.0.0", "O(1)", "Returns the type of the value of a key.")
-            .args(&[Arg::key("key", 0)]),
+        Docs::new(
+            Group::Generic,
+            "1.0.0",
+            "O(1)",
+            "Returns the type of the value of a key.",
+        )
+        .args(&[Arg::key("key", 0)]),
     );
 
 /// Replies the number of keys for which `test` holds.
@@ -103,7 +113,8 @@ fn exists(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn touch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     count(call, |call, at| {
         let key = call.key(at);
-        call.keyspace().get(call.db(), &key, call.now, Touch::Yes, call.guard);
+        call.keyspace()
+            .get(call.db(), &key, call.now, Touch::Yes, call.guard);
         look(call, &key).is_some()
     });
     Ok(Outcome::Done)
@@ -111,13 +122,7 @@ fn touch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn kind(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let found = look(call, &call.key(1));
-    call.reply.simple(found.map_or("none", |entry| type_name(entry.kind())));
+    call.reply
+        .simple(found.map_or("none", |entry| entry.kind().name()));
     Ok(Outcome::Done)
-}
-
-/// The name of a type, as TYPE and SCAN's filter spell it.
-pub(super) fn type_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::String => "string",
-    }
 }

@@ -8,7 +8,6 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::expiry::{self, Base, Unit};
 use crate::commands::spec::{Arity, Command, Handler, KeySpec, Outcome};
-use crate::flag_set;
 use dunlin_storage::Millis;
 
 const CONDITION: Arg = Arg::one_of(
@@ -23,6 +22,9 @@ const CONDITION: Arg = Arg::one_of(
 .since("7.0.0")
 .optional();
 
+const UPDATED: &[KeySpec] = &[KeySpec::one(1).update()];
+const HISTORY: &[(&str, &str)] = &[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")];
+
 const fn row(
     name: &'static str,
     since: &'static str,
@@ -32,11 +34,11 @@ const fn row(
 ) -> Command {
     Command::new(name, Arity::at_least(3), handler)
         .flags(flag_set!(WRITE | FAST))
-        .keys(&[KeySpec::one(1).update()])
+        .keys(UPDATED)
         .docs(
             Docs::new(Group::Generic, since, "O(1)", summary)
                 .args(args)
-                .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")]),
+                .history(HISTORY),
         )
 }
 
@@ -60,7 +62,11 @@ pub(super) const EXPIREAT: Command = row(
     "expireat",
     "1.2.0",
     "Lets a key expire at a Unix time in seconds.",
-    &[Arg::key("key", 0), Arg::unix_time("unix-time-seconds"), CONDITION],
+    &[
+        Arg::key("key", 0),
+        Arg::unix_time("unix-time-seconds"),
+        CONDITION,
+    ],
     expireat,
 );
 
@@ -68,16 +74,25 @@ pub(super) const PEXPIREAT: Command = row(
     "pexpireat",
     "2.6.0",
     "Lets a key expire at a Unix time in milliseconds.",
-    &[Arg::key("key", 0), Arg::unix_time("unix-time-milliseconds"), CONDITION],
+    &[
+        Arg::key("key", 0),
+        Arg::unix_time("unix-time-milliseconds"),
+        CONDITION,
+    ],
     pexpireat,
 );
 
 pub(super) const PERSIST: Command = Command::new("persist", Arity::exactly(2), persist)
     .flags(flag_set!(WRITE | FAST))
-    .keys(&[KeySpec::one(1).update()])
+    .keys(UPDATED)
     .docs(
-        Docs::new(Group::Generic, "2.2.0", "O(1)", "Takes the expiry of a key away.")
-            .args(&[Arg::key("key", 0)]),
+        Docs::new(
+            Group::Generic,
+            "2.2.0",
+            "O(1)",
+            "Takes the expiry of a key away.",
+        )
+        .args(&[Arg::key("key", 0)]),
     );
 
 /// Conditions under which the expiry is changed.
@@ -99,7 +114,8 @@ impl Condition {
                 b"gt" => condition.gt = true,
                 b"lt" => condition.lt = true,
                 _ => {
-                    let option = crate::dispatch::c_text(option);
+                    let end = option.iter().position(|b| *b == 0).unwrap_or(option.len());
+                    let option = String::from_utf8_lossy(&option[..end]);
                     return Err(format!("ERR Unsupported option {option}").into());
                 }
             }
@@ -118,9 +134,7 @@ impl Condition {
     /// Whether a key that expires at `current` (`None`: never) may get the deadline `new`.
     fn allows(self, current: Option<Millis>, new: Millis) -> bool {
         match current {
-            Some(current) => {
-                !self.nx && (!self.gt || new > current) && (!self.lt || new < current)
-            }
+            Some(current) => !self.nx && (!self.gt || new > current) && (!self.lt || new < current),
             // No expiry counts as an endless one.
             None => !self.xx && !self.gt,
         }
@@ -164,7 +178,9 @@ fn pexpireat(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn persist(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
-    let expires = call.peek(&key).is_some_and(|entry| entry.expire_at().is_some());
+    let expires = call
+        .peek(&key)
+        .is_some_and(|entry| entry.expire_at().is_some());
     let done = expires && call.set_expiry(&key, None);
     call.reply.int(done.into());
     Ok(Outcome::Done)

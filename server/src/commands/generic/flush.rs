@@ -8,7 +8,6 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Arity, Command, Outcome};
-use crate::flag_set;
 use dunlin_protocol::number;
 use dunlin_storage::DbId;
 
@@ -19,7 +18,10 @@ const HISTORY: &[(&str, &str)] = &[
 ];
 const MODE: &[Arg] = &[Arg::one_of(
     "flush-type",
-    &[Arg::flag("async", "ASYNC").since("4.0.0"), Arg::flag("sync", "SYNC").since("6.2.0")],
+    &[
+        Arg::flag("async", "ASYNC").since("4.0.0"),
+        Arg::flag("sync", "SYNC").since("6.2.0"),
+    ],
 )
 .optional()];
 
@@ -93,14 +95,18 @@ fn flushall(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 /// An argument that has to be an `int`, with its own error if it is none.
 fn index(call: &Call<'_, '_>, at: usize, error: &'static str) -> Result<i32, ReplyError> {
-    number::parse_i64(call.arg(at)).and_then(|i| i32::try_from(i).ok()).ok_or(error.into())
+    number::parse_i64(call.arg(at))
+        .and_then(|i| i32::try_from(i).ok())
+        .ok_or(error.into())
 }
 
 fn swapdb(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let first = index(call, 1, "ERR invalid first DB index")?;
     let second = index(call, 2, "ERR invalid second DB index")?;
     let [first, second] = [first, second].map(|i| existing_database(call, i.into()));
-    let (Some(first), Some(second)) = (first, second) else { return Err(error::DB_RANGE) };
+    let (Some(first), Some(second)) = (first, second) else {
+        return Err(error::DB_RANGE);
+    };
     if first != second {
         call.swap(first, second);
     }
