@@ -74,6 +74,8 @@ pub struct Keyspace {
 pub(crate) struct Budget {
     pub(crate) max: AtomicU64,
     pub(crate) policy: AtomicU8,
+    /// See [`quantum`].
+    quantum: AtomicU64,
     /// Bytes of entries, tables and eviction state.
     pub(crate) used: OwnLine<AtomicI64>,
 }
@@ -112,6 +114,7 @@ impl Keyspace {
             budget: Budget {
                 max: AtomicU64::new(options.max_memory),
                 policy: AtomicU8::new(options.policy.to_u8()),
+                quantum: AtomicU64::new(quantum(options.max_memory, shards)),
                 used: OwnLine(AtomicI64::new(0)),
             },
         }
@@ -181,7 +184,7 @@ impl Keyspace {
         if hit.entry.is_expired(now) {
             return None;
         }
-        if touch == Touch::Yes {
+        if touch == Touch::Yes && self.policy().counts_reads() {
             bump(hit.slot(), hit.word);
         }
         Some(hit.entry)
@@ -341,6 +344,9 @@ impl Keyspace {
 
     /// Changes the budget; 0 = none. What is too much goes in slices.
     pub fn set_max_memory(&self, bytes: u64) {
+        self.budget
+            .quantum
+            .store(quantum(bytes, self.shards()), Ordering::Relaxed);
         self.budget.max.store(bytes, Ordering::Relaxed);
     }
 
@@ -350,6 +356,7 @@ impl Keyspace {
     }
 
     /// The policy.
+    #[inline]
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy::from_u8(self.budget.policy.load(Ordering::Relaxed))
@@ -359,10 +366,10 @@ impl Keyspace {
     #[must_use]
     pub fn memory(&self) -> MemoryStats {
         MemoryStats {
-            used: self.used(),
+            used: self.shards.iter().map(Shard::bytes).sum(),
             tables: self.tables.iter().map(Table::table_bytes).sum(),
             entries: self.tables.iter().map(Table::entry_bytes).sum(),
-            eviction: 0,
+            eviction: self.shards.iter().map(Shard::eviction_bytes).sum(),
             limbo: self.reclaim.limbo(),
             limbo_peak: self.reclaim.limbo_peak(),
         }
@@ -411,14 +418,49 @@ impl Keyspace {
         b.store(was_a, Ordering::Release);
     }
 
-    /// Accounts for bytes taken (or given back) by a shard. Only under its role.
+    pub(crate) fn tables_in(&self, id: ShardId) -> impl Iterator<Item = &Table> {
+        self.tables
+            .iter()
+            .skip(usize::from(id.0))
+            .step_by(self.shards.len())
+    }
+
+    /// Accounts for bytes taken (or given back) by a shard. Only under its role. The common counter
+    /// hears of it when enough has come together.
     #[inline]
-    pub(crate) fn memory_changed(&self, _shard: ShardId, bytes: i64) {
-        if bytes != 0 {
-            self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn memory_changed(&self, id: ShardId, bytes: i64) {
+        let counters = &self.shard(id).counters;
+        let now = counters.bytes.load(Ordering::Relaxed) + bytes;
+        counters.bytes.store(now, Ordering::Relaxed);
+        let change = now - counters.folded.load(Ordering::Relaxed);
+        if change.unsigned_abs() >= self.budget.quantum.load(Ordering::Relaxed) {
+            self.fold(id);
+        }
+    }
+
+    /// Brings the common counter up to date with a shard. Only under its role.
+    pub(crate) fn fold(&self, id: ShardId) {
+        let counters = &self.shard(id).counters;
+        let now = counters.bytes.load(Ordering::Relaxed);
+        let change = now - counters.folded.load(Ordering::Relaxed);
+        counters.folded.store(now, Ordering::Relaxed);
+        if change != 0 {
+            self.budget.used.fetch_add(change, Ordering::Relaxed);
         }
     }
 }
+
+/// How many bytes a shard may be ahead of the common counter: all shards together at most a fifth
+/// of a percent of the budget.
+fn quantum(max_memory: u64, shards: usize) -> u64 {
+    match max_memory {
+        0 => QUANTUM_MAX,
+        max => (max / (512 * shards as u64)).clamp(QUANTUM_MIN, QUANTUM_MAX),
+    }
+}
+
+const QUANTUM_MIN: u64 = 256;
+const QUANTUM_MAX: u64 = 16 * 1024;
 
 impl Drop for Keyspace {
     fn drop(&mut self) {

@@ -41,7 +41,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
 use crate::reclaim::Limbo;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, RoleCell, fence};
+use crate::sync::{
+    AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, RoleCell, fence,
+};
 use crate::table::TableCore;
 use crate::writer::Writer;
 
@@ -159,6 +161,10 @@ pub(crate) struct Counters {
     pub(crate) capped: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
+    /// Bytes of the shard, and how many of them the common counter knows about.
+    pub(crate) bytes: AtomicI64,
+    pub(crate) folded: AtomicI64,
+    pub(crate) eviction_bytes: AtomicU64,
 }
 
 /// Words that writers write.
@@ -295,6 +301,14 @@ impl Shard {
     fn bump_multi_seq(&self) {
         let seq = self.multi_seq.load(Ordering::Relaxed);
         self.multi_seq.store(seq + 1, Ordering::Release);
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.counters.bytes.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    pub(crate) fn eviction_bytes(&self) -> u64 {
+        self.counters.eviction_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn count(counter: &AtomicU64, more: u64) {

@@ -80,6 +80,7 @@ impl<'k, 'g> Writer<'k, 'g> {
                 entry: pointer,
                 bytes,
                 expire_at,
+                small: false,
             },
             now,
         )
@@ -105,7 +106,8 @@ impl<'k, 'g> Writer<'k, 'g> {
         let before = table.table_bytes();
         let cx = self.context(id);
         self.with_core(id, |core| {
-            table.insert(&mut core.tables[db], spot, item, &cx);
+            let small = core.eviction.admit(db, spot);
+            table.insert(&mut core.tables[db], spot, Item { small, ..item }, &cx);
         });
         let grown = table.table_bytes() as i64 - before as i64;
         keyspace.memory_changed(id, item.bytes as i64 + grown);

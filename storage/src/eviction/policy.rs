@@ -61,6 +61,23 @@ impl Policy {
         self.to_u8() >= Policy::VolatileLru.to_u8()
     }
 
+    /// True if victims are chosen by their use.
+    pub(crate) fn is_ranked(self) -> bool {
+        !matches!(
+            self,
+            Policy::NoEviction
+                | Policy::AllKeysRandom
+                | Policy::VolatileRandom
+                | Policy::VolatileTtl
+        )
+    }
+
+    /// True if reading a key counts as using it.
+    #[inline]
+    pub(crate) fn counts_reads(self) -> bool {
+        !matches!(self, Policy::AllKeysLrm | Policy::VolatileLrm)
+    }
+
     /// Every policy.
     pub fn all() -> impl Iterator<Item = Self> {
         ALL.iter().map(|(policy, _)| *policy)
@@ -70,6 +87,7 @@ impl Policy {
         self as u8
     }
 
+    #[inline]
     pub(crate) fn from_u8(value: u8) -> Self {
         ALL[usize::from(value)].0
     }

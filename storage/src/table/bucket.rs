@@ -91,10 +91,11 @@ impl Word {
         self.0 & TTL != 0
     }
 
-    /// This entry in the place of `old`: keeps what is known about the use of the key.
+    /// This entry in the place of `old`: keeps what is known about the use of the key, and counts
+    /// as a use itself.
     pub(crate) fn replacing(self, old: Word) -> Self {
-        self.with_frequency(old.frequency())
-            .with_small(old.is_small())
+        let frequency = (old.frequency() + 1).min(FREQUENCY_MAX);
+        self.with_frequency(frequency).with_small(old.is_small())
     }
 }
 

@@ -31,11 +31,13 @@ pub(crate) struct Item {
     pub(crate) entry: EntryPtr,
     pub(crate) bytes: usize,
     pub(crate) expire_at: Option<Millis>,
+    /// Starts in the small ring of the eviction.
+    pub(crate) small: bool,
 }
 
 impl Item {
     pub(crate) fn word(&self, tag: u16) -> Word {
-        Word::new(self.entry, tag, self.expire_at.is_some())
+        Word::new(self.entry, tag, self.expire_at.is_some()).with_small(self.small)
     }
 }
 
