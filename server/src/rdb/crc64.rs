@@ -15,11 +15,7 @@ const fn tables() -> [[u64; 256]; 8] {
         let mut crc = byte as u64;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 {
-                crc >> 1 ^ POLYNOMIAL
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { crc >> 1 ^ POLYNOMIAL } else { crc >> 1 };
             bit += 1;
         }
         tables[0][byte] = crc;
@@ -48,9 +44,8 @@ pub fn crc64(bytes: &[u8]) -> u64 {
             .zip(TABLES.iter().rev())
             .fold(0, |sum, (b, table)| sum ^ table[usize::from(*b)])
     });
-    rest.iter().fold(crc, |crc, byte| {
-        crc >> 8 ^ TABLES[0][usize::from(crc.to_le_bytes()[0] ^ byte)]
-    })
+    rest.iter()
+        .fold(crc, |crc, byte| crc >> 8 ^ TABLES[0][usize::from(crc.to_le_bytes()[0] ^ byte)])
 }
 
 #[cfg(test)]

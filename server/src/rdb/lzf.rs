@@ -42,11 +42,7 @@ impl Output {
         // One byte more than the limit: the control byte reserved for the next run.
         let mut bytes = Vec::with_capacity(limit.min(1 << 20) + 1);
         bytes.push(0);
-        Output {
-            bytes,
-            limit,
-            literals: 0,
-        }
+        Output { bytes, limit, literals: 0 }
     }
 
     /// Ends the run of literals: fills its control byte in, or takes it back.
@@ -78,9 +74,7 @@ impl Output {
         let length = length - 2;
         match u8::try_from(length) {
             Ok(short @ ..7) => self.bytes.push(short << 5 | high),
-            _ => self
-                .bytes
-                .extend([7 << 5 | high, (length - 7).to_le_bytes()[0]]),
+            _ => self.bytes.extend([7 << 5 | high, (length - 7).to_le_bytes()[0]]),
         }
         self.bytes.extend([low, 0]);
     }
@@ -148,10 +142,7 @@ fn common(input: &[u8], from: usize, at: usize) -> usize {
         few => few.max(MIN_COPY),
     };
     let equal = |length: &usize| input[from + length] == input[at + length];
-    (MIN_COPY..most)
-        .take_while(equal)
-        .last()
-        .map_or(MIN_COPY, |last| last + 1)
+    (MIN_COPY..most).take_while(equal).last().map_or(MIN_COPY, |last| last + 1)
 }
 
 /// Expands `input` to exactly `length` bytes; `None` if that is not what it holds. Never takes
@@ -214,9 +205,7 @@ mod tests {
 
     #[test]
     fn repetitions_shrink_and_come_back() {
-        for len in [
-            21, 22, 31, 32, 33, 34, 263, 264, 265, 266, 300, 10_000, 100_000,
-        ] {
+        for len in [21, 22, 31, 32, 33, 34, 263, 264, 265, 266, 300, 10_000, 100_000] {
             assert!(round(&vec![b'a'; len]).is_some(), "{len}");
             let text: Vec<u8> = b"hello world, ".iter().copied().cycle().take(len).collect();
             assert!(len < 40 || round(&text).is_some(), "{len}");
@@ -241,10 +230,7 @@ mod tests {
     fn known_encoding() {
         // Redis's DUMP of 100 times "a".
         let packed = compress(&[b'a'; 100], 96);
-        assert_eq!(
-            packed.as_deref(),
-            Some(&[1, 97, 97, 0xe0, 87, 0, 1, 97, 97][..])
-        );
+        assert_eq!(packed.as_deref(), Some(&[1, 97, 97, 0xe0, 87, 0, 1, 97, 97][..]));
     }
 
     #[test]
@@ -266,10 +252,7 @@ mod tests {
         for (input, length) in cases {
             assert_eq!(decompress(input, *length), None, "{input:?} to {length}");
         }
-        assert_eq!(
-            decompress(&[0, 7, 0x20, 0], 4).as_deref(),
-            Some(&[7, 7, 7, 7][..])
-        );
+        assert_eq!(decompress(&[0, 7, 0x20, 0], 4).as_deref(), Some(&[7, 7, 7, 7][..]));
     }
 
     proptest! {

@@ -45,17 +45,11 @@ pub fn dump_string(bytes: &[u8]) -> Vec<u8> {
 
 /// Checks the footer of a payload and returns what is before it.
 pub fn verify(payload: &[u8]) -> Result<&[u8], Refused> {
-    let (checked, checksum) = payload
-        .split_last_chunk::<CHECKSUM>()
-        .ok_or(Refused::Footer)?;
+    let (checked, checksum) = payload.split_last_chunk::<CHECKSUM>().ok_or(Refused::Footer)?;
     let (value, version) = checked.split_last_chunk::<2>().ok_or(Refused::Footer)?;
     let good = u16::from_le_bytes(*version) <= NEWEST_VERSION
         && crc64::crc64(checked) == u64::from_le_bytes(*checksum);
-    if good {
-        Ok(value)
-    } else {
-        Err(Refused::Footer)
-    }
+    if good { Ok(value) } else { Err(Refused::Footer) }
 }
 
 /// The string in a payload. Bytes between the value and the footer are ignored, as Redis does.
@@ -97,45 +91,25 @@ mod tests {
             for bit in 0..8 {
                 let mut damaged = payload.clone();
                 damaged[at] ^= 1 << bit;
-                assert_eq!(
-                    load_string(&damaged),
-                    Err(Refused::Footer),
-                    "byte {at} bit {bit}"
-                );
+                assert_eq!(load_string(&damaged), Err(Refused::Footer), "byte {at} bit {bit}");
             }
         }
         for len in 0..payload.len() {
-            assert_eq!(
-                load_string(&payload[..len]),
-                Err(Refused::Footer),
-                "{len} bytes"
-            );
+            assert_eq!(load_string(&payload[..len]), Err(Refused::Footer), "{len} bytes");
         }
     }
 
     #[test]
     fn versions_and_types() {
         for version in [1, 6, 9, 10, 11] {
-            assert_eq!(
-                load_string(&sealed(&[0, 1, b'v'], version)).as_deref(),
-                Ok(&b"v"[..])
-            );
+            assert_eq!(load_string(&sealed(&[0, 1, b'v'], version)).as_deref(), Ok(&b"v"[..]));
         }
-        assert_eq!(
-            load_string(&sealed(&[0, 1, b'v'], 12)),
-            Err(Refused::Footer)
-        );
+        assert_eq!(load_string(&sealed(&[0, 1, b'v'], 12)), Err(Refused::Footer));
         for kind in 1..=255 {
-            assert_eq!(
-                load_string(&sealed(&[kind, 1, b'v'], 10)),
-                Err(Refused::Value)
-            );
+            assert_eq!(load_string(&sealed(&[kind, 1, b'v'], 10)), Err(Refused::Value));
         }
         assert_eq!(load_string(&sealed(&[], 10)), Err(Refused::Value));
         assert_eq!(load_string(&sealed(&[0, 2, b'v'], 10)), Err(Refused::Value));
-        assert_eq!(
-            load_string(&sealed(&[0, 1, b'v', b'x'], 10)).as_deref(),
-            Ok(&b"v"[..])
-        );
+        assert_eq!(load_string(&sealed(&[0, 1, b'v', b'x'], 10)).as_deref(), Ok(&b"v"[..]));
     }
 }

@@ -168,16 +168,7 @@ mod tests {
         ] {
             assert_eq!(encoded(text.as_bytes()), wanted, "{text}");
         }
-        for text in [
-            "2147483648",
-            "-2147483649",
-            "01",
-            "+1",
-            "-0",
-            "",
-            " 1",
-            "1 ",
-        ] {
+        for text in ["2147483648", "-2147483649", "01", "+1", "-0", "", " 1", "1 "] {
             let mut wanted = vec![u8::try_from(text.len()).unwrap_or(0)];
             wanted.extend_from_slice(text.as_bytes());
             assert_eq!(encoded(text.as_bytes()), wanted, "{text}");
@@ -229,10 +220,7 @@ mod tests {
         for payload in &cases[..cases.len() - 1] {
             assert!(decode(payload, MAX).is_none(), "{payload:?}");
         }
-        assert!(
-            decode(&[5, 1, 2, 3, 4, 5], 4).is_none(),
-            "longer than allowed"
-        );
+        assert!(decode(&[5, 1, 2, 3, 4, 5], 4).is_none(), "longer than allowed");
     }
 
     proptest! {

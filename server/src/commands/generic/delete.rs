@@ -11,9 +11,7 @@ use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
 use dunlin_storage::Touch;
 
 const EVERY_KEY: &[Arg] = &[Arg::key("key", 0).multiple()];
-const REMOVED: &[KeySpec] = &[KeySpec::span(1, -1, 1)
-    .with(KeyFlags::RM)
-    .with(KeyFlags::DELETE)];
+const REMOVED: &[KeySpec] = &[KeySpec::span(1, -1, 1).with(KeyFlags::RM).with(KeyFlags::DELETE)];
 const LOOKED_AT: &[KeySpec] = &[KeySpec::span(1, -1, 1).look()];
 const SUMMED: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
@@ -22,13 +20,8 @@ pub(super) const DEL: Command = Command::new("del", Arity::at_least(2), delete)
     .keys(REMOVED)
     .tips(SUMMED)
     .docs(
-        Docs::new(
-            Group::Generic,
-            "1.0.0",
-            "O(N) in the number of keys.",
-            "Removes keys.",
-        )
-        .args(EVERY_KEY),
+        Docs::new(Group::Generic, "1.0.0", "O(N) in the number of keys.", "Removes keys.")
+            .args(EVERY_KEY),
     );
 
 pub(super) const UNLINK: Command = Command::new("unlink", Arity::at_least(2), delete)
@@ -78,13 +71,8 @@ pub(super) const TYPE: Command = Command::new("type", Arity::exactly(2), kind)
     .flags(flag_set!(READONLY | FAST))
     .keys(&[KeySpec::one(1).look()])
     .docs(
-        Docs::new(
-            Group::Generic,
-            "1.0.0",
-            "O(1)",
-            "Returns the type of the value of a key.",
-        )
-        .args(&[Arg::key("key", 0)]),
+        Docs::new(Group::Generic, "1.0.0", "O(1)", "Returns the type of the value of a key.")
+            .args(&[Arg::key("key", 0)]),
     );
 
 /// Replies the number of keys for which `test` holds.
@@ -113,8 +101,7 @@ fn exists(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn touch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     count(call, |call, at| {
         let key = call.key(at);
-        call.keyspace()
-            .get(call.db(), &key, call.now, Touch::Yes, call.guard);
+        call.keyspace().get(call.db(), &key, call.now, Touch::Yes, call.guard);
         look(call, &key).is_some()
     });
     Ok(Outcome::Done)
@@ -122,7 +109,6 @@ fn touch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn kind(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let found = look(call, &call.key(1));
-    call.reply
-        .simple(found.map_or("none", |entry| entry.kind().name()));
+    call.reply.simple(found.map_or("none", |entry| entry.kind().name()));
     Ok(Outcome::Done)
 }

@@ -43,14 +43,8 @@ pub(super) const RESTORE: Command = Command::new("restore", Arity::at_least(4), 
             Arg::string("serialized-value"),
             Arg::flag("replace", "REPLACE").since("3.0.0").optional(),
             Arg::flag("absttl", "ABSTTL").since("5.0.0").optional(),
-            Arg::integer("seconds")
-                .token("IDLETIME")
-                .since("5.0.0")
-                .optional(),
-            Arg::integer("frequency")
-                .token("FREQ")
-                .since("5.0.0")
-                .optional(),
+            Arg::integer("seconds").token("IDLETIME").since("5.0.0").optional(),
+            Arg::integer("frequency").token("FREQ").since("5.0.0").optional(),
         ])
         .history(&[
             ("3.0.0", "Added the `REPLACE` modifier."),
@@ -66,8 +60,7 @@ fn dump(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     };
     let payload = rdb::dump_string(&string.to_cow());
     if payload.len() > BIG_VALUE {
-        call.reply
-            .bulk_chunks(payload.len(), std::iter::once(Bytes::from(payload)));
+        call.reply.bulk_chunks(payload.len(), std::iter::once(Bytes::from(payload)));
     } else {
         call.reply.bulk(&payload);
     }
@@ -155,12 +148,9 @@ fn deadline(ttl: i64, absolute: bool, now: Millis) -> Option<Millis> {
 /// Brings a new key to the frequency that the scale of OBJECT FREQ shows as `wanted`, as far as
 /// the store's goes.
 fn restore_frequency(call: &Call<'_, '_>, key: &Key<'_>, wanted: Option<i64>) {
-    let uses = wanted
-        .map_or(0, |wanted| wanted - FRESH_FREQUENCY)
-        .min(MAX_FREQUENCY);
+    let uses = wanted.map_or(0, |wanted| wanted - FRESH_FREQUENCY).min(MAX_FREQUENCY);
     for _ in 0..uses {
-        call.keyspace()
-            .get(call.db(), key, call.now, Touch::Yes, call.guard);
+        call.keyspace().get(call.db(), key, call.now, Touch::Yes, call.guard);
     }
 }
 

@@ -12,12 +12,7 @@ use dunlin_storage::Millis;
 
 const CONDITION: Arg = Arg::one_of(
     "condition",
-    &[
-        Arg::flag("nx", "NX"),
-        Arg::flag("xx", "XX"),
-        Arg::flag("gt", "GT"),
-        Arg::flag("lt", "LT"),
-    ],
+    &[Arg::flag("nx", "NX"), Arg::flag("xx", "XX"), Arg::flag("gt", "GT"), Arg::flag("lt", "LT")],
 )
 .since("7.0.0")
 .optional();
@@ -35,11 +30,7 @@ const fn row(
     Command::new(name, Arity::at_least(3), handler)
         .flags(flag_set!(WRITE | FAST))
         .keys(UPDATED)
-        .docs(
-            Docs::new(Group::Generic, since, "O(1)", summary)
-                .args(args)
-                .history(HISTORY),
-        )
+        .docs(Docs::new(Group::Generic, since, "O(1)", summary).args(args).history(HISTORY))
 }
 
 pub(super) const EXPIRE: Command = row(
@@ -62,11 +53,7 @@ pub(super) const EXPIREAT: Command = row(
     "expireat",
     "1.2.0",
     "Lets a key expire at a Unix time in seconds.",
-    &[
-        Arg::key("key", 0),
-        Arg::unix_time("unix-time-seconds"),
-        CONDITION,
-    ],
+    &[Arg::key("key", 0), Arg::unix_time("unix-time-seconds"), CONDITION],
     expireat,
 );
 
@@ -74,11 +61,7 @@ pub(super) const PEXPIREAT: Command = row(
     "pexpireat",
     "2.6.0",
     "Lets a key expire at a Unix time in milliseconds.",
-    &[
-        Arg::key("key", 0),
-        Arg::unix_time("unix-time-milliseconds"),
-        CONDITION,
-    ],
+    &[Arg::key("key", 0), Arg::unix_time("unix-time-milliseconds"), CONDITION],
     pexpireat,
 );
 
@@ -86,13 +69,8 @@ pub(super) const PERSIST: Command = Command::new("persist", Arity::exactly(2), p
     .flags(flag_set!(WRITE | FAST))
     .keys(UPDATED)
     .docs(
-        Docs::new(
-            Group::Generic,
-            "2.2.0",
-            "O(1)",
-            "Takes the expiry of a key away.",
-        )
-        .args(&[Arg::key("key", 0)]),
+        Docs::new(Group::Generic, "2.2.0", "O(1)", "Takes the expiry of a key away.")
+            .args(&[Arg::key("key", 0)]),
     );
 
 /// Conditions under which the expiry is changed.
@@ -178,9 +156,7 @@ fn pexpireat(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn persist(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
-    let expires = call
-        .peek(&key)
-        .is_some_and(|entry| entry.expire_at().is_some());
+    let expires = call.peek(&key).is_some_and(|entry| entry.expire_at().is_some());
     let done = expires && call.set_expiry(&key, None);
     call.reply.int(done.into());
     Ok(Outcome::Done)

@@ -18,10 +18,7 @@ const HISTORY: &[(&str, &str)] = &[
 ];
 const MODE: &[Arg] = &[Arg::one_of(
     "flush-type",
-    &[
-        Arg::flag("async", "ASYNC").since("4.0.0"),
-        Arg::flag("sync", "SYNC").since("6.2.0"),
-    ],
+    &[Arg::flag("async", "ASYNC").since("4.0.0"), Arg::flag("sync", "SYNC").since("6.2.0")],
 )
 .optional()];
 
@@ -95,9 +92,7 @@ fn flushall(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 /// An argument that has to be an `int`, with its own error if it is none.
 fn index(call: &Call<'_, '_>, at: usize, error: &'static str) -> Result<i32, ReplyError> {
-    number::parse_i64(call.arg(at))
-        .and_then(|i| i32::try_from(i).ok())
-        .ok_or(error.into())
+    number::parse_i64(call.arg(at)).and_then(|i| i32::try_from(i).ok()).ok_or(error.into())
 }
 
 fn swapdb(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {

@@ -72,8 +72,5 @@ fn database(call: &Call<'_, '_>, at: usize) -> Result<DbId, ReplyError> {
 }
 
 fn existing_database(call: &Call<'_, '_>, index: i64) -> Option<DbId> {
-    u8::try_from(index)
-        .ok()
-        .filter(|db| *db < call.keyspace().databases())
-        .map(DbId)
+    u8::try_from(index).ok().filter(|db| *db < call.keyspace().databases()).map(DbId)
 }

@@ -51,39 +51,14 @@ const HELP: &[&str] = &[
 
 pub(super) const OBJECT: Command = Command::new("object", Arity::at_least(2), container)
     .subcommands(&[
-        row(
-            "encoding",
-            "2.2.3",
-            "Returns how the value of a key is represented.",
-            encoding,
-        ),
-        row(
-            "freq",
-            "4.0.0",
-            "Returns how often a key is used, on a logarithmic scale.",
-            freq,
-        ),
-        row(
-            "idletime",
-            "2.2.3",
-            "Returns for how long a key has not been used.",
-            idletime,
-        ),
-        row(
-            "refcount",
-            "2.2.3",
-            "Returns how many references a value has.",
-            refcount,
-        ),
+        row("encoding", "2.2.3", "Returns how the value of a key is represented.", encoding),
+        row("freq", "4.0.0", "Returns how often a key is used, on a logarithmic scale.", freq),
+        row("idletime", "2.2.3", "Returns for how long a key has not been used.", idletime),
+        row("refcount", "2.2.3", "Returns how many references a value has.", refcount),
         Command::new("help", Arity::exactly(2), help)
             .flags(flag_set!(LOADING | STALE | CHEAP))
             .categories(&["keyspace"])
-            .docs(Docs::new(
-                Group::Generic,
-                "6.2.0",
-                "O(1)",
-                "Explains the subcommands.",
-            )),
+            .docs(Docs::new(Group::Generic, "6.2.0", "O(1)", "Explains the subcommands.")),
     ])
     .docs(Docs::new(
         Group::Generic,
@@ -129,10 +104,7 @@ fn answer(
 }
 
 fn is_lfu(call: &Call<'_, '_>) -> bool {
-    matches!(
-        call.keyspace().policy(),
-        Policy::AllKeysLfu | Policy::VolatileLfu
-    )
+    matches!(call.keyspace().policy(), Policy::AllKeysLfu | Policy::VolatileLfu)
 }
 
 fn encoding(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -155,8 +127,7 @@ fn freq(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         if !is_lfu(call) {
             return Err(NOT_LFU);
         }
-        call.reply
-            .int(FRESH_FREQUENCY + i64::from(entry.frequency()));
+        call.reply.int(FRESH_FREQUENCY + i64::from(entry.frequency()));
         Ok(())
     })
 }

@@ -11,10 +11,8 @@ use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
 
 const SAME_OBJECT: ReplyError = ReplyError::new("ERR source and destination objects are the same");
 
-const TAKEN: KeySpec = KeySpec::one(1)
-    .with(KeyFlags::RW)
-    .with(KeyFlags::ACCESS)
-    .with(KeyFlags::DELETE);
+const TAKEN: KeySpec =
+    KeySpec::one(1).with(KeyFlags::RW).with(KeyFlags::ACCESS).with(KeyFlags::DELETE);
 const OLD_AND_NEW: &[Arg] = &[Arg::key("key", 0), Arg::key("newkey", 1)];
 
 pub(super) const RENAME: Command = Command::new("rename", Arity::exactly(3), rename)
@@ -67,18 +65,10 @@ pub(super) const COPY: Command = Command::new("copy", Arity::at_least(3), copy)
 
 pub(super) const MOVE: Command = Command::new("move", Arity::exactly(3), move_key)
     .flags(flag_set!(WRITE | FAST))
-    .keys(&[KeySpec::one(1)
-        .with(KeyFlags::RW)
-        .with(KeyFlags::ACCESS)
-        .with(KeyFlags::UPDATE)])
+    .keys(&[KeySpec::one(1).with(KeyFlags::RW).with(KeyFlags::ACCESS).with(KeyFlags::UPDATE)])
     .docs(
-        Docs::new(
-            Group::Generic,
-            "1.0.0",
-            "O(1)",
-            "Moves a key to another database.",
-        )
-        .args(&[Arg::key("key", 0), Arg::integer("db")]),
+        Docs::new(Group::Generic, "1.0.0", "O(1)", "Moves a key to another database.")
+            .args(&[Arg::key("key", 0), Arg::integer("db")]),
     );
 
 /// Renames argument 1 to argument 2; false: `only_free` and the new name is taken.

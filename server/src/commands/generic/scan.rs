@@ -38,11 +38,7 @@ pub(super) const KEYS: Command = Command::new("keys", Arity::exactly(2), keys)
 pub(super) const SCAN: Command = Command::new("scan", Arity::at_least(2), scan)
     .flags(flag_set!(READONLY | ANY_SHARD))
     .categories(&["keyspace"])
-    .tips(&[
-        "nondeterministic_output",
-        "request_policy:special",
-        "response_policy:special",
-    ])
+    .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])
     .docs(
         Docs::new(
             Group::Generic,
@@ -62,28 +58,14 @@ pub(super) const SCAN: Command = Command::new("scan", Arity::at_least(2), scan)
 pub(super) const RANDOMKEY: Command = Command::new("randomkey", Arity::exactly(1), randomkey)
     .flags(flag_set!(READONLY | ANY_SHARD | CHEAP))
     .categories(&["keyspace"])
-    .tips(&[
-        "request_policy:all_shards",
-        "response_policy:special",
-        "nondeterministic_output",
-    ])
-    .docs(Docs::new(
-        Group::Generic,
-        "1.0.0",
-        "O(1)",
-        "Returns some key of the database.",
-    ));
+    .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
+    .docs(Docs::new(Group::Generic, "1.0.0", "O(1)", "Returns some key of the database."));
 
 pub(super) const DBSIZE: Command = Command::new("dbsize", Arity::exactly(1), dbsize)
     .flags(flag_set!(READONLY | FAST | ANY_SHARD))
     .categories(&["keyspace"])
     .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
-    .docs(Docs::new(
-        Group::Server,
-        "1.0.0",
-        "O(1)",
-        "Counts the keys of the database.",
-    ));
+    .docs(Docs::new(Group::Server, "1.0.0", "O(1)", "Counts the keys of the database."));
 
 /// `*` is every key. To [`glob::matches`] it would not be: that, like Redis's, matches an empty
 /// text with an empty pattern only.
@@ -132,11 +114,7 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn parse(call: &Call<'a, '_>) -> Result<Self, ReplyError> {
-        let mut filter = Filter {
-            pattern: None,
-            kind: None,
-            count: DEFAULT_COUNT,
-        };
+        let mut filter = Filter { pattern: None, kind: None, count: DEFAULT_COUNT };
         let mut at = 2;
         while at < call.argc() {
             if at + 1 >= call.argc() {
@@ -162,11 +140,8 @@ impl<'a> Filter<'a> {
 
     fn takes(&self, entry: &Entry<'_>) -> bool {
         let kind = entry.kind().name().as_bytes();
-        self.kind
-            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind))
-            && self
-                .pattern
-                .is_none_or(|pattern| glob::matches(pattern, entry.key()))
+        self.kind.is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind))
+            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
     }
 }
 
@@ -176,10 +151,7 @@ fn scan(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (keyspace, db, now, guard) = (call.keyspace(), call.db(), call.now, call.guard);
     let mut found: Vec<&[u8]> = Vec::new();
     let mut seen = 0;
-    let mut buckets = filter
-        .count
-        .saturating_mul(BUCKETS_PER_KEY)
-        .max(MIN_BUCKETS);
+    let mut buckets = filter.count.saturating_mul(BUCKETS_PER_KEY).max(MIN_BUCKETS);
     while buckets > 0 && seen < filter.count {
         cursor = keyspace.scan(db, cursor, 1, now, guard, &mut |entry| {
             seen += 1;
@@ -217,19 +189,12 @@ fn parse_cursor(text: &[u8]) -> Option<u64> {
         let digit = char::from(*digit).to_digit(10)?;
         value.checked_mul(10)?.checked_add(digit.into())
     })?;
-    Some(if negative {
-        value.wrapping_neg()
-    } else {
-        value
-    })
+    Some(if negative { value.wrapping_neg() } else { value })
 }
 
 fn randomkey(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let random = call.server.random();
-    match call
-        .keyspace()
-        .random(call.db(), call.now, random, call.guard)
-    {
+    match call.keyspace().random(call.db(), call.now, random, call.guard) {
         Some(entry) => call.reply.bulk(entry.key()),
         None => call.reply.null(),
     }

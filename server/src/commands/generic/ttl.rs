@@ -33,19 +33,11 @@ const fn relative(mut command: Command) -> Command {
     command.tips(TIPS)
 }
 
-pub(super) const TTL: Command = relative(row(
-    "ttl",
-    "1.0.0",
-    "Returns how many seconds a key has left.",
-    ttl,
-));
+pub(super) const TTL: Command =
+    relative(row("ttl", "1.0.0", "Returns how many seconds a key has left.", ttl));
 
-pub(super) const PTTL: Command = relative(row(
-    "pttl",
-    "2.6.0",
-    "Returns how many milliseconds a key has left.",
-    pttl,
-));
+pub(super) const PTTL: Command =
+    relative(row("pttl", "2.6.0", "Returns how many milliseconds a key has left.", pttl));
 
 pub(super) const EXPIRETIME: Command = row(
     "expiretime",
@@ -102,14 +94,8 @@ mod tests {
 
     #[test]
     fn seconds_are_rounded_to_the_nearest() {
-        let cases = [
-            (0, 0),
-            (499, 0),
-            (500, 1),
-            (1499, 1),
-            (1500, 2),
-            (i64::MAX, i64::MAX / 1000 + 1),
-        ];
+        let cases =
+            [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2), (i64::MAX, i64::MAX / 1000 + 1)];
         for (millis, wanted) in cases {
             assert_eq!(seconds(millis), wanted, "{millis}");
         }

@@ -80,11 +80,7 @@ fn answer(
         reply(call.reply);
         return Outcome::Done;
     }
-    Outcome::Block(Wait {
-        deadline,
-        on_timeout: reply,
-        can_unblock: true,
-    })
+    Outcome::Block(Wait { deadline, on_timeout: reply, can_unblock: true })
 }
 
 fn wait(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -121,11 +117,7 @@ mod tests {
         assert_eq!(timeout(b"-1", 100), Err("ERR timeout is negative".into()));
         let text = "ERR timeout is not an integer or out of range";
         for argument in ["", "x", "1.5", "9223372036854775808"] {
-            assert_eq!(
-                timeout(argument.as_bytes(), 100),
-                Err(text.into()),
-                "{argument}"
-            );
+            assert_eq!(timeout(argument.as_bytes(), 100), Err(text.into()), "{argument}");
         }
         let text = "ERR timeout is out of range";
         assert_eq!(timeout(b"9223372036854775807", 100), Err(text.into()));
