@@ -2,11 +2,11 @@
 
 use crate::config::{Config, Settings, check_exposure};
 use crate::runtime::accept::{Acceptor, Listener};
-use crate::runtime::container::Limits;
-use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::runtime::affinity::Plan;
+use crate::runtime::container::Limits;
 use crate::runtime::listen::Listeners;
 use crate::runtime::logging::Log;
+use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::server::Server;
 use dunlin_storage::{Keyspace, Options};
 use std::io;

@@ -18,12 +18,12 @@
 //! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
 //!   run at once.
 
+use crate::Roles;
 use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape, table};
-use crate::Roles;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
@@ -72,7 +72,12 @@ impl Run {
     const KINDS: usize = 4;
 
     pub(crate) fn start(ctx: &Context<'_, '_>) -> Run {
-        Run { started: ctx.server.clock.monotonic_ns(), calls: [(0, 0); Run::KINDS], kinds: 0, total: 0 }
+        Run {
+            started: ctx.server.clock.monotonic_ns(),
+            calls: [(0, 0); Run::KINDS],
+            kinds: 0,
+            total: 0,
+        }
     }
 
     #[inline]
@@ -170,7 +175,9 @@ pub(crate) fn runs_with(
     prepared: Prepared,
     request: Request<'_>,
 ) -> bool {
-    let Some(entry) = prepared.entry else { return false };
+    let Some(entry) = prepared.entry else {
+        return false;
+    };
     match entry.shape {
         KeyShape::One(at) => {
             request.get(at).is_some() && writer.holds(ctx.server.keyspace.shard_of(prepared.hash))
@@ -197,9 +204,7 @@ pub(crate) fn execute_held<'g>(
     client: &mut Client,
 ) -> Step {
     match admit(ctx, prepared, request, client) {
-        Admission::Run(entry) => {
-            Env { ctx, run, request, reply, client, entry }.run(Some(writer))
-        }
+        Admission::Run(entry) => Env { ctx, run, request, reply, client, entry }.run(Some(writer)),
         Admission::Refuse(error, entry) => refuse(ctx, entry, &error, reply, client),
         Admission::Pause(until) => Step::Paused(until),
     }
@@ -428,29 +433,30 @@ impl Context<'_, '_> {
 const ECHO: usize = 128;
 
 fn unknown_command(request: Request<'_>) -> ReplyError {
-    let mut args = String::new();
+    let mut args = Vec::new();
     for arg in request.iter().skip(1) {
         if args.len() >= ECHO {
             break;
         }
         let room = ECHO - args.len();
-        args.push('\'');
-        args.push_str(&echo(arg, room));
-        args.push_str("' ");
+        args.push(b'\'');
+        args.extend_from_slice(echo(arg, room));
+        args.extend_from_slice(b"' ");
     }
     let name = echo(request.arg(0), ECHO);
-    format!("ERR unknown command '{name}', with args beginning with: {args}").into()
+    [b"ERR unknown command '", name, b"', with args beginning with: ", args.as_slice()]
+        .concat()
+        .into()
 }
 
 fn unknown_subcommand(container: &Entry, request: Request<'_>) -> ReplyError {
     let name = echo(request.arg(1), ECHO);
     let container = container.command.name.to_ascii_uppercase();
-    format!("ERR unknown subcommand '{name}'. Try {container} HELP.").into()
+    [b"ERR unknown subcommand '", name, b"'. Try ", container.as_bytes(), b" HELP."].concat().into()
 }
 
-/// The first `max` bytes of `text`, as far as a line of text can hold them.
-fn echo(text: &[u8], max: usize) -> String {
+/// The first `max` bytes of `text`, up to a NUL: what C's `%.128s` prints.
+pub(crate) fn echo(text: &[u8], max: usize) -> &[u8] {
     let cut = &text[..text.len().min(max)];
-    let end = cut.iter().position(|b| *b == 0).unwrap_or(cut.len());
-    String::from_utf8_lossy(&cut[..end]).into_owned()
+    &cut[..cut.iter().position(|b| *b == 0).unwrap_or(cut.len())]
 }

@@ -43,17 +43,18 @@ pub struct Flags {
 }
 
 impl Directive {
-    const fn new(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Self {
+    const fn new(
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
         Directive {
             name,
             aliases: &[],
             kind,
             default,
-            flags: Flags {
-                immutable: false,
-                protected: false,
-                sensitive: false,
-            },
+            flags: Flags { immutable: false, protected: false, sensitive: false },
             help,
             apply: None,
         }
@@ -129,12 +130,7 @@ const fn int(min: i64, max: i64) -> Kind {
 }
 
 const fn memory(min: u64, max: u64) -> Kind {
-    Kind::Memory {
-        min,
-        max,
-        auto: None,
-        percent: false,
-    }
+    Kind::Memory { min, max, auto: None, percent: false }
 }
 
 /// Share of the machine's memory the store may use unless told otherwise.
@@ -142,18 +138,10 @@ pub const AUTO_MAXMEMORY_PERCENT: u8 = 70;
 /// Share of the machine's memory all clients' buffers may use unless told otherwise.
 pub const AUTO_CLIENTS_PERCENT: u8 = 10;
 
-const MAXMEMORY: Kind = Kind::Memory {
-    min: 0,
-    max: u64::MAX,
-    auto: Some(AUTO_MAXMEMORY_PERCENT),
-    percent: false,
-};
-const MAXMEMORY_CLIENTS: Kind = Kind::Memory {
-    min: 0,
-    max: u64::MAX,
-    auto: Some(AUTO_CLIENTS_PERCENT),
-    percent: true,
-};
+const MAXMEMORY: Kind =
+    Kind::Memory { min: 0, max: u64::MAX, auto: Some(AUTO_MAXMEMORY_PERCENT), percent: false };
+const MAXMEMORY_CLIENTS: Kind =
+    Kind::Memory { min: 0, max: u64::MAX, auto: Some(AUTO_CLIENTS_PERCENT), percent: true };
 
 const fn row(
     name: &'static str,

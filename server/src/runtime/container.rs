@@ -110,17 +110,12 @@ impl Limits {
 /// Raises the soft limit of open files to the hard one.
 pub fn raise_fd_limit() -> Fds {
     let now = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: now.maximum,
-        maximum: now.maximum,
-    };
+    let raised = Rlimit { current: now.maximum, maximum: now.maximum };
     let limit = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => now.maximum,
         Err(_) => now.current,
     };
-    Fds {
-        limit: limit.unwrap_or(u64::MAX),
-    }
+    Fds { limit: limit.unwrap_or(u64::MAX) }
 }
 
 // ---- memory
@@ -241,9 +236,10 @@ impl Groups {
     }
 
     fn cpu_stat(&self) -> Option<String> {
-        self.unified.iter().chain(&self.cpu).find_map(|dir| {
-            read(dir.join("cpu.stat")).filter(|text| text.contains("nr_throttled"))
-        })
+        self.unified
+            .iter()
+            .chain(&self.cpu)
+            .find_map(|dir| read(dir.join("cpu.stat")).filter(|text| text.contains("nr_throttled")))
     }
 }
 
@@ -267,7 +263,8 @@ fn groups(own: &str, mounts: &str) -> Groups {
     let mut groups = Groups::default();
     for line in own.lines() {
         let mut fields = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next())
+        let (Some(_), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
         else {
             continue;
         };

@@ -174,7 +174,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         meta => meta?,
     };
     if !meta.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there"));
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "a file that is no socket is there",
+        ));
     }
     // Non-blocking: a live server with a full queue must not hang this one's start.
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;

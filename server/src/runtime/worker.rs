@@ -1,9 +1,9 @@
 //! A worker: one thread, one single-threaded tokio runtime, its connections, and its share of the
 //! store's background work.
 
-use crate::client::{Client, ClientShared, ReplyMode};
 use super::accept::{Acceptor, Listener};
 use super::shutdown;
+use crate::client::{Client, ClientShared, ReplyMode};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
 use crate::server::Server;

@@ -124,9 +124,13 @@ fn summary(tally: &Tally) {
 
 #[test]
 fn a_planted_difference_is_found_and_reduced_to_what_matters() {
-    let Some(reference) = Server::redis(&[]) else { return };
+    let Some(reference) = Server::redis(&[]) else {
+        return;
+    };
     let address = reference.address();
-    let Some(second) = Server::redis(&[]) else { return };
+    let Some(second) = Server::redis(&[]) else {
+        return;
+    };
     let tamper: fn(&Step, &mut Value) = |step, value| {
         if let (true, Value::Int(n)) = (step.name() == "strlen", value)
             && *n > 3
@@ -141,7 +145,8 @@ fn a_planted_difference_is_found_and_reduced_to_what_matters() {
         let found = pair.run(&sequence, &mut Tally::default()).err()?;
         Some((sequence, found))
     });
-    let (sequence, found) = found.expect("STRLEN of more than three bytes is in the first sequences");
+    let (sequence, found) =
+        found.expect("STRLEN of more than three bytes is in the first sequences");
     assert!(found.class.starts_with("strlen"), "{found:?}");
     let shortest = minimise::minimise(&pair, &sequence, &found);
     // Something that writes a value and the STRLEN.

@@ -116,7 +116,9 @@ impl Pair {
                     tally.accepted[row] += 1;
                     goes_on &= !ACCEPTED[row].ends;
                 }
-                None => return Err(mismatch(format!("{step:?}"), &step.name(), &reference, &subject)),
+                None => {
+                    return Err(mismatch(format!("{step:?}"), &step.name(), &reference, &subject));
+                }
             }
             if step.name().starts_with("flush") {
                 *pending = 0;

@@ -181,7 +181,15 @@ impl Generator {
 
 fn gives_lifetime(name: &[u8]) -> bool {
     const NAMES: &[&str] = &[
-        "set", "getex", "setex", "psetex", "expire", "pexpire", "expireat", "pexpireat", "restore",
+        "set",
+        "getex",
+        "setex",
+        "psetex",
+        "expire",
+        "pexpire",
+        "expireat",
+        "pexpireat",
+        "restore",
     ];
     NAMES.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
 }

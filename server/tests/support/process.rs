@@ -116,7 +116,9 @@ impl Server {
 
     /// Whether a new connection gets any reply to PING.
     pub fn answers(&self) -> bool {
-        let Ok(mut client) = Client::tcp(self.address()) else { return false };
+        let Ok(mut client) = Client::tcp(self.address()) else {
+            return false;
+        };
         client.set_patience(Duration::from_secs(5));
         client.try_send(b"PING\r\n").is_ok() && client.try_recv().is_ok()
     }
@@ -192,7 +194,8 @@ impl Server {
         let path = format!("/proc/{}/status", self.pid());
         let text = fs::read_to_string(path).expect("the process runs");
         let line = text.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS is there");
-        let kb: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+        let kb: u64 =
+            line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
         kb * 1024
     }
 

@@ -132,7 +132,9 @@ impl<'a> Cursor<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, Stop> {
-        let Some(&kind) = self.data.get(self.at) else { return Err(Stop::Partial) };
+        let Some(&kind) = self.data.get(self.at) else {
+            return Err(Stop::Partial);
+        };
         self.at += 1;
         Ok(match kind {
             b'+' => Value::Simple(self.line()?.to_vec()),
@@ -283,9 +285,7 @@ impl Value {
     pub fn items(&self) -> Vec<Value> {
         match self {
             Value::Array(items) | Value::Set(items) | Value::Push(items) => items.clone(),
-            Value::Map(pairs) => {
-                pairs.iter().flat_map(|(k, v)| [k.clone(), v.clone()]).collect()
-            }
+            Value::Map(pairs) => pairs.iter().flat_map(|(k, v)| [k.clone(), v.clone()]).collect(),
             other => panic!("not a list: {other:?}"),
         }
     }
