@@ -139,6 +139,11 @@ fn bitcount(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         2 => BitRange::bytes(0, value.len()),
         4 | 5 => {
             let (start, end) = (call.int(2)?, call.int(3)?);
+            // Redis answers this one before it looks at the unit.
+            if start < 0 && end < 0 && start > end {
+                call.reply.int(0);
+                return Ok(Outcome::Done);
+            }
             range_of(start, end, value.len(), unit_is_bit(call, 4)?)
         }
         _ => return Err(SYNTAX),
