@@ -329,7 +329,8 @@ impl<'g> Entry<'g> {
     }
 
     /// The value in the form that `build` takes, to make a changed copy of the entry.
-    pub(crate) fn to_new_value(self) -> NewValue<'g> {
+    #[must_use]
+    pub fn to_new_value(self) -> NewValue<'g> {
         match self.value() {
             Value::Str(Str::Rope(rope)) => NewValue::Rope(rope.clone()),
             Value::Str(Str::Inline { bytes, raw: true }) => NewValue::Raw(bytes),

@@ -193,14 +193,14 @@ impl Keyspace {
     /// Visits the live keys of up to `buckets` buckets from `cursor` on (0 = start) and returns the
     /// cursor to go on with (0 = end). A key that is there all the time is visited at least once,
     /// also while tables grow and shrink. Cursors are below 2^52.
-    pub fn scan(
+    pub fn scan<'g>(
         &self,
         db: DbId,
         cursor: u64,
         buckets: usize,
         now: Millis,
-        guard: &Guard,
-        visit: &mut dyn FnMut(Entry<'_>),
+        guard: &'g Guard,
+        visit: &mut dyn FnMut(Entry<'g>),
     ) -> u64 {
         let db = self.physical(db);
         let mut shard = (cursor >> POSITION_BITS) as usize;
