@@ -40,6 +40,7 @@ pub mod request;
 pub mod rng;
 pub mod scan;
 pub mod stall;
+pub mod storage;
 
 /// What goes wrong in a measurement; it ends the program with a message.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
