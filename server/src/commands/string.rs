@@ -1,0 +1,3 @@
+//! Placeholder.
+use super::spec::Command;
+pub(super) static COMMANDS: &[Command] = &[];
