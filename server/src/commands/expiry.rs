@@ -87,14 +87,15 @@ impl ExpireOption {
     /// Takes the option `word` at argument `i`, whose value would be argument `i + 1` of `argc`.
     /// Returns the number of arguments used: 0 if this is no expire option. Two kinds are a
     /// syntax error; one kind twice is not, the last one counts.
-    pub(super) fn take(
-        &mut self,
-        word: &[u8],
-        i: usize,
-        argc: usize,
-    ) -> Result<usize, ReplyError> {
-        let Some(choice) = choice_of(word) else { return Ok(0) };
-        let used = if matches!(choice, Choice::Time(..)) { 2 } else { 1 };
+    pub(super) fn take(&mut self, word: &[u8], i: usize, argc: usize) -> Result<usize, ReplyError> {
+        let Some(choice) = choice_of(word) else {
+            return Ok(0);
+        };
+        let used = if matches!(choice, Choice::Time(..)) {
+            2
+        } else {
+            1
+        };
         let clash = self.choice != Choice::None && self.choice != choice;
         if clash || i + used > argc {
             return Err(SYNTAX);
@@ -111,7 +112,9 @@ impl ExpireOption {
 
     /// The deadline that the option asks for, if it names a time.
     pub(super) fn deadline(&self, call: &Call<'_, '_>) -> Result<Option<Millis>, ReplyError> {
-        let Choice::Time(unit, base) = self.choice else { return Ok(None) };
+        let Choice::Time(unit, base) = self.choice else {
+            return Ok(None);
+        };
         let value = number::parse_i64(contiguous(call, self.at)).ok_or(NOT_INTEGER)?;
         positive_deadline(value, unit, base, call.now, call.entry.command.name).map(Some)
     }
@@ -162,17 +165,40 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_names_the_command() {
-        let error = Err(ReplyError::from("ERR invalid expire time in 'getex' command"));
+        let error = Err(ReplyError::from(
+            "ERR invalid expire time in 'getex' command",
+        ));
         for value in [i64::MAX, i64::MIN, i64::MAX / 1000 + 1] {
-            assert_eq!(deadline(value, Unit::Seconds, Base::Epoch, NOW, "getex"), error);
+            assert_eq!(
+                deadline(value, Unit::Seconds, Base::Epoch, NOW, "getex"),
+                error
+            );
         }
         let most = i64::MAX - NOW;
-        assert_eq!(deadline(most, Unit::Millis, Base::Now, NOW, "getex"), Ok(i64::MAX));
-        assert_eq!(deadline(most + 1, Unit::Millis, Base::Now, NOW, "getex"), error);
-        assert_eq!(deadline(i64::MAX, Unit::Millis, Base::Epoch, NOW, "getex"), Ok(i64::MAX));
-        assert_eq!(positive_deadline(0, Unit::Millis, Base::Epoch, NOW, "getex"), error);
-        assert_eq!(positive_deadline(-1, Unit::Seconds, Base::Now, NOW, "getex"), error);
-        assert_eq!(positive_deadline(1, Unit::Seconds, Base::Epoch, NOW, "getex"), Ok(1000));
+        assert_eq!(
+            deadline(most, Unit::Millis, Base::Now, NOW, "getex"),
+            Ok(i64::MAX)
+        );
+        assert_eq!(
+            deadline(most + 1, Unit::Millis, Base::Now, NOW, "getex"),
+            error
+        );
+        assert_eq!(
+            deadline(i64::MAX, Unit::Millis, Base::Epoch, NOW, "getex"),
+            Ok(i64::MAX)
+        );
+        assert_eq!(
+            positive_deadline(0, Unit::Millis, Base::Epoch, NOW, "getex"),
+            error
+        );
+        assert_eq!(
+            positive_deadline(-1, Unit::Seconds, Base::Now, NOW, "getex"),
+            error
+        );
+        assert_eq!(
+            positive_deadline(1, Unit::Seconds, Base::Epoch, NOW, "getex"),
+            Ok(1000)
+        );
     }
 
     #[test]
@@ -187,7 +213,10 @@ mod tests {
         };
         let seconds = Choice::Time(Unit::Seconds, Base::Now);
         assert_eq!(take(&[b"ex", b"1", b"EX", b"2"]), Ok((seconds, 3)));
-        assert_eq!(take(&[b"Pxat", b"1"]), Ok((Choice::Time(Unit::Millis, Base::Epoch), 1)));
+        assert_eq!(
+            take(&[b"Pxat", b"1"]),
+            Ok((Choice::Time(Unit::Millis, Base::Epoch), 1))
+        );
         assert_eq!(take(&[b"keepttl", b"KEEPTTL"]), Ok((Choice::Keep, 2)));
         assert_eq!(take(&[b"x"]), Ok((Choice::None, 0)));
         assert_eq!(take(&[b"EX"]), Err(SYNTAX));

@@ -7,9 +7,8 @@ use super::int;
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
-use crate::commands::spec::{Arity, Command, KeySpec, Flags, Outcome};
+use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
 use crate::commands::string::INLINE_MAX;
-use crate::flag_set;
 use bytes::Bytes;
 use dunlin_storage::{NewValue, Rope, Str};
 
@@ -23,7 +22,10 @@ pub(super) const BITOP: Command = Command::new("bitop", Arity::at_least(4), bito
             "O(N)",
             "Combines strings bit by bit and stores the result.",
         )
-        .history(&[("8.2.0", "Added the `DIFF`, `DIFF1`, `ANDOR` and `ONE` operations.")])
+        .history(&[(
+            "8.2.0",
+            "Added the `DIFF`, `DIFF1`, `ANDOR` and `ONE` operations.",
+        )])
         .args(&[
             Arg::one_of(
                 "operation",
@@ -80,12 +82,17 @@ fn bitop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         return Err("ERR BITOP NOT must be called with a single source key.".into());
     }
     if matches!(op, Op::Diff | Op::Diff1 | Op::AndOr) && count < 2 {
-        return Err(format!("ERR BITOP {name} must be called with at least two source keys.").into());
+        return Err(
+            format!("ERR BITOP {name} must be called with at least two source keys.").into(),
+        );
     }
     let mut sources = Vec::with_capacity(count);
     for i in 3..call.argc() {
         let key = call.key(i);
-        let empty = Str::Inline { bytes: b"", raw: false };
+        let empty = Str::Inline {
+            bytes: b"",
+            raw: false,
+        };
         sources.push(call.lookup_str(&key)?.unwrap_or(empty));
     }
     let len = sources.iter().map(Str::len).max().unwrap_or(0);
@@ -98,9 +105,7 @@ fn bitop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     } else {
         let chunks = (0..len)
             .step_by(INLINE_MAX)
-            .map(|start| {
-                Bytes::from(window(*op, &sources, start, len.min(start + INLINE_MAX)))
-            })
+            .map(|start| Bytes::from(window(*op, &sources, start, len.min(start + INLINE_MAX))))
             .collect();
         call.put(&target, NewValue::Rope(Rope::from_chunks(chunks)), None);
     }
@@ -126,7 +131,9 @@ fn window(op: Op, sources: &[Str<'_>], start: usize, end: usize) -> Vec<u8> {
             result.iter_mut().for_each(|byte| *byte = !*byte);
         }
         Op::Diff | Op::Diff1 | Op::AndOr => {
-            let Some((first, others)) = sources.split_first() else { return result };
+            let Some((first, others)) = sources.split_first() else {
+                return result;
+            };
             merge_all(&mut result, others, start, |a, b| a | b);
             let mut head = vec![0; end - start];
             merge(&mut head, first, start, |a, b| a | b);
@@ -152,7 +159,10 @@ fn window(op: Op, sources: &[Str<'_>], start: usize, end: usize) -> Vec<u8> {
                     at += part.len();
                 }
             }
-            result.iter_mut().zip(&twice).for_each(|(any, twice)| *any &= !twice);
+            result
+                .iter_mut()
+                .zip(&twice)
+                .for_each(|(any, twice)| *any &= !twice);
         }
     }
     result

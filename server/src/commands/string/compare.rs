@@ -8,8 +8,7 @@ use crate::commands::call::{Call, string_of};
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX, wrong_arity};
 use crate::commands::expiry::contiguous;
-use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
-use crate::flag_set;
+use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
 use dunlin_protocol::ArgValue;
 use dunlin_storage::Str;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -45,12 +44,7 @@ pub(super) enum Compare {
 impl Condition {
     /// Takes the option `word` at argument `i` of `argc`. Returns the number of arguments used,
     /// 0 if it is no condition. Conditions exclude each other; NX and XX may be repeated.
-    pub(super) fn take(
-        &mut self,
-        word: &[u8],
-        i: usize,
-        argc: usize,
-    ) -> Result<usize, ReplyError> {
+    pub(super) fn take(&mut self, word: &[u8], i: usize, argc: usize) -> Result<usize, ReplyError> {
         let condition = match word {
             _ if word.eq_ignore_ascii_case(b"NX") => Condition::Missing,
             _ if word.eq_ignore_ascii_case(b"XX") => Condition::Exists,
@@ -233,7 +227,10 @@ fn delex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 pub(super) const DELIFEQ: Command = Command::new("delifeq", Arity::exactly(3), delifeq)
     .flags(flag_set!(WRITE | FAST))
-    .keys(&[KeySpec::one(1).with(KeyFlags::RM).with(KeyFlags::ACCESS).with(KeyFlags::DELETE)])
+    .keys(&[KeySpec::one(1)
+        .with(KeyFlags::RM)
+        .with(KeyFlags::ACCESS)
+        .with(KeyFlags::DELETE)])
     .docs(
         Docs::new(
             Group::String,
@@ -285,7 +282,10 @@ mod tests {
         let big: Vec<u8> = (0..100_000_u32).map(|i| i.to_le_bytes()[0]).collect();
         let rope = Rope::from_bytes(&big);
         let chunks: Vec<Bytes> = big.chunks(32 * 1024).map(Bytes::copy_from_slice).collect();
-        let same = ArgValue::Chunks { len: big.len(), chunks: &chunks };
+        let same = ArgValue::Chunks {
+            len: big.len(),
+            chunks: &chunks,
+        };
         assert!(equals(Str::Rope(&rope), same));
         assert!(equals(inline(&big), same));
         let other = rope.write_at(70_000, b"x");
@@ -305,7 +305,10 @@ mod tests {
         };
         assert_eq!(take(&[b"nx", b"NX"]), Ok(Condition::Missing));
         assert_eq!(take(&[b"nx", b"xx"]), Err(SYNTAX));
-        assert_eq!(take(&[b"ifdne", b"v"]), Ok(Condition::NotEqual(Compare::Digest, 1)));
+        assert_eq!(
+            take(&[b"ifdne", b"v"]),
+            Ok(Condition::NotEqual(Compare::Digest, 1))
+        );
         assert_eq!(take(&[b"ifeq", b"v", b"xx"]), Err(SYNTAX));
         assert_eq!(take(&[b"ifeq", b"v", b"ifeq", b"v"]), Err(SYNTAX));
         assert_eq!(take(&[b"ifeq"]), Err(SYNTAX));

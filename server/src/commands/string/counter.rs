@@ -5,8 +5,7 @@ use super::for_update;
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{NOT_FLOAT, NOT_INTEGER, ReplyError};
-use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
-use crate::flag_set;
+use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
 use dunlin_protocol::number;
 use dunlin_storage::NewValue;
 
@@ -93,24 +92,27 @@ fn add(call: &mut Call<'_, '_>, delta: i64) -> Result<Outcome, ReplyError> {
     };
     let new = old.checked_add(delta).ok_or(OVERFLOW)?;
     let mut text = itoa::Buffer::new();
-    call.put(&key, NewValue::Bytes(text.format(new).as_bytes()), expire_at);
+    call.put(
+        &key,
+        NewValue::Bytes(text.format(new).as_bytes()),
+        expire_at,
+    );
     call.reply.int(new);
     Ok(Outcome::Done)
 }
 
-pub(super) const INCRBYFLOAT: Command =
-    Command::new("incrbyfloat", Arity::exactly(3), incrbyfloat)
-        .flags(flag_set!(WRITE | DENYOOM | FAST))
-        .keys(KEYS)
-        .docs(
-            Docs::new(
-                Group::String,
-                "2.6.0",
-                "O(1)",
-                "Adds a floating point number to the one at a key; a missing key counts as 0.",
-            )
-            .args(&[KEY, Arg::double("increment")]),
-        );
+pub(super) const INCRBYFLOAT: Command = Command::new("incrbyfloat", Arity::exactly(3), incrbyfloat)
+    .flags(flag_set!(WRITE | DENYOOM | FAST))
+    .keys(KEYS)
+    .docs(
+        Docs::new(
+            Group::String,
+            "2.6.0",
+            "O(1)",
+            "Adds a floating point number to the one at a key; a missing key counts as 0.",
+        )
+        .args(&[KEY, Arg::double("increment")]),
+    );
 
 fn incrbyfloat(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
@@ -119,8 +121,7 @@ fn incrbyfloat(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         Some((value, expire_at)) => (value.as_slice().ok_or(NOT_FLOAT)?, expire_at),
         None => (&b"0"[..], None),
     };
-    let text =
-        number::incr_by_float(old, call.arg(2)).map_err(|error| error.to_string())?;
+    let text = number::incr_by_float(old, call.arg(2)).map_err(|error| error.to_string())?;
     call.put(&key, NewValue::Bytes(&text), expire_at);
     call.reply.bulk(&text);
     Ok(Outcome::Done)

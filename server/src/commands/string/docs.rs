@@ -25,5 +25,4 @@ pub(super) const NX_XX: Arg =
     Arg::one_of("condition", &[Arg::flag("nx", "NX"), Arg::flag("xx", "XX")]).optional();
 
 /// Pairs of key and value.
-pub(super) const PAIRS: Arg =
-    Arg::block("data", &[KEY, Arg::string("value")]).multiple();
+pub(super) const PAIRS: Arg = Arg::block("data", &[KEY, Arg::string("value")]).multiple();

@@ -20,13 +20,11 @@ use std::ops::Range;
 
 const NOT_STRINGS: ReplyError =
     ReplyError::new("ERR The specified keys must contain string values");
-const LEN_AND_IDX: ReplyError = ReplyError::new(
-    "ERR If you want both the length and indexes, please just use IDX.",
-);
+const LEN_AND_IDX: ReplyError =
+    ReplyError::new("ERR If you want both the length and indexes, please just use IDX.");
 const TOO_LONG: ReplyError = ReplyError::new("ERR String too long for LCS");
-const TABLE_TOO_LARGE: ReplyError = ReplyError::new(
-    "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
-);
+const TABLE_TOO_LARGE: ReplyError =
+    ReplyError::new("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
 
 pub(super) const LCS: Command = Command::new("lcs", Arity::at_least(3), lcs)
     .flags(Flags::READONLY)
@@ -43,7 +41,9 @@ pub(super) const LCS: Command = Command::new("lcs", Arity::at_least(3), lcs)
             Arg::key("key2", 0),
             Arg::flag("len", "LEN").optional(),
             Arg::flag("idx", "IDX").optional(),
-            Arg::integer("min-match-len").token("MINMATCHLEN").optional(),
+            Arg::integer("min-match-len")
+                .token("MINMATCHLEN")
+                .optional(),
             Arg::flag("withmatchlen", "WITHMATCHLEN").optional(),
         ]),
     );
@@ -133,8 +133,10 @@ fn check_table([a, b]: [u64; 2], max: u64) -> Result<(), ReplyError> {
 }
 
 fn reply_matches(reply: &mut Reply, matches: &[Match], options: &Options) {
-    let shown: Vec<&Match> =
-        matches.iter().filter(|run| run.len() as u64 >= options.min_match).collect();
+    let shown: Vec<&Match> = matches
+        .iter()
+        .filter(|run| run.len() as u64 >= options.min_match)
+        .collect();
     let int = |reply: &mut Reply, n: usize| reply.int(i64::try_from(n).unwrap_or(i64::MAX));
     reply.map(2);
     reply.bulk(b"matches");
@@ -192,7 +194,11 @@ impl Columns {
                 masks[usize::from(n) * words + column / 64] |= 1 << (column % 64);
             }
         }
-        Columns { words, number, masks }
+        Columns {
+            words,
+            number,
+            masks,
+        }
     }
 
     fn of(&self, byte: u8) -> &[u64] {
@@ -256,9 +262,15 @@ impl Table {
         let (mut i, mut j) = (a.len(), b.len());
         while i > 0 && j > 0 {
             if a[i - 1] == b[j - 1] {
-                match matches.last_mut().filter(|run| run.a.start == i && run.b.start == j) {
+                match matches
+                    .last_mut()
+                    .filter(|run| run.a.start == i && run.b.start == j)
+                {
                     Some(run) => (run.a.start, run.b.start) = (i - 1, j - 1),
-                    None => matches.push(Match { a: i - 1..i, b: j - 1..j }),
+                    None => matches.push(Match {
+                        a: i - 1..i,
+                        b: j - 1..j,
+                    }),
                 }
                 i -= 1;
                 j -= 1;
@@ -320,9 +332,12 @@ mod tests {
     #[test]
     fn large_tables_are_refused() {
         let max = 512 * 1024 * 1024;
-        assert_eq!(check_table([100_000_000, 100_000_000], max), Err(TABLE_TOO_LARGE));
-        assert_eq!(check_table([11_584, 11_584], max), Err(TABLE_TOO_LARGE));
-        assert_eq!(check_table([11_584, 11_583], max), Ok(()));
+        assert_eq!(
+            check_table([100_000_000, 100_000_000], max),
+            Err(TABLE_TOO_LARGE)
+        );
+        assert_eq!(check_table([11_585, 11_584], max), Err(TABLE_TOO_LARGE));
+        assert_eq!(check_table([11_584, 11_584], max), Ok(()));
         assert_eq!(check_table([u64::from(u32::MAX), 0], max), Err(TOO_LONG));
     }
 

@@ -7,8 +7,7 @@ use crate::commands::call::{Call, string_of};
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX, wrong_arity};
 use crate::commands::expiry::{Choice, ExpireOption};
-use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
-use crate::flag_set;
+use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
 use dunlin_protocol::number;
 
 /// Keys whose table slots are requested before the first is looked at.
@@ -37,10 +36,12 @@ fn mget(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         let mut keys = [call.key(first); PREFETCH];
         for (i, key) in keys.iter_mut().enumerate().take(count) {
             *key = call.key(first + i);
-            call.keyspace().prefetch_bucket(call.db(), key.hash, call.guard);
+            call.keyspace()
+                .prefetch_bucket(call.db(), key.hash, call.guard);
         }
         for key in &keys[..count] {
-            call.keyspace().prefetch_entry(call.db(), key.hash, call.guard);
+            call.keyspace()
+                .prefetch_entry(call.db(), key.hash, call.guard);
         }
         for key in &keys[..count] {
             let value = call.lookup(key).and_then(|entry| string_of(&entry).ok());
@@ -54,7 +55,10 @@ fn mget(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 pub(super) const MSET: Command = Command::new("mset", Arity::at_least(3), mset)
     .flags(flag_set!(WRITE | DENYOOM | CHUNKED))
     .keys(&[KeySpec::span(1, -1, 2).overwrite()])
-    .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
+    .tips(&[
+        "request_policy:multi_shard",
+        "response_policy:all_succeeded",
+    ])
     .docs(
         Docs::new(
             Group::String,
@@ -85,7 +89,9 @@ fn put_pairs(call: &mut Call<'_, '_>, from: usize, end: usize) {
 
 pub(super) const MSETNX: Command = Command::new("msetnx", Arity::at_least(3), msetnx)
     .flags(flag_set!(WRITE | DENYOOM | CHUNKED))
-    .keys(&[KeySpec::span(1, -1, 2).with(KeyFlags::OW).with(KeyFlags::INSERT)])
+    .keys(&[KeySpec::span(1, -1, 2)
+        .with(KeyFlags::OW)
+        .with(KeyFlags::INSERT)])
     .docs(
         Docs::new(
             Group::String,
@@ -101,7 +107,9 @@ fn msetnx(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         return Err(wrong_arity("msetnx"));
     }
     let argc = call.argc();
-    let free = (1..argc).step_by(2).all(|i| call.find(&call.key(i)).is_none());
+    let free = (1..argc)
+        .step_by(2)
+        .all(|i| call.find(&call.key(i)).is_none());
     if free {
         put_pairs(call, 1, argc);
     }
@@ -112,7 +120,10 @@ fn msetnx(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 pub(super) const MSETEX: Command = Command::new("msetex", Arity::at_least(4), msetex)
     .flags(flag_set!(WRITE | DENYOOM))
     .keys(&[KeySpec::counted_step(1, 2).overwrite()])
-    .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
+    .tips(&[
+        "request_policy:multi_shard",
+        "response_policy:all_succeeded",
+    ])
     .docs(
         Docs::new(
             Group::String,

@@ -6,7 +6,6 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
-use crate::flag_set;
 use dunlin_storage::{NewValue, Rope, Str};
 
 pub(super) const APPEND: Command = Command::new("append", Arity::exactly(3), append)
@@ -77,7 +76,13 @@ fn setrange(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
     let (old, expire_at) = match for_update(call, &key)? {
         Some((old, expire_at)) => (old, expire_at),
-        None => (Str::Inline { bytes: b"", raw: true }, None),
+        None => (
+            Str::Inline {
+                bytes: b"",
+                raw: true,
+            },
+            None,
+        ),
     };
     let mut len = old.len();
     if !part.is_empty() {
@@ -106,17 +111,27 @@ pub(super) const GETRANGE: Command = Command::new("getrange", Arity::exactly(4),
     .flags(Flags::READONLY)
     .keys(RANGE_KEYS)
     .docs(
-        Docs::new(Group::String, "2.4.0", RANGE_COMPLEXITY, "Replies part of a string.")
-            .args(RANGE_ARGS),
+        Docs::new(
+            Group::String,
+            "2.4.0",
+            RANGE_COMPLEXITY,
+            "Replies part of a string.",
+        )
+        .args(RANGE_ARGS),
     );
 
 pub(super) const SUBSTR: Command = Command::new("substr", Arity::exactly(4), getrange)
     .flags(Flags::READONLY)
     .keys(RANGE_KEYS)
     .docs(
-        Docs::new(Group::String, "1.0.0", RANGE_COMPLEXITY, "Replies part of a string.")
-            .args(RANGE_ARGS)
-            .deprecated("2.0.0", "`GETRANGE`"),
+        Docs::new(
+            Group::String,
+            "1.0.0",
+            RANGE_COMPLEXITY,
+            "Replies part of a string.",
+        )
+        .args(RANGE_ARGS)
+        .deprecated("2.0.0", "`GETRANGE`"),
     );
 
 fn getrange(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -141,7 +156,13 @@ pub(in crate::commands) fn clamp(start: i64, end: i64, len: usize) -> (usize, us
         return (0, 0);
     }
     let total = i64::try_from(len).unwrap_or(i64::MAX);
-    let absolute = |i: i64| if i < 0 { total.saturating_add(i).max(0) } else { i };
+    let absolute = |i: i64| {
+        if i < 0 {
+            total.saturating_add(i).max(0)
+        } else {
+            i
+        }
+    };
     let (start, end) = (absolute(start), absolute(end).min(total - 1));
     if start > end {
         return (0, 0);
