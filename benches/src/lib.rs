@@ -24,6 +24,8 @@
 //! - [`compare`], [`latency`], [`stall`], [`memory`], [`maxmemory`], [`expiry`], [`storage`]: the subcommands of
 //!   `dunlin-bench`.
 
+#![expect(clippy::disallowed_methods, reason = "measuring reads the real clock")]
+
 pub mod compare;
 pub mod control;
 pub mod expiry;
