@@ -18,12 +18,12 @@
 //! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
 //!   run at once.
 
+use crate::Roles;
 use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape, table};
-use crate::Roles;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
@@ -72,12 +72,19 @@ impl Run {
     const KINDS: usize = 4;
 
     pub(crate) fn start(ctx: &Context<'_, '_>) -> Run {
-        Run { started: ctx.server.clock.monotonic_ns(), calls: [(0, 0); Run::KINDS], kinds: 0, total: 0 }
+        Run {
+            started: ctx.server.clock.monotonic_ns(),
+            calls: [(0, 0); Run::KINDS],
+            kinds: 0,
+            total: 0,
+        }
     }
 
     #[inline]
     fn add(&mut self, ctx: &Context<'_, '_>, entry: &Entry) {
-        let known = self.calls[..self.kinds].iter_mut().find(|(id, _)| *id == entry.id);
+        let known = self.calls[..self.kinds]
+            .iter_mut()
+            .find(|(id, _)| *id == entry.id);
         if let Some((_, calls)) = known {
             *calls += 1;
         } else {
@@ -132,7 +139,14 @@ pub(crate) fn execute<'g>(
         }
         Admission::Pause(until) => return Step::Paused(until),
     };
-    let mut env = Env { ctx, run, request, reply, client, entry };
+    let mut env = Env {
+        ctx,
+        run,
+        request,
+        reply,
+        client,
+        entry,
+    };
     match entry.shape {
         KeyShape::None if !entry.has(Flags::ALL_SHARDS) => {
             *held = None;
@@ -170,7 +184,9 @@ pub(crate) fn runs_with(
     prepared: Prepared,
     request: Request<'_>,
 ) -> bool {
-    let Some(entry) = prepared.entry else { return false };
+    let Some(entry) = prepared.entry else {
+        return false;
+    };
     match entry.shape {
         KeyShape::One(at) => {
             request.get(at).is_some() && writer.holds(ctx.server.keyspace.shard_of(prepared.hash))
@@ -181,7 +197,9 @@ pub(crate) fn runs_with(
         }
         KeyShape::None => {
             entry.has(Flags::ALL_SHARDS)
-                && ShardSet::all(&ctx.server.keyspace).iter().all(|shard| writer.holds(shard))
+                && ShardSet::all(&ctx.server.keyspace)
+                    .iter()
+                    .all(|shard| writer.holds(shard))
         }
     }
 }
@@ -197,9 +215,15 @@ pub(crate) fn execute_held<'g>(
     client: &mut Client,
 ) -> Step {
     match admit(ctx, prepared, request, client) {
-        Admission::Run(entry) => {
-            Env { ctx, run, request, reply, client, entry }.run(Some(writer))
+        Admission::Run(entry) => Env {
+            ctx,
+            run,
+            request,
+            reply,
+            client,
+            entry,
         }
+        .run(Some(writer)),
         Admission::Refuse(error, entry) => refuse(ctx, entry, &error, reply, client),
         Admission::Pause(until) => Step::Paused(until),
     }
@@ -321,7 +345,11 @@ impl<'g> Env<'_, '_, 'g> {
             }
             let mark = self.reply.mark();
             let step = self.run(None);
-            if shards.iter().zip(&before).all(|(s, seq)| keyspace.write_seq(s) == *seq) {
+            if shards
+                .iter()
+                .zip(&before)
+                .all(|(s, seq)| keyspace.write_seq(s) == *seq)
+            {
                 return step;
             }
             self.reply.rollback(mark);
@@ -338,7 +366,9 @@ impl<'g> Env<'_, '_, 'g> {
             self.run.close(ctx);
         }
         if ctx.server.monitors.active() {
-            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
+            ctx.server
+                .monitors
+                .feed(ctx.server.clock.wall_us(), self.client, &self.request);
         }
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
@@ -396,7 +426,9 @@ impl<'g> Env<'_, '_, 'g> {
     fn slow(&self, nanos: u64) {
         let server = self.ctx.server;
         let (micros, seconds) = (nanos / 1_000, self.ctx.now / 1_000);
-        server.slowlog.record(self.client, self.entry, &self.request, micros, seconds);
+        server
+            .slowlog
+            .record(self.client, self.entry, &self.request, micros, seconds);
         let fast = self.entry.has(Flags::FAST);
         let event = if fast { "fast-command" } else { "command" };
         server.latency.record(event, micros / 1_000, seconds);
@@ -414,7 +446,11 @@ fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>) -> Shar
         keyspace.prefetch_bucket(ctx.db_hint(), key.hash, ctx.guard);
         shards.push(keyspace.shard_of(key.hash));
     });
-    if fits { shards.into_iter().collect() } else { std::iter::empty().collect() }
+    if fits {
+        shards.into_iter().collect()
+    } else {
+        std::iter::empty().collect()
+    }
 }
 
 impl Context<'_, '_> {

@@ -5,11 +5,11 @@
 //! role is taken, the thread that holds the role (see [`crate::dispatch`]). So a connection never
 //! passes its own unapplied write: while the box is away there is nothing to run.
 
+use crate::Roles;
 use crate::client::Client;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
 use dunlin_protocol::{Decoder, Limits, Proto, Reply};
-use crate::Roles;
 use dunlin_storage::{KeyHash, Millis, ShardSet};
 
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
@@ -104,7 +104,11 @@ impl Session {
             }
             budget = budget.saturating_sub(self.next - before);
             if budget == 0 || self.reply.pending() >= TURN_OUTPUT {
-                return if self.has_more() { Turn::Yield } else { Turn::Idle };
+                return if self.has_more() {
+                    Turn::Yield
+                } else {
+                    Turn::Idle
+                };
             }
         }
     }
@@ -187,12 +191,22 @@ impl Session {
     ) -> Step {
         let prepared = self.prepared[self.next];
         if self.decoder.request(self.next).has_chunks()
-            && !prepared.entry.is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
+            && !prepared
+                .entry
+                .is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
         {
             self.decoder.flatten(self.next);
         }
         let request = self.decoder.request(self.next);
-        dispatch::execute(ctx, run, held, prepared, request, &mut self.reply, &mut self.client)
+        dispatch::execute(
+            ctx,
+            run,
+            held,
+            prepared,
+            request,
+            &mut self.reply,
+            &mut self.client,
+        )
     }
 
     /// Runs the command that waited for roles, with `writer`, and those which follow it as long as
@@ -207,7 +221,9 @@ impl Session {
         while end.is_none() && self.next < self.decoder.len() {
             let prepared = self.prepared[self.next];
             if self.decoder.request(self.next).has_chunks()
-                && !prepared.entry.is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
+                && !prepared
+                    .entry
+                    .is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
             {
                 self.decoder.flatten(self.next);
             }

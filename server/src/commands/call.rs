@@ -6,8 +6,8 @@
 
 use super::error::{self, ReplyError};
 use super::table::Entry;
-use crate::client::Client;
 use crate::Roles;
+use crate::client::Client;
 use crate::server::Server;
 use crate::stats::WorkerStats;
 use dunlin_protocol::{ArgValue, Reply, Request, number};
@@ -86,7 +86,11 @@ impl<'a, 'g> Call<'a, 'g> {
     }
 
     fn touch(&self) -> Touch {
-        if self.client.no_touch { Touch::No } else { Touch::Yes }
+        if self.client.no_touch {
+            Touch::No
+        } else {
+            Touch::Yes
+        }
     }
 
     /// The entry of `key`: counted as a hit or a miss, and as a use (unless NO-TOUCH).

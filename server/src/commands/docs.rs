@@ -197,7 +197,15 @@ impl Docs {
         complexity: &'static str,
         summary: &'static str,
     ) -> Self {
-        Docs { group, since, complexity, summary, args: &[], history: &[], deprecated: None }
+        Docs {
+            group,
+            since,
+            complexity,
+            summary,
+            args: &[],
+            history: &[],
+            deprecated: None,
+        }
     }
 
     /// Sets the arguments.

@@ -33,8 +33,7 @@ impl From<String> for ReplyError {
 /// Options in the wrong place, unknown or contradicting.
 pub const SYNTAX: ReplyError = ReplyError::new("ERR syntax error");
 /// An integer argument that is none.
-pub const NOT_INTEGER: ReplyError =
-    ReplyError::new("ERR value is not an integer or out of range");
+pub const NOT_INTEGER: ReplyError = ReplyError::new("ERR value is not an integer or out of range");
 /// A float argument that is none.
 pub const NOT_FLOAT: ReplyError = ReplyError::new("ERR value is not a valid float");
 /// A key of another type.
@@ -45,8 +44,7 @@ pub const NO_KEY: ReplyError = ReplyError::new("ERR no such key");
 /// A number outside of its range.
 pub const OUT_OF_RANGE: ReplyError = ReplyError::new("ERR value is out of range");
 /// A number that must not be negative.
-pub const NOT_POSITIVE: ReplyError =
-    ReplyError::new("ERR value is out of range, must be positive");
+pub const NOT_POSITIVE: ReplyError = ReplyError::new("ERR value is out of range, must be positive");
 /// A database number outside of its range.
 pub const DB_RANGE: ReplyError = ReplyError::new("ERR DB index is out of range");
 /// A string that would grow past `proto-max-bulk-len`.

@@ -77,16 +77,39 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_names_the_command() {
-        let error = Err(ReplyError::from("ERR invalid expire time in 'getex' command"));
+        let error = Err(ReplyError::from(
+            "ERR invalid expire time in 'getex' command",
+        ));
         for value in [i64::MAX, i64::MIN, i64::MAX / 1000 + 1] {
-            assert_eq!(deadline(value, Unit::Seconds, Base::Epoch, NOW, "getex"), error);
+            assert_eq!(
+                deadline(value, Unit::Seconds, Base::Epoch, NOW, "getex"),
+                error
+            );
         }
         let most = i64::MAX - NOW;
-        assert_eq!(deadline(most, Unit::Millis, Base::Now, NOW, "getex"), Ok(i64::MAX));
-        assert_eq!(deadline(most + 1, Unit::Millis, Base::Now, NOW, "getex"), error);
-        assert_eq!(deadline(i64::MAX, Unit::Millis, Base::Epoch, NOW, "getex"), Ok(i64::MAX));
-        assert_eq!(positive_deadline(0, Unit::Millis, Base::Epoch, NOW, "getex"), error);
-        assert_eq!(positive_deadline(-1, Unit::Seconds, Base::Now, NOW, "getex"), error);
-        assert_eq!(positive_deadline(1, Unit::Seconds, Base::Epoch, NOW, "getex"), Ok(1000));
+        assert_eq!(
+            deadline(most, Unit::Millis, Base::Now, NOW, "getex"),
+            Ok(i64::MAX)
+        );
+        assert_eq!(
+            deadline(most + 1, Unit::Millis, Base::Now, NOW, "getex"),
+            error
+        );
+        assert_eq!(
+            deadline(i64::MAX, Unit::Millis, Base::Epoch, NOW, "getex"),
+            Ok(i64::MAX)
+        );
+        assert_eq!(
+            positive_deadline(0, Unit::Millis, Base::Epoch, NOW, "getex"),
+            error
+        );
+        assert_eq!(
+            positive_deadline(-1, Unit::Seconds, Base::Now, NOW, "getex"),
+            error
+        );
+        assert_eq!(
+            positive_deadline(1, Unit::Seconds, Base::Epoch, NOW, "getex"),
+            Ok(1000)
+        );
     }
 }

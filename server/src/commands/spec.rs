@@ -275,7 +275,11 @@ impl KeySpec {
     pub const fn counted_step(index: i32, step: i32) -> Self {
         KeySpec {
             begin: Begin::Index(index),
-            find: Find::KeyNum { index: 0, first: 1, step },
+            find: Find::KeyNum {
+                index: 0,
+                first: 1,
+                step,
+            },
             flags: KeyFlags(0),
             notes: "",
         }
@@ -285,7 +289,11 @@ impl KeySpec {
     pub const fn keyword(word: &'static str, from: i32) -> Self {
         KeySpec {
             begin: Begin::Keyword(word, from),
-            find: Find::Range { last: 0, step: 1, limit: 0 },
+            find: Find::Range {
+                last: 0,
+                step: 1,
+                limit: 0,
+            },
             flags: KeyFlags(0),
             notes: "",
         }
@@ -293,7 +301,12 @@ impl KeySpec {
 
     /// A specification which only says that there are keys it cannot find.
     pub const fn unknown() -> Self {
-        KeySpec { begin: Begin::Unknown, find: Find::Unknown, flags: KeyFlags(0), notes: "" }
+        KeySpec {
+            begin: Begin::Unknown,
+            find: Find::Unknown,
+            flags: KeyFlags(0),
+            notes: "",
+        }
     }
 
     /// Adds key flags.
@@ -353,9 +366,15 @@ impl KeySpec {
                     .ok()
                     .and_then(|at| request.get(at))
                     .and_then(dunlin_protocol::number::parse_i64);
-                let Some(count) = count.filter(|n| (1..=argc).contains(n)) else { return false };
+                let Some(count) = count.filter(|n| (1..=argc).contains(n)) else {
+                    return false;
+                };
                 let first = begin + i64::from(first);
-                (first, first + (count - 1) * i64::from(step), i64::from(step))
+                (
+                    first,
+                    first + (count - 1) * i64::from(step),
+                    i64::from(step),
+                )
             }
             Find::Unknown => return true,
         };
@@ -377,7 +396,9 @@ impl KeySpec {
             Begin::Index(index) => Some(i64::from(index)).filter(|i| *i < argc),
             Begin::Keyword(word, from) => {
                 let matches = |i: &usize| {
-                    request.get(*i).is_some_and(|a| a.eq_ignore_ascii_case(word.as_bytes()))
+                    request
+                        .get(*i)
+                        .is_some_and(|a| a.eq_ignore_ascii_case(word.as_bytes()))
                 };
                 let found = if from >= 0 {
                     (from.unsigned_abs() as usize..request.len()).find(matches)
@@ -385,7 +406,9 @@ impl KeySpec {
                     let start = request.len().checked_sub(from.unsigned_abs() as usize)?;
                     (1..=start).rev().find(matches)
                 };
-                found.and_then(|i| i64::try_from(i + 1).ok()).filter(|i| *i < argc)
+                found
+                    .and_then(|i| i64::try_from(i + 1).ok())
+                    .filter(|i| *i < argc)
             }
             Begin::Unknown => None,
         }

@@ -43,7 +43,12 @@ pub struct Flags {
 }
 
 impl Directive {
-    const fn new(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Self {
+    const fn new(
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
         Directive {
             name,
             aliases: &[],
@@ -88,7 +93,10 @@ impl Directive {
     #[must_use]
     pub fn is_called(&self, name: &[u8]) -> bool {
         self.name.as_bytes().eq_ignore_ascii_case(name)
-            || self.aliases.iter().any(|alias| alias.as_bytes().eq_ignore_ascii_case(name))
+            || self
+                .aliases
+                .iter()
+                .any(|alias| alias.as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// Whether it changes anything.
@@ -354,9 +362,18 @@ pub(super) static MISSING: &[&str] = &[
 pub(super) static REFUSED: &[(&str, &str)] = &[
     ("user", "access control lists are not supported"),
     ("aclfile", "access control lists are not supported"),
-    ("rename-command", "renaming commands is not supported: ignoring it would leave them open"),
+    (
+        "rename-command",
+        "renaming commands is not supported: ignoring it would leave them open",
+    ),
     ("tls-port", "TLS is not supported"),
-    ("replicaof", "replication is not supported: this server would answer from an empty cache"),
-    ("slaveof", "replication is not supported: this server would answer from an empty cache"),
+    (
+        "replicaof",
+        "replication is not supported: this server would answer from an empty cache",
+    ),
+    (
+        "slaveof",
+        "replication is not supported: this server would answer from an empty cache",
+    ),
     ("loadmodule", "modules are not supported"),
 ];

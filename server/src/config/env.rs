@@ -25,7 +25,9 @@ impl Draft {
             }
             let variable = variable.to_string_lossy();
             let Some(row) = directives::find(name.as_bytes()) else {
-                self.warnings.push(format!("environment variable {variable}: no such directive"));
+                self.warnings.push(format!(
+                    "environment variable {variable}: no such directive"
+                ));
                 continue;
             };
             let words = if DIRECTIVES[row].kind.takes_words() {
@@ -34,7 +36,11 @@ impl Draft {
             } else {
                 vec![text.as_bytes().to_vec()]
             };
-            let words = if words.is_empty() { vec![Vec::new()] } else { words };
+            let words = if words.is_empty() {
+                vec![Vec::new()]
+            } else {
+                words
+            };
             self.assign(row, &words)
                 .map_err(|why| LoadError::new(format!("{variable}: {why}")))?;
             self.from_env.insert(row);

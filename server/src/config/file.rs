@@ -100,9 +100,16 @@ impl Draft {
         Ok(())
     }
 
-    fn file_line(&mut self, place: &Place, name: &[u8], values: &[Vec<u8>]) -> Result<(), LoadError> {
+    fn file_line(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        values: &[Vec<u8>],
+    ) -> Result<(), LoadError> {
         let Some(row) = directives::find(name) else {
-            let why = self.missing(name, values).map_err(|why| place.error(&why))?;
+            let why = self
+                .missing(name, values)
+                .map_err(|why| place.error(&why))?;
             self.warnings.push(place.warning(&why));
             return Ok(());
         };
@@ -233,7 +240,11 @@ impl Place<'_> {
     }
 
     fn warning(&self, why: &str) -> String {
-        let name = self.line.split(|c| c.is_ascii_whitespace()).next().unwrap_or_default();
+        let name = self
+            .line
+            .split(|c| c.is_ascii_whitespace())
+            .next()
+            .unwrap_or_default();
         format!(
             "{}:{}: {}: {why}",
             self.path.display(),
@@ -244,11 +255,19 @@ impl Place<'_> {
 
     /// The line as it may be shown: secrets stay out of terminals and logs.
     fn shown(&self) -> String {
-        let name = self.line.split(|c| c.is_ascii_whitespace()).next().unwrap_or_default();
+        let name = self
+            .line
+            .split(|c| c.is_ascii_whitespace())
+            .next()
+            .unwrap_or_default();
         let secret = directives::find(name).is_some_and(|row| DIRECTIVES[row].flags.sensitive)
             || name.eq_ignore_ascii_case(b"user")
             || name.eq_ignore_ascii_case(b"masterauth");
         let name = String::from_utf8_lossy(name);
-        if secret { format!("{name} ...") } else { String::from_utf8_lossy(self.line).into_owned() }
+        if secret {
+            format!("{name} ...")
+        } else {
+            String::from_utf8_lossy(self.line).into_owned()
+        }
     }
 }

@@ -12,11 +12,11 @@
 //! **Change.** [`Config::set_with`] validates every pair before anything changes, lets the caller
 //! apply side effects that may fail, and publishes all values at once.
 
+mod cli;
 pub mod directives;
 mod env;
 mod exposure;
 mod file;
-mod cli;
 mod rewrite;
 mod settings;
 mod split;
@@ -181,7 +181,9 @@ impl Config {
     pub fn get<P: AsRef<[u8]>>(&self, patterns: &[P]) -> Vec<(&'static str, Vec<u8>)> {
         let settings = self.settings();
         let wanted = |name: &str| {
-            patterns.iter().any(|p| glob::matches_nocase(p.as_ref(), name.as_bytes()))
+            patterns
+                .iter()
+                .any(|p| glob::matches_nocase(p.as_ref(), name.as_bytes()))
         };
         let mut found = Vec::new();
         for (row, value) in DIRECTIVES.iter().zip(&settings.values) {
@@ -225,8 +227,13 @@ impl Config {
         let mut changed = Vec::new();
         for (row, (_, text)) in rows.iter().zip(pairs) {
             let directive = &DIRECTIVES[*row];
-            let value = parse_one(directive, text.as_ref(), &new.values[*row], self.machine_memory)
-                .map_err(|why| failed(directive.name.as_bytes(), &why))?;
+            let value = parse_one(
+                directive,
+                text.as_ref(),
+                &new.values[*row],
+                self.machine_memory,
+            )
+            .map_err(|why| failed(directive.name.as_bytes(), &why))?;
             if new.values[*row] != value {
                 new.values[*row] = value;
                 changed.push(directive.name);
@@ -241,7 +248,10 @@ impl Config {
     }
 
     fn publish(&self, settings: Settings) {
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         // After the snapshot: whoever sees the new generation finds the new settings.
         self.generation.fetch_add(1, Ordering::Release);
     }
@@ -262,7 +272,9 @@ impl Config {
             };
             let flags = DIRECTIVES[row].flags;
             let locked = flags.protected
-                && !settings.enable_protected_configs.allows(origin == Origin::Local);
+                && !settings
+                    .enable_protected_configs
+                    .allows(origin == Origin::Local);
             let why = if flags.immutable {
                 Some("can't set immutable config")
             } else if locked {

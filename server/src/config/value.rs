@@ -216,7 +216,9 @@ fn strict_int(word: &[u8]) -> Option<i64> {
 fn parse_int(word: &[u8], min: i64, max: i64) -> Result<i64, Refusal> {
     let n = strict_int(word).ok_or("argument couldn't be parsed into an integer")?;
     if n < min || n > max {
-        return Err(format!("argument must be between {min} and {max} inclusive"));
+        return Err(format!(
+            "argument must be between {min} and {max} inclusive"
+        ));
     }
     Ok(n)
 }
@@ -243,7 +245,10 @@ fn parse_percent(word: &[u8]) -> Result<Value, Refusal> {
 /// Bytes of `10mb` and the like. Digits beyond 64 bits saturate, an empty word is 0, as in Redis.
 #[must_use]
 pub fn parse_memory(word: &[u8]) -> Option<u64> {
-    let split = word.iter().position(|c| !c.is_ascii_digit()).unwrap_or(word.len());
+    let split = word
+        .iter()
+        .position(|c| !c.is_ascii_digit())
+        .unwrap_or(word.len());
     let (digits, unit) = word.split_at(split);
     if digits.is_empty() && !unit.is_empty() {
         return None;
@@ -271,7 +276,9 @@ fn parse_memory_between(word: &[u8], min: u64, max: u64, percent: bool) -> Resul
         "argument must be a memory value"
     })?;
     if n < min || n > max {
-        return Err(format!("argument must be between {min} and {max} inclusive"));
+        return Err(format!(
+            "argument must be between {min} and {max} inclusive"
+        ));
     }
     Ok(Value::Memory(n))
 }
@@ -282,7 +289,10 @@ fn parse_enum(word: &[u8], names: &'static [&'static str]) -> Result<Value, Refu
         .position(|name| name.as_bytes().eq_ignore_ascii_case(word))
         .map(|i| Value::Enum(i, names[i]))
         .ok_or_else(|| {
-            format!("argument(s) must be one of the following: {}", names.join(", "))
+            format!(
+                "argument(s) must be one of the following: {}",
+                names.join(", ")
+            )
         })
 }
 
@@ -319,7 +329,9 @@ fn parse_output_limits<W: AsRef<[u8]>>(words: &[W], old: &Value) -> Result<Value
             b"normal" => &mut limits.normal,
             b"replica" | b"slave" => &mut limits.replica,
             b"pubsub" => &mut limits.pubsub,
-            _ => return Err("Invalid client class specified in buffer limit configuration.".into()),
+            _ => {
+                return Err("Invalid client class specified in buffer limit configuration.".into());
+            }
         };
         let seconds = strict_int(group[3].as_ref()).and_then(|n| u32::try_from(n).ok());
         *place = OutputLimit {
@@ -363,9 +375,11 @@ fn parse_percentiles<W: AsRef<[u8]>>(words: &[W]) -> Result<Value, Refusal> {
             .parse()
             .map_err(|_| "Invalid latency-tracking-info-percentiles parameters")?;
         if !(0.0..=100.0).contains(&n) {
-            return Err("latency-tracking-info-percentiles parameters should sit between \
+            return Err(
+                "latency-tracking-info-percentiles parameters should sit between \
                         [0.0,100.0]"
-                .into());
+                    .into(),
+            );
         }
         list.push(n);
     }
@@ -400,7 +414,10 @@ fn print_events(bits: u16) -> String {
 }
 
 fn print_limit(class: &str, limit: &OutputLimit) -> String {
-    format!("{class} {} {} {}", limit.hard, limit.soft, limit.soft_seconds)
+    format!(
+        "{class} {} {} {}",
+        limit.hard, limit.soft, limit.soft_seconds
+    )
 }
 
 impl Value {

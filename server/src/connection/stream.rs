@@ -88,14 +88,20 @@ impl Stream {
                         .is_ok_and(|()| false)
             }
         };
-        if closed { Poll::Ready(()) } else { Poll::Pending }
+        if closed {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Sends FIN.
     pub(crate) fn shutdown(&mut self) {
         // The peer may be gone already; then there is nothing to tell it.
         let _ = match self {
-            Stream::Tcp(stream) => socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write),
+            Stream::Tcp(stream) => {
+                socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
+            }
             Stream::Unix(stream) => {
                 socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
             }

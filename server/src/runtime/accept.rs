@@ -56,10 +56,9 @@ impl Acceptor {
                             let keepalive = self.server.settings().tcp_keepalive;
                             // An option that cannot be set is no reason to refuse the client.
                             let _ = listen::prepare_tcp(&stream, keepalive);
-                            let laddr = stream.local_addr().map_or_else(
-                                |_| "?:0".to_owned(),
-                                |addr| addr.to_string(),
-                            );
+                            let laddr = stream
+                                .local_addr()
+                                .map_or_else(|_| "?:0".to_owned(), |addr| addr.to_string());
                             self.place(Socket::Tcp(stream), peer.to_string(), laddr);
                         }
                         Err(error) => failed(&error).await,
@@ -83,18 +82,35 @@ impl Acceptor {
     }
 
     fn place(&self, socket: Socket, addr: String, laddr: String) {
-        let connected: usize =
-            self.workers.iter().map(|w| w.load.connections.load(Ordering::Relaxed)).sum();
+        let connected: usize = self
+            .workers
+            .iter()
+            .map(|w| w.load.connections.load(Ordering::Relaxed))
+            .sum();
         if connected >= self.server.max_clients() {
-            self.server.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
+            self.server
+                .stats
+                .rejected_connections
+                .fetch_add(1, Ordering::Relaxed);
             refuse(socket);
             return;
         }
         let worker = self.choose();
         worker.load.connections.fetch_add(1, Ordering::Relaxed);
-        if worker.inbox.try_send(Incoming { socket, addr, laddr }).is_err() {
+        if worker
+            .inbox
+            .try_send(Incoming {
+                socket,
+                addr,
+                laddr,
+            })
+            .is_err()
+        {
             worker.load.connections.fetch_sub(1, Ordering::Relaxed);
-            self.server.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
+            self.server
+                .stats
+                .rejected_connections
+                .fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -105,7 +121,11 @@ impl Acceptor {
         let second = (random >> 32) as usize % count;
         let load = |i: usize| self.workers[i].load.connections.load(Ordering::Relaxed);
         // Of two equal ones the lower index would fill up first: draw decides already.
-        if load(second) < load(first) { &self.workers[second] } else { &self.workers[first] }
+        if load(second) < load(first) {
+            &self.workers[second]
+        } else {
+            &self.workers[first]
+        }
     }
 }
 

@@ -17,7 +17,11 @@ impl Plan {
     /// thread is pinned: a pinned thread sees only its own CPU.
     #[must_use]
     pub fn new(workers: usize, wanted: bool) -> Plan {
-        let allowed = if wanted { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
+        let allowed = if wanted {
+            core_affinity::get_core_ids().unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         Plan::choose(workers, allowed)
     }
 

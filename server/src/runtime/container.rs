@@ -129,7 +129,9 @@ pub fn raise_fd_limit() -> Fds {
 #[must_use]
 pub fn detect_memory() -> Memory {
     Memory {
-        machine: read("/proc/meminfo").and_then(|text| mem_total(&text)).unwrap_or(0),
+        machine: read("/proc/meminfo")
+            .and_then(|text| mem_total(&text))
+            .unwrap_or(0),
         limit: Groups::read().memory_limit(),
     }
 }
@@ -137,7 +139,9 @@ pub fn detect_memory() -> Memory {
 /// Bytes of `MemTotal` in the text of `/proc/meminfo`.
 #[must_use]
 pub fn mem_total(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -196,13 +200,19 @@ pub fn cpu_cfs(quota: &str, period: &str) -> Option<f64> {
 /// Periods in which the control group was throttled; `None` when there is no such figure.
 #[must_use]
 pub fn throttled_periods() -> Option<u64> {
-    Groups::read().cpu_stat().and_then(|text| nr_throttled(&text))
+    Groups::read()
+        .cpu_stat()
+        .and_then(|text| nr_throttled(&text))
 }
 
 /// `nr_throttled` of a `cpu.stat` file.
 #[must_use]
 pub fn nr_throttled(text: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix("nr_throttled "))?.trim().parse().ok()
+    text.lines()
+        .find_map(|line| line.strip_prefix("nr_throttled "))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 // ---- control groups
@@ -241,9 +251,10 @@ impl Groups {
     }
 
     fn cpu_stat(&self) -> Option<String> {
-        self.unified.iter().chain(&self.cpu).find_map(|dir| {
-            read(dir.join("cpu.stat")).filter(|text| text.contains("nr_throttled"))
-        })
+        self.unified
+            .iter()
+            .chain(&self.cpu)
+            .find_map(|dir| read(dir.join("cpu.stat")).filter(|text| text.contains("nr_throttled")))
     }
 }
 
@@ -255,7 +266,8 @@ fn limits<'a, T>(
 where
     T: 'a,
 {
-    dirs.iter().filter_map(move |dir| parse(&read(dir.join(file))?))
+    dirs.iter()
+        .filter_map(move |dir| parse(&read(dir.join(file))?))
 }
 
 fn read(path: impl AsRef<Path>) -> Option<String> {
@@ -267,7 +279,8 @@ fn groups(own: &str, mounts: &str) -> Groups {
     let mut groups = Groups::default();
     for line in own.lines() {
         let mut fields = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next())
+        let (Some(_), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
         else {
             continue;
         };
@@ -287,7 +300,9 @@ fn groups(own: &str, mounts: &str) -> Groups {
 
 /// The group's directory under its mount point and all its ancestors.
 fn chain(mounts: &str, kind: &str, controller: Option<&str>, path: &str) -> Vec<PathBuf> {
-    let Some((root, mount)) = mounts.lines().find_map(|line| mount_point(line, kind, controller))
+    let Some((root, mount)) = mounts
+        .lines()
+        .find_map(|line| mount_point(line, kind, controller))
     else {
         return Vec::new();
     };
@@ -299,7 +314,10 @@ fn chain(mounts: &str, kind: &str, controller: Option<&str>, path: &str) -> Vec<
     let mut dirs = Vec::new();
     let mut below = below.as_path();
     loop {
-        if !below.components().any(|part| part == std::path::Component::ParentDir) {
+        if !below
+            .components()
+            .any(|part| part == std::path::Component::ParentDir)
+        {
             dirs.push(Path::new(mount).join(below));
         }
         match below.parent() {

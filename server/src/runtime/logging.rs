@@ -59,7 +59,9 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(filter_of(level));
-    let lines = tracing_subscriber::fmt::layer().event_format(Line(format)).with_writer(output);
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(Line(format))
+        .with_writer(output);
     let subscriber = Registry::default().with(filter).with(lines);
     (subscriber, Log { level: handle })
 }
@@ -179,7 +181,11 @@ fn line(format: LogFormat, time: &str, level: &str, fields: &Fields) -> String {
             }
         }
         LogFormat::Logfmt => {
-            let _ = write!(out, "time={time} level={level} msg={}", logfmt(&fields.message));
+            let _ = write!(
+                out,
+                "time={time} level={level} msg={}",
+                logfmt(&fields.message)
+            );
             for (name, text, _) in &fields.others {
                 let _ = write!(out, " {name}={}", logfmt(text));
             }
@@ -249,7 +255,11 @@ impl Visit for Fields {
 fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        if c.is_control() {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
     }
     out
 }
@@ -303,8 +313,7 @@ fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
@@ -398,14 +407,20 @@ mod tests {
     fn an_event_is_one_line_of_its_format() {
         let event = |_: &Log| tracing::info!(clients = 3, who = "a \"b\"\n", "hello\nworld");
         let text = logged(LogFormat::Text, LogLevel::Notice, event);
-        assert!(text.ends_with("Z notice hello\\nworld clients=3 who=\"a \\\"b\\\"\\n\"\n"), "{text}");
+        assert!(
+            text.ends_with("Z notice hello\\nworld clients=3 who=\"a \\\"b\\\"\\n\"\n"),
+            "{text}"
+        );
         let text = logged(LogFormat::Logfmt, LogLevel::Notice, event);
         let tail = "Z level=notice msg=\"hello\\nworld\" clients=3 who=\"a \\\"b\\\"\\n\"\n";
         assert!(text.starts_with("time=2") && text.ends_with(tail), "{text}");
         let text = logged(LogFormat::Json, LogLevel::Notice, event);
         let tail = "Z\",\"level\":\"notice\",\"msg\":\"hello\\nworld\",\"clients\":3,\
                     \"who\":\"a \\\"b\\\"\\n\"}\n";
-        assert!(text.starts_with("{\"time\":\"2") && text.ends_with(tail), "{text}");
+        assert!(
+            text.starts_with("{\"time\":\"2") && text.ends_with(tail),
+            "{text}"
+        );
     }
 
     #[test]
@@ -423,7 +438,10 @@ mod tests {
             tracing::debug!("no");
         });
         let got: Vec<_> = text.lines().map(|l| l.split_once(' ').unwrap().1).collect();
-        assert_eq!(got, ["warning one", "debug two", "verbose three", "error four"]);
+        assert_eq!(
+            got,
+            ["warning one", "debug two", "verbose three", "error four"]
+        );
     }
 
     #[test]

@@ -23,7 +23,10 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Shutdown { requested: AtomicBool::new(false), sender: watch::Sender::new(false) }
+        Shutdown {
+            requested: AtomicBool::new(false),
+            sender: watch::Sender::new(false),
+        }
     }
 }
 

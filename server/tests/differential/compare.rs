@@ -113,7 +113,9 @@ fn sorted(value: &Value) -> Option<(u8, Vec<Value>)> {
 }
 
 fn pairs(value: &Value) -> Option<(bool, Vec<Vec<Value>>)> {
-    let (Value::Map(_) | Value::Array(_)) = value else { return None };
+    let (Value::Map(_) | Value::Array(_)) = value else {
+        return None;
+    };
     let mut pairs: Vec<Vec<Value>> = value.items().chunks(2).map(<[Value]>::to_vec).collect();
     pairs.sort();
     Some((matches!(value, Value::Map(_)), pairs))

@@ -46,11 +46,18 @@ pub fn free_port() -> u16 {
 /// Whether this machine has the reference; says so once when not.
 pub fn redis_server() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path).map(|d| d.join("redis-server")).find(|p| p.is_file());
+    let found = std::env::split_paths(&path)
+        .map(|d| d.join("redis-server"))
+        .find(|p| p.is_file());
     if found.is_none() {
         println!("skipped: redis-server not found");
     }
     found
+}
+
+/// Whether the tests run against the reference instead of dunlin.
+pub fn against_reference() -> bool {
+    std::env::var("DUNLIN_TESTS_AGAINST").is_ok_and(|v| v == "redis")
 }
 
 /// Waits until the condition holds; false when it does not within the limit.
@@ -68,12 +75,21 @@ pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) -> bool 
 }
 
 impl Server {
-    /// Starts dunlin on a free port of the loopback interface with these further arguments.
+    /// Starts dunlin on a free port of the loopback interface with these further arguments. With
+    /// `DUNLIN_TESTS_AGAINST=redis` the reference, to check what a test expects.
     pub fn dunlin(args: &[&str]) -> Self {
+        if against_reference() {
+            return Self::redis(args).expect("redis-server is on the PATH");
+        }
         let dir = scratch_dir("dunlin");
         let program = Path::new(env!("CARGO_BIN_EXE_dunlin"));
         let port = free_port();
-        Self::ready(Self::dunlin_command(program, port, args), "dunlin", port, dir)
+        Self::ready(
+            Self::dunlin_command(program, port, args),
+            "dunlin",
+            port,
+            dir,
+        )
     }
 
     /// The command line of dunlin on a port, not yet started.
@@ -89,7 +105,14 @@ impl Server {
         let port = free_port();
         let mut command = Command::new(redis_server()?);
         command
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+            ])
             .args(["--appendonly", "no"])
             .args(args);
         Some(Self::ready(command, "redis-server", port, dir))
@@ -98,9 +121,20 @@ impl Server {
     fn ready(mut command: Command, name: &'static str, port: u16, dir: PathBuf) -> Self {
         let log = fs::File::create(dir.join("log")).expect("the log file can be created");
         let errors = log.try_clone().expect("the log file can be shared");
-        command.current_dir(&dir).stdin(Stdio::null()).stdout(log).stderr(errors);
-        let child = command.spawn().unwrap_or_else(|e| panic!("{name} does not start: {e}"));
-        let mut server = Server { child, port, name, dir };
+        command
+            .current_dir(&dir)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        let child = command
+            .spawn()
+            .unwrap_or_else(|e| panic!("{name} does not start: {e}"));
+        let mut server = Server {
+            child,
+            port,
+            name,
+            dir,
+        };
         let end = Instant::now() + START_LIMIT;
         loop {
             if let Ok(Some(status)) = server.child.try_wait() {
@@ -109,14 +143,20 @@ impl Server {
             if server.answers() {
                 return server;
             }
-            assert!(Instant::now() < end, "{name} is not ready:\n{}", server.log());
+            assert!(
+                Instant::now() < end,
+                "{name} is not ready:\n{}",
+                server.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     /// Whether a new connection gets any reply to PING.
     pub fn answers(&self) -> bool {
-        let Ok(mut client) = Client::tcp(self.address()) else { return false };
+        let Ok(mut client) = Client::tcp(self.address()) else {
+            return false;
+        };
         client.set_patience(Duration::from_secs(5));
         client.try_send(b"PING\r\n").is_ok() && client.try_recv().is_ok()
     }
@@ -191,14 +231,23 @@ impl Server {
     pub fn rss(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let text = fs::read_to_string(path).expect("the process runs");
-        let line = text.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS is there");
-        let kb: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+        let line = text
+            .lines()
+            .find(|l| l.starts_with("VmRSS:"))
+            .expect("VmRSS is there");
+        let kb: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("a number");
         kb * 1024
     }
 
     /// Open file descriptors.
     pub fn fds(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process runs").count()
+        fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("the process runs")
+            .count()
     }
 
     /// Processor time used so far, user and system.
@@ -206,7 +255,10 @@ impl Server {
         let path = format!("/proc/{}/stat", self.pid());
         let text = fs::read_to_string(path).expect("the process runs");
         let rest = text.rsplit(')').next().expect("a name in brackets");
-        let fields: Vec<u64> = rest.split_whitespace().map(|f| f.parse().unwrap_or(0)).collect();
+        let fields: Vec<u64> = rest
+            .split_whitespace()
+            .map(|f| f.parse().unwrap_or(0))
+            .collect();
         // Clock ticks are 10 ms on every Linux that Rust runs on.
         Duration::from_millis((fields[11] + fields[12]) * 10)
     }
