@@ -113,19 +113,19 @@ impl Reply {
 
     /// A simple string.
     pub fn simple(&mut self, text: &str) {
-        self.line(b'+', text);
+        self.line(b'+', text.as_bytes());
     }
 
     /// An error; the text includes its prefix, as in `ERR syntax error`.
-    pub fn error(&mut self, text: &str) {
-        self.line(b'-', text);
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        self.line(b'-', text.as_ref());
     }
 
     /// One line: line ends in the text become spaces, or a peer could smuggle replies in.
-    fn line(&mut self, kind: u8, text: &str) {
+    fn line(&mut self, kind: u8, text: &[u8]) {
         self.buffer.push(kind);
         let from = self.buffer.len();
-        self.buffer.extend_from_slice(text.as_bytes());
+        self.buffer.extend_from_slice(text);
         for byte in &mut self.buffer[from..] {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';
@@ -282,7 +282,7 @@ impl Reply {
     pub fn big_number(&mut self, digits: &str) {
         match self.proto {
             Proto::Resp2 => self.bulk(digits.as_bytes()),
-            Proto::Resp3 => self.line(b'(', digits),
+            Proto::Resp3 => self.line(b'(', digits.as_bytes()),
         }
     }
 

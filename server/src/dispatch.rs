@@ -464,29 +464,32 @@ impl Context<'_, '_> {
 const ECHO: usize = 128;
 
 fn unknown_command(request: Request<'_>) -> ReplyError {
-    let mut args = String::new();
+    let mut args = Vec::new();
     for arg in request.iter().skip(1) {
         if args.len() >= ECHO {
             break;
         }
         let room = ECHO - args.len();
-        args.push('\'');
-        args.push_str(&echo(arg, room));
-        args.push_str("' ");
+        args.push(b'\'');
+        args.extend_from_slice(echo(arg, room));
+        args.extend_from_slice(b"' ");
     }
     let name = echo(request.arg(0), ECHO);
-    format!("ERR unknown command '{name}', with args beginning with: {args}").into()
+    [b"ERR unknown command '", name, b"', with args beginning with: ", args.as_slice()]
+        .concat()
+        .into()
 }
 
 fn unknown_subcommand(container: &Entry, request: Request<'_>) -> ReplyError {
     let name = echo(request.arg(1), ECHO);
     let container = container.command.name.to_ascii_uppercase();
-    format!("ERR unknown subcommand '{name}'. Try {container} HELP.").into()
+    [b"ERR unknown subcommand '", name, b"'. Try ", container.as_bytes(), b" HELP."]
+        .concat()
+        .into()
 }
 
-/// The first `max` bytes of `text`, as far as a line of text can hold them.
-fn echo(text: &[u8], max: usize) -> String {
+/// The first `max` bytes of `text`, up to a NUL: what C's `%.128s` prints.
+pub(crate) fn echo(text: &[u8], max: usize) -> &[u8] {
     let cut = &text[..text.len().min(max)];
-    let end = cut.iter().position(|b| *b == 0).unwrap_or(cut.len());
-    String::from_utf8_lossy(&cut[..end]).into_owned()
+    &cut[..cut.iter().position(|b| *b == 0).unwrap_or(cut.len())]
 }

@@ -16,6 +16,8 @@ pub mod glob;
 pub mod latency;
 pub mod monitor;
 pub mod pause;
+
+pub mod rdb;
 pub mod redact;
 pub mod runtime;
 pub mod server;

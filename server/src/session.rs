@@ -91,8 +91,8 @@ impl Session {
             if self.next == self.decoder.len() && !self.next_batch(ctx) {
                 return match self.decoder.error() {
                     Some(error) => {
-                        self.reply.error(&error.to_string());
-                        ctx.stats.error("ERR");
+                        self.reply.error(error.to_string());
+                        ctx.stats.error(b"ERR");
                         Turn::Close
                     }
                     None => Turn::Idle,

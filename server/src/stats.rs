@@ -199,9 +199,10 @@ impl WorkerStats {
     }
 
     /// Counts an error reply.
-    pub fn error(&self, text: &str) {
+    pub fn error(&self, text: &[u8]) {
         self.error_replies.add(1);
-        let kind = text.split(' ').next().unwrap_or("ERR");
+        let end = text.iter().position(|b| *b == b' ').unwrap_or(text.len());
+        let kind = std::str::from_utf8(&text[..end]).unwrap_or("ERR");
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = errors.get_mut(kind) {
             *count += 1;

@@ -88,7 +88,7 @@ pub fn format_f64_human(value: f64) -> Vec<u8> {
 /// `mantissa` times two to the power of `exponent`. The mantissa is not normalised: bits that are
 /// not there are zero, so nothing is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Extended {
+pub struct Extended {
     negative: bool,
     mantissa: u64,
     exponent: i64,
@@ -106,7 +106,7 @@ impl Extended {
     }
 
     /// What C's `strtold` makes of the whole text, errors of range refused.
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() > MAX_FLOAT_TEXT {
             return None;
         }
@@ -237,7 +237,7 @@ impl Extended {
     }
 
     /// The text with 17 digits behind the point, trailing zeros cut.
-    fn print(&self) -> Option<Vec<u8>> {
+    pub fn print(&self) -> Option<Vec<u8>> {
         if self.infinite {
             return None;
         }
@@ -273,6 +273,50 @@ impl Extended {
             text.insert(0, b'-');
         }
         Some(text)
+    }
+}
+
+/// Arithmetic with infinities, for commands with bounds.
+impl Extended {
+    /// Zero.
+    pub const ZERO: Extended = Extended { negative: false, mantissa: 0, exponent: 0, infinite: false };
+    /// The largest finite number.
+    pub const MAX: Extended =
+        Extended { negative: false, mantissa: u64::MAX, exponent: MAX_EXPONENT, infinite: false };
+    /// The smallest finite number.
+    pub const MIN: Extended =
+        Extended { negative: true, mantissa: u64::MAX, exponent: MAX_EXPONENT, infinite: false };
+
+    /// Whether it is an infinity.
+    pub fn is_infinite(&self) -> bool {
+        self.infinite
+    }
+
+    /// Whether it is below zero.
+    pub fn is_negative(&self) -> bool {
+        self.negative && (self.infinite || self.mantissa != 0)
+    }
+
+    /// The sum; an infinity if one of the two is or if it is too large.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let sign = if self.infinite { self } else { other };
+        // Finite numbers overflow only if their signs are the same.
+        self.add(other).unwrap_or_else(|| Self::infinity(sign.negative))
+    }
+
+    /// The difference, as [`Extended::plus`].
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        self.plus(&Self { negative: !other.negative, ..other.clone() })
+    }
+
+    /// Whether it is less than `other`.
+    pub fn is_below(&self, other: &Self) -> bool {
+        match (self.infinite, other.infinite) {
+            (true, true) => self.negative && !other.negative,
+            _ => self.minus(other).is_negative(),
+        }
     }
 }
 

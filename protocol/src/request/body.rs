@@ -31,11 +31,11 @@ impl Body {
 
     /// Bytes collected so far.
     pub(super) fn held(&self) -> usize {
-        self.full.len() * CHUNK + self.chunk.len()
+        (self.full.len() * CHUNK).min(self.len) + self.chunk.len() + TRAILER - self.trailer
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.full.len() * CHUNK + self.chunk.capacity()
+        (self.full.len() * CHUNK).min(self.len) + self.chunk.capacity()
     }
 
     /// Length of the chunk that is being filled; zero when all of them are full.

@@ -219,14 +219,13 @@ impl Decoder {
 
     /// Bytes received that belong to no command of the batch.
     pub fn buffered(&self) -> usize {
-        let first = if self.open.missing > 0 {
-            self.open.start
-        } else {
-            self.pos
-        };
-        let chunks: usize = self.big[self.open_big()..].iter().map(|big| big.len).sum();
         let body = self.open.body.as_ref().map_or(0, Body::held);
-        self.input.len() - first + chunks + body
+        let open = if self.open.missing > 0 {
+            self.open.wire_len + body
+        } else {
+            0
+        };
+        open + self.input.len() - self.pos
     }
 
     /// Whether, beside the batch, a part of a command has been received.
@@ -243,14 +242,6 @@ impl Decoder {
             + self.big.capacity() * size_of::<Big>()
             + chunks
             + self.open.body.as_ref().map_or(0, Body::capacity)
-    }
-
-    fn open_big(&self) -> usize {
-        if self.open.missing > 0 {
-            self.open.first_big
-        } else {
-            self.big.len()
-        }
     }
 
     /// Moves the unparsed rest to the front of the receive buffer. An open command is moved at

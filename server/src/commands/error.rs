@@ -2,18 +2,19 @@
 
 use std::borrow::Cow;
 
-/// The text of an error reply, prefix included, without the leading `-`.
+/// The text of an error reply, prefix included, without the leading `-`. Bytes, because some
+/// errors echo what the client has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplyError(Cow<'static, str>);
+pub struct ReplyError(Cow<'static, [u8]>);
 
 impl ReplyError {
     /// An error with a constant text.
     pub const fn new(text: &'static str) -> Self {
-        ReplyError(Cow::Borrowed(text))
+        ReplyError(Cow::Borrowed(text.as_bytes()))
     }
 
     /// The text.
-    pub fn text(&self) -> &str {
+    pub fn text(&self) -> &[u8] {
         &self.0
     }
 }
@@ -26,6 +27,12 @@ impl From<&'static str> for ReplyError {
 
 impl From<String> for ReplyError {
     fn from(text: String) -> Self {
+        ReplyError(Cow::Owned(text.into_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for ReplyError {
+    fn from(text: Vec<u8>) -> Self {
         ReplyError(Cow::Owned(text))
     }
 }
