@@ -4,6 +4,8 @@ use crate::support::Value;
 use crate::{Victim, error, expect};
 
 const MAX: &str = "9223372036854775807";
+const INT_RANGE: &str =
+    "ERR value is out of range, value must between -2147483648 and 2147483647";
 const MIN: &str = "-9223372036854775808";
 
 #[test]
