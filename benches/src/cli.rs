@@ -29,15 +29,11 @@ fn text(name: &'static str, help: &'static str) -> Arg {
 }
 
 fn count(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    text(name, help)
-        .value_parser(value_parser!(u64))
-        .default_value(default)
+    text(name, help).value_parser(value_parser!(u64)).default_value(default)
 }
 
 fn real(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    text(name, help)
-        .value_parser(value_parser!(f64))
-        .default_value(default)
+    text(name, help).value_parser(value_parser!(f64)).default_value(default)
 }
 
 fn list(name: &'static str, default: &'static str, help: &'static str) -> Arg {
@@ -46,10 +42,7 @@ fn list(name: &'static str, default: &'static str, help: &'static str) -> Arg {
 
 fn with_servers(command: Command) -> Command {
     command
-        .arg(text(
-            "dunlin",
-            "path of dunlin (default: beside this program)",
-        ))
+        .arg(text("dunlin", "path of dunlin (default: beside this program)"))
         .arg(text("dunlin-args", "more arguments for dunlin").default_value(""))
         .arg(count("workers", "1", "dunlin's workers"))
         .arg(text("servers", "only these, by name").value_delimiter(','))
@@ -71,25 +64,15 @@ fn num(m: &ArgMatches, name: &str) -> u64 {
 }
 
 fn seconds(m: &ArgMatches, name: &str) -> Duration {
-    Duration::from_secs_f64(
-        m.get_one::<f64>(name)
-            .copied()
-            .unwrap_or_default()
-            .max(0.001),
-    )
+    Duration::from_secs_f64(m.get_one::<f64>(name).copied().unwrap_or_default().max(0.001))
 }
 
 fn strings(m: &ArgMatches, name: &str) -> Vec<String> {
-    m.get_many::<String>(name)
-        .map(|v| v.cloned().collect())
-        .unwrap_or_default()
+    m.get_many::<String>(name).map(|v| v.cloned().collect()).unwrap_or_default()
 }
 
 fn numbers(m: &ArgMatches, name: &str) -> Vec<u32> {
-    strings(m, name)
-        .iter()
-        .filter_map(|s| s.parse().ok())
-        .collect()
+    strings(m, name).iter().filter_map(|s| s.parse().ok()).collect()
 }
 
 /// The servers asked for that are installed, Dunlin first.
@@ -121,12 +104,7 @@ pub(crate) fn stage(m: &ArgMatches) -> Outcome<Stage> {
         return Err("no server to measure".into());
     }
     let port = u16::try_from(num(m, "port"))?;
-    Ok(Stage::new(
-        found,
-        core(m, "server-core")?,
-        core(m, "load-core")?,
-        port,
-    ))
+    Ok(Stage::new(found, core(m, "server-core")?, core(m, "load-core")?, port))
 }
 
 fn core(m: &ArgMatches, name: &str) -> Outcome<Option<usize>> {
@@ -150,11 +128,7 @@ fn compare_cli() -> Command {
         .arg(count("value", "64", "bytes per value"))
         .arg(count("connections", "50", "connections"))
         .arg(list("pipeline", "1,16,64", "pipeline depths"))
-        .arg(list(
-            "tests",
-            "get,set,mixed",
-            "of get,set,mixed,ping,incr,mset",
-        ))
+        .arg(list("tests", "get,set,mixed", "of get,set,mixed,ping,incr,mset"))
         .arg(text("reference", "the server others are compared with").default_value("redis"));
     with_servers(command)
 }
@@ -193,28 +167,16 @@ fn with_arrivals(command: Command) -> Command {
 }
 
 fn arrivals(m: &ArgMatches) -> Arrivals {
-    if m.get_flag("poisson") {
-        Arrivals::Poisson
-    } else {
-        Arrivals::Fixed
-    }
+    if m.get_flag("poisson") { Arrivals::Poisson } else { Arrivals::Fixed }
 }
 
 fn latency_cli() -> Command {
     let command = Command::new("latency")
         .about("Open loop: latency from the planned times, at shares of the peak")
-        .arg(list(
-            "share",
-            "0.5,0.9",
-            "shares of the peak of a closed loop",
-        ))
+        .arg(list("share", "0.5,0.9", "shares of the peak of a closed loop"))
         .arg(real("seconds", "5", "length of each load"))
         .arg(count("keys", "1000000", "keys"))
-        .arg(real(
-            "zipf",
-            "0",
-            "exponent of the keys' distribution, 0 = uniform",
-        ))
+        .arg(real("zipf", "0", "exponent of the keys' distribution, 0 = uniform"))
         .arg(list("mix", "get:19,set:1", "requests and their shares"));
     with_arrivals(command)
 }
@@ -239,29 +201,14 @@ pub(crate) fn latency_plan(m: &ArgMatches) -> latency::Plan {
 fn stall_cli() -> Command {
     let command = Command::new("stall")
         .about("The slowest reply of an open loop while something big happens")
-        .arg(list(
-            "scenario",
-            "new-keys,unlink-big,flushall,shrink",
-            "scenarios",
-        ))
+        .arg(list("scenario", "new-keys,unlink-big,flushall,shrink", "scenarios"))
         .arg(
-            text(
-                "keys",
-                "keys (default: 10,000,000 for new-keys, 5,000,000 for the others)",
-            )
-            .value_parser(value_parser!(u64)),
+            text("keys", "keys (default: 10,000,000 for new-keys, 5,000,000 for the others)")
+                .value_parser(value_parser!(u64)),
         )
-        .arg(real(
-            "seconds",
-            "8",
-            "length of the load (new-keys: until all are written)",
-        ))
+        .arg(real("seconds", "8", "length of the load (new-keys: until all are written)"))
         .arg(real("share", "0.5", "rate as a share of the peak"))
-        .arg(count(
-            "big-count",
-            "5",
-            "big values for each of UNLINK and DEL",
-        ))
+        .arg(count("big-count", "5", "big values for each of UNLINK and DEL"))
         .arg(count("big-size", "100000000", "their bytes"));
     with_arrivals(command)
 }
@@ -288,38 +235,19 @@ pub(crate) fn stall_plan(m: &ArgMatches) -> stall::Plan {
 fn memory_cli() -> Command {
     let command = Command::new("memory")
         .about("Resident bytes per item, and garbage under overwrites")
-        .arg(list(
-            "items",
-            "1000000,1500000,2000000,3000000",
-            "numbers of items",
-        ))
+        .arg(list("items", "1000000,1500000,2000000,3000000", "numbers of items"))
         .arg(list("values", "16,64,512", "bytes per value"))
         .arg(list("ttl", "no,yes", "without, with a time to live"))
-        .arg(count(
-            "connections",
-            "4",
-            "connections that write the items",
-        ))
-        .arg(count(
-            "overwrites",
-            "4000000",
-            "overwrites of the garbage test, 0 = leave it out",
-        ))
+        .arg(count("connections", "4", "connections that write the items"))
+        .arg(count("overwrites", "4000000", "overwrites of the garbage test, 0 = leave it out"))
         .arg(count("overwrite-keys", "1000000", "keys overwritten"));
     with_servers(command)
 }
 
 pub(crate) fn memory_plan(m: &ArgMatches) -> memory::Plan {
     memory::Plan {
-        items: numbers(m, "items")
-            .into_iter()
-            .map(u64::from)
-            .filter(|&n| n > 0)
-            .collect(),
-        sizes: numbers(m, "values")
-            .into_iter()
-            .map(|n| n as usize)
-            .collect(),
+        items: numbers(m, "items").into_iter().map(u64::from).filter(|&n| n > 0).collect(),
+        sizes: numbers(m, "values").into_iter().map(|n| n as usize).collect(),
         ttls: strings(m, "ttl").iter().map(|t| t == "yes").collect(),
         connections: num(m, "connections") as usize,
         overwrites: num(m, "overwrites"),
@@ -331,20 +259,12 @@ fn maxmemory_cli() -> Command {
     let command = Command::new("maxmemory")
         .about("Ten times as much as fits, under every policy")
         .arg(count("limit-mb", "200", "maxmemory"))
-        .arg(count(
-            "times",
-            "10",
-            "bytes written, as a multiple of the limit",
-        ))
+        .arg(count("times", "10", "bytes written, as a multiple of the limit"))
         .arg(list("policies", maxmemory::POLICIES, "policies"))
         .arg(text("sizes", "log (every order of magnitude alike) or uniform").default_value("log"))
         .arg(count("min", "1", "shortest value"))
         .arg(count("max", "100000", "longest value"))
-        .arg(count(
-            "client-budget-mb",
-            "16",
-            "resident bytes granted to connections",
-        ))
+        .arg(count("client-budget-mb", "16", "resident bytes granted to connections"))
         .arg(count("connections", "20", "connections"))
         .arg(count("pipeline", "4", "requests per batch"));
     with_servers(command)
@@ -380,11 +300,7 @@ fn expiry_cli() -> Command {
         .arg(count("keys", "1000000", "keys"))
         .arg(real("spread", "60", "seconds over which the deadlines lie"))
         .arg(real("lead", "6", "seconds granted for writing the keys"))
-        .arg(real(
-            "patience",
-            "20",
-            "seconds to wait after the last deadline",
-        ))
+        .arg(real("patience", "20", "seconds to wait after the last deadline"))
         .arg(count("value", "64", "bytes per value"));
     with_servers(command)
 }

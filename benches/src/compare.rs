@@ -50,36 +50,12 @@ pub struct Test {
 
 /// The tests there are.
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "get",
-        mix: &[(Op::Get, 1)],
-        everywhere: true,
-    },
-    Test {
-        name: "set",
-        mix: &[(Op::Set, 1)],
-        everywhere: true,
-    },
-    Test {
-        name: "mixed",
-        mix: &[(Op::Get, 19), (Op::Set, 1)],
-        everywhere: true,
-    },
-    Test {
-        name: "ping",
-        mix: &[(Op::Ping, 1)],
-        everywhere: true,
-    },
-    Test {
-        name: "incr",
-        mix: &[(Op::Incr, 1)],
-        everywhere: false,
-    },
-    Test {
-        name: "mset",
-        mix: &[(Op::Mset, 1)],
-        everywhere: false,
-    },
+    Test { name: "get", mix: &[(Op::Get, 1)], everywhere: true },
+    Test { name: "set", mix: &[(Op::Set, 1)], everywhere: true },
+    Test { name: "mixed", mix: &[(Op::Get, 19), (Op::Set, 1)], everywhere: true },
+    Test { name: "ping", mix: &[(Op::Ping, 1)], everywhere: true },
+    Test { name: "incr", mix: &[(Op::Incr, 1)], everywhere: false },
+    Test { name: "mset", mix: &[(Op::Mset, 1)], everywhere: false },
 ];
 
 /// CPU time per operation Dunlin may use, as a share of redis's: test, pipeline, limit.
@@ -122,20 +98,12 @@ pub fn measure(server: &Server, core: Option<usize>, spec: Spec) -> Outcome<Meas
         let cpu_per_op = cpu / tally.ops.max(1) as f64;
         let elapsed = tally.elapsed.as_nanos().max(1) as f64;
         let (cpu_share, load_share) = (cpu / elapsed, own / elapsed);
-        Ok(Measured {
-            tally,
-            cpu_per_op,
-            cpu_share,
-            load_share,
-        })
+        Ok(Measured { tally, cpu_per_op, cpu_share, load_share })
     };
     let joined = std::thread::scope(|scope| scope.spawn(run).join());
     let result = joined.unwrap_or_else(|_| Err("the load panicked".into()));
     result.map_err(|e: crate::Failure| {
-        let end = server
-            .process
-            .ended()
-            .map_or(String::new(), |end| format!(" (ended: {end})"));
+        let end = server.process.ended().map_or(String::new(), |end| format!(" (ended: {end})"));
         format!("{}: {e}{end}", server.name).into()
     })
 }
@@ -231,11 +199,7 @@ fn cells(plan: &Plan) -> Outcome<Vec<TestCell>> {
     for wanted in &plan.tests {
         let found = TESTS.iter().find(|test| test.name == wanted);
         let test = found.ok_or_else(|| format!("no test named {wanted}"))?;
-        cells.extend(
-            plan.pipelines
-                .iter()
-                .map(|&pipeline| TestCell { test, pipeline }),
-        );
+        cells.extend(plan.pipelines.iter().map(|&pipeline| TestCell { test, pipeline }));
     }
     Ok(cells)
 }
@@ -258,10 +222,7 @@ fn visit(
         ..Spec::default()
     };
     let measured = measure(server, stage.load_core, spec)?;
-    let what = format!(
-        "{}: {} at pipeline {}",
-        server.name, cell.test.name, cell.pipeline
-    );
+    let what = format!("{}: {} at pipeline {}", server.name, cell.test.name, cell.pipeline);
     measured.tally.expect_clean(&what)?;
     if measured.tally.misses > 0 {
         return Err(format!("{what}: {} keys were gone", measured.tally.misses).into());
@@ -337,18 +298,12 @@ fn print(
     for (peer, list) in stage.peers.iter().zip(per_item) {
         let base = reference.map_or(f64::NAN, |r| median(&per_item[r]));
         let bytes = median(list);
-        memory.row(vec![
-            peer.name.as_str().into(),
-            number(bytes, 1),
-            number(bytes / base, 3),
-        ]);
+        memory.row(vec![peer.name.as_str().into(), number(bytes, 1), number(bytes / base, 3)]);
     }
     report.table(memory);
     if plan.reference == "redis" {
         for (cell, cpu_ratio) in ratios {
-            let goal = GOALS
-                .iter()
-                .find(|g| g.0 == cell.test.name && g.1 == cell.pipeline);
+            let goal = GOALS.iter().find(|g| g.0 == cell.test.name && g.1 == cell.pipeline);
             if let (Some(&(name, pipeline, limit)), true) = (goal, cpu_ratio.is_finite()) {
                 let text = format!("{name} at pipeline {pipeline}: {cpu_ratio:.3} <= {limit}");
                 report.goal(cpu_ratio <= limit, &text);

@@ -31,11 +31,7 @@ impl Control {
         let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(5))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-        Ok(Self {
-            stream,
-            buf: Vec::new(),
-            wire,
-        })
+        Ok(Self { stream, buf: Vec::new(), wire })
     }
 
     /// Sends one RESP command and decodes its reply.
@@ -121,9 +117,7 @@ impl Control {
             },
             Wire::Memcached => {
                 let lines = self.lines("stats", &["END"])?;
-                let field = lines
-                    .iter()
-                    .find_map(|l| l.strip_prefix("STAT curr_items "));
+                let field = lines.iter().find_map(|l| l.strip_prefix("STAT curr_items "));
                 Ok(field.ok_or("no curr_items")?.parse()?)
             }
         }
@@ -139,12 +133,8 @@ impl Control {
             return Ok(None);
         };
         let text = String::from_utf8_lossy(&text);
-        let value = text
-            .lines()
-            .find_map(|l| l.strip_prefix(field)?.strip_prefix(':'));
-        Ok(value
-            .and_then(|v| v.trim().parse::<f64>().ok())
-            .map(|v| v as u64))
+        let value = text.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':'));
+        Ok(value.and_then(|v| v.trim().parse::<f64>().ok()).map(|v| v as u64))
     }
 
     fn fill(&mut self) -> Outcome<()> {

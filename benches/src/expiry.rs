@@ -68,26 +68,14 @@ pub fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
         let server = stage.start(peer)?;
         let from = unix_ms() + plan.lead.as_millis() as u64;
         let to = from + plan.spread.as_millis() as u64;
-        let spec = Spec::fill(
-            plan.keys,
-            ValueSize::Fixed(plan.size),
-            Ttl::Between(from, to),
-        );
+        let spec = Spec::fill(plan.keys, ValueSize::Fixed(plan.size), Ttl::Between(from, to));
         fill(&server, stage.load_core, spec)?;
         if unix_ms() >= from {
             return Err("writing the keys took longer than --lead".into());
         }
         let (cpu_before, since) = (server.process.cpu_ns(), Instant::now());
         let samples = Vec::new();
-        all.push(Watched {
-            server,
-            from,
-            to,
-            cpu_before,
-            since,
-            samples,
-            emptied: None,
-        });
+        all.push(Watched { server, from, to, cpu_before, since, samples, emptied: None });
     }
     let last = all.iter().map(|w| w.to).max().unwrap_or(0);
     let end = last + SLACK_MS + plan.patience.as_millis() as u64;
@@ -135,25 +123,14 @@ impl Watched {
 
 /// Keys whose deadline passed more than the slack before `now`.
 fn overdue(keys: u64, from: u64, to: u64, now: u64) -> u64 {
-    let passed = now
-        .saturating_sub(SLACK_MS)
-        .saturating_sub(from)
-        .min(to - from);
+    let passed = now.saturating_sub(SLACK_MS).saturating_sub(from).min(to - from);
     (u128::from(keys) * u128::from(passed) / u128::from(to - from)) as u64
 }
 
 fn print(all: &[Watched], cpu: &[f64], plan: &Plan, report: &mut Report) {
     let mb = |bytes: u64| number(bytes as f64 / f64::from(1 << 20), 1);
-    let columns = [
-        "server",
-        "at s",
-        "held",
-        "over 1 s late",
-        "gone",
-        "expired_keys",
-        "used MB",
-        "RSS MB",
-    ];
+    let columns =
+        ["server", "at s", "held", "over 1 s late", "gone", "expired_keys", "used MB", "RSS MB"];
     let mut course = Table::new("expiry without access, course", &columns);
     let spread = plan.spread.as_millis() as u64;
     for w in all {
@@ -176,21 +153,12 @@ fn print(all: &[Watched], cpu: &[f64], plan: &Plan, report: &mut Report) {
         }
     }
     report.table(course);
-    let columns = [
-        "server",
-        "worst share gone",
-        "most late",
-        "cpu of a core",
-        "empty after s",
-    ];
+    let columns = ["server", "worst share gone", "most late", "cpu of a core", "empty after s"];
     let title = format!("{} keys, deadlines over {:?}", plan.keys, plan.spread);
     let mut table = Table::new(&title, &columns);
     for (w, &cpu) in all.iter().zip(cpu) {
         // Early on a handful of keys is overdue and the estimate means nothing.
-        let counted = w
-            .samples
-            .iter()
-            .filter(|s| s.at > 2 * SLACK_MS + spread / 20);
+        let counted = w.samples.iter().filter(|s| s.at > 2 * SLACK_MS + spread / 20);
         let worst = counted.map(|s| s.gone).fold(1.0, f64::min);
         let late = w.samples.iter().map(|s| s.late).max().unwrap_or(0);
         table.row(vec![

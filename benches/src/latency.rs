@@ -92,11 +92,7 @@ pub fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
             }
         };
         let server = stage.start(peer)?;
-        fill(
-            &server,
-            stage.load_core,
-            Spec::fill(plan.keys, size, Ttl::None),
-        )?;
+        fill(&server, stage.load_core, Spec::fill(plan.keys, size, Ttl::None))?;
         for rate in rates {
             let spec = open::Spec {
                 rate,

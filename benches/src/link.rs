@@ -32,16 +32,8 @@ impl Link {
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry()
-            .register(&mut stream, Token(token), interest)?;
-        Ok(Self {
-            stream,
-            out: Vec::new(),
-            sent: 0,
-            input: vec![0; ROOM],
-            start: 0,
-            end: 0,
-        })
+        poll.registry().register(&mut stream, Token(token), interest)?;
+        Ok(Self { stream, out: Vec::new(), sent: 0, input: vec![0; ROOM], start: 0, end: 0 })
     }
 
     /// Whether bytes wait for the socket.

@@ -154,11 +154,7 @@ impl Tally {
             return Ok(());
         }
         let first = self.first_error.as_deref().unwrap_or("-");
-        Err(format!(
-            "{what}: {} errors ({first}), {} wrong values",
-            self.errors, self.wrong
-        )
-        .into())
+        Err(format!("{what}: {} errors ({first}), {} wrong values", self.errors, self.wrong).into())
     }
 
     /// Counts a reply; `key` is the number of the key whose value it should be, if known.
@@ -231,13 +227,7 @@ impl Load {
         for i in 0..spec.connections {
             let link = Link::connect(addr, &poll, i)?;
             let sent_at = Instant::now();
-            conns.push(Conn {
-                link,
-                batch: 0,
-                awaited: 0,
-                sent_at,
-                sample: None,
-            });
+            conns.push(Conn { link, batch: 0, awaited: 0, sent_at, sample: None });
         }
         let zipf = match spec.keys {
             Keys::Zipf(s) => Some(Zipf::new(spec.key_space, s)),
@@ -346,9 +336,7 @@ impl Load {
             if conn.awaited == 0 && conn.batch > 0 {
                 let now = Instant::now();
                 let took = (now - conn.sent_at).as_nanos() as u64;
-                self.tally
-                    .latency
-                    .saturating_record_n(took, u64::from(conn.batch));
+                self.tally.latency.saturating_record_n(took, u64::from(conn.batch));
                 conn.batch = 0;
                 if !self.start_batch(i, now)? {
                     self.active -= 1;
@@ -379,7 +367,5 @@ pub(crate) fn wheel(mix: &[(Op, u32)]) -> Vec<Op> {
     if let [(op, _)] = mix {
         return vec![*op];
     }
-    mix.iter()
-        .flat_map(|&(op, share)| std::iter::repeat_n(op, share as usize))
-        .collect()
+    mix.iter().flat_map(|&(op, share)| std::iter::repeat_n(op, share as usize)).collect()
 }

@@ -23,11 +23,7 @@ fn main() -> std::process::ExitCode {
         eprintln!("error: {e}");
         return 2.into();
     }
-    if report.failures().is_empty() {
-        0.into()
-    } else {
-        1.into()
-    }
+    if report.failures().is_empty() { 0.into() } else { 1.into() }
 }
 
 fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {

@@ -100,11 +100,7 @@ fn one(
     control.command(&format!("CONFIG SET maxmemory-policy {policy}"))?;
     control.command(&format!("CONFIG SET maxmemory {}", plan.limit))?;
     let ops = (plan.limit * plan.times) as f64 / (plan.size.mean() + crate::rng::KEY_LEN as f64);
-    let ttl = if policy.starts_with("volatile") {
-        Ttl::Seconds(3600)
-    } else {
-        Ttl::None
-    };
+    let ttl = if policy.starts_with("volatile") { Ttl::Seconds(3600) } else { Ttl::None };
     let spec = Spec {
         connections: plan.connections,
         pipeline: plan.pipeline,
@@ -133,10 +129,7 @@ fn one(
     let evicted = control.info("stats", "evicted_keys")?.unwrap_or(0);
     if peer.name == "dunlin" {
         let ratio = rss as f64 / allowed;
-        verdicts.push((
-            ratio <= 1.0,
-            format!("{policy}: peak RSS {ratio:.3} of what is allowed"),
-        ));
+        verdicts.push((ratio <= 1.0, format!("{policy}: peak RSS {ratio:.3} of what is allowed")));
         verdicts.push(replies_verdict(policy, tally));
     }
     Ok(vec![
@@ -163,11 +156,7 @@ fn replies_verdict(policy: &str, tally: &crate::load::Tally) -> (bool, String) {
         let text = format!("{policy}: {} writes refused, with {first:?}", tally.errors);
         return (met, text);
     }
-    let text = format!(
-        "{policy}: {} error replies ({})",
-        tally.errors,
-        first.unwrap_or("none")
-    );
+    let text = format!("{policy}: {} error replies ({})", tally.errors, first.unwrap_or("none"));
     (tally.errors == 0, text)
 }
 

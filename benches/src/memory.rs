@@ -38,12 +38,8 @@ pub struct Plan {
 }
 
 /// Resident bytes per item Dunlin may take: value length, with a TTL, limit.
-const GOALS: &[(usize, bool, f64)] = &[
-    (64, false, 112.0),
-    (64, true, 114.0),
-    (16, false, 66.0),
-    (512, false, 665.0),
-];
+const GOALS: &[(usize, bool, f64)] =
+    &[(64, false, 112.0), (64, true, 114.0), (16, false, 66.0), (512, false, 665.0)];
 /// Garbage not yet freed, at most.
 const LIMBO_GOAL: u64 = 32 << 20;
 
@@ -114,20 +110,9 @@ fn bytes_per_item(
 ) -> Outcome<f64> {
     let server = stage.start(peer)?;
     let before = server.process.rss().0;
-    let ttl = if with_ttl {
-        Ttl::Seconds(86_400)
-    } else {
-        Ttl::None
-    };
+    let ttl = if with_ttl { Ttl::Seconds(86_400) } else { Ttl::None };
     let spec = Spec::fill(items, ValueSize::Fixed(size), ttl);
-    fill(
-        &server,
-        stage.load_core,
-        Spec {
-            connections: plan.connections,
-            ..spec
-        },
-    )?;
+    fill(&server, stage.load_core, Spec { connections: plan.connections, ..spec })?;
     let after = settled(&server);
     Ok(after.saturating_sub(before) as f64 / items as f64)
 }
@@ -151,23 +136,13 @@ fn garbage(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
         "{} overwrites of {} keys at pipeline 64, 64-byte values",
         plan.overwrites, plan.overwrite_keys
     );
-    let columns = [
-        "server",
-        "limbo max MB",
-        "limbo peak MB",
-        "peak RSS growth MB",
-        "kops/s",
-    ];
+    let columns = ["server", "limbo max MB", "limbo peak MB", "peak RSS growth MB", "kops/s"];
     let mut table = Table::new(&title, &columns);
     let mb = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     for peer in &stage.peers {
         let server = stage.start(peer)?;
         let size = ValueSize::Fixed(64);
-        fill(
-            &server,
-            stage.load_core,
-            Spec::fill(plan.overwrite_keys, size, Ttl::None),
-        )?;
+        fill(&server, stage.load_core, Spec::fill(plan.overwrite_keys, size, Ttl::None))?;
         let before = settled(&server);
         server.process.reset_peak();
         let spec = Spec {
@@ -182,12 +157,7 @@ fn garbage(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
             let sampler = scope.spawn(|| limbo_samples(&server, &over));
             let measured = measure(&server, stage.load_core, spec);
             over.store(true, Ordering::Relaxed);
-            (
-                measured,
-                sampler
-                    .join()
-                    .unwrap_or_else(|_| Err("the sampler panicked".into())),
-            )
+            (measured, sampler.join().unwrap_or_else(|_| Err("the sampler panicked".into())))
         });
         let measured = measured?;
         measured.tally.expect_clean(&peer.name)?;

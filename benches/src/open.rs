@@ -107,16 +107,9 @@ const SLICE: Duration = Duration::from_millis(100);
 /// When a connection fails or a reply is no reply.
 pub fn run(addr: SocketAddr, wire: Wire, spec: &Spec) -> Outcome<Result> {
     let mut poll = Poll::new()?;
-    let connect = |i| {
-        Ok(Conn {
-            link: Link::connect(addr, &poll, i)?,
-            planned: VecDeque::new(),
-        })
-    };
+    let connect = |i| Ok(Conn { link: Link::connect(addr, &poll, i)?, planned: VecDeque::new() });
     // The last connection is the one of the actions.
-    let conns = (0..=spec.connections)
-        .map(connect)
-        .collect::<Outcome<Vec<Conn>>>()?;
+    let conns = (0..=spec.connections).map(connect).collect::<Outcome<Vec<Conn>>>()?;
     let mut run = Run {
         spec,
         wire,
@@ -215,8 +208,7 @@ impl Run<'_> {
                     _ => self.rng.below(self.spec.key_space),
                 };
                 let conn = &mut self.conns[i];
-                self.requests
-                    .append(&mut conn.link.out, op, key, &mut self.rng);
+                self.requests.append(&mut conn.link.out, op, key, &mut self.rng);
                 conn.planned.push_back(self.next as u64);
                 self.issued += 1;
             }
@@ -236,10 +228,7 @@ impl Run<'_> {
             let now = self.begin.elapsed().as_nanos() as u64;
             let conn = &mut self.conns[i];
             while let Some(reply) = conn.link.next_reply(self.wire)? {
-                let planned = conn
-                    .planned
-                    .pop_front()
-                    .ok_or("more replies than requests")?;
+                let planned = conn.planned.pop_front().ok_or("more replies than requests")?;
                 let took = now.saturating_sub(planned);
                 if i == self.spec.connections {
                     let error = match reply {
@@ -248,9 +237,7 @@ impl Run<'_> {
                         }
                         _ => None,
                     };
-                    self.result
-                        .actions
-                        .push((Duration::from_nanos(took), error));
+                    self.result.actions.push((Duration::from_nanos(took), error));
                     continue;
                 }
                 self.result.tally.count(reply, None, &self.requests);

@@ -38,18 +38,13 @@ impl Peer {
     #[must_use]
     pub fn new(name: &str, wire: Wire, command: &str) -> Self {
         let command = command.split_whitespace().map(str::to_owned).collect();
-        Self {
-            name: name.to_owned(),
-            wire,
-            command,
-        }
+        Self { name: name.to_owned(), wire, command }
     }
 
     /// Adds arguments to the command line.
     #[must_use]
     pub fn with_args(mut self, args: &str) -> Self {
-        self.command
-            .extend(args.split_whitespace().map(str::to_owned));
+        self.command.extend(args.split_whitespace().map(str::to_owned));
         self
     }
 
@@ -77,16 +72,8 @@ impl Peer {
             peer
         };
         vec![
-            no_save(Self::new(
-                "redis",
-                Wire::Resp,
-                &format!("redis-server {redis}"),
-            )),
-            no_save(Self::new(
-                "valkey",
-                Wire::Resp,
-                &format!("valkey-server {redis}"),
-            )),
+            no_save(Self::new("redis", Wire::Resp, &format!("redis-server {redis}"))),
+            no_save(Self::new("valkey", Wire::Resp, &format!("valkey-server {redis}"))),
             Self::new(
                 "memcached",
                 Wire::Memcached,
@@ -123,12 +110,7 @@ impl Stage {
         load_core: Option<usize>,
         first_port: u16,
     ) -> Self {
-        Self {
-            peers,
-            server_core,
-            load_core,
-            first_port,
-        }
+        Self { peers, server_core, load_core, first_port }
     }
 
     /// Starts a fresh server and waits until it answers.
@@ -154,27 +136,15 @@ impl Stage {
         let label = format!("{}-{port}", peer.name);
         let process = Process::start(&program, &args, self.server_core, &label)?;
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let answers = || {
-            Control::connect(addr, peer.wire)
-                .and_then(|mut c| c.ping())
-                .is_ok()
-        };
+        let answers = || Control::connect(addr, peer.wire).and_then(|mut c| c.ping()).is_ok();
         wait_until(&process, answers).map_err(|e| format!("{}: {e}", peer.name))?;
         if let (Some(load), Some(server)) = (self.load_core, self.server_core)
             && load != server
             && process.threads_on(load) > 0
         {
-            eprintln!(
-                "note: {} has threads that may run on the generator's core",
-                peer.name
-            );
+            eprintln!("note: {} has threads that may run on the generator's core", peer.name);
         }
-        Ok(Server {
-            name: peer.name.clone(),
-            addr,
-            wire: peer.wire,
-            process,
-        })
+        Ok(Server { name: peer.name.clone(), addr, wire: peer.wire, process })
     }
 
     fn free_port(&self) -> Outcome<u16> {

@@ -37,16 +37,9 @@ impl Process {
     ) -> Outcome<Self> {
         let log =
             std::env::temp_dir().join(format!("dunlin-bench-{}-{label}.log", std::process::id()));
-        let (out, err) = (
-            File::create(&log)?,
-            File::options().append(true).open(&log)?,
-        );
+        let (out, err) = (File::create(&log)?, File::options().append(true).open(&log)?);
         let mut command = Command::new(program);
-        command
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err);
+        command.args(args).stdin(Stdio::null()).stdout(out).stderr(err);
         // A child inherits the affinity of the thread that starts it.
         let child = thread::scope(|scope| {
             let spawn = move || {
@@ -55,10 +48,7 @@ impl Process {
                 }
                 command.spawn()
             };
-            scope
-                .spawn(spawn)
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("spawn failed")))
+            scope.spawn(spawn).join().unwrap_or_else(|_| Err(io::Error::other("spawn failed")))
         });
         let child = child.map_err(|e| format!("{program}: {e}"))?;
         let pid = child.id();
@@ -80,10 +70,7 @@ impl Process {
         let status = child.try_wait().ok().flatten()?;
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let tail: Vec<&str> = text.lines().rev().take(5).collect();
-        Some(format!(
-            "{status}: {}",
-            tail.into_iter().rev().collect::<Vec<_>>().join(" | ")
-        ))
+        Some(format!("{status}: {}", tail.into_iter().rev().collect::<Vec<_>>().join(" | ")))
     }
 
     /// CPU time used so far by all threads alive, in nanoseconds.
@@ -92,10 +79,7 @@ impl Process {
         let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else {
             return 0;
         };
-        tasks
-            .flatten()
-            .map(|task| schedstat(&task.path().join("schedstat"), 0))
-            .sum()
+        tasks.flatten().map(|task| schedstat(&task.path().join("schedstat"), 0)).sum()
     }
 
     /// Time its threads were runnable but had no core, in nanoseconds: how quiet the machine was.
@@ -104,10 +88,7 @@ impl Process {
         let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else {
             return 0;
         };
-        tasks
-            .flatten()
-            .map(|task| schedstat(&task.path().join("schedstat"), 1))
-            .sum()
+        tasks.flatten().map(|task| schedstat(&task.path().join("schedstat"), 1)).sum()
     }
 
     /// Resident bytes now, and the most there ever were.
@@ -133,9 +114,7 @@ impl Process {
             .flatten()
             .filter(|task| {
                 let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
-                let list = status
-                    .lines()
-                    .find_map(|l| l.strip_prefix("Cpus_allowed_list:"));
+                let list = status.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:"));
                 list.is_some_and(|l| cpu_list_holds(l.trim(), core))
             })
             .count()
@@ -182,10 +161,7 @@ pub fn kill_all_on_signal() -> Outcome<()> {
 /// A field of a thread's `schedstat`: 0 = time run, 1 = time waited for a core.
 fn schedstat(path: &std::path::Path, field: usize) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
-    text.split(' ')
-        .nth(field)
-        .and_then(|n| n.trim().parse().ok())
-        .unwrap_or(0)
+    text.split(' ').nth(field).and_then(|n| n.trim().parse().ok()).unwrap_or(0)
 }
 
 /// CPU time of the calling thread, in nanoseconds.
@@ -196,10 +172,7 @@ pub fn thread_cpu_ns() -> u64 {
 
 fn kib_field(status: &str, name: &str) -> u64 {
     let value = status.lines().find_map(|l| l.strip_prefix(name));
-    value
-        .and_then(|v| v.trim().split(' ').next()?.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
+    value.and_then(|v| v.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 fn cpu_list_holds(list: &str, core: usize) -> bool {

@@ -34,11 +34,7 @@ impl From<Option<Cell>> for Cell {
 /// A number with so many decimals.
 #[must_use]
 pub fn number(value: f64, decimals: usize) -> Cell {
-    if value.is_finite() {
-        Cell::Number(value, decimals)
-    } else {
-        Cell::Empty
-    }
+    if value.is_finite() { Cell::Number(value, decimals) } else { Cell::Empty }
 }
 
 /// Rows under named columns.
@@ -54,11 +50,7 @@ impl Table {
     #[must_use]
     pub fn new(title: &str, columns: &[&str]) -> Self {
         let columns = columns.iter().map(|&c| c.to_owned()).collect();
-        Self {
-            title: title.to_owned(),
-            columns,
-            rows: Vec::new(),
-        }
+        Self { title: title.to_owned(), columns, rows: Vec::new() }
     }
 
     /// Adds a row.
@@ -69,20 +61,11 @@ impl Table {
     /// The table as text, columns aligned: words left, numbers right.
     #[must_use]
     pub fn text(&self) -> String {
-        let shown: Vec<Vec<String>> = self
-            .rows
-            .iter()
-            .map(|row| row.iter().map(show).collect())
-            .collect();
+        let shown: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(show).collect()).collect();
         let width = |i: usize| {
-            let cells = shown
-                .iter()
-                .filter_map(|row| row.get(i))
-                .map(|c| c.chars().count());
-            cells
-                .chain([self.columns[i].chars().count()])
-                .max()
-                .unwrap_or(0)
+            let cells = shown.iter().filter_map(|row| row.get(i)).map(|c| c.chars().count());
+            cells.chain([self.columns[i].chars().count()]).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         let mut out = format!("\n{}\n", self.title);
@@ -124,17 +107,11 @@ impl Table {
             format!("{{{}}}", fields.join(","))
         };
         let rows: Vec<String> = self.rows.iter().map(row).collect();
-        format!(
-            "{{\"title\":{},\"rows\":[{}]}}",
-            quote(&self.title),
-            rows.join(",")
-        )
+        format!("{{\"title\":{},\"rows\":[{}]}}", quote(&self.title), rows.join(","))
     }
 
     fn is_text(&self, column: usize) -> bool {
-        self.rows
-            .iter()
-            .any(|row| matches!(row.get(column), Some(Cell::Text(_))))
+        self.rows.iter().any(|row| matches!(row.get(column), Some(Cell::Text(_))))
     }
 }
 
@@ -210,11 +187,7 @@ impl Report {
     pub fn json(&self) -> String {
         let tables: Vec<String> = self.tables.iter().map(Table::json).collect();
         let failures: Vec<String> = self.failures.iter().map(|f| quote(f)).collect();
-        format!(
-            "{{\"tables\":[{}],\"not_met\":[{}]}}\n",
-            tables.join(","),
-            failures.join(",")
-        )
+        format!("{{\"tables\":[{}],\"not_met\":[{}]}}\n", tables.join(","), failures.join(","))
     }
 }
 
@@ -260,10 +233,7 @@ mod tests {
         let mut table = Table::new("t", &["server", "n"]);
         table.row(vec!["a\"b".into(), number(1.25, 1)]);
         table.row(vec!["longer".into(), Cell::Empty]);
-        assert_eq!(
-            table.text(),
-            "\nt\nserver    n\na\"b     1.2\nlonger    -\n"
-        );
+        assert_eq!(table.text(), "\nt\nserver    n\na\"b     1.2\nlonger    -\n");
         let json =
             r#"{"title":"t","rows":[{"server":"a\"b","n":1.25},{"server":"longer","n":null}]}"#;
         assert_eq!(table.json(), json);

@@ -154,8 +154,7 @@ impl Requests {
                     self.set.append(buf, n, deadline);
                 } else {
                     // Another header each time: built anew, the copy of the body dominates.
-                    self.set_template(self.size.draw(rng))
-                        .append(buf, n, deadline);
+                    self.set_template(self.size.draw(rng)).append(buf, n, deadline);
                 }
             }
             Op::Ping => match self.wire {
@@ -187,11 +186,7 @@ impl Requests {
             Wire::Resp => b"*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000000\r\n".to_vec(),
             Wire::Memcached => b"get key:000000000000\r\n".to_vec(),
         };
-        Template {
-            key: find(&bytes, b"key:") + 4,
-            bytes,
-            ..Template::default()
-        }
+        Template { key: find(&bytes, b"key:") + 4, bytes, ..Template::default() }
     }
 
     fn incr_template(&self) -> Template {
@@ -199,11 +194,7 @@ impl Requests {
             Wire::Resp => b"*2\r\n$4\r\nINCR\r\n$16\r\nctr:000000000000\r\n".to_vec(),
             Wire::Memcached => b"incr ctr:000000000000 1\r\n".to_vec(),
         };
-        Template {
-            key: find(&bytes, b"ctr:") + 4,
-            bytes,
-            ..Template::default()
-        }
+        Template { key: find(&bytes, b"ctr:") + 4, bytes, ..Template::default() }
     }
 
     fn set_template(&self, len: usize) -> Template {
@@ -242,12 +233,7 @@ impl Requests {
             }
         }
         let value = (len >= KEY_DIGITS).then_some(at);
-        Template {
-            key: find(&bytes, b"key:") + 4,
-            value,
-            deadline,
-            bytes,
-        }
+        Template { key: find(&bytes, b"key:") + 4, value, deadline, bytes }
     }
 
     fn mset(&self, buf: &mut Vec<u8>, n: u64) {
@@ -283,10 +269,7 @@ impl Template {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> usize {
-    haystack
-        .windows(needle.len())
-        .position(|w| w == needle)
-        .unwrap_or(0)
+    haystack.windows(needle.len()).position(|w| w == needle).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -302,10 +285,7 @@ mod tests {
     #[test]
     fn resp_requests() {
         let requests = Requests::new(Wire::Resp, ValueSize::Fixed(14), Ttl::Seconds(60));
-        assert_eq!(
-            one(&requests, Op::Get, 7),
-            "*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000007\r\n"
-        );
+        assert_eq!(one(&requests, Op::Get, 7), "*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000007\r\n");
         assert_eq!(
             one(&requests, Op::Set, 42),
             "*5\r\n$3\r\nSET\r\n$16\r\nkey:000000000042\r\n$14\r\n000000000042mn\r\n\
@@ -317,10 +297,7 @@ mod tests {
     fn memcached_requests() {
         let requests = Requests::new(Wire::Memcached, ValueSize::Fixed(3), Ttl::None);
         assert_eq!(one(&requests, Op::Get, 7), "get key:000000000007\r\n");
-        assert_eq!(
-            one(&requests, Op::Set, 7),
-            "set key:000000000007 0 0 3\r\nabc\r\n"
-        );
+        assert_eq!(one(&requests, Op::Set, 7), "set key:000000000007 0 0 3\r\nabc\r\n");
     }
 
     #[test]
@@ -351,11 +328,7 @@ mod tests {
             let draws: Vec<usize> = (0..50_000).map(|_| size.draw(&mut rng)).collect();
             assert!(draws.iter().all(|n| (1..=1000).contains(n)));
             let mean = draws.iter().sum::<usize>() as f64 / draws.len() as f64;
-            assert!(
-                (mean / size.mean() - 1.0).abs() < 0.05,
-                "{mean} {}",
-                size.mean()
-            );
+            assert!((mean / size.mean() - 1.0).abs() < 0.05, "{mean} {}", size.mean());
         }
     }
 }

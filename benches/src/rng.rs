@@ -20,9 +20,7 @@ impl Rng {
             x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
             mix(x)
         };
-        Self {
-            state: [next(), next(), next(), next()],
-        }
+        Self { state: [next(), next(), next(), next()] }
     }
 
     /// The next 64 random bits.
@@ -81,13 +79,7 @@ impl Zipf {
     /// Distribution over `n` ranks, rank 0 the most frequent. `exponent` > 0.
     #[must_use]
     pub fn new(n: u64, exponent: f64) -> Self {
-        let mut zipf = Self {
-            n: n as f64,
-            s: exponent,
-            h_x1: 0.0,
-            h_n: 0.0,
-            shift: 0.0,
-        };
+        let mut zipf = Self { n: n as f64, s: exponent, h_x1: 0.0, h_n: 0.0, shift: 0.0 };
         zipf.h_x1 = zipf.integral(1.5) - 1.0;
         zipf.h_n = zipf.integral(zipf.n + 0.5);
         zipf.shift = 2.0 - zipf.inverse(zipf.integral(2.5) - zipf.density(2.0));
@@ -123,19 +115,11 @@ impl Zipf {
 }
 
 fn expm1_ratio(x: f64) -> f64 {
-    if x.abs() > 1e-8 {
-        x.exp_m1() / x
-    } else {
-        1.0 + x / 2.0 * (1.0 + x / 3.0)
-    }
+    if x.abs() > 1e-8 { x.exp_m1() / x } else { 1.0 + x / 2.0 * (1.0 + x / 3.0) }
 }
 
 fn log1p_ratio(x: f64) -> f64 {
-    if x.abs() > 1e-8 {
-        x.ln_1p() / x
-    } else {
-        1.0 - x * (0.5 - x / 3.0)
-    }
+    if x.abs() > 1e-8 { x.ln_1p() / x } else { 1.0 - x * (0.5 - x / 3.0) }
 }
 
 /// Length of every key the generators make.
@@ -178,10 +162,7 @@ mod tests {
             let expected = ((rank + 1) as f64).powf(-s) / norm * f64::from(draws);
             let seen = f64::from(counts[rank]);
             let tolerance = 5.0 * expected.sqrt();
-            assert!(
-                (seen - expected).abs() < tolerance,
-                "rank {rank}: {seen} against {expected}"
-            );
+            assert!((seen - expected).abs() < tolerance, "rank {rank}: {seen} against {expected}");
         }
     }
 

@@ -257,9 +257,6 @@ mod tests {
     fn nonsense_is_broken() {
         assert_eq!(scan(Wire::Resp, b"hello\r\n"), Scan::Broken);
         assert_eq!(scan(Wire::Resp, b"$x\r\n"), Scan::Broken);
-        assert_eq!(
-            scan(Wire::Memcached, b"VALUE k 0 1\r\nabcdefgh\r\n"),
-            Scan::Broken
-        );
+        assert_eq!(scan(Wire::Memcached, b"VALUE k 0 1\r\nabcdefgh\r\n"), Scan::Broken);
     }
 }

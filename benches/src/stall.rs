@@ -125,27 +125,17 @@ fn judge(scenario: &str, results: &[(String, open::Result)], report: &mut Report
     }
     let Some(dunlin) = of("dunlin") else { return };
     if dunlin.own_pause > QUIET {
-        println!(
-            "the machine was not quiet: the generator was away for {:?}",
-            dunlin.own_pause
-        );
+        println!("the machine was not quiet: the generator was away for {:?}", dunlin.own_pause);
     }
     let text = format!("{scenario}: slowest reply {:?} <= {GOAL:?}", max(dunlin));
     report.goal(max(dunlin) <= GOAL, &text);
     if let Some(redis) = of("redis") {
-        let text = format!(
-            "{scenario}: slowest reply {:?}, redis's {:?}",
-            max(dunlin),
-            max(redis)
-        );
+        let text = format!("{scenario}: slowest reply {:?}, redis's {:?}", max(dunlin), max(redis));
         report.goal(max(dunlin) <= max(redis), &text);
     }
     if dunlin.tally.errors > 0 {
         let text = dunlin.tally.first_error.as_deref().unwrap_or_default();
-        report.fail(format!(
-            "{scenario}: {} error replies: {text}",
-            dunlin.tally.errors
-        ));
+        report.fail(format!("{scenario}: {} error replies: {text}", dunlin.tally.errors));
     }
 }
 
@@ -155,11 +145,8 @@ fn one(
     peer: &Peer,
     scenario: &str,
 ) -> Outcome<(Vec<crate::report::Cell>, open::Result)> {
-    let mix = if scenario == "new-keys" {
-        vec![(Op::Set, 1)]
-    } else {
-        vec![(Op::Get, 19), (Op::Set, 1)]
-    };
+    let mix =
+        if scenario == "new-keys" { vec![(Op::Set, 1)] } else { vec![(Op::Get, 19), (Op::Set, 1)] };
     let peak = match plan.rate {
         Some(rate) => rate / plan.share,
         None => peak(stage, peer, peak_spec(plan, &mix))?,
@@ -167,11 +154,7 @@ fn one(
     let rate = peak * plan.share;
     let server = stage.start(peer)?;
     let keys = prepare(stage, plan, &server, scenario)?;
-    let ops = if scenario == "new-keys" {
-        keys
-    } else {
-        (rate * plan.time.as_secs_f64()) as u64
-    };
+    let ops = if scenario == "new-keys" { keys } else { (rate * plan.time.as_secs_f64()) as u64 };
     let spec = open::Spec {
         rate,
         pipeline: plan.pipeline,
@@ -180,11 +163,7 @@ fn one(
         connections: plan.connections,
         mix,
         key_space: keys,
-        keys: if scenario == "new-keys" {
-            Keys::Sequence
-        } else {
-            Keys::Uniform
-        },
+        keys: if scenario == "new-keys" { Keys::Sequence } else { Keys::Uniform },
         size: ValueSize::Fixed(plan.size),
         actions: actions(plan, &server, scenario, ops as f64 / rate)?,
         deadline: GOAL,
@@ -232,11 +211,7 @@ pub(crate) fn drive(stage: &Stage, server: &Server, spec: &open::Spec) -> Outcom
 pub(crate) fn peak(stage: &Stage, peer: &Peer, spec: load::Spec) -> Outcome<f64> {
     let server = stage.start(peer)?;
     if !matches!(spec.keys, Keys::Sequence) {
-        fill(
-            &server,
-            stage.load_core,
-            Spec::fill(spec.key_space, spec.size, Ttl::None),
-        )?;
+        fill(&server, stage.load_core, Spec::fill(spec.key_space, spec.size, Ttl::None))?;
     }
     Ok(measure(&server, stage.load_core, spec)?.tally.rate())
 }
@@ -248,11 +223,7 @@ fn peak_spec(plan: &Plan, mix: &[(Op, u32)]) -> load::Spec {
         pipeline: plan.pipeline,
         mix: mix.to_vec(),
         key_space: if new_keys { u64::MAX } else { 1_000_000 },
-        keys: if new_keys {
-            Keys::Sequence
-        } else {
-            Keys::Uniform
-        },
+        keys: if new_keys { Keys::Sequence } else { Keys::Uniform },
         size: ValueSize::Fixed(plan.size),
         until: Until::Time(Duration::from_secs(3)),
         seed: plan.seed,
@@ -296,27 +267,18 @@ fn actions(
     let words = match scenario {
         "unlink-big" => {
             let command = |i: usize| if i < plan.big_count { "UNLINK" } else { "DEL" };
-            (0..2 * plan.big_count)
-                .map(|i| format!("{} {}", command(i), big_key(i)))
-                .collect()
+            (0..2 * plan.big_count).map(|i| format!("{} {}", command(i), big_key(i))).collect()
         }
         "flushall" => vec!["FLUSHALL".to_owned()],
         "shrink" => {
-            let used = server
-                .control()?
-                .info("memory", "used_memory")?
-                .unwrap_or(1 << 30);
+            let used = server.control()?.info("memory", "used_memory")?.unwrap_or(1 << 30);
             vec![format!("CONFIG SET maxmemory {}", used / 100)]
         }
         _ => Vec::new(),
     };
     let step = length / (words.len() + 1) as f64;
     let at = |i: usize| Duration::from_secs_f64(step * (i + 1) as f64);
-    Ok(words
-        .iter()
-        .enumerate()
-        .map(|(i, w)| (at(i), encode(w)))
-        .collect())
+    Ok(words.iter().enumerate().map(|(i, w)| (at(i), encode(w))).collect())
 }
 
 fn encode(words: &str) -> Vec<u8> {
@@ -349,11 +311,7 @@ fn check(server: &Server, scenario: &str, keys: u64) -> Outcome<()> {
     if good {
         return Ok(());
     }
-    Err(format!(
-        "{}: {held} items after {scenario} with {keys} keys",
-        server.name
-    )
-    .into())
+    Err(format!("{}: {held} items after {scenario} with {keys} keys", server.name).into())
 }
 
 #[cfg(test)]

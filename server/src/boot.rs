@@ -111,23 +111,11 @@ fn spawn_workers(
     let (handles, inboxes): (Vec<_>, Vec<_>) = (0..server.workers)
         .map(|_| {
             let (inbox, receiver) = mpsc::channel(INBOX);
-            (
-                WorkerHandle {
-                    inbox,
-                    load: Default::default(),
-                },
-                receiver,
-            )
+            (WorkerHandle { inbox, load: Default::default() }, receiver)
         })
         .unzip();
-    let acceptor = Acceptor {
-        server,
-        workers: handles.clone(),
-    };
-    let mut duties = Some(Duties {
-        acceptor,
-        listeners,
-    });
+    let acceptor = Acceptor { server, workers: handles.clone() };
+    let mut duties = Some(Duties { acceptor, listeners });
     let plan = Plan::new(server.workers, settings.worker_affinity);
     let mut threads = Vec::new();
     for (index, (handle, inbox)) in handles.into_iter().zip(inboxes).enumerate() {
@@ -136,11 +124,7 @@ fn spawn_workers(
             plan.pin(index);
             Worker::run(server, index, handle.load, inbox, duties)
         };
-        threads.push(
-            std::thread::Builder::new()
-                .name(format!("worker-{index}"))
-                .spawn(body)?,
-        );
+        threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(body)?);
     }
     Ok(threads)
 }

@@ -124,10 +124,7 @@ impl ClientShared {
 
     /// A copy of the names.
     pub fn labels(&self) -> Labels {
-        self.labels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes the names.

@@ -82,9 +82,7 @@ impl Run {
 
     #[inline]
     fn add(&mut self, ctx: &Context<'_, '_>, entry: &Entry) {
-        let known = self.calls[..self.kinds]
-            .iter_mut()
-            .find(|(id, _)| *id == entry.id);
+        let known = self.calls[..self.kinds].iter_mut().find(|(id, _)| *id == entry.id);
         if let Some((_, calls)) = known {
             *calls += 1;
         } else {
@@ -139,14 +137,7 @@ pub(crate) fn execute<'g>(
         }
         Admission::Pause(until) => return Step::Paused(until),
     };
-    let mut env = Env {
-        ctx,
-        run,
-        request,
-        reply,
-        client,
-        entry,
-    };
+    let mut env = Env { ctx, run, request, reply, client, entry };
     match entry.shape {
         KeyShape::None if !entry.has(Flags::ALL_SHARDS) => {
             *held = None;
@@ -197,9 +188,7 @@ pub(crate) fn runs_with(
         }
         KeyShape::None => {
             entry.has(Flags::ALL_SHARDS)
-                && ShardSet::all(&ctx.server.keyspace)
-                    .iter()
-                    .all(|shard| writer.holds(shard))
+                && ShardSet::all(&ctx.server.keyspace).iter().all(|shard| writer.holds(shard))
         }
     }
 }
@@ -215,15 +204,7 @@ pub(crate) fn execute_held<'g>(
     client: &mut Client,
 ) -> Step {
     match admit(ctx, prepared, request, client) {
-        Admission::Run(entry) => Env {
-            ctx,
-            run,
-            request,
-            reply,
-            client,
-            entry,
-        }
-        .run(Some(writer)),
+        Admission::Run(entry) => Env { ctx, run, request, reply, client, entry }.run(Some(writer)),
         Admission::Refuse(error, entry) => refuse(ctx, entry, &error, reply, client),
         Admission::Pause(until) => Step::Paused(until),
     }
@@ -258,6 +239,9 @@ fn admit(
     if !client.authenticated && !entry.has(Flags::NO_AUTH) {
         return Admission::Refuse(error::NO_AUTH, Some(entry));
     }
+    if client.monitor && entry.command.flags.any(flag_set!(WRITE | READONLY | MAY_REPLICATE)) {
+        return Admission::Refuse(error::MONITORING, Some(entry));
+    }
     if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() {
         return Admission::Refuse(error::OOM, Some(entry));
     }
@@ -286,8 +270,8 @@ fn refuse(
     ctx.stats.error(error.text());
     match client.reply_mode {
         ReplyMode::On => reply.error(error.text()),
-        ReplyMode::Off | ReplyMode::Skip => {}
-        ReplyMode::SkipNext => client.reply_mode = ReplyMode::On,
+        ReplyMode::Off => {}
+        ReplyMode::Skip | ReplyMode::SkipNext => client.reply_mode = ReplyMode::On,
     }
     Step::Done
 }
@@ -345,11 +329,7 @@ impl<'g> Env<'_, '_, 'g> {
             }
             let mark = self.reply.mark();
             let step = self.run(None);
-            if shards
-                .iter()
-                .zip(&before)
-                .all(|(s, seq)| keyspace.write_seq(s) == *seq)
-            {
+            if shards.iter().zip(&before).all(|(s, seq)| keyspace.write_seq(s) == *seq) {
                 return step;
             }
             self.reply.rollback(mark);
@@ -366,9 +346,7 @@ impl<'g> Env<'_, '_, 'g> {
             self.run.close(ctx);
         }
         if ctx.server.monitors.active() {
-            ctx.server
-                .monitors
-                .feed(ctx.server.clock.wall_us(), self.client, &self.request);
+            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
         }
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
@@ -426,9 +404,7 @@ impl<'g> Env<'_, '_, 'g> {
     fn slow(&self, nanos: u64) {
         let server = self.ctx.server;
         let (micros, seconds) = (nanos / 1_000, self.ctx.now / 1_000);
-        server
-            .slowlog
-            .record(self.client, self.entry, &self.request, micros, seconds);
+        server.slowlog.record(self.client, self.entry, &self.request, micros, seconds);
         let fast = self.entry.has(Flags::FAST);
         let event = if fast { "fast-command" } else { "command" };
         server.latency.record(event, micros / 1_000, seconds);
@@ -446,11 +422,7 @@ fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>) -> Shar
         keyspace.prefetch_bucket(ctx.db_hint(), key.hash, ctx.guard);
         shards.push(keyspace.shard_of(key.hash));
     });
-    if fits {
-        shards.into_iter().collect()
-    } else {
-        std::iter::empty().collect()
-    }
+    if fits { shards.into_iter().collect() } else { std::iter::empty().collect() }
 }
 
 impl Context<'_, '_> {
@@ -483,9 +455,7 @@ fn unknown_command(request: Request<'_>) -> ReplyError {
 fn unknown_subcommand(container: &Entry, request: Request<'_>) -> ReplyError {
     let name = echo(request.arg(1), ECHO);
     let container = container.command.name.to_ascii_uppercase();
-    [b"ERR unknown subcommand '", name, b"'. Try ", container.as_bytes(), b" HELP."]
-        .concat()
-        .into()
+    [b"ERR unknown subcommand '", name, b"'. Try ", container.as_bytes(), b" HELP."].concat().into()
 }
 
 /// The first `max` bytes of `text`, up to a NUL: what C's `%.128s` prints.

@@ -67,10 +67,7 @@ impl LatencyMonitor {
     pub fn record(&self, event: &'static str, millis: u64, unix_seconds: i64) {
         let threshold = self.threshold();
         if threshold != 0 && millis >= threshold {
-            self.lock().entry(event).or_default().add(Sample {
-                time: unix_seconds,
-                millis,
-            });
+            self.lock().entry(event).or_default().add(Sample { time: unix_seconds, millis });
         }
     }
 
@@ -80,18 +77,13 @@ impl LatencyMonitor {
 
     /// Every event with its samples.
     pub fn all(&self) -> Vec<(&'static str, Series)> {
-        self.lock()
-            .iter()
-            .map(|(event, series)| (*event, series.clone()))
-            .collect()
+        self.lock().iter().map(|(event, series)| (*event, series.clone())).collect()
     }
 
     /// The samples of one event.
     pub fn series(&self, event: &[u8]) -> Option<(&'static str, Series)> {
         let events = self.lock();
-        let found = events
-            .iter()
-            .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(event))?;
+        let found = events.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(event))?;
         Some((*found.0, found.1.clone()))
     }
 

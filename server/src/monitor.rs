@@ -43,10 +43,7 @@ impl Feed {
             return true;
         }
         if queue.bytes + line.len() > limit {
-            *queue = Queue {
-                overflown: true,
-                ..Queue::default()
-            };
+            *queue = Queue { overflown: true, ..Queue::default() };
             return false;
         }
         queue.bytes += line.len();
@@ -118,17 +115,11 @@ impl Monitors {
 
     /// Starts to feed `client`, until the result is dropped.
     pub fn subscribe(&self, client: Arc<ClientShared>) -> MonitorFeed {
-        let feed = Arc::new(Feed {
-            client,
-            queue: Mutex::default(),
-        });
+        let feed = Arc::new(Feed { client, queue: Mutex::default() });
         let mut feeds = self.0.lock();
         feeds.push(Arc::clone(&feed));
         self.0.active.store(feeds.len(), Ordering::Relaxed);
-        MonitorFeed {
-            feed,
-            shared: Arc::clone(&self.0),
-        }
+        MonitorFeed { feed, shared: Arc::clone(&self.0) }
     }
 
     /// Shows one command to every monitor (administrative ones are not shown).
@@ -136,11 +127,7 @@ impl Monitors {
         let Some(entry) = entry_of(request) else {
             return;
         };
-        if entry
-            .command
-            .flags
-            .any(Flags::SKIP_MONITOR.with(Flags::ADMIN))
-        {
+        if entry.command.flags.any(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
             return;
         }
         let feeds = self.0.lock().clone();
@@ -171,11 +158,7 @@ impl MonitorFeed {
     /// Moves the waiting lines into `reply`; whether there were any.
     pub fn drain(&self, reply: &mut Reply) -> bool {
         let lines = {
-            let mut queue = self
-                .feed
-                .queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut queue = self.feed.queue.lock().unwrap_or_else(PoisonError::into_inner);
             queue.bytes = 0;
             std::mem::take(&mut queue.lines)
         };
@@ -199,22 +182,12 @@ fn entry_of(request: &Request<'_>) -> Option<&'static Entry> {
     if entry.subcommands.is_empty() {
         return Some(entry);
     }
-    Some(
-        request
-            .get(1)
-            .and_then(|name| table.sub(entry, name))
-            .unwrap_or(entry),
-    )
+    Some(request.get(1).and_then(|name| table.sub(entry, name)).unwrap_or(entry))
 }
 
 /// `+seconds.micros [db addr] "arg" ...`
 fn line(now_micros: i64, client: &Client, entry: &Entry, request: &Request<'_>) -> Vec<u8> {
-    let mut line = prefix(
-        now_micros,
-        client.db.0,
-        &client.shared.addr,
-        client.shared.unix,
-    );
+    let mut line = prefix(now_micros, client.db.0, &client.shared.addr, client.shared.unix);
     let secrets = Secrets::of(entry, request);
     for i in 0..request.len() {
         line.extend(b" \"");
@@ -236,10 +209,7 @@ fn line(now_micros: i64, client: &Client, entry: &Entry, request: &Request<'_>) 
 
 fn prefix(now_micros: i64, db: u8, addr: &str, unix: bool) -> Vec<u8> {
     let mut text = String::new();
-    let (seconds, micros) = (
-        now_micros.div_euclid(1_000_000),
-        now_micros.rem_euclid(1_000_000),
-    );
+    let (seconds, micros) = (now_micros.div_euclid(1_000_000), now_micros.rem_euclid(1_000_000));
     // A unix connection's address is `path:0`: shown as `unix:path`.
     let (scheme, addr) = match unix {
         true => ("unix:", addr.strip_suffix(":0").unwrap_or(addr)),

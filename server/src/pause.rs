@@ -41,10 +41,7 @@ impl Pause {
         let all = kind == PauseKind::All || (lasts && self.all.load(Ordering::Relaxed));
         self.all.store(all, Ordering::Relaxed);
         // Released after `all`, so that whoever sees the moment sees what it is for.
-        self.until.store(
-            if lasts { old.max(until) } else { until },
-            Ordering::Release,
-        );
+        self.until.store(if lasts { old.max(until) } else { until }, Ordering::Release);
         self.changed.notify_waiters();
     }
 

@@ -48,9 +48,7 @@ impl Secrets {
 }
 
 fn is_word(request: &Request<'_>, i: usize, word: &[u8]) -> bool {
-    request
-        .get(i)
-        .is_some_and(|arg| arg.eq_ignore_ascii_case(word))
+    request.get(i).is_some_and(|arg| arg.eq_ignore_ascii_case(word))
 }
 
 fn is_secret_setting(name: &[u8]) -> bool {

@@ -104,11 +104,7 @@ impl Session {
             }
             budget = budget.saturating_sub(self.next - before);
             if budget == 0 || self.reply.pending() >= TURN_OUTPUT {
-                return if self.has_more() {
-                    Turn::Yield
-                } else {
-                    Turn::Idle
-                };
+                return if self.has_more() { Turn::Yield } else { Turn::Idle };
             }
         }
     }
@@ -191,22 +187,12 @@ impl Session {
     ) -> Step {
         let prepared = self.prepared[self.next];
         if self.decoder.request(self.next).has_chunks()
-            && !prepared
-                .entry
-                .is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
+            && !prepared.entry.is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
         {
             self.decoder.flatten(self.next);
         }
         let request = self.decoder.request(self.next);
-        dispatch::execute(
-            ctx,
-            run,
-            held,
-            prepared,
-            request,
-            &mut self.reply,
-            &mut self.client,
-        )
+        dispatch::execute(ctx, run, held, prepared, request, &mut self.reply, &mut self.client)
     }
 
     /// Runs the command that waited for roles, with `writer`, and those which follow it as long as
@@ -221,9 +207,7 @@ impl Session {
         while end.is_none() && self.next < self.decoder.len() {
             let prepared = self.prepared[self.next];
             if self.decoder.request(self.next).has_chunks()
-                && !prepared
-                    .entry
-                    .is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
+                && !prepared.entry.is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
             {
                 self.decoder.flatten(self.next);
             }

@@ -175,14 +175,7 @@ mod tests {
 
     fn command(micros: u64) -> SlowCommand {
         let (addr, name) = ("127.0.0.1:1".to_owned(), String::new());
-        SlowCommand {
-            id: 0,
-            time: 1,
-            micros,
-            args: Vec::new(),
-            addr,
-            name,
-        }
+        SlowCommand { id: 0, time: 1, micros, args: Vec::new(), addr, name }
     }
 
     #[test]

@@ -14,10 +14,7 @@ impl Counter {
     /// Adds `n`. Only the owning worker may call it.
     #[inline]
     pub fn add(&self, n: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(n),
-            Ordering::Relaxed,
-        );
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
     /// The value.
@@ -52,9 +49,7 @@ impl CommandStats {
     pub fn time(&self, calls: u64, nanos: u64, histogram: bool) {
         self.nanos.add(nanos);
         if histogram {
-            self.histogram
-                .get_or_init(Box::default)
-                .record(nanos / calls.max(1), calls);
+            self.histogram.get_or_init(Box::default).record(nanos / calls.max(1), calls);
         }
     }
 
@@ -85,9 +80,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Histogram {
-            counts: (0..BUCKETS).map(|_| Counter::default()).collect(),
-        }
+        Histogram { counts: (0..BUCKETS).map(|_| Counter::default()).collect() }
     }
 }
 
@@ -160,11 +153,7 @@ const MAX_ERROR_KINDS: usize = 128;
 impl Default for WorkerStats {
     fn default() -> Self {
         WorkerStats {
-            commands: table()
-                .entries()
-                .iter()
-                .map(|_| CommandStats::default())
-                .collect(),
+            commands: table().entries().iter().map(|_| CommandStats::default()).collect(),
             hits: Counter::default(),
             misses: Counter::default(),
             connections: Counter::default(),
@@ -228,10 +217,7 @@ impl WorkerStats {
         ] {
             counter.reset();
         }
-        self.errors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -270,28 +256,18 @@ impl Stats {
 
     /// Sum of one counter over the workers.
     pub fn sum(&self, counter: impl Fn(&WorkerStats) -> &Counter) -> u64 {
-        self.workers
-            .iter()
-            .map(|worker| counter(worker).get())
-            .sum()
+        self.workers.iter().map(|worker| counter(worker).get()).sum()
     }
 
     /// Sum of one counter of one command.
     pub fn command_sum(&self, id: CommandId, counter: impl Fn(&CommandStats) -> &Counter) -> u64 {
-        self.workers
-            .iter()
-            .map(|worker| counter(worker.command(id)).get())
-            .sum()
+        self.workers.iter().map(|worker| counter(worker.command(id)).get()).sum()
     }
 
     /// Histogram of one command over the workers, empty if nothing was recorded.
     pub fn command_histogram(&self, id: CommandId) -> Vec<u64> {
         let mut total = Vec::new();
-        for histogram in self
-            .workers
-            .iter()
-            .filter_map(|w| w.command(id).histogram())
-        {
+        for histogram in self.workers.iter().filter_map(|w| w.command(id).histogram()) {
             histogram.add_to(&mut total);
         }
         total

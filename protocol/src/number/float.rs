@@ -12,17 +12,10 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     if text.len() > MAX_FLOAT_TEXT {
         return None;
     }
-    let unsigned = text
-        .strip_prefix(b"-")
-        .or_else(|| text.strip_prefix(b"+"))
-        .unwrap_or(text);
+    let unsigned = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
     if let [b'0', b'x' | b'X', hex @ ..] = unsigned {
         let magnitude = parse_hex(hex)?;
-        return Some(if text[0] == b'-' {
-            -magnitude
-        } else {
-            magnitude
-        });
+        return Some(if text[0] == b'-' { -magnitude } else { magnitude });
     }
     let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     let named = unsigned[0].is_ascii_alphabetic();
@@ -114,10 +107,7 @@ pub struct FloatText {
 
 impl FloatText {
     fn new() -> Self {
-        Self {
-            bytes: [0; 32],
-            len: 0,
-        }
+        Self { bytes: [0; 32], len: 0 }
     }
 
     fn push(&mut self, text: &[u8]) {

@@ -55,10 +55,7 @@ impl std::error::Error for FloatError {}
 pub fn incr_by_float(current: &[u8], increment: &[u8]) -> Result<Vec<u8>, FloatError> {
     let current = Extended::parse(current).ok_or(FloatError::NotFloat)?;
     let increment = Extended::parse(increment).ok_or(FloatError::NotFloat)?;
-    current
-        .add(&increment)
-        .and_then(|sum| sum.print())
-        .ok_or(FloatError::NotFinite)
+    current.add(&increment).and_then(|sum| sum.print()).ok_or(FloatError::NotFinite)
 }
 
 /// Prints a double with 17 digits behind the point and cuts trailing zeros.
@@ -71,11 +68,7 @@ pub fn format_f64_human(value: f64) -> Vec<u8> {
     let bits = value.to_bits();
     let field = i64::try_from(bits >> 52 & 0x7ff).unwrap_or(0);
     let fraction = bits & ((1 << 52) - 1);
-    let mantissa = if field == 0 {
-        fraction
-    } else {
-        fraction | 1 << 52
-    };
+    let mantissa = if field == 0 { fraction } else { fraction | 1 << 52 };
     let extended = Extended {
         negative: value.is_sign_negative(),
         mantissa,
@@ -97,12 +90,7 @@ pub struct Extended {
 
 impl Extended {
     fn infinity(negative: bool) -> Self {
-        Self {
-            negative,
-            mantissa: 0,
-            exponent: 0,
-            infinite: true,
-        }
+        Self { negative, mantissa: 0, exponent: 0, infinite: true }
     }
 
     /// What C's `strtold` makes of the whole text, errors of range refused.
@@ -121,12 +109,7 @@ impl Extended {
         let value = match text {
             [b'0', b'x' | b'X', hex @ ..] => {
                 let (mantissa, exponent) = hex_parts(hex)?;
-                Self {
-                    negative,
-                    mantissa,
-                    exponent,
-                    infinite: false,
-                }
+                Self { negative, mantissa, exponent, infinite: false }
             }
             decimal => Self::parse_decimal(decimal, negative)?,
         };
@@ -168,12 +151,7 @@ impl Extended {
             return None;
         }
         if digits.is_zero() {
-            return Some(Self {
-                negative,
-                mantissa: 0,
-                exponent: 0,
-                infinite: false,
-            });
+            return Some(Self { negative, mantissa: 0, exponent: 0, infinite: false });
         }
         if sticky {
             digits.multiply_add(10, 1);
@@ -189,12 +167,7 @@ impl Extended {
         } else {
             digits.divide_rounded(&scale)
         };
-        Some(Self {
-            negative,
-            mantissa,
-            exponent,
-            infinite: false,
-        })
+        Some(Self { negative, mantissa, exponent, infinite: false })
     }
 
     /// The sum; `None` if it is not finite.
@@ -202,18 +175,12 @@ impl Extended {
         if self.infinite || other.infinite {
             return None;
         }
-        let (high, low) = if self.exponent >= other.exponent {
-            (self, other)
-        } else {
-            (other, self)
-        };
+        let (high, low) =
+            if self.exponent >= other.exponent { (self, other) } else { (other, self) };
         if high.mantissa == 0 || low.mantissa == 0 {
             let value = if high.mantissa == 0 { low } else { high };
             let negative = value.negative && (value.mantissa != 0 || high.negative && low.negative);
-            return Some(Self {
-                negative,
-                ..value.clone()
-            });
+            return Some(Self { negative, ..value.clone() });
         }
         let shift = usize::try_from(high.exponent - low.exponent).ok()?;
         let left = Big::from_u64(high.mantissa).shifted_left(shift);
@@ -227,12 +194,7 @@ impl Extended {
         };
         let negative = negative && !sum.is_zero();
         let (mantissa, up) = sum.round(false);
-        let sum = Self {
-            negative,
-            mantissa,
-            exponent: low.exponent + up,
-            infinite: false,
-        };
+        let sum = Self { negative, mantissa, exponent: low.exponent + up, infinite: false };
         (mantissa == 0 || sum.in_range()).then_some(sum)
     }
 
@@ -253,17 +215,11 @@ impl Extended {
             Big::from_u128(shift_right_rounded(product, self.exponent.unsigned_abs()))
         };
         let digits = scaled.decimal();
-        let padded = [
-            &vec![b'0'; (FRACTION_DIGITS + 1).saturating_sub(digits.len())][..],
-            &digits,
-        ]
-        .concat();
+        let padded =
+            [&vec![b'0'; (FRACTION_DIGITS + 1).saturating_sub(digits.len())][..], &digits].concat();
         let (whole, fraction) = padded.split_at(padded.len() - FRACTION_DIGITS);
         text.extend_from_slice(whole);
-        let kept = fraction
-            .iter()
-            .rposition(|&b| b != b'0')
-            .map_or(0, |last| last + 1);
+        let kept = fraction.iter().rposition(|&b| b != b'0').map_or(0, |last| last + 1);
         if kept > 0 {
             text.push(b'.');
             text.extend_from_slice(&fraction[..kept]);
@@ -279,7 +235,8 @@ impl Extended {
 /// Arithmetic with infinities, for commands with bounds.
 impl Extended {
     /// Zero.
-    pub const ZERO: Extended = Extended { negative: false, mantissa: 0, exponent: 0, infinite: false };
+    pub const ZERO: Extended =
+        Extended { negative: false, mantissa: 0, exponent: 0, infinite: false };
     /// The largest finite number.
     pub const MAX: Extended =
         Extended { negative: false, mantissa: u64::MAX, exponent: MAX_EXPONENT, infinite: false };
@@ -367,21 +324,14 @@ impl Big {
     }
 
     fn bits(&self) -> usize {
-        self.0
-            .last()
-            .map_or(0, |top| self.0.len() * 32 - top.leading_zeros() as usize)
+        self.0.last().map_or(0, |top| self.0.len() * 32 - top.leading_zeros() as usize)
     }
 
     fn bit(&self, at: usize) -> bool {
-        self.0
-            .get(at / 32)
-            .is_some_and(|limb| limb >> (at % 32) & 1 == 1)
+        self.0.get(at / 32).is_some_and(|limb| limb >> (at % 32) & 1 == 1)
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "splits a product into limbs"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "splits a product into limbs")]
     fn multiply_add(&mut self, factor: u32, addend: u32) {
         let mut carry = u64::from(addend);
         for limb in &mut self.0 {
@@ -394,10 +344,7 @@ impl Big {
         }
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "splits a product into limbs"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "splits a product into limbs")]
     fn multiply(&self, other: &Self) -> Self {
         let mut limbs = vec![0u32; self.0.len() + other.0.len()];
         for (i, &a) in self.0.iter().enumerate() {
@@ -421,10 +368,7 @@ impl Big {
             limbs.push(carry as u32);
             carry >>= 32;
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "less than one limb is left"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "less than one limb is left")]
         limbs.push(carry as u32);
         Self(limbs).trimmed()
     }
@@ -438,9 +382,7 @@ impl Big {
 
     fn at_least(&self, other: &Self) -> bool {
         let by_length = self.0.len().cmp(&other.0.len());
-        by_length
-            .then_with(|| self.0.iter().rev().cmp(other.0.iter().rev()))
-            .is_ge()
+        by_length.then_with(|| self.0.iter().rev().cmp(other.0.iter().rev())).is_ge()
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "splits a sum into limbs")]
@@ -566,14 +508,9 @@ mod tests {
         ] {
             assert_eq!(sum(a, b).as_deref(), Ok(text), "{a} + {b}");
         }
-        for (a, b) in [
-            ("a", "1"),
-            ("1", ""),
-            (" 1", "1"),
-            ("1", "1 "),
-            ("nan", "1"),
-            ("1e5000", "0"),
-        ] {
+        for (a, b) in
+            [("a", "1"), ("1", ""), (" 1", "1"), ("1", "1 "), ("nan", "1"), ("1e5000", "0")]
+        {
             assert_eq!(sum(a, b), Err(FloatError::NotFloat), "{a} + {b}");
         }
         for (a, b) in [("1", "inf"), ("-inf", "inf"), ("1e4932", "1e4932")] {

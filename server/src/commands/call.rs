@@ -86,11 +86,7 @@ impl<'a, 'g> Call<'a, 'g> {
     }
 
     fn touch(&self) -> Touch {
-        if self.client.no_touch {
-            Touch::No
-        } else {
-            Touch::Yes
-        }
+        if self.client.no_touch { Touch::No } else { Touch::Yes }
     }
 
     /// The entry of `key`: counted as a hit or a miss, and as a use (unless NO-TOUCH).

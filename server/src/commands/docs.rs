@@ -197,15 +197,7 @@ impl Docs {
         complexity: &'static str,
         summary: &'static str,
     ) -> Self {
-        Docs {
-            group,
-            since,
-            complexity,
-            summary,
-            args: &[],
-            history: &[],
-            deprecated: None,
-        }
+        Docs { group, since, complexity, summary, args: &[], history: &[], deprecated: None }
     }
 
     /// Sets the arguments.

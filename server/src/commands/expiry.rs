@@ -91,11 +91,7 @@ impl ExpireOption {
         let Some(choice) = choice_of(word) else {
             return Ok(0);
         };
-        let used = if matches!(choice, Choice::Time(..)) {
-            2
-        } else {
-            1
-        };
+        let used = if matches!(choice, Choice::Time(..)) { 2 } else { 1 };
         let clash = self.choice != Choice::None && self.choice != choice;
         if clash || i + used > argc {
             return Err(SYNTAX);
@@ -165,40 +161,17 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_names_the_command() {
-        let error = Err(ReplyError::from(
-            "ERR invalid expire time in 'getex' command",
-        ));
+        let error = Err(ReplyError::from("ERR invalid expire time in 'getex' command"));
         for value in [i64::MAX, i64::MIN, i64::MAX / 1000 + 1] {
-            assert_eq!(
-                deadline(value, Unit::Seconds, Base::Epoch, NOW, "getex"),
-                error
-            );
+            assert_eq!(deadline(value, Unit::Seconds, Base::Epoch, NOW, "getex"), error);
         }
         let most = i64::MAX - NOW;
-        assert_eq!(
-            deadline(most, Unit::Millis, Base::Now, NOW, "getex"),
-            Ok(i64::MAX)
-        );
-        assert_eq!(
-            deadline(most + 1, Unit::Millis, Base::Now, NOW, "getex"),
-            error
-        );
-        assert_eq!(
-            deadline(i64::MAX, Unit::Millis, Base::Epoch, NOW, "getex"),
-            Ok(i64::MAX)
-        );
-        assert_eq!(
-            positive_deadline(0, Unit::Millis, Base::Epoch, NOW, "getex"),
-            error
-        );
-        assert_eq!(
-            positive_deadline(-1, Unit::Seconds, Base::Now, NOW, "getex"),
-            error
-        );
-        assert_eq!(
-            positive_deadline(1, Unit::Seconds, Base::Epoch, NOW, "getex"),
-            Ok(1000)
-        );
+        assert_eq!(deadline(most, Unit::Millis, Base::Now, NOW, "getex"), Ok(i64::MAX));
+        assert_eq!(deadline(most + 1, Unit::Millis, Base::Now, NOW, "getex"), error);
+        assert_eq!(deadline(i64::MAX, Unit::Millis, Base::Epoch, NOW, "getex"), Ok(i64::MAX));
+        assert_eq!(positive_deadline(0, Unit::Millis, Base::Epoch, NOW, "getex"), error);
+        assert_eq!(positive_deadline(-1, Unit::Seconds, Base::Now, NOW, "getex"), error);
+        assert_eq!(positive_deadline(1, Unit::Seconds, Base::Epoch, NOW, "getex"), Ok(1000));
     }
 
     #[test]
@@ -213,10 +186,7 @@ mod tests {
         };
         let seconds = Choice::Time(Unit::Seconds, Base::Now);
         assert_eq!(take(&[b"ex", b"1", b"EX", b"2"]), Ok((seconds, 3)));
-        assert_eq!(
-            take(&[b"Pxat", b"1"]),
-            Ok((Choice::Time(Unit::Millis, Base::Epoch), 1))
-        );
+        assert_eq!(take(&[b"Pxat", b"1"]), Ok((Choice::Time(Unit::Millis, Base::Epoch), 1)));
         assert_eq!(take(&[b"keepttl", b"KEEPTTL"]), Ok((Choice::Keep, 2)));
         assert_eq!(take(&[b"x"]), Ok((Choice::None, 0)));
         assert_eq!(take(&[b"EX"]), Err(SYNTAX));

@@ -275,11 +275,7 @@ impl KeySpec {
     pub const fn counted_step(index: i32, step: i32) -> Self {
         KeySpec {
             begin: Begin::Index(index),
-            find: Find::KeyNum {
-                index: 0,
-                first: 1,
-                step,
-            },
+            find: Find::KeyNum { index: 0, first: 1, step },
             flags: KeyFlags(0),
             notes: "",
         }
@@ -289,11 +285,7 @@ impl KeySpec {
     pub const fn keyword(word: &'static str, from: i32) -> Self {
         KeySpec {
             begin: Begin::Keyword(word, from),
-            find: Find::Range {
-                last: 0,
-                step: 1,
-                limit: 0,
-            },
+            find: Find::Range { last: 0, step: 1, limit: 0 },
             flags: KeyFlags(0),
             notes: "",
         }
@@ -301,12 +293,7 @@ impl KeySpec {
 
     /// A specification which only says that there are keys it cannot find.
     pub const fn unknown() -> Self {
-        KeySpec {
-            begin: Begin::Unknown,
-            find: Find::Unknown,
-            flags: KeyFlags(0),
-            notes: "",
-        }
+        KeySpec { begin: Begin::Unknown, find: Find::Unknown, flags: KeyFlags(0), notes: "" }
     }
 
     /// Adds key flags.
@@ -370,11 +357,7 @@ impl KeySpec {
                     return false;
                 };
                 let first = begin + i64::from(first);
-                (
-                    first,
-                    first + (count - 1) * i64::from(step),
-                    i64::from(step),
-                )
+                (first, first + (count - 1) * i64::from(step), i64::from(step))
             }
             Find::Unknown => return true,
         };
@@ -396,9 +379,7 @@ impl KeySpec {
             Begin::Index(index) => Some(i64::from(index)).filter(|i| *i < argc),
             Begin::Keyword(word, from) => {
                 let matches = |i: &usize| {
-                    request
-                        .get(*i)
-                        .is_some_and(|a| a.eq_ignore_ascii_case(word.as_bytes()))
+                    request.get(*i).is_some_and(|a| a.eq_ignore_ascii_case(word.as_bytes()))
                 };
                 let found = if from >= 0 {
                     (from.unsigned_abs() as usize..request.len()).find(matches)
@@ -406,9 +387,7 @@ impl KeySpec {
                     let start = request.len().checked_sub(from.unsigned_abs() as usize)?;
                     (1..=start).rev().find(matches)
                 };
-                found
-                    .and_then(|i| i64::try_from(i + 1).ok())
-                    .filter(|i| *i < argc)
+                found.and_then(|i| i64::try_from(i + 1).ok()).filter(|i| *i < argc)
             }
             Begin::Unknown => None,
         }

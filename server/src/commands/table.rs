@@ -70,10 +70,7 @@ pub fn table() -> &'static Table {
 
 impl Table {
     fn build(families: &[&'static [Command]]) -> Table {
-        let mut table = Table {
-            entries: Vec::new(),
-            slots: vec![0; SLOTS],
-        };
+        let mut table = Table { entries: Vec::new(), slots: vec![0; SLOTS] };
         for command in families.iter().flat_map(|family| family.iter()) {
             let id = table.push(command, None);
             table.index(id);
@@ -98,14 +95,7 @@ impl Table {
             None => command.name.to_owned(),
         };
         let shape = shape_of(command);
-        self.entries.push(Entry {
-            id,
-            command,
-            full_name,
-            container,
-            shape,
-            subcommands: 0..0,
-        });
+        self.entries.push(Entry { id, command, full_name, container, shape, subcommands: 0..0 });
         id
     }
 
@@ -125,9 +115,7 @@ impl Table {
         }
         let mut at = slot_of(name);
         loop {
-            let entry = self
-                .entries
-                .get(usize::from(self.slots[at].checked_sub(1)?))?;
+            let entry = self.entries.get(usize::from(self.slots[at].checked_sub(1)?))?;
             if entry.command.name.as_bytes().eq_ignore_ascii_case(name) {
                 return Some(entry);
             }
@@ -155,9 +143,7 @@ impl Table {
 
     /// The top-level commands.
     pub fn top_level(&self) -> impl Iterator<Item = &Entry> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.container.is_none())
+        self.entries.iter().filter(|entry| entry.container.is_none())
     }
 
     /// A command by its full name, `config|get` form included.

@@ -54,11 +54,7 @@ impl Directive {
             aliases: &[],
             kind,
             default,
-            flags: Flags {
-                immutable: false,
-                protected: false,
-                sensitive: false,
-            },
+            flags: Flags { immutable: false, protected: false, sensitive: false },
             help,
             apply: None,
         }
@@ -93,10 +89,7 @@ impl Directive {
     #[must_use]
     pub fn is_called(&self, name: &[u8]) -> bool {
         self.name.as_bytes().eq_ignore_ascii_case(name)
-            || self
-                .aliases
-                .iter()
-                .any(|alias| alias.as_bytes().eq_ignore_ascii_case(name))
+            || self.aliases.iter().any(|alias| alias.as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// Whether it changes anything.
@@ -137,12 +130,7 @@ const fn int(min: i64, max: i64) -> Kind {
 }
 
 const fn memory(min: u64, max: u64) -> Kind {
-    Kind::Memory {
-        min,
-        max,
-        auto: None,
-        percent: false,
-    }
+    Kind::Memory { min, max, auto: None, percent: false }
 }
 
 /// Share of the machine's memory the store may use unless told otherwise.
@@ -150,18 +138,10 @@ pub const AUTO_MAXMEMORY_PERCENT: u8 = 70;
 /// Share of the machine's memory all clients' buffers may use unless told otherwise.
 pub const AUTO_CLIENTS_PERCENT: u8 = 10;
 
-const MAXMEMORY: Kind = Kind::Memory {
-    min: 0,
-    max: u64::MAX,
-    auto: Some(AUTO_MAXMEMORY_PERCENT),
-    percent: false,
-};
-const MAXMEMORY_CLIENTS: Kind = Kind::Memory {
-    min: 0,
-    max: u64::MAX,
-    auto: Some(AUTO_CLIENTS_PERCENT),
-    percent: true,
-};
+const MAXMEMORY: Kind =
+    Kind::Memory { min: 0, max: u64::MAX, auto: Some(AUTO_MAXMEMORY_PERCENT), percent: false };
+const MAXMEMORY_CLIENTS: Kind =
+    Kind::Memory { min: 0, max: u64::MAX, auto: Some(AUTO_CLIENTS_PERCENT), percent: true };
 
 const fn row(
     name: &'static str,
@@ -362,18 +342,9 @@ pub(super) static MISSING: &[&str] = &[
 pub(super) static REFUSED: &[(&str, &str)] = &[
     ("user", "access control lists are not supported"),
     ("aclfile", "access control lists are not supported"),
-    (
-        "rename-command",
-        "renaming commands is not supported: ignoring it would leave them open",
-    ),
+    ("rename-command", "renaming commands is not supported: ignoring it would leave them open"),
     ("tls-port", "TLS is not supported"),
-    (
-        "replicaof",
-        "replication is not supported: this server would answer from an empty cache",
-    ),
-    (
-        "slaveof",
-        "replication is not supported: this server would answer from an empty cache",
-    ),
+    ("replicaof", "replication is not supported: this server would answer from an empty cache"),
+    ("slaveof", "replication is not supported: this server would answer from an empty cache"),
     ("loadmodule", "modules are not supported"),
 ];

@@ -25,9 +25,7 @@ impl Draft {
             }
             let variable = variable.to_string_lossy();
             let Some(row) = directives::find(name.as_bytes()) else {
-                self.warnings.push(format!(
-                    "environment variable {variable}: no such directive"
-                ));
+                self.warnings.push(format!("environment variable {variable}: no such directive"));
                 continue;
             };
             let words = if DIRECTIVES[row].kind.takes_words() {
@@ -36,13 +34,8 @@ impl Draft {
             } else {
                 vec![text.as_bytes().to_vec()]
             };
-            let words = if words.is_empty() {
-                vec![Vec::new()]
-            } else {
-                words
-            };
-            self.assign(row, &words)
-                .map_err(|why| LoadError::new(format!("{variable}: {why}")))?;
+            let words = if words.is_empty() { vec![Vec::new()] } else { words };
+            self.assign(row, &words).map_err(|why| LoadError::new(format!("{variable}: {why}")))?;
             self.from_env.insert(row);
         }
         Ok(())

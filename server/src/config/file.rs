@@ -75,11 +75,7 @@ impl Draft {
             if line.is_empty() || line[0] == b'#' {
                 continue;
             }
-            let place = Place {
-                path,
-                number: number + 1,
-                line,
-            };
+            let place = Place { path, number: number + 1, line };
             let words = split_words(line)
                 .ok_or_else(|| place.error("Unbalanced quotes in configuration line"))?;
             let Some((name, values)) = words.split_first() else {
@@ -107,9 +103,7 @@ impl Draft {
         values: &[Vec<u8>],
     ) -> Result<(), LoadError> {
         let Some(row) = directives::find(name) else {
-            let why = self
-                .missing(name, values)
-                .map_err(|why| place.error(&why))?;
+            let why = self.missing(name, values).map_err(|why| place.error(&why))?;
             self.warnings.push(place.warning(&why));
             return Ok(());
         };
@@ -205,10 +199,7 @@ pub(super) fn join(
 
 fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
     let fatal = |why: &str| {
-        LoadError::new(format!(
-            "Fatal error, can't open config file '{}': {why}",
-            path.display()
-        ))
+        LoadError::new(format!("Fatal error, can't open config file '{}': {why}", path.display()))
     };
     let meta = std::fs::metadata(path).map_err(|e| fatal(&super::rewrite::reason(&e)))?;
     if meta.is_dir() {
@@ -240,34 +231,17 @@ impl Place<'_> {
     }
 
     fn warning(&self, why: &str) -> String {
-        let name = self
-            .line
-            .split(|c| c.is_ascii_whitespace())
-            .next()
-            .unwrap_or_default();
-        format!(
-            "{}:{}: {}: {why}",
-            self.path.display(),
-            self.number,
-            String::from_utf8_lossy(name)
-        )
+        let name = self.line.split(|c| c.is_ascii_whitespace()).next().unwrap_or_default();
+        format!("{}:{}: {}: {why}", self.path.display(), self.number, String::from_utf8_lossy(name))
     }
 
     /// The line as it may be shown: secrets stay out of terminals and logs.
     fn shown(&self) -> String {
-        let name = self
-            .line
-            .split(|c| c.is_ascii_whitespace())
-            .next()
-            .unwrap_or_default();
+        let name = self.line.split(|c| c.is_ascii_whitespace()).next().unwrap_or_default();
         let secret = directives::find(name).is_some_and(|row| DIRECTIVES[row].flags.sensitive)
             || name.eq_ignore_ascii_case(b"user")
             || name.eq_ignore_ascii_case(b"masterauth");
         let name = String::from_utf8_lossy(name);
-        if secret {
-            format!("{name} ...")
-        } else {
-            String::from_utf8_lossy(self.line).into_owned()
-        }
+        if secret { format!("{name} ...") } else { String::from_utf8_lossy(self.line).into_owned() }
     }
 }

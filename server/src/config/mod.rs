@@ -58,10 +58,7 @@ pub struct LoadError {
 
 impl LoadError {
     fn new(text: impl Into<String>) -> Self {
-        LoadError {
-            text: text.into(),
-            code: 1,
-        }
+        LoadError { text: text.into(), code: 1 }
     }
 
     /// Exit code: 0 when the text is what was asked for and belongs on standard output.
@@ -152,10 +149,7 @@ impl Config {
     #[must_use]
     pub fn cached(&self) -> Cached {
         let generation = self.generation();
-        Cached {
-            generation,
-            settings: self.settings(),
-        }
+        Cached { generation, settings: self.settings() }
     }
 
     /// The configuration file, if there is one.
@@ -180,11 +174,8 @@ impl Config {
     #[must_use]
     pub fn get<P: AsRef<[u8]>>(&self, patterns: &[P]) -> Vec<(&'static str, Vec<u8>)> {
         let settings = self.settings();
-        let wanted = |name: &str| {
-            patterns
-                .iter()
-                .any(|p| glob::matches_nocase(p.as_ref(), name.as_bytes()))
-        };
+        let wanted =
+            |name: &str| patterns.iter().any(|p| glob::matches_nocase(p.as_ref(), name.as_bytes()));
         let mut found = Vec::new();
         for (row, value) in DIRECTIVES.iter().zip(&settings.values) {
             for name in std::iter::once(&row.name).chain(row.aliases) {
@@ -227,13 +218,8 @@ impl Config {
         let mut changed = Vec::new();
         for (row, (_, text)) in rows.iter().zip(pairs) {
             let directive = &DIRECTIVES[*row];
-            let value = parse_one(
-                directive,
-                text.as_ref(),
-                &new.values[*row],
-                self.machine_memory,
-            )
-            .map_err(|why| failed(directive.name.as_bytes(), &why))?;
+            let value = parse_one(directive, text.as_ref(), &new.values[*row], self.machine_memory)
+                .map_err(|why| failed(directive.name.as_bytes(), &why))?;
             if new.values[*row] != value {
                 new.values[*row] = value;
                 changed.push(directive.name);
@@ -248,10 +234,7 @@ impl Config {
     }
 
     fn publish(&self, settings: Settings) {
-        *self
-            .snapshot
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         // After the snapshot: whoever sees the new generation finds the new settings.
         self.generation.fetch_add(1, Ordering::Release);
     }
@@ -272,9 +255,7 @@ impl Config {
             };
             let flags = DIRECTIVES[row].flags;
             let locked = flags.protected
-                && !settings
-                    .enable_protected_configs
-                    .allows(origin == Origin::Local);
+                && !settings.enable_protected_configs.allows(origin == Origin::Local);
             let why = if flags.immutable {
                 Some("can't set immutable config")
             } else if locked {

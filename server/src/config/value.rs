@@ -120,10 +120,7 @@ impl Kind {
     /// Kinds whose `CONFIG SET` value is itself a line of several words.
     #[must_use]
     pub fn takes_words(self) -> bool {
-        matches!(
-            self,
-            Kind::Words | Kind::OutputLimits | Kind::SavePoints | Kind::Percentiles
-        )
+        matches!(self, Kind::Words | Kind::OutputLimits | Kind::SavePoints | Kind::Percentiles)
     }
 
     /// Reads the words of a line. `old` is the value so far: some kinds change only a part.
@@ -159,12 +156,7 @@ impl Kind {
                 parse_int(word, 0, i64::from(i32::MAX)).map(|n| Value::Int(n.clamp(min, max)))
             }
             Kind::Octal => parse_octal(word),
-            Kind::Memory {
-                min,
-                max,
-                auto,
-                percent,
-            } => {
+            Kind::Memory { min, max, auto, percent } => {
                 if let Some(share) = auto
                     && word.eq_ignore_ascii_case(b"auto")
                 {
@@ -216,9 +208,7 @@ fn strict_int(word: &[u8]) -> Option<i64> {
 fn parse_int(word: &[u8], min: i64, max: i64) -> Result<i64, Refusal> {
     let n = strict_int(word).ok_or("argument couldn't be parsed into an integer")?;
     if n < min || n > max {
-        return Err(format!(
-            "argument must be between {min} and {max} inclusive"
-        ));
+        return Err(format!("argument must be between {min} and {max} inclusive"));
     }
     Ok(n)
 }
@@ -245,10 +235,7 @@ fn parse_percent(word: &[u8]) -> Result<Value, Refusal> {
 /// Bytes of `10mb` and the like. Digits beyond 64 bits saturate, an empty word is 0, as in Redis.
 #[must_use]
 pub fn parse_memory(word: &[u8]) -> Option<u64> {
-    let split = word
-        .iter()
-        .position(|c| !c.is_ascii_digit())
-        .unwrap_or(word.len());
+    let split = word.iter().position(|c| !c.is_ascii_digit()).unwrap_or(word.len());
     let (digits, unit) = word.split_at(split);
     if digits.is_empty() && !unit.is_empty() {
         return None;
@@ -263,9 +250,8 @@ pub fn parse_memory(word: &[u8]) -> Option<u64> {
         b"gb" => 1 << 30,
         _ => return None,
     };
-    let n = digits.iter().fold(0u64, |n, c| {
-        n.saturating_mul(10).saturating_add(u64::from(c - b'0'))
-    });
+    let n =
+        digits.iter().fold(0u64, |n, c| n.saturating_mul(10).saturating_add(u64::from(c - b'0')));
     Some(n.saturating_mul(scale))
 }
 
@@ -276,9 +262,7 @@ fn parse_memory_between(word: &[u8], min: u64, max: u64, percent: bool) -> Resul
         "argument must be a memory value"
     })?;
     if n < min || n > max {
-        return Err(format!(
-            "argument must be between {min} and {max} inclusive"
-        ));
+        return Err(format!("argument must be between {min} and {max} inclusive"));
     }
     Ok(Value::Memory(n))
 }
@@ -288,12 +272,7 @@ fn parse_enum(word: &[u8], names: &'static [&'static str]) -> Result<Value, Refu
         .iter()
         .position(|name| name.as_bytes().eq_ignore_ascii_case(word))
         .map(|i| Value::Enum(i, names[i]))
-        .ok_or_else(|| {
-            format!(
-                "argument(s) must be one of the following: {}",
-                names.join(", ")
-            )
-        })
+        .ok_or_else(|| format!("argument(s) must be one of the following: {}", names.join(", ")))
 }
 
 /// Most addresses a `bind` line may name.
@@ -371,15 +350,12 @@ fn parse_percentiles<W: AsRef<[u8]>>(words: &[W]) -> Result<Value, Refusal> {
         if text.is_empty() && words.len() == 1 {
             break;
         }
-        let n: f64 = text
-            .parse()
-            .map_err(|_| "Invalid latency-tracking-info-percentiles parameters")?;
+        let n: f64 =
+            text.parse().map_err(|_| "Invalid latency-tracking-info-percentiles parameters")?;
         if !(0.0..=100.0).contains(&n) {
-            return Err(
-                "latency-tracking-info-percentiles parameters should sit between \
+            return Err("latency-tracking-info-percentiles parameters should sit between \
                         [0.0,100.0]"
-                    .into(),
-            );
+                .into());
         }
         list.push(n);
     }
@@ -414,10 +390,7 @@ fn print_events(bits: u16) -> String {
 }
 
 fn print_limit(class: &str, limit: &OutputLimit) -> String {
-    format!(
-        "{class} {} {} {}",
-        limit.hard, limit.soft, limit.soft_seconds
-    )
+    format!("{class} {} {} {}", limit.hard, limit.soft, limit.soft_seconds)
 }
 
 impl Value {

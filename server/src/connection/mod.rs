@@ -53,12 +53,7 @@ enum End {
 /// Serves one accepted connection until it ends.
 pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Worker>) {
     let shared = session.client.shared.clone();
-    let mut connection = Connection {
-        stream,
-        shared,
-        worker,
-        session: Some(session),
-    };
+    let mut connection = Connection { stream, shared, worker, session: Some(session) };
     let end = connection.run().await;
     if let (End::Flush, Some(mut session)) = (end, connection.session.take()) {
         let flush = connection.flush_all(&mut session);
@@ -107,9 +102,7 @@ impl Connection {
                 }
                 Ok(Event::Stalled) => {
                     let stats = &self.worker.server.stats;
-                    stats
-                        .output_limit_disconnections
-                        .fetch_add(1, Ordering::Relaxed);
+                    stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
                     return End::Drop;
                 }
                 Err(_) => return End::Drop,
@@ -140,9 +133,7 @@ impl Connection {
             }
             if over {
                 let stats = &self.worker.server.stats;
-                stats
-                    .output_limit_disconnections
-                    .fetch_add(1, Ordering::Relaxed);
+                stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
                 return Some(End::Drop);
             }
             if self.shared.kill.load(Ordering::Acquire) {
@@ -176,14 +167,7 @@ impl Connection {
     ) -> Option<(Box<Session>, Option<Turn>)> {
         let (done, home) = oneshot::channel();
         let server = self.worker.server;
-        self.worker.submit(
-            shards,
-            Box::new(HandedOver {
-                session,
-                server,
-                done,
-            }),
-        );
+        self.worker.submit(shards, Box::new(HandedOver { session, server, done }));
         home.await.ok()
     }
 
@@ -231,9 +215,7 @@ impl Connection {
         let session = self.session.as_mut()?;
         if session.client.reply_mode == ReplyMode::On {
             if outcome == Unblock::Error {
-                session
-                    .reply
-                    .error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+                session.reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
             } else {
                 (wait.on_timeout)(&mut session.reply);
             }
@@ -379,18 +361,10 @@ impl Connection {
     /// Copies the figures that CLIENT LIST shows.
     fn publish(&self, session: &Session) {
         let shared = &self.shared;
-        shared
-            .last_active
-            .store(self.worker.server.clock.now(), Ordering::Relaxed);
-        shared
-            .output
-            .store(session.reply.pending() as u64, Ordering::Relaxed);
-        shared
-            .query_buffer
-            .store(session.decoder.buffered() as u64, Ordering::Relaxed);
-        shared
-            .query_room
-            .store(session.decoder.capacity() as u64, Ordering::Relaxed);
+        shared.last_active.store(self.worker.server.clock.now(), Ordering::Relaxed);
+        shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
+        shared.query_buffer.store(session.decoder.buffered() as u64, Ordering::Relaxed);
+        shared.query_room.store(session.decoder.capacity() as u64, Ordering::Relaxed);
     }
 
     fn drain_monitor(&mut self) {
@@ -417,18 +391,9 @@ struct HandedOver {
 
 impl Job for HandedOver {
     fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
-        let HandedOver {
-            mut session,
-            server,
-            done,
-        } = *self;
+        let HandedOver { mut session, server, done } = *self;
         let stats = server.stats.worker(Worker::current());
-        let ctx = Context {
-            server,
-            stats,
-            guard,
-            now: server.clock.now(),
-        };
+        let ctx = Context { server, stats, guard, now: server.clock.now() };
         let turn = session.run_handed_over(&ctx, writer);
         // A connection that is gone needs no answer.
         let _ = done.send((session, turn));

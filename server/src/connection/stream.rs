@@ -83,16 +83,10 @@ impl Stream {
             },
             Stream::Unix(stream) => {
                 ready!(stream.poll_read_ready(cx)).is_err()
-                    || stream
-                        .try_io(Interest::READABLE, || Ok(()))
-                        .is_ok_and(|()| false)
+                    || stream.try_io(Interest::READABLE, || Ok(())).is_ok_and(|()| false)
             }
         };
-        if closed {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if closed { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Sends FIN.

@@ -39,9 +39,13 @@ pub fn crc64(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let crc = words.iter().fold(0, |crc, word| {
         let mixed = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
-        mixed.iter().zip(TABLES.iter().rev()).fold(0, |sum, (b, table)| sum ^ table[usize::from(*b)])
+        mixed
+            .iter()
+            .zip(TABLES.iter().rev())
+            .fold(0, |sum, (b, table)| sum ^ table[usize::from(*b)])
     });
-    rest.iter().fold(crc, |crc, byte| crc >> 8 ^ TABLES[0][usize::from(crc.to_le_bytes()[0] ^ byte)])
+    rest.iter()
+        .fold(crc, |crc, byte| crc >> 8 ^ TABLES[0][usize::from(crc.to_le_bytes()[0] ^ byte)])
 }
 
 #[cfg(test)]

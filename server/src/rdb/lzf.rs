@@ -23,7 +23,8 @@ const MIN_COPY: usize = 3;
 const HASH_BITS: u32 = 16;
 
 fn slot(input: &[u8], at: usize) -> usize {
-    let three = u32::from(input[at]) << 16 | u32::from(input[at + 1]) << 8 | u32::from(input[at + 2]);
+    let three =
+        u32::from(input[at]) << 16 | u32::from(input[at + 1]) << 8 | u32::from(input[at + 2]);
     let mixed = (three >> (24 - HASH_BITS)).wrapping_sub(three.wrapping_mul(5));
     (mixed & ((1 << HASH_BITS) - 1)) as usize
 }
@@ -236,16 +237,16 @@ mod tests {
     fn malformed_input_is_refused() {
         let cases: &[(&[u8], usize)] = &[
             (&[], 1),
-            (&[0], 1),                   // literal cut off
-            (&[5, 1, 2], 6),             // literals cut off
-            (&[0, 7, 0x20], 4),          // copy without its low byte
-            (&[0, 7, 0xe0], 10),         // long copy cut off
-            (&[0, 7, 0xe0, 1], 11),      // long copy without its low byte
-            (&[0, 7, 0x20, 1], 4),       // reaches before the beginning
-            (&[0x20, 0], 3),             // the same, with nothing before
-            (&[0, 7], 2),                // too short
-            (&[1, 7, 8], 1),             // too long by literals
-            (&[0, 7, 0x20, 0], 3),       // too long by a copy
+            (&[0], 1),              // literal cut off
+            (&[5, 1, 2], 6),        // literals cut off
+            (&[0, 7, 0x20], 4),     // copy without its low byte
+            (&[0, 7, 0xe0], 10),    // long copy cut off
+            (&[0, 7, 0xe0, 1], 11), // long copy without its low byte
+            (&[0, 7, 0x20, 1], 4),  // reaches before the beginning
+            (&[0x20, 0], 3),        // the same, with nothing before
+            (&[0, 7], 2),           // too short
+            (&[1, 7, 8], 1),        // too long by literals
+            (&[0, 7, 0x20, 0], 3),  // too long by a copy
             (&[0, 7, 0x20, 0], usize::MAX),
         ];
         for (input, length) in cases {

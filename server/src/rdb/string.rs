@@ -204,18 +204,18 @@ mod tests {
     fn malformed_strings_are_refused() {
         let cases: &[&[u8]] = &[
             &[],
-            &[1],                                            // no bytes
-            &[0x40],                                         // half a length
-            &[0x80, 0, 0, 0],                                // three of four bytes
+            &[1],                                                    // no bytes
+            &[0x40],                                                 // half a length
+            &[0x80, 0, 0, 0],                                        // three of four bytes
             &[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], // 2^64-1
-            &[0x82],                                         // no such length
-            &[0xc1, 0],                                      // half an integer
-            &[0xc4],                                         // no such encoding
-            &[0xc3, 2, 0xc0, 1, 0, 7],                       // a length that is an integer
-            &[0xc3, 2, 3, 0, 7],                             // unpacks to less than stated
-            &[0xc3, 200, 3, 0, 7],                           // packed data cut off
-            &[0xc3, 2, 0x80, 0x1f, 0xff, 0xff, 0xff, 0, 7],  // 512 MB out of two bytes
-            &[0xc3, 0, 0],                                   // nothing, compressed
+            &[0x82],                                                 // no such length
+            &[0xc1, 0],                                              // half an integer
+            &[0xc4],                                                 // no such encoding
+            &[0xc3, 2, 0xc0, 1, 0, 7],                               // a length that is an integer
+            &[0xc3, 2, 3, 0, 7],                                     // unpacks to less than stated
+            &[0xc3, 200, 3, 0, 7],                                   // packed data cut off
+            &[0xc3, 2, 0x80, 0x1f, 0xff, 0xff, 0xff, 0, 7],          // 512 MB out of two bytes
+            &[0xc3, 0, 0],                                           // nothing, compressed
         ];
         for payload in &cases[..cases.len() - 1] {
             assert!(decode(payload, MAX).is_none(), "{payload:?}");

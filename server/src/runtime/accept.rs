@@ -82,35 +82,18 @@ impl Acceptor {
     }
 
     fn place(&self, socket: Socket, addr: String, laddr: String) {
-        let connected: usize = self
-            .workers
-            .iter()
-            .map(|w| w.load.connections.load(Ordering::Relaxed))
-            .sum();
+        let connected: usize =
+            self.workers.iter().map(|w| w.load.connections.load(Ordering::Relaxed)).sum();
         if connected >= self.server.max_clients() {
-            self.server
-                .stats
-                .rejected_connections
-                .fetch_add(1, Ordering::Relaxed);
+            self.server.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
             refuse(socket);
             return;
         }
         let worker = self.choose();
         worker.load.connections.fetch_add(1, Ordering::Relaxed);
-        if worker
-            .inbox
-            .try_send(Incoming {
-                socket,
-                addr,
-                laddr,
-            })
-            .is_err()
-        {
+        if worker.inbox.try_send(Incoming { socket, addr, laddr }).is_err() {
             worker.load.connections.fetch_sub(1, Ordering::Relaxed);
-            self.server
-                .stats
-                .rejected_connections
-                .fetch_add(1, Ordering::Relaxed);
+            self.server.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -121,11 +104,7 @@ impl Acceptor {
         let second = (random >> 32) as usize % count;
         let load = |i: usize| self.workers[i].load.connections.load(Ordering::Relaxed);
         // Of two equal ones the lower index would fill up first: draw decides already.
-        if load(second) < load(first) {
-            &self.workers[second]
-        } else {
-            &self.workers[first]
-        }
+        if load(second) < load(first) { &self.workers[second] } else { &self.workers[first] }
     }
 }
 

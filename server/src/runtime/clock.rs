@@ -16,10 +16,7 @@
 //! **Cost.** A reading is a call into the vDSO, 20 to 25 ns. A worker takes one per turn and keeps
 //! it in a [`TurnClock`].
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "this module is the one place that reads clocks"
-)]
+#![allow(clippy::disallowed_methods, reason = "this module is the one place that reads clocks")]
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -45,15 +42,9 @@ pub struct Clock {
 impl Clock {
     /// Starts with the wall clock's time.
     #[must_use]
-    #[expect(
-        clippy::new_without_default,
-        reason = "reading a clock is not a default value"
-    )]
+    #[expect(clippy::new_without_default, reason = "reading a clock is not a default value")]
     pub fn new() -> Clock {
-        Clock {
-            base_us: wall_us() - steady_ns() / 1000,
-            skew_us: AtomicI64::new(0),
-        }
+        Clock { base_us: wall_us() - steady_ns() / 1000, skew_us: AtomicI64::new(0) }
     }
 
     /// Server time.
@@ -126,9 +117,7 @@ impl TurnClock {
     /// With a first reading.
     #[must_use]
     pub fn new(clock: &Clock) -> TurnClock {
-        TurnClock {
-            now_us: Cell::new(clock.now_us()),
-        }
+        TurnClock { now_us: Cell::new(clock.now_us()) }
     }
 
     /// Takes a new reading and returns it.
@@ -167,9 +156,7 @@ fn steady_ns() -> i64 {
     #[cfg(not(target_os = "linux"))]
     const STEADY: ClockId = ClockId::Monotonic;
     let time = clock_gettime(STEADY);
-    time.tv_sec
-        .saturating_mul(1_000_000_000)
-        .saturating_add(time.tv_nsec)
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
 }
 
 #[cfg(test)]
@@ -200,11 +187,7 @@ mod tests {
         assert!(clock.wall_us() - clock.now_us() >= 3_599_000_000);
         assert_eq!(clock.to_wall(1_000), 3_601_000);
         assert_eq!(clock.from_wall(3_601_000), 1_000);
-        assert_eq!(
-            clock.observe(3_600_005_000),
-            None,
-            "noise around the new difference"
-        );
+        assert_eq!(clock.observe(3_600_005_000), None, "noise around the new difference");
         assert_eq!(clock.observe(-2_000), Some(-3_600_002));
         assert_eq!(clock.to_wall(5), 5, "back in step");
         assert_eq!(clock.from_wall(i64::MIN), i64::MIN);

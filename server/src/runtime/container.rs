@@ -110,17 +110,12 @@ impl Limits {
 /// Raises the soft limit of open files to the hard one.
 pub fn raise_fd_limit() -> Fds {
     let now = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: now.maximum,
-        maximum: now.maximum,
-    };
+    let raised = Rlimit { current: now.maximum, maximum: now.maximum };
     let limit = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => now.maximum,
         Err(_) => now.current,
     };
-    Fds {
-        limit: limit.unwrap_or(u64::MAX),
-    }
+    Fds { limit: limit.unwrap_or(u64::MAX) }
 }
 
 // ---- memory
@@ -129,9 +124,7 @@ pub fn raise_fd_limit() -> Fds {
 #[must_use]
 pub fn detect_memory() -> Memory {
     Memory {
-        machine: read("/proc/meminfo")
-            .and_then(|text| mem_total(&text))
-            .unwrap_or(0),
+        machine: read("/proc/meminfo").and_then(|text| mem_total(&text)).unwrap_or(0),
         limit: Groups::read().memory_limit(),
     }
 }
@@ -139,9 +132,7 @@ pub fn detect_memory() -> Memory {
 /// Bytes of `MemTotal` in the text of `/proc/meminfo`.
 #[must_use]
 pub fn mem_total(text: &str) -> Option<u64> {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -200,19 +191,13 @@ pub fn cpu_cfs(quota: &str, period: &str) -> Option<f64> {
 /// Periods in which the control group was throttled; `None` when there is no such figure.
 #[must_use]
 pub fn throttled_periods() -> Option<u64> {
-    Groups::read()
-        .cpu_stat()
-        .and_then(|text| nr_throttled(&text))
+    Groups::read().cpu_stat().and_then(|text| nr_throttled(&text))
 }
 
 /// `nr_throttled` of a `cpu.stat` file.
 #[must_use]
 pub fn nr_throttled(text: &str) -> Option<u64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix("nr_throttled "))?
-        .trim()
-        .parse()
-        .ok()
+    text.lines().find_map(|line| line.strip_prefix("nr_throttled "))?.trim().parse().ok()
 }
 
 // ---- control groups
@@ -266,8 +251,7 @@ fn limits<'a, T>(
 where
     T: 'a,
 {
-    dirs.iter()
-        .filter_map(move |dir| parse(&read(dir.join(file))?))
+    dirs.iter().filter_map(move |dir| parse(&read(dir.join(file))?))
 }
 
 fn read(path: impl AsRef<Path>) -> Option<String> {
@@ -300,9 +284,7 @@ fn groups(own: &str, mounts: &str) -> Groups {
 
 /// The group's directory under its mount point and all its ancestors.
 fn chain(mounts: &str, kind: &str, controller: Option<&str>, path: &str) -> Vec<PathBuf> {
-    let Some((root, mount)) = mounts
-        .lines()
-        .find_map(|line| mount_point(line, kind, controller))
+    let Some((root, mount)) = mounts.lines().find_map(|line| mount_point(line, kind, controller))
     else {
         return Vec::new();
     };
@@ -314,10 +296,7 @@ fn chain(mounts: &str, kind: &str, controller: Option<&str>, path: &str) -> Vec<
     let mut dirs = Vec::new();
     let mut below = below.as_path();
     loop {
-        if !below
-            .components()
-            .any(|part| part == std::path::Component::ParentDir)
-        {
+        if !below.components().any(|part| part == std::path::Component::ParentDir) {
             dirs.push(Path::new(mount).join(below));
         }
         match below.parent() {

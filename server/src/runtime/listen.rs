@@ -85,9 +85,7 @@ fn is_missing(error: &io::Error) -> bool {
         Errno::SOCKTNOSUPPORT,
     ];
     error.kind() == io::ErrorKind::NotFound
-        || error
-            .raw_os_error()
-            .is_some_and(|code| missing.iter().any(|e| e.raw_os_error() == code))
+        || error.raw_os_error().is_some_and(|code| missing.iter().any(|e| e.raw_os_error() == code))
 }
 
 fn listen_tcp(name: &str, port: u16, backlog: u32) -> io::Result<TcpListener> {
@@ -117,11 +115,7 @@ fn resolve(name: &str, port: u16) -> io::Result<SocketAddr> {
 
 fn resolve_name(name: &str, port: u16) -> io::Result<SocketAddr> {
     let unknown = || io::Error::new(io::ErrorKind::NotFound, "no such host");
-    (name, port)
-        .to_socket_addrs()
-        .map_err(|_| unknown())?
-        .next()
-        .ok_or_else(unknown)
+    (name, port).to_socket_addrs().map_err(|_| unknown())?.next().ok_or_else(unknown)
 }
 
 /// A unix socket's listener; its file is removed on drop.
@@ -190,10 +184,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     probe.set_nonblocking(true)?;
     match probe.connect(&SockAddr::unix(path)?) {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Ok(_) => Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "another server listens on it",
-        )),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens on it")),
         // A full queue or missing rights: somebody may well be there.
         Err(e) => Err(e),
     }
@@ -229,10 +220,7 @@ where
     }
     let idle = Duration::from_secs(u64::from(seconds.min(MAX_KEEPALIVE)));
     let interval = (idle / 3).max(Duration::from_secs(1));
-    let probes = TcpKeepalive::new()
-        .with_time(idle)
-        .with_interval(interval)
-        .with_retries(3);
+    let probes = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(3);
     socket.set_tcp_keepalive(&probes)
 }
 

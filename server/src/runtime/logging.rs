@@ -59,9 +59,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(filter_of(level));
-    let lines = tracing_subscriber::fmt::layer()
-        .event_format(Line(format))
-        .with_writer(output);
+    let lines = tracing_subscriber::fmt::layer().event_format(Line(format)).with_writer(output);
     let subscriber = Registry::default().with(filter).with(lines);
     (subscriber, Log { level: handle })
 }
@@ -181,11 +179,7 @@ fn line(format: LogFormat, time: &str, level: &str, fields: &Fields) -> String {
             }
         }
         LogFormat::Logfmt => {
-            let _ = write!(
-                out,
-                "time={time} level={level} msg={}",
-                logfmt(&fields.message)
-            );
+            let _ = write!(out, "time={time} level={level} msg={}", logfmt(&fields.message));
             for (name, text, _) in &fields.others {
                 let _ = write!(out, " {name}={}", logfmt(text));
             }
@@ -255,11 +249,7 @@ impl Visit for Fields {
 fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
-            out.extend(c.escape_default())
-        } else {
-            out.push(c)
-        }
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
 }
@@ -344,11 +334,7 @@ impl Every {
     /// At most one message per this many milliseconds.
     #[must_use]
     pub const fn millis(interval: i64) -> Every {
-        Every {
-            interval,
-            next: AtomicI64::new(i64::MIN),
-            folded: AtomicU64::new(0),
-        }
+        Every { interval, next: AtomicI64::new(i64::MIN), folded: AtomicU64::new(0) }
     }
 
     /// Whether to log now; the number is how many were held back since the last time.
@@ -417,10 +403,7 @@ mod tests {
         let text = logged(LogFormat::Json, LogLevel::Notice, event);
         let tail = "Z\",\"level\":\"notice\",\"msg\":\"hello\\nworld\",\"clients\":3,\
                     \"who\":\"a \\\"b\\\"\\n\"}\n";
-        assert!(
-            text.starts_with("{\"time\":\"2") && text.ends_with(tail),
-            "{text}"
-        );
+        assert!(text.starts_with("{\"time\":\"2") && text.ends_with(tail), "{text}");
     }
 
     #[test]
@@ -438,10 +421,7 @@ mod tests {
             tracing::debug!("no");
         });
         let got: Vec<_> = text.lines().map(|l| l.split_once(' ').unwrap().1).collect();
-        assert_eq!(
-            got,
-            ["warning one", "debug two", "verbose three", "error four"]
-        );
+        assert_eq!(got, ["warning one", "debug two", "verbose three", "error four"]);
     }
 
     #[test]

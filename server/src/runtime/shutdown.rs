@@ -23,10 +23,7 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Shutdown {
-            requested: AtomicBool::new(false),
-            sender: watch::Sender::new(false),
-        }
+        Shutdown { requested: AtomicBool::new(false), sender: watch::Sender::new(false) }
     }
 }
 

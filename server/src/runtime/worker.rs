@@ -101,12 +101,7 @@ impl Worker {
         let turn = {
             let guard = self.epoch.pin();
             let now = self.server.clock.now();
-            session.turn(&Context {
-                server: self.server,
-                stats: self.stats(),
-                guard: &guard,
-                now,
-            })
+            session.turn(&Context { server: self.server, stats: self.stats(), guard: &guard, now })
         };
         self.leftovers();
         turn
@@ -155,12 +150,7 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build_local(tokio::runtime::LocalOptions::default())?;
-        let worker = Rc::new(Worker {
-            index,
-            server,
-            load,
-            epoch: server.keyspace.handle(),
-        });
+        let worker = Rc::new(Worker { index, server, load, epoch: server.keyspace.handle() });
         runtime.block_on(worker.main(inbox, duties))
     }
 
@@ -170,11 +160,7 @@ impl Worker {
         duties: Option<Duties>,
     ) -> std::io::Result<()> {
         tokio::task::spawn_local(self.clone().background());
-        if let Some(Duties {
-            acceptor,
-            listeners,
-        }) = duties
-        {
+        if let Some(Duties { acceptor, listeners }) = duties {
             tokio::task::spawn_local(shutdown::on_signals(self.server)?);
             for listener in listeners {
                 tokio::task::spawn_local(acceptor.clone().accept(listener));
@@ -202,11 +188,9 @@ impl Worker {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(limit, ended)
-            .await
-            .map_err(|_elapsed| {
-                std::io::Error::other("connections did not end within shutdown-timeout")
-            })
+        tokio::time::timeout(limit, ended).await.map_err(|_elapsed| {
+            std::io::Error::other("connections did not end within shutdown-timeout")
+        })
     }
 
     fn open(self: Rc<Self>, incoming: Incoming) {
@@ -216,21 +200,12 @@ impl Worker {
             return;
         };
         let settings = server.settings();
-        let shared = Arc::new(client_shared(
-            server,
-            self.index,
-            fd,
-            incoming.addr,
-            incoming.laddr,
-        ));
+        let shared = Arc::new(client_shared(server, self.index, fd, incoming.addr, incoming.laddr));
         server.clients.add(shared.clone());
         self.stats().connections.add(1);
         let authenticated = settings.requirepass.is_empty();
-        let limits = if authenticated {
-            settings.protocol_limits()
-        } else {
-            Limits::UNAUTHENTICATED
-        };
+        let limits =
+            if authenticated { settings.protocol_limits() } else { Limits::UNAUTHENTICATED };
         let client = Client {
             shared,
             db: DbId(0),
@@ -275,9 +250,7 @@ impl Worker {
             let now = self.server.clock.now();
             let report = {
                 let guard = self.epoch.pin();
-                self.server
-                    .keyspace
-                    .expire_slice(shard, now, SLICE_ITEMS, &guard)
+                self.server.keyspace.expire_slice(shard, now, SLICE_ITEMS, &guard)
             };
             if !report.more {
                 return;
@@ -294,9 +267,7 @@ impl Worker {
             let now = self.server.clock.now();
             let report = {
                 let guard = self.epoch.pin();
-                self.server
-                    .keyspace
-                    .evict_slice(shard, SLICE_ITEMS, now, &guard)
+                self.server.keyspace.evict_slice(shard, SLICE_ITEMS, now, &guard)
             };
             if !report.more {
                 return;
@@ -336,17 +307,11 @@ fn register(socket: Socket) -> Option<(Stream, i32)> {
     match socket {
         Socket::Tcp(stream) => {
             let fd = stream.as_raw_fd();
-            Some((
-                Stream::Tcp(tokio::net::TcpStream::from_std(stream).ok()?),
-                fd,
-            ))
+            Some((Stream::Tcp(tokio::net::TcpStream::from_std(stream).ok()?), fd))
         }
         Socket::Unix(stream) => {
             let fd = stream.as_raw_fd();
-            Some((
-                Stream::Unix(tokio::net::UnixStream::from_std(stream).ok()?),
-                fd,
-            ))
+            Some((Stream::Unix(tokio::net::UnixStream::from_std(stream).ok()?), fd))
         }
     }
 }

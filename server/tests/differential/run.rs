@@ -43,10 +43,7 @@ struct Connection {
 impl Pair {
     fn connect(&self) -> Connection {
         let open = |address| Client::tcp(address).expect("both servers accept connections");
-        Connection {
-            reference: open(self.reference),
-            subject: open(self.subject),
-        }
+        Connection { reference: open(self.reference), subject: open(self.subject) }
     }
 
     /// Runs the sequence from an empty state; `Err` at the first unexplained difference.
@@ -87,11 +84,8 @@ impl Pair {
         tally: &mut Tally,
     ) -> Result<bool, Box<Mismatch>> {
         let bytes: Vec<u8> = batch.steps.iter().flat_map(Step::encode).collect();
-        let mut cuts: Vec<usize> = batch
-            .cuts
-            .iter()
-            .map(|c| (c % (bytes.len() as u64 + 1)) as usize)
-            .collect();
+        let mut cuts: Vec<usize> =
+            batch.cuts.iter().map(|c| (c % (bytes.len() as u64 + 1)) as usize).collect();
         cuts.sort_unstable();
         cuts.push(bytes.len());
         let mut from = 0;
@@ -123,12 +117,7 @@ impl Pair {
                     goes_on &= !ACCEPTED[row].ends;
                 }
                 None => {
-                    return Err(mismatch(
-                        format!("{step:?}"),
-                        &step.name(),
-                        &reference,
-                        &subject,
-                    ));
+                    return Err(mismatch(format!("{step:?}"), &step.name(), &reference, &subject));
                 }
             }
             if step.name().starts_with("flush") {
@@ -209,12 +198,7 @@ fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
                 };
                 if reference != subject && !near {
                     let what = state(&format!("{name} {}", crate::support::resp::show(key)));
-                    return Err(mismatch(
-                        what,
-                        &format!("state {name}"),
-                        &reference,
-                        &subject,
-                    ));
+                    return Err(mismatch(what, &format!("state {name}"), &reference, &subject));
                 }
             }
         }
@@ -224,12 +208,7 @@ fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
             sizes.0 == sizes.1
         });
         if !same {
-            return Err(mismatch(
-                state("DBSIZE"),
-                "state DBSIZE",
-                &sizes.0,
-                &sizes.1,
-            ));
+            return Err(mismatch(state("DBSIZE"), "state DBSIZE", &sizes.0, &sizes.1));
         }
     }
     Ok(())
@@ -247,9 +226,7 @@ pub(crate) fn scan(client: &mut Client) -> Vec<Value> {
     let mut cursor = b"0".to_vec();
     let mut keys = Vec::new();
     loop {
-        let reply = client
-            .call(&[b"SCAN", cursor.as_slice(), b"COUNT", b"1000"])
-            .items();
+        let reply = client.call(&[b"SCAN", cursor.as_slice(), b"COUNT", b"1000"]).items();
         keys.extend(reply[1].items());
         cursor = reply[0].bytes().unwrap_or_default().to_vec();
         if cursor == b"0" {

@@ -48,9 +48,7 @@ impl Step {
     }
 
     pub(crate) fn has(&self, word: &str) -> bool {
-        self.args
-            .iter()
-            .any(|a| a.eq_ignore_ascii_case(word.as_bytes()))
+        self.args.iter().any(|a| a.eq_ignore_ascii_case(word.as_bytes()))
     }
 
     /// The connection ends after this command.
@@ -68,9 +66,7 @@ impl Step {
                 line.push(b' ');
             }
             let plain = !arg.is_empty()
-                && arg
-                    .iter()
-                    .all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b));
+                && arg.iter().all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b));
             if plain {
                 line.extend_from_slice(arg);
                 continue;
@@ -95,11 +91,7 @@ impl fmt::Debug for Step {
         for arg in &self.args {
             write!(f, "{} ", crate::support::resp::show(arg))?;
         }
-        if self.inline {
-            f.write_str("(inline)")
-        } else {
-            Ok(())
-        }
+        if self.inline { f.write_str("(inline)") } else { Ok(()) }
     }
 }
 
@@ -114,20 +106,14 @@ impl Generator {
     pub(crate) fn new(payloads: Vec<Vec<u8>>) -> Self {
         let commands: Vec<_> = TABLE.iter().map(|(w, text)| (*w, parse(text))).collect();
         let total = commands.iter().map(|(w, _)| w).sum();
-        Generator {
-            commands,
-            total,
-            payloads,
-        }
+        Generator { commands, total, payloads }
     }
 
     /// About `length` commands; the same for the same seed.
     pub(crate) fn sequence(&self, seed: u64, index: u64, length: usize) -> Sequence {
         let mut values = Values::new(Rng::part(seed, index), self.payloads.clone());
         let count = 1 + values.rng.below(4);
-        let protocols = (0..count)
-            .map(|_| 2 + (values.rng.next() % 2) as u8)
-            .collect();
+        let protocols = (0..count).map(|_| 2 + (values.rng.next() % 2) as u8).collect();
         let mut batches = Vec::new();
         let mut made = 0;
         while made < length {
@@ -156,15 +142,9 @@ impl Generator {
         let cuts = match values.rng.below(3) {
             0 => Vec::new(),
             1 => vec![values.rng.next()],
-            _ => (0..values.rng.below(12))
-                .map(|_| values.rng.next())
-                .collect(),
+            _ => (0..values.rng.below(12)).map(|_| values.rng.next()).collect(),
         };
-        Batch {
-            connection: values.rng.below(connections),
-            steps,
-            cuts,
-        }
+        Batch { connection: values.rng.below(connections), steps, cuts }
     }
 
     fn step(&self, values: &mut Values) -> Step {
@@ -191,12 +171,7 @@ impl Generator {
             let lifetime = matches!(args.first(), Some(a) if gives_lifetime(a));
             let pause = values.short_lived || (changed && lifetime);
             let past = values.past || pause || lifetime;
-            let step = Step {
-                args,
-                inline,
-                pause,
-                past,
-            };
+            let step = Step { args, inline, pause, past };
             if named && is_safe(&step) {
                 return step;
             }
@@ -216,9 +191,7 @@ fn gives_lifetime(name: &[u8]) -> bool {
         "pexpireat",
         "restore",
     ];
-    NAMES
-        .iter()
-        .any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
+    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
 }
 
 /// Breaks a command: wrong arity, arguments of the wrong kind or in the wrong order.
@@ -260,12 +233,7 @@ fn is_safe(step: &Step) -> bool {
         "setrange" => largest(400_000) || step.args.len() != 4,
         "bitfield" => largest(400_000),
         // The matrix of two long strings is gigabytes.
-        "lcs" => step
-            .args
-            .iter()
-            .skip(1)
-            .take(2)
-            .all(|a| a.starts_with(b"lcs")),
+        "lcs" => step.args.iter().skip(1).take(2).all(|a| a.starts_with(b"lcs")),
         // Nothing but LCS may write long values under its keys.
         "set" if step.word(1).starts_with("lcs") => step.args.get(2).is_none_or(|v| v.len() < 60),
         _ if step.args.iter().skip(1).any(|a| a.starts_with(b"lcs")) => false,

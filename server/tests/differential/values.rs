@@ -132,13 +132,10 @@ const FLOATS: &[&str] = &[
     "0.30000000000000004",
 ];
 
-const SIZES: &[usize] = &[
-    2, 3, 7, 8, 20, 32, 39, 40, 41, 42, 43, 44, 45, 46, 47, 63, 64, 65, 100,
-];
+const SIZES: &[usize] = &[2, 3, 7, 8, 20, 32, 39, 40, 41, 42, 43, 44, 45, 46, 47, 63, 64, 65, 100];
 
-const BIG_SIZES: &[usize] = &[
-    1000, 4096, 16_384, 32_766, 32_767, 32_768, 32_769, 65_535, 65_536, 65_537, 100_000,
-];
+const BIG_SIZES: &[usize] =
+    &[1000, 4096, 16_384, 32_766, 32_767, 32_768, 32_769, 65_535, 65_536, 65_537, 100_000];
 
 const OFFSETS: &[i64] = &[
     0, 1, 2, 6, 7, 8, 9, 15, 16, 17, 31, 32, 63, 64, 65, 100, 127, 128, 360, 1000, 262_143,
@@ -153,18 +150,10 @@ const FIELD_TYPES: &[&str] = &[
 impl Values {
     /// A generator that draws RESTORE payloads from the given ones.
     pub(crate) fn new(rng: Rng, payloads: Vec<Vec<u8>>) -> Self {
-        let epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs());
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         // Rounded, so that a run's absolute times do not change while it lasts.
         let epoch = i64::try_from(epoch).expect("seconds fit") / 100_000 * 100_000;
-        Values {
-            rng,
-            payloads,
-            epoch,
-            short_lived: false,
-            past: false,
-        }
+        Values { rng, payloads, epoch, short_lived: false, past: false }
     }
 
     fn text(&mut self, items: &[&str]) -> Vec<u8> {
@@ -177,13 +166,7 @@ impl Values {
             0 => word.to_lowercase().into_bytes(),
             1 => word
                 .chars()
-                .map(|c| {
-                    if self.rng.chance(1, 2) {
-                        c.to_ascii_lowercase()
-                    } else {
-                        c
-                    }
-                })
+                .map(|c| if self.rng.chance(1, 2) { c.to_ascii_lowercase() } else { c })
                 .collect::<String>()
                 .into_bytes(),
             _ => word.as_bytes().to_vec(),
@@ -305,11 +288,7 @@ impl Values {
             },
             "offset" => self.offset(),
             "fieldoffset" => {
-                let mut out = if self.rng.chance(1, 3) {
-                    b"#".to_vec()
-                } else {
-                    Vec::new()
-                };
+                let mut out = if self.rng.chance(1, 3) { b"#".to_vec() } else { Vec::new() };
                 out.extend(self.offset());
                 out
             }

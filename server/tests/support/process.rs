@@ -46,9 +46,7 @@ pub fn free_port() -> u16 {
 /// Whether this machine has the reference; says so once when not.
 pub fn redis_server() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path)
-        .map(|d| d.join("redis-server"))
-        .find(|p| p.is_file());
+    let found = std::env::split_paths(&path).map(|d| d.join("redis-server")).find(|p| p.is_file());
     if found.is_none() {
         println!("skipped: redis-server not found");
     }
@@ -84,12 +82,7 @@ impl Server {
         let dir = scratch_dir("dunlin");
         let program = Path::new(env!("CARGO_BIN_EXE_dunlin"));
         let port = free_port();
-        Self::ready(
-            Self::dunlin_command(program, port, args),
-            "dunlin",
-            port,
-            dir,
-        )
+        Self::ready(Self::dunlin_command(program, port, args), "dunlin", port, dir)
     }
 
     /// The command line of dunlin on a port, not yet started.
@@ -105,14 +98,7 @@ impl Server {
         let port = free_port();
         let mut command = Command::new(redis_server()?);
         command
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-            ])
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(["--appendonly", "no"])
             .args(args);
         Some(Self::ready(command, "redis-server", port, dir))
@@ -121,20 +107,9 @@ impl Server {
     fn ready(mut command: Command, name: &'static str, port: u16, dir: PathBuf) -> Self {
         let log = fs::File::create(dir.join("log")).expect("the log file can be created");
         let errors = log.try_clone().expect("the log file can be shared");
-        command
-            .current_dir(&dir)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors);
-        let child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("{name} does not start: {e}"));
-        let mut server = Server {
-            child,
-            port,
-            name,
-            dir,
-        };
+        command.current_dir(&dir).stdin(Stdio::null()).stdout(log).stderr(errors);
+        let child = command.spawn().unwrap_or_else(|e| panic!("{name} does not start: {e}"));
+        let mut server = Server { child, port, name, dir };
         let end = Instant::now() + START_LIMIT;
         loop {
             if let Ok(Some(status)) = server.child.try_wait() {
@@ -143,11 +118,7 @@ impl Server {
             if server.answers() {
                 return server;
             }
-            assert!(
-                Instant::now() < end,
-                "{name} is not ready:\n{}",
-                server.log()
-            );
+            assert!(Instant::now() < end, "{name} is not ready:\n{}", server.log());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -231,23 +202,15 @@ impl Server {
     pub fn rss(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let text = fs::read_to_string(path).expect("the process runs");
-        let line = text
-            .lines()
-            .find(|l| l.starts_with("VmRSS:"))
-            .expect("VmRSS is there");
-        let kb: u64 = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|n| n.parse().ok())
-            .expect("a number");
+        let line = text.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS is there");
+        let kb: u64 =
+            line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
         kb * 1024
     }
 
     /// Open file descriptors.
     pub fn fds(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid()))
-            .expect("the process runs")
-            .count()
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process runs").count()
     }
 
     /// Processor time used so far, user and system.
@@ -255,10 +218,7 @@ impl Server {
         let path = format!("/proc/{}/stat", self.pid());
         let text = fs::read_to_string(path).expect("the process runs");
         let rest = text.rsplit(')').next().expect("a name in brackets");
-        let fields: Vec<u64> = rest
-            .split_whitespace()
-            .map(|f| f.parse().unwrap_or(0))
-            .collect();
+        let fields: Vec<u64> = rest.split_whitespace().map(|f| f.parse().unwrap_or(0)).collect();
         // Clock ticks are 10 ms on every Linux that Rust runs on.
         Duration::from_millis((fields[11] + fields[12]) * 10)
     }

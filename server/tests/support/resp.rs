@@ -94,19 +94,13 @@ impl<'a> Cursor<'a> {
         let line = self.line()?;
         let text = std::str::from_utf8(line).map_err(|_| bad("number", line))?;
         let number: i64 = text.parse().map_err(|_| bad("number", line))?;
-        if number.to_string() == text {
-            Ok(number)
-        } else {
-            Err(bad("canonical number", line))
-        }
+        if number.to_string() == text { Ok(number) } else { Err(bad("canonical number", line)) }
     }
 
     fn length(&mut self) -> Result<Option<usize>, Stop> {
         match self.number()? {
             -1 => Ok(None),
-            n => usize::try_from(n)
-                .map(Some)
-                .map_err(|_| Stop::Bad(format!("length {n}"))),
+            n => usize::try_from(n).map(Some).map_err(|_| Stop::Bad(format!("length {n}"))),
         }
     }
 
@@ -202,11 +196,7 @@ pub fn show(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(120)];
     let more = bytes.len() - cut.len();
     let text = cut.escape_ascii();
-    if more > 0 {
-        format!("\"{text}\"+{more}")
-    } else {
-        format!("\"{text}\"")
-    }
+    if more > 0 { format!("\"{text}\"+{more}") } else { format!("\"{text}\"") }
 }
 
 impl fmt::Debug for Value {
@@ -224,9 +214,7 @@ impl fmt::Debug for Value {
             Value::Push(items) => list(f, ">", items),
             Value::Map(pairs) => {
                 f.write_str("%")?;
-                f.debug_map()
-                    .entries(pairs.iter().map(|(k, v)| (k, v)))
-                    .finish()
+                f.debug_map().entries(pairs.iter().map(|(k, v)| (k, v))).finish()
             }
             Value::Double(s) => write!(f, ",{}", show(s)),
             Value::Bool(b) => write!(f, "#{b}"),
@@ -297,10 +285,7 @@ impl Value {
     pub fn items(&self) -> Vec<Value> {
         match self {
             Value::Array(items) | Value::Set(items) | Value::Push(items) => items.clone(),
-            Value::Map(pairs) => pairs
-                .iter()
-                .flat_map(|(k, v)| [k.clone(), v.clone()])
-                .collect(),
+            Value::Map(pairs) => pairs.iter().flat_map(|(k, v)| [k.clone(), v.clone()]).collect(),
             other => panic!("not a list: {other:?}"),
         }
     }
@@ -321,25 +306,13 @@ fn the_decoder_keeps_exact_types_and_rejects_sloppy_bytes() {
     let mut wire = b"*-1\r\n$-1\r\n_\r\n%1\r\n+a\r\n,1.5\r\n".to_vec();
     let mut seen = Vec::new();
     while !wire.is_empty() {
-        let Ok(Decoded::Value(value, used)) = decode(&wire) else {
-            panic!("{}", show(&wire))
-        };
+        let Ok(Decoded::Value(value, used)) = decode(&wire) else { panic!("{}", show(&wire)) };
         seen.push(value);
         wire.drain(..used);
     }
-    let map = Value::Map(vec![(
-        Value::Simple(b"a".to_vec()),
-        Value::Double(b"1.5".to_vec()),
-    )]);
+    let map = Value::Map(vec![(Value::Simple(b"a".to_vec()), Value::Double(b"1.5".to_vec()))]);
     assert_eq!(seen, [Value::NullArray, Value::NullBulk, Value::Null, map]);
-    for sloppy in [
-        "+a\n",
-        ":01\r\n",
-        "$2\r\nabc\r\n",
-        "?\r\n",
-        "#x\r\n",
-        "$-2\r\n",
-    ] {
+    for sloppy in ["+a\n", ":01\r\n", "$2\r\nabc\r\n", "?\r\n", "#x\r\n", "$-2\r\n"] {
         assert!(decode(sloppy.as_bytes()).is_err(), "{sloppy:?}");
     }
     assert!(matches!(decode(b"$5\r\nab"), Ok(Decoded::Partial)));

@@ -110,29 +110,17 @@ impl Type {
     }
 
     fn min(self) -> i128 {
-        if self.signed {
-            -(1 << (self.bits - 1))
-        } else {
-            0
-        }
+        if self.signed { -(1 << (self.bits - 1)) } else { 0 }
     }
 
     fn max(self) -> i128 {
-        if self.signed {
-            (1 << (self.bits - 1)) - 1
-        } else {
-            (1 << self.bits) - 1
-        }
+        if self.signed { (1 << (self.bits - 1)) - 1 } else { (1 << self.bits) - 1 }
     }
 
     /// The integer that the lowest bits of `raw` are.
     fn read(self, raw: u64) -> i64 {
         let shift = 64 - self.bits;
-        if self.signed {
-            (raw << shift).cast_signed() >> shift
-        } else {
-            raw.cast_signed()
-        }
+        if self.signed { (raw << shift).cast_signed() >> shift } else { raw.cast_signed() }
     }
 
     /// `value` as this type allows, `None` if it must fail.
@@ -215,12 +203,7 @@ fn parse(call: &Call<'_, '_>) -> Result<Vec<Field>, ReplyError> {
             _ if set => Action::Set(call.int(i + 3)?),
             _ => Action::Add(call.int(i + 3)?),
         };
-        fields.push(Field {
-            kind,
-            offset,
-            action,
-            overflow,
-        });
+        fields.push(Field { kind, offset, action, overflow });
         i += needed + 1;
     }
     Ok(fields)
@@ -236,10 +219,7 @@ fn bitfield_ro(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn read_fields(call: &mut Call<'_, '_>, fields: &[Field]) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
-    let value = call.lookup_str(&key)?.unwrap_or(Str::Inline {
-        bytes: b"",
-        raw: false,
-    });
+    let value = call.lookup_str(&key)?.unwrap_or(Str::Inline { bytes: b"", raw: false });
     call.reply.array(fields.len());
     for field in fields {
         let mut window = Window::of(field);
@@ -262,13 +242,7 @@ fn bitfield(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
     let (old, expire_at) = match for_update(call, &key)? {
         Some((old, expire_at)) => (old, expire_at),
-        None => (
-            Str::Inline {
-                bytes: b"",
-                raw: false,
-            },
-            None,
-        ),
+        None => (Str::Inline { bytes: b"", raw: false }, None),
     };
     // A field that begins at the last allowed byte may end behind it.
     if last >= super::LEAST_MAX_BYTES && last >= super::max_len(call).saturating_add(8) {
@@ -299,11 +273,7 @@ struct Window {
 impl Window {
     fn of(field: &Field) -> Window {
         let start = byte_of(field.offset);
-        Window {
-            start,
-            end: field.last_byte() + 1,
-            bytes: [0; 16],
-        }
+        Window { start, end: field.last_byte() + 1, bytes: [0; 16] }
     }
 
     /// Places between the field and the lowest bit of the window.
@@ -416,12 +386,7 @@ mod tests {
 
     fn field(kind: &str, offset: u64, action: Action, overflow: Overflow) -> Field {
         let kind = Type::parse(kind.as_bytes()).expect("a type");
-        Field {
-            kind,
-            offset,
-            action,
-            overflow,
-        }
+        Field { kind, offset, action, overflow }
     }
 
     #[test]
@@ -429,9 +394,7 @@ mod tests {
         for good in ["i1", "i64", "u1", "u63", "u8"] {
             assert!(Type::parse(good.as_bytes()).is_some(), "{good}");
         }
-        for bad in [
-            "", "i", "i0", "i65", "u64", "u0", "x8", "u8a", "I8", "u-1", "u+1", "u08",
-        ] {
+        for bad in ["", "i", "i0", "i65", "u64", "u0", "x8", "u8a", "I8", "u-1", "u+1", "u08"] {
             assert!(Type::parse(bad.as_bytes()).is_none(), "{bad}");
         }
     }
@@ -439,13 +402,7 @@ mod tests {
     #[test]
     fn overflow_as_redis_does_it() {
         use Overflow::{Fail, Saturate, Wrap};
-        let mut target = Target::new(
-            Str::Inline {
-                bytes: b"",
-                raw: false,
-            },
-            8,
-        );
+        let mut target = Target::new(Str::Inline { bytes: b"", raw: false }, 8);
         let mut run = |kind: &str, action, overflow| target.run(&field(kind, 0, action, overflow));
         assert_eq!(run("u8", Action::Add(200), Wrap), Some(200));
         assert_eq!(run("u8", Action::Add(100), Wrap), Some(44));
@@ -457,10 +414,7 @@ mod tests {
         assert_eq!(run("i8", Action::Set(200), Saturate), Some(0));
         assert_eq!(run("i8", Action::Set(200), Wrap), Some(127));
         assert_eq!(run("i8", Action::Get, Wrap), Some(-56));
-        assert_eq!(
-            run("i64", Action::Set(i64::MAX), Wrap),
-            Some(-4_035_225_266_123_964_416)
-        );
+        assert_eq!(run("i64", Action::Set(i64::MAX), Wrap), Some(-4_035_225_266_123_964_416));
         assert_eq!(run("i64", Action::Add(i64::MAX), Wrap), Some(-2));
         assert_eq!(run("i64", Action::Add(i64::MIN), Saturate), Some(i64::MIN));
         assert_eq!(run("u63", Action::Add(i64::MAX), Saturate), Some(i64::MAX));

@@ -13,12 +13,9 @@ use dunlin_storage::{Millis, NewValue, Str};
 const KEY: Arg = Arg::key("key", 0);
 const BAD_BIT: ReplyError = ReplyError::new("ERR bit is not an integer or out of range");
 
-const UNIT: Arg = Arg::one_of(
-    "unit",
-    &[Arg::flag("byte", "BYTE"), Arg::flag("bit", "BIT")],
-)
-.since("7.0.0")
-.optional();
+const UNIT: Arg = Arg::one_of("unit", &[Arg::flag("byte", "BYTE"), Arg::flag("bit", "BIT")])
+    .since("7.0.0")
+    .optional();
 const UNIT_HISTORY: &[(&str, &str)] = &[("7.0.0", "Added the `BYTE|BIT` option.")];
 
 pub(super) const SETBIT: Command = Command::new("setbit", Arity::exactly(4), setbit)
@@ -45,13 +42,7 @@ fn setbit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
     let (old, expire_at) = match for_update(call, &key)? {
         Some((old, expire_at)) => (old, expire_at),
-        None => (
-            Str::Inline {
-                bytes: b"",
-                raw: false,
-            },
-            None,
-        ),
+        None => (Str::Inline { bytes: b"", raw: false }, None),
     };
     let at = byte_of(offset);
     let mask = 0x80 >> (offset % 8);
@@ -105,9 +96,7 @@ pub(super) const GETBIT: Command = Command::new("getbit", Arity::exactly(3), get
 fn getbit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let offset = bit_offset(call, call.arg(2), None)?;
     let key = call.key(1);
-    let byte = call
-        .lookup_str(&key)?
-        .and_then(|value| value.byte(byte_of(offset)));
+    let byte = call.lookup_str(&key)?.and_then(|value| value.byte(byte_of(offset)));
     let set = byte.is_some_and(|byte| byte & (0x80 >> (offset % 8)) != 0);
     call.reply.int(i64::from(set));
     Ok(Outcome::Done)
@@ -150,6 +139,11 @@ fn bitcount(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         2 => BitRange::bytes(0, value.len()),
         4 | 5 => {
             let (start, end) = (call.int(2)?, call.int(3)?);
+            // Redis answers this one before it looks at the unit.
+            if start < 0 && end < 0 && start > end {
+                call.reply.int(0);
+                return Ok(Outcome::Done);
+            }
             range_of(start, end, value.len(), unit_is_bit(call, 4)?)
         }
         _ => return Err(SYNTAX),
@@ -236,11 +230,7 @@ fn bitpos(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn position_range(start: i64, end: i64, len: usize, bits: bool) -> BitRange {
     let total = i64::try_from(if bits { len * 8 } else { len }).unwrap_or(i64::MAX);
     let absolute = |i: i64| {
-        if i < 0 {
-            total.saturating_add(i).max(0)
-        } else {
-            i
-        }
+        if i < 0 { total.saturating_add(i).max(0) } else { i }
     };
     range_of(absolute(start), absolute(end), len, bits)
 }

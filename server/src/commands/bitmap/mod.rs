@@ -36,9 +36,7 @@ fn bit_offset(call: &Call<'_, '_>, text: &[u8], unit: Option<u32>) -> Result<u64
         }
         _ => number::parse_u64(text),
     };
-    let offset = offset
-        .filter(|offset| i64::try_from(*offset).is_ok())
-        .ok_or(BAD_OFFSET)?;
+    let offset = offset.filter(|offset| i64::try_from(*offset).is_ok()).ok_or(BAD_OFFSET)?;
     let byte = usize::try_from(offset / 8).map_err(|_| BAD_OFFSET)?;
     if byte >= LEAST_MAX_BYTES && byte >= max_len(call) {
         return Err(BAD_OFFSET);

@@ -22,10 +22,7 @@ pub(super) const BITOP: Command = Command::new("bitop", Arity::at_least(4), bito
             "O(N)",
             "Combines strings bit by bit and stores the result.",
         )
-        .history(&[(
-            "8.2.0",
-            "Added the `DIFF`, `DIFF1`, `ANDOR` and `ONE` operations.",
-        )])
+        .history(&[("8.2.0", "Added the `DIFF`, `DIFF1`, `ANDOR` and `ONE` operations.")])
         .args(&[
             Arg::one_of(
                 "operation",
@@ -83,16 +80,13 @@ fn bitop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     if matches!(op, Op::Diff | Op::Diff1 | Op::AndOr) && count < 2 {
         return Err(
-            format!("ERR BITOP {name} must be called with at least two source keys.").into(),
+            format!("ERR BITOP {name} must be called with at least two source keys.").into()
         );
     }
     let mut sources = Vec::with_capacity(count);
     for i in 3..call.argc() {
         let key = call.key(i);
-        let empty = Str::Inline {
-            bytes: b"",
-            raw: false,
-        };
+        let empty = Str::Inline { bytes: b"", raw: false };
         sources.push(call.lookup_str(&key)?.unwrap_or(empty));
     }
     let len = sources.iter().map(Str::len).max().unwrap_or(0);
@@ -159,10 +153,7 @@ fn window(op: Op, sources: &[Str<'_>], start: usize, end: usize) -> Vec<u8> {
                     at += part.len();
                 }
             }
-            result
-                .iter_mut()
-                .zip(&twice)
-                .for_each(|(any, twice)| *any &= !twice);
+            result.iter_mut().zip(&twice).for_each(|(any, twice)| *any &= !twice);
         }
     }
     result

@@ -8,12 +8,7 @@ pub(super) fn count(bytes: &[u8]) -> usize {
         let word = word.try_into().map_or(0, u64::from_ne_bytes);
         total += word.count_ones() as usize;
     }
-    total
-        + words
-            .remainder()
-            .iter()
-            .map(|byte| byte.count_ones() as usize)
-            .sum::<usize>()
+    total + words.remainder().iter().map(|byte| byte.count_ones() as usize).sum::<usize>()
 }
 
 /// A range of bits as the bytes it touches and what of the first and the last one belongs to it.
@@ -30,12 +25,7 @@ pub(super) struct BitRange {
 impl BitRange {
     /// Whole bytes, `end` excluded.
     pub(super) fn bytes(start: usize, end: usize) -> BitRange {
-        BitRange {
-            start,
-            end,
-            first: 0xff,
-            last: 0xff,
-        }
+        BitRange { start, end, first: 0xff, last: 0xff }
     }
 
     /// Bits, `end` excluded; not empty.
@@ -44,12 +34,7 @@ impl BitRange {
             0 => 0xff,
             kept => !(0xff >> kept),
         };
-        BitRange {
-            start: start / 8,
-            end: end.div_ceil(8),
-            first: 0xff >> (start % 8),
-            last,
-        }
+        BitRange { start: start / 8, end: end.div_ceil(8), first: 0xff >> (start % 8), last }
     }
 
     /// What of byte `i` is in the range.

@@ -8,12 +8,10 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
-use crate::flag_set;
-use dunlin_storage::{Kind, Touch};
+use dunlin_storage::Touch;
 
 const EVERY_KEY: &[Arg] = &[Arg::key("key", 0).multiple()];
-const REMOVED: &[KeySpec] =
-    &[KeySpec::span(1, -1, 1).with(KeyFlags::RM).with(KeyFlags::DELETE)];
+const REMOVED: &[KeySpec] = &[KeySpec::span(1, -1, 1).with(KeyFlags::RM).with(KeyFlags::DELETE)];
 const LOOKED_AT: &[KeySpec] = &[KeySpec::span(1, -1, 1).look()];
 const SUMMED: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
@@ -111,13 +109,6 @@ fn touch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn kind(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let found = look(call, &call.key(1));
-    call.reply.simple(found.map_or("none", |entry| type_name(entry.kind())));
+    call.reply.simple(found.map_or("none", |entry| entry.kind().name()));
     Ok(Outcome::Done)
-}
-
-/// The name of a type, as TYPE and SCAN's filter spell it.
-pub(super) fn type_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::String => "string",
-    }
 }

@@ -8,20 +8,17 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::expiry::{self, Base, Unit};
 use crate::commands::spec::{Arity, Command, Handler, KeySpec, Outcome};
-use crate::flag_set;
 use dunlin_storage::Millis;
 
 const CONDITION: Arg = Arg::one_of(
     "condition",
-    &[
-        Arg::flag("nx", "NX"),
-        Arg::flag("xx", "XX"),
-        Arg::flag("gt", "GT"),
-        Arg::flag("lt", "LT"),
-    ],
+    &[Arg::flag("nx", "NX"), Arg::flag("xx", "XX"), Arg::flag("gt", "GT"), Arg::flag("lt", "LT")],
 )
 .since("7.0.0")
 .optional();
+
+const UPDATED: &[KeySpec] = &[KeySpec::one(1).update()];
+const HISTORY: &[(&str, &str)] = &[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")];
 
 const fn row(
     name: &'static str,
@@ -32,12 +29,8 @@ const fn row(
 ) -> Command {
     Command::new(name, Arity::at_least(3), handler)
         .flags(flag_set!(WRITE | FAST))
-        .keys(&[KeySpec::one(1).update()])
-        .docs(
-            Docs::new(Group::Generic, since, "O(1)", summary)
-                .args(args)
-                .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")]),
-        )
+        .keys(UPDATED)
+        .docs(Docs::new(Group::Generic, since, "O(1)", summary).args(args).history(HISTORY))
 }
 
 pub(super) const EXPIRE: Command = row(
@@ -74,7 +67,7 @@ pub(super) const PEXPIREAT: Command = row(
 
 pub(super) const PERSIST: Command = Command::new("persist", Arity::exactly(2), persist)
     .flags(flag_set!(WRITE | FAST))
-    .keys(&[KeySpec::one(1).update()])
+    .keys(UPDATED)
     .docs(
         Docs::new(Group::Generic, "2.2.0", "O(1)", "Takes the expiry of a key away.")
             .args(&[Arg::key("key", 0)]),
@@ -99,7 +92,8 @@ impl Condition {
                 b"gt" => condition.gt = true,
                 b"lt" => condition.lt = true,
                 _ => {
-                    let option = crate::dispatch::c_text(option);
+                    let end = option.iter().position(|b| *b == 0).unwrap_or(option.len());
+                    let option = String::from_utf8_lossy(&option[..end]);
                     return Err(format!("ERR Unsupported option {option}").into());
                 }
             }
@@ -118,9 +112,7 @@ impl Condition {
     /// Whether a key that expires at `current` (`None`: never) may get the deadline `new`.
     fn allows(self, current: Option<Millis>, new: Millis) -> bool {
         match current {
-            Some(current) => {
-                !self.nx && (!self.gt || new > current) && (!self.lt || new < current)
-            }
+            Some(current) => !self.nx && (!self.gt || new > current) && (!self.lt || new < current),
             // No expiry counts as an endless one.
             None => !self.xx && !self.gt,
         }

@@ -8,7 +8,6 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Arity, Command, Outcome};
-use crate::flag_set;
 use dunlin_protocol::number;
 use dunlin_storage::DbId;
 
@@ -100,7 +99,9 @@ fn swapdb(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let first = index(call, 1, "ERR invalid first DB index")?;
     let second = index(call, 2, "ERR invalid second DB index")?;
     let [first, second] = [first, second].map(|i| existing_database(call, i.into()));
-    let (Some(first), Some(second)) = (first, second) else { return Err(error::DB_RANGE) };
+    let (Some(first), Some(second)) = (first, second) else {
+        return Err(error::DB_RANGE);
+    };
     if first != second {
         call.swap(first, second);
     }

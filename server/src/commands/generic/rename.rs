@@ -8,15 +8,11 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
-use crate::flag_set;
 
-const SAME_OBJECT: ReplyError =
-    ReplyError::new("ERR source and destination objects are the same");
+const SAME_OBJECT: ReplyError = ReplyError::new("ERR source and destination objects are the same");
 
-const TAKEN: KeySpec = KeySpec::one(1)
-    .with(KeyFlags::RW)
-    .with(KeyFlags::ACCESS)
-    .with(KeyFlags::DELETE);
+const TAKEN: KeySpec =
+    KeySpec::one(1).with(KeyFlags::RW).with(KeyFlags::ACCESS).with(KeyFlags::DELETE);
 const OLD_AND_NEW: &[Arg] = &[Arg::key("key", 0), Arg::key("newkey", 1)];
 
 pub(super) const RENAME: Command = Command::new("rename", Arity::exactly(3), rename)

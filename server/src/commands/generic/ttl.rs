@@ -5,7 +5,6 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Handler, KeySpec, Outcome};
-use crate::flag_set;
 use dunlin_storage::Millis;
 
 const NO_KEY: i64 = -2;
@@ -13,6 +12,9 @@ const NO_EXPIRY: i64 = -1;
 
 const HISTORY: &[(&str, &str)] = &[("2.8.0", "Added the -2 reply.")];
 const TIPS: &[&str] = &["nondeterministic_output"];
+
+const READ: &[KeySpec] = &[KeySpec::one(1).read()];
+const KEY: &[Arg] = &[Arg::key("key", 0)];
 
 const fn row(
     name: &'static str,
@@ -22,10 +24,8 @@ const fn row(
 ) -> Command {
     Command::new(name, Arity::exactly(2), handler)
         .flags(flag_set!(READONLY | FAST))
-        .keys(&[KeySpec::one(1).read()])
-        .docs(
-            Docs::new(Group::Generic, since, "O(1)", summary).args(&[Arg::key("key", 0)]),
-        )
+        .keys(READ)
+        .docs(Docs::new(Group::Generic, since, "O(1)", summary).args(KEY))
 }
 
 const fn relative(mut command: Command) -> Command {
@@ -33,19 +33,11 @@ const fn relative(mut command: Command) -> Command {
     command.tips(TIPS)
 }
 
-pub(super) const TTL: Command = relative(row(
-    "ttl",
-    "1.0.0",
-    "Returns how many seconds a key has left.",
-    ttl,
-));
+pub(super) const TTL: Command =
+    relative(row("ttl", "1.0.0", "Returns how many seconds a key has left.", ttl));
 
-pub(super) const PTTL: Command = relative(row(
-    "pttl",
-    "2.6.0",
-    "Returns how many milliseconds a key has left.",
-    pttl,
-));
+pub(super) const PTTL: Command =
+    relative(row("pttl", "2.6.0", "Returns how many milliseconds a key has left.", pttl));
 
 pub(super) const EXPIRETIME: Command = row(
     "expiretime",
@@ -102,7 +94,8 @@ mod tests {
 
     #[test]
     fn seconds_are_rounded_to_the_nearest() {
-        let cases = [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2), (i64::MAX, i64::MAX / 1000 + 1)];
+        let cases =
+            [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2), (i64::MAX, i64::MAX / 1000 + 1)];
         for (millis, wanted) in cases {
             assert_eq!(seconds(millis), wanted, "{millis}");
         }

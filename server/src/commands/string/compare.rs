@@ -173,10 +173,7 @@ fn digest(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 pub(super) const DELEX: Command = Command::new("delex", Arity::at_least(2), delex)
     .flags(flag_set!(WRITE | FAST))
-    .keys(&[KeySpec::one(1)
-        .with(KeyFlags::RW)
-        .with(KeyFlags::DELETE)
-        .with(KeyFlags::VARIABLE)])
+    .keys(&[KeySpec::one(1).with(KeyFlags::RW).with(KeyFlags::DELETE).with(KeyFlags::VARIABLE)])
     .docs(
         Docs::new(
             Group::String,
@@ -227,10 +224,7 @@ fn delex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 pub(super) const DELIFEQ: Command = Command::new("delifeq", Arity::exactly(3), delifeq)
     .flags(flag_set!(WRITE | FAST))
-    .keys(&[KeySpec::one(1)
-        .with(KeyFlags::RM)
-        .with(KeyFlags::ACCESS)
-        .with(KeyFlags::DELETE)])
+    .keys(&[KeySpec::one(1).with(KeyFlags::RM).with(KeyFlags::ACCESS).with(KeyFlags::DELETE)])
     .docs(
         Docs::new(
             Group::String,
@@ -282,10 +276,7 @@ mod tests {
         let big: Vec<u8> = (0..100_000_u32).map(|i| i.to_le_bytes()[0]).collect();
         let rope = Rope::from_bytes(&big);
         let chunks: Vec<Bytes> = big.chunks(32 * 1024).map(Bytes::copy_from_slice).collect();
-        let same = ArgValue::Chunks {
-            len: big.len(),
-            chunks: &chunks,
-        };
+        let same = ArgValue::Chunks { len: big.len(), chunks: &chunks };
         assert!(equals(Str::Rope(&rope), same));
         assert!(equals(inline(&big), same));
         let other = rope.write_at(70_000, b"x");
@@ -305,10 +296,7 @@ mod tests {
         };
         assert_eq!(take(&[b"nx", b"NX"]), Ok(Condition::Missing));
         assert_eq!(take(&[b"nx", b"xx"]), Err(SYNTAX));
-        assert_eq!(
-            take(&[b"ifdne", b"v"]),
-            Ok(Condition::NotEqual(Compare::Digest, 1))
-        );
+        assert_eq!(take(&[b"ifdne", b"v"]), Ok(Condition::NotEqual(Compare::Digest, 1)));
         assert_eq!(take(&[b"ifeq", b"v", b"xx"]), Err(SYNTAX));
         assert_eq!(take(&[b"ifeq", b"v", b"ifeq", b"v"]), Err(SYNTAX));
         assert_eq!(take(&[b"ifeq"]), Err(SYNTAX));

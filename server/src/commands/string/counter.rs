@@ -92,11 +92,7 @@ fn add(call: &mut Call<'_, '_>, delta: i64) -> Result<Outcome, ReplyError> {
     };
     let new = old.checked_add(delta).ok_or(OVERFLOW)?;
     let mut text = itoa::Buffer::new();
-    call.put(
-        &key,
-        NewValue::Bytes(text.format(new).as_bytes()),
-        expire_at,
-    );
+    call.put(&key, NewValue::Bytes(text.format(new).as_bytes()), expire_at);
     call.reply.int(new);
     Ok(Outcome::Done)
 }

@@ -11,15 +11,7 @@ use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
 pub(super) const GET: Command = Command::new("get", Arity::exactly(2), get)
     .flags(flag_set!(READONLY | FAST))
     .keys(&[KeySpec::one(1).read()])
-    .docs(
-        Docs::new(
-            Group::String,
-            "1.0.0",
-            "O(1)",
-            "Replies the string at a key.",
-        )
-        .args(ONLY_KEY),
-    );
+    .docs(Docs::new(Group::String, "1.0.0", "O(1)", "Replies the string at a key.").args(ONLY_KEY));
 
 #[inline]
 fn get(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -33,13 +25,8 @@ pub(super) const STRLEN: Command = Command::new("strlen", Arity::exactly(2), str
     .flags(flag_set!(READONLY | FAST))
     .keys(&[KeySpec::one(1).look()])
     .docs(
-        Docs::new(
-            Group::String,
-            "2.2.0",
-            "O(1)",
-            "Replies the length in bytes of a string.",
-        )
-        .args(ONLY_KEY),
+        Docs::new(Group::String, "2.2.0", "O(1)", "Replies the length in bytes of a string.")
+            .args(ONLY_KEY),
     );
 
 fn strlen(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -51,18 +38,10 @@ fn strlen(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 pub(super) const GETDEL: Command = Command::new("getdel", Arity::exactly(2), getdel)
     .flags(flag_set!(WRITE | FAST))
-    .keys(&[KeySpec::one(1)
-        .with(KeyFlags::RW)
-        .with(KeyFlags::ACCESS)
-        .with(KeyFlags::DELETE)])
+    .keys(&[KeySpec::one(1).with(KeyFlags::RW).with(KeyFlags::ACCESS).with(KeyFlags::DELETE)])
     .docs(
-        Docs::new(
-            Group::String,
-            "6.2.0",
-            "O(1)",
-            "Replies a string and removes its key.",
-        )
-        .args(ONLY_KEY),
+        Docs::new(Group::String, "6.2.0", "O(1)", "Replies a string and removes its key.")
+            .args(ONLY_KEY),
     );
 
 fn getdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {

@@ -39,10 +39,7 @@ pub(super) const INCREX: Command = Command::new("increx", Arity::at_least(2), in
             KEY,
             Arg::one_of(
                 "increment",
-                &[
-                    Arg::double("float").token("BYFLOAT"),
-                    Arg::integer("integer").token("BYINT"),
-                ],
+                &[Arg::double("float").token("BYFLOAT"), Arg::integer("integer").token("BYINT")],
             )
             .optional(),
             Arg::string("lowerbound").token("LBOUND").optional(),
@@ -141,11 +138,7 @@ impl Options {
 
 fn increx(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let options = Options::parse(call)?;
-    if options.by_float.is_some() {
-        by_float(call, &options)
-    } else {
-        by_int(call, &options)
-    }
+    if options.by_float.is_some() { by_float(call, &options) } else { by_int(call, &options) }
 }
 
 /// What there is at the key, and the deadline that the options ask for.
@@ -159,11 +152,7 @@ impl<'k, 'g> Target<'k, 'g> {
     fn find(call: &Call<'k, 'g>, options: &Options) -> Result<Self, ReplyError> {
         let deadline = options.expire.deadline(call)?;
         let key = call.key(1);
-        Ok(Target {
-            key,
-            old: for_update(call, &key)?,
-            deadline,
-        })
+        Ok(Target { key, old: for_update(call, &key)?, deadline })
     }
 
     fn store(&self, call: &mut Call<'_, '_>, options: &Options, text: &[u8]) {
@@ -224,12 +213,8 @@ fn add_int(
     if !saturate {
         return Ok((old, None));
     }
-    let new = old
-        .saturating_add(delta)
-        .clamp(*bounds.start(), *bounds.end());
-    let applied = new
-        .checked_sub(old)
-        .ok_or("ERR applied increment would overflow")?;
+    let new = old.saturating_add(delta).clamp(*bounds.start(), *bounds.end());
+    let applied = new.checked_sub(old).ok_or("ERR applied increment would overflow")?;
     Ok((new, Some(applied)))
 }
 
@@ -251,10 +236,7 @@ fn by_float(call: &mut Call<'_, '_>, options: &Options) -> Result<Outcome, Reply
     }
     let target = Target::find(call, options)?;
     let old = match &target.old {
-        Some((value, _)) => value
-            .as_slice()
-            .and_then(Extended::parse)
-            .ok_or(NOT_FLOAT)?,
+        Some((value, _)) => value.as_slice().and_then(Extended::parse).ok_or(NOT_FLOAT)?,
         None => Extended::ZERO,
     };
     if old.is_infinite() {
@@ -332,18 +314,9 @@ mod tests {
         assert_eq!(add(50, -25, 0..=30, false), Ok((25, Some(-25))));
         assert_eq!(add(50, 5, 0..=30, true), Ok((30, Some(-20))));
         let all = i64::MIN..=i64::MAX;
-        assert_eq!(
-            add(i64::MAX - 7, 10, all.clone(), false),
-            Ok((i64::MAX - 7, None))
-        );
-        assert_eq!(
-            add(i64::MAX - 7, 10, all.clone(), true),
-            Ok((i64::MAX, Some(7)))
-        );
-        assert_eq!(
-            add(i64::MIN + 8, i64::MIN, all, true),
-            Ok((i64::MIN, Some(-8)))
-        );
+        assert_eq!(add(i64::MAX - 7, 10, all.clone(), false), Ok((i64::MAX - 7, None)));
+        assert_eq!(add(i64::MAX - 7, 10, all.clone(), true), Ok((i64::MAX, Some(7))));
+        assert_eq!(add(i64::MIN + 8, i64::MIN, all, true), Ok((i64::MIN, Some(-8))));
         assert_eq!(
             add(i64::MAX, -5, i64::MIN..=i64::MIN, true),
             Err("ERR applied increment would overflow".into())
@@ -364,21 +337,12 @@ mod tests {
         };
         let done = |new: &str, applied: &str| Ok((new.to_owned(), Some(applied.to_owned())));
         assert_eq!(add("10", "2.5", "5", "15", false), done("12.5", "2.5"));
-        assert_eq!(
-            add("10", "5.5", "5", "12.5", false),
-            Ok(("10".to_owned(), None))
-        );
+        assert_eq!(add("10", "5.5", "5", "12.5", false), Ok(("10".to_owned(), None)));
         assert_eq!(add("10", "5.5", "5", "12.5", true), done("12.5", "2.5"));
         assert_eq!(add("10", "-6", "8", "12.5", true), done("8", "-2"));
         assert_eq!(add("10", "1e4932", "-inf", "inf", true).is_ok(), true);
-        assert_eq!(
-            add("1e4932", "1e4932", "-1", "inf", false).map(|r| r.1),
-            Ok(None)
-        );
+        assert_eq!(add("1e4932", "1e4932", "-1", "inf", false).map(|r| r.1), Ok(None));
         assert!(add("10", "1", "inf", "inf", true).is_err());
-        assert_eq!(
-            add("10", "1", "inf", "inf", false),
-            Ok(("10".to_owned(), None))
-        );
+        assert_eq!(add("10", "1", "inf", "inf", false), Ok(("10".to_owned(), None)));
     }
 }

@@ -41,9 +41,7 @@ pub(super) const LCS: Command = Command::new("lcs", Arity::at_least(3), lcs)
             Arg::key("key2", 0),
             Arg::flag("len", "LEN").optional(),
             Arg::flag("idx", "IDX").optional(),
-            Arg::integer("min-match-len")
-                .token("MINMATCHLEN")
-                .optional(),
+            Arg::integer("min-match-len").token("MINMATCHLEN").optional(),
             Arg::flag("withmatchlen", "WITHMATCHLEN").optional(),
         ]),
     );
@@ -133,10 +131,8 @@ fn check_table([a, b]: [u64; 2], max: u64) -> Result<(), ReplyError> {
 }
 
 fn reply_matches(reply: &mut Reply, matches: &[Match], options: &Options) {
-    let shown: Vec<&Match> = matches
-        .iter()
-        .filter(|run| run.len() as u64 >= options.min_match)
-        .collect();
+    let shown: Vec<&Match> =
+        matches.iter().filter(|run| run.len() as u64 >= options.min_match).collect();
     let int = |reply: &mut Reply, n: usize| reply.int(i64::try_from(n).unwrap_or(i64::MAX));
     reply.map(2);
     reply.bulk(b"matches");
@@ -194,11 +190,7 @@ impl Columns {
                 masks[usize::from(n) * words + column / 64] |= 1 << (column % 64);
             }
         }
-        Columns {
-            words,
-            number,
-            masks,
-        }
+        Columns { words, number, masks }
     }
 
     fn of(&self, byte: u8) -> &[u64] {
@@ -262,15 +254,9 @@ impl Table {
         let (mut i, mut j) = (a.len(), b.len());
         while i > 0 && j > 0 {
             if a[i - 1] == b[j - 1] {
-                match matches
-                    .last_mut()
-                    .filter(|run| run.a.start == i && run.b.start == j)
-                {
+                match matches.last_mut().filter(|run| run.a.start == i && run.b.start == j) {
                     Some(run) => (run.a.start, run.b.start) = (i - 1, j - 1),
-                    None => matches.push(Match {
-                        a: i - 1..i,
-                        b: j - 1..j,
-                    }),
+                    None => matches.push(Match { a: i - 1..i, b: j - 1..j }),
                 }
                 i -= 1;
                 j -= 1;
@@ -332,10 +318,7 @@ mod tests {
     #[test]
     fn large_tables_are_refused() {
         let max = 512 * 1024 * 1024;
-        assert_eq!(
-            check_table([100_000_000, 100_000_000], max),
-            Err(TABLE_TOO_LARGE)
-        );
+        assert_eq!(check_table([100_000_000, 100_000_000], max), Err(TABLE_TOO_LARGE));
         assert_eq!(check_table([11_585, 11_584], max), Err(TABLE_TOO_LARGE));
         assert_eq!(check_table([11_584, 11_584], max), Ok(()));
         assert_eq!(check_table([u64::from(u32::MAX), 0], max), Err(TOO_LONG));

@@ -36,12 +36,10 @@ fn mget(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         let mut keys = [call.key(first); PREFETCH];
         for (i, key) in keys.iter_mut().enumerate().take(count) {
             *key = call.key(first + i);
-            call.keyspace()
-                .prefetch_bucket(call.db(), key.hash, call.guard);
+            call.keyspace().prefetch_bucket(call.db(), key.hash, call.guard);
         }
         for key in &keys[..count] {
-            call.keyspace()
-                .prefetch_entry(call.db(), key.hash, call.guard);
+            call.keyspace().prefetch_entry(call.db(), key.hash, call.guard);
         }
         for key in &keys[..count] {
             let value = call.lookup(key).and_then(|entry| string_of(&entry).ok());
@@ -55,10 +53,7 @@ fn mget(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 pub(super) const MSET: Command = Command::new("mset", Arity::at_least(3), mset)
     .flags(flag_set!(WRITE | DENYOOM | CHUNKED))
     .keys(&[KeySpec::span(1, -1, 2).overwrite()])
-    .tips(&[
-        "request_policy:multi_shard",
-        "response_policy:all_succeeded",
-    ])
+    .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
     .docs(
         Docs::new(
             Group::String,
@@ -89,9 +84,7 @@ fn put_pairs(call: &mut Call<'_, '_>, from: usize, end: usize) {
 
 pub(super) const MSETNX: Command = Command::new("msetnx", Arity::at_least(3), msetnx)
     .flags(flag_set!(WRITE | DENYOOM | CHUNKED))
-    .keys(&[KeySpec::span(1, -1, 2)
-        .with(KeyFlags::OW)
-        .with(KeyFlags::INSERT)])
+    .keys(&[KeySpec::span(1, -1, 2).with(KeyFlags::OW).with(KeyFlags::INSERT)])
     .docs(
         Docs::new(
             Group::String,
@@ -107,9 +100,7 @@ fn msetnx(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         return Err(wrong_arity("msetnx"));
     }
     let argc = call.argc();
-    let free = (1..argc)
-        .step_by(2)
-        .all(|i| call.find(&call.key(i)).is_none());
+    let free = (1..argc).step_by(2).all(|i| call.find(&call.key(i)).is_none());
     if free {
         put_pairs(call, 1, argc);
     }
@@ -120,10 +111,7 @@ fn msetnx(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 pub(super) const MSETEX: Command = Command::new("msetex", Arity::at_least(4), msetex)
     .flags(flag_set!(WRITE | DENYOOM))
     .keys(&[KeySpec::counted_step(1, 2).overwrite()])
-    .tips(&[
-        "request_policy:multi_shard",
-        "response_policy:all_succeeded",
-    ])
+    .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
     .docs(
         Docs::new(
             Group::String,

@@ -76,13 +76,7 @@ fn setrange(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
     let (old, expire_at) = match for_update(call, &key)? {
         Some((old, expire_at)) => (old, expire_at),
-        None => (
-            Str::Inline {
-                bytes: b"",
-                raw: true,
-            },
-            None,
-        ),
+        None => (Str::Inline { bytes: b"", raw: true }, None),
     };
     let mut len = old.len();
     if !part.is_empty() {
@@ -111,27 +105,17 @@ pub(super) const GETRANGE: Command = Command::new("getrange", Arity::exactly(4),
     .flags(Flags::READONLY)
     .keys(RANGE_KEYS)
     .docs(
-        Docs::new(
-            Group::String,
-            "2.4.0",
-            RANGE_COMPLEXITY,
-            "Replies part of a string.",
-        )
-        .args(RANGE_ARGS),
+        Docs::new(Group::String, "2.4.0", RANGE_COMPLEXITY, "Replies part of a string.")
+            .args(RANGE_ARGS),
     );
 
 pub(super) const SUBSTR: Command = Command::new("substr", Arity::exactly(4), getrange)
     .flags(Flags::READONLY)
     .keys(RANGE_KEYS)
     .docs(
-        Docs::new(
-            Group::String,
-            "1.0.0",
-            RANGE_COMPLEXITY,
-            "Replies part of a string.",
-        )
-        .args(RANGE_ARGS)
-        .deprecated("2.0.0", "`GETRANGE`"),
+        Docs::new(Group::String, "1.0.0", RANGE_COMPLEXITY, "Replies part of a string.")
+            .args(RANGE_ARGS)
+            .deprecated("2.0.0", "`GETRANGE`"),
     );
 
 fn getrange(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -157,11 +141,7 @@ pub(in crate::commands) fn clamp(start: i64, end: i64, len: usize) -> (usize, us
     }
     let total = i64::try_from(len).unwrap_or(i64::MAX);
     let absolute = |i: i64| {
-        if i < 0 {
-            total.saturating_add(i).max(0)
-        } else {
-            i
-        }
+        if i < 0 { total.saturating_add(i).max(0) } else { i }
     };
     let (start, end) = (absolute(start), absolute(end).min(total - 1));
     if start > end {

@@ -31,14 +31,8 @@ pub(super) const SET: Command = Command::new("set", Arity::at_least(3), set)
             ("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."),
             ("6.0.0", "Added the `KEEPTTL` option."),
             ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."),
-            (
-                "7.0.0",
-                "Allowed the `NX` and `GET` options to be used together.",
-            ),
-            (
-                "8.4.0",
-                "Added the `IFEQ`, `IFNE`, `IFDEQ` and `IFDNE` options.",
-            ),
+            ("7.0.0", "Allowed the `NX` and `GET` options to be used together."),
+            ("8.4.0", "Added the `IFEQ`, `IFNE`, `IFDEQ` and `IFDNE` options."),
         ])
         .args(&[
             KEY,
@@ -123,11 +117,7 @@ fn set_with_options(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let options = Options::parse(call)?;
     let mut deadline = options.expire.deadline(call)?;
     let key = call.key(1);
-    let entry = if options.get {
-        call.lookup(&key)
-    } else {
-        call.find(&key)
-    };
+    let entry = if options.get { call.lookup(&key) } else { call.find(&key) };
     let old = match &entry {
         // The old value is needed: another type is an error, whether the key is set or not.
         Some(entry) if options.get || options.condition.compares() => Some(string_of(entry)?),
