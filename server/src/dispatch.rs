@@ -239,6 +239,9 @@ fn admit(
     if !client.authenticated && !entry.has(Flags::NO_AUTH) {
         return Admission::Refuse(error::NO_AUTH, Some(entry));
     }
+    if client.monitor && entry.command.flags.any(flag_set!(WRITE | READONLY | MAY_REPLICATE)) {
+        return Admission::Refuse(error::MONITORING, Some(entry));
+    }
     if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() {
         return Admission::Refuse(error::OOM, Some(entry));
     }
@@ -267,8 +270,8 @@ fn refuse(
     ctx.stats.error(error.text());
     match client.reply_mode {
         ReplyMode::On => reply.error(error.text()),
-        ReplyMode::Off | ReplyMode::Skip => {}
-        ReplyMode::SkipNext => client.reply_mode = ReplyMode::On,
+        ReplyMode::Off => {}
+        ReplyMode::Skip | ReplyMode::SkipNext => client.reply_mode = ReplyMode::On,
     }
     Step::Done
 }

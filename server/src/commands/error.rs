@@ -63,6 +63,9 @@ pub const OOM: ReplyError =
 /// Not authenticated.
 pub const NO_AUTH: ReplyError = ReplyError::new("NOAUTH Authentication required.");
 
+/// A connection that monitors wants data.
+pub const MONITORING: ReplyError = ReplyError::new("ERR Replica can't interact with the keyspace");
+
 /// The number of arguments does not fit; `name` is the full name (`client|list`).
 pub fn wrong_arity(name: &str) -> ReplyError {
     format!("ERR wrong number of arguments for '{name}' command").into()

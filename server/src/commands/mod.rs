@@ -13,5 +13,6 @@ mod bitmap;
 mod connection;
 mod expiry;
 mod generic;
+mod help;
 mod server;
 mod string;

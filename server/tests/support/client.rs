@@ -52,7 +52,11 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client { stream: Stream::Tcp(stream), buffer: Vec::new(), start: 0 })
+        Ok(Client {
+            stream: Stream::Tcp(stream),
+            buffer: Vec::new(),
+            start: 0,
+        })
     }
 
     /// Connects over a unix socket.
@@ -60,7 +64,11 @@ impl Client {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client { stream: Stream::Unix(stream), buffer: Vec::new(), start: 0 })
+        Ok(Client {
+            stream: Stream::Unix(stream),
+            buffer: Vec::new(),
+            start: 0,
+        })
     }
 
     /// The TCP stream itself.
@@ -120,7 +128,12 @@ impl Client {
                 self.buffer.extend_from_slice(&chunk[..n]);
                 Ok(())
             }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
                 Err(Broken::Timeout)
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(()),
@@ -172,6 +185,12 @@ impl Client {
     pub fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Value {
         self.send_command(args);
         self.recv()
+    }
+
+    /// Sends bytes and waits for one reply, if one comes.
+    pub fn try_recv_after(&mut self, bytes: &[u8]) -> Result<Value, Broken> {
+        self.try_send(bytes).map_err(|_| Broken::Closed)?;
+        self.try_recv()
     }
 
     /// Sends a command given as words.

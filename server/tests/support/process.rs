@@ -53,6 +53,11 @@ pub fn redis_server() -> Option<PathBuf> {
     found
 }
 
+/// Whether the tests run against the reference instead of dunlin.
+pub fn against_reference() -> bool {
+    std::env::var("DUNLIN_TESTS_AGAINST").is_ok_and(|v| v == "redis")
+}
+
 /// Waits until the condition holds; false when it does not within the limit.
 pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
@@ -68,8 +73,12 @@ pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) -> bool 
 }
 
 impl Server {
-    /// Starts dunlin on a free port of the loopback interface with these further arguments.
+    /// Starts dunlin on a free port of the loopback interface with these further arguments. With
+    /// `DUNLIN_TESTS_AGAINST=redis` the reference, to check what a test expects.
     pub fn dunlin(args: &[&str]) -> Self {
+        if against_reference() {
+            return Self::redis(args).expect("redis-server is on the PATH");
+        }
         let dir = scratch_dir("dunlin");
         let program = Path::new(env!("CARGO_BIN_EXE_dunlin"));
         let port = free_port();
