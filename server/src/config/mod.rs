@@ -6,8 +6,8 @@
 //!
 //! **Publication.** The current values are an immutable [`Settings`] behind an `Arc`. A reader
 //! keeps its own `Arc` and compares [`Config::generation`] (one relaxed load of a line that only
-//! `CONFIG SET` writes) with the number it copied; [`Cached`] does exactly that. No lock is taken on
-//! the way of a request.
+//! `CONFIG SET` writes) with the number it copied; [`Cached`] does exactly that. No lock is taken
+//! on the way of a request.
 //!
 //! **Change.** [`Config::set_with`] validates every pair before anything changes, lets the caller
 //! apply side effects that may fail, and publishes all values at once.
@@ -218,8 +218,13 @@ impl Config {
         let mut changed = Vec::new();
         for (row, (_, text)) in rows.iter().zip(pairs) {
             let directive = &DIRECTIVES[*row];
-            let value = parse_one(directive, text.as_ref(), &new.values[*row], self.machine_memory)
-                .map_err(|why| failed(directive.name.as_bytes(), &why))?;
+            let value = parse_one(
+                directive,
+                text.as_ref(),
+                &new.values[*row],
+                self.machine_memory,
+            )
+            .map_err(|why| failed(directive.name.as_bytes(), &why))?;
             if new.values[*row] != value {
                 new.values[*row] = value;
                 changed.push(directive.name);
@@ -234,7 +239,10 @@ impl Config {
     }
 
     fn publish(&self, settings: Settings) {
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         // After the snapshot: whoever sees the new generation finds the new settings.
         self.generation.fetch_add(1, Ordering::Release);
     }
@@ -255,7 +263,9 @@ impl Config {
             };
             let flags = DIRECTIVES[row].flags;
             let locked = flags.protected
-                && !settings.enable_protected_configs.allows(origin == Origin::Local);
+                && !settings
+                    .enable_protected_configs
+                    .allows(origin == Origin::Local);
             let why = if flags.immutable {
                 Some("can't set immutable config")
             } else if locked {
