@@ -53,11 +53,7 @@ impl Keyspace {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
-            return SliceReport {
-                busy: true,
-                more: true,
-                removed: 0,
-            };
+            return SliceReport { busy: true, more: true, removed: 0 };
         };
         let mut removed = 0;
         for db in 0..databases {
@@ -73,10 +69,6 @@ impl Keyspace {
                 }
             }
         }
-        SliceReport {
-            removed,
-            more: removed >= max_items,
-            busy: false,
-        }
+        SliceReport { removed, more: removed >= max_items, busy: false }
     }
 }

@@ -45,13 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            shards: 16,
-            databases: 16,
-            max_memory: 0,
-            policy: Policy::default(),
-            seed: None,
-        }
+        Self { shards: 16, databases: 16, max_memory: 0, policy: Policy::default(), seed: None }
     }
 }
 
@@ -96,10 +90,7 @@ impl Keyspace {
     /// An empty keyspace.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let shards = options
-            .shards
-            .clamp(1, 1 << SHARD_BITS_MAX)
-            .next_power_of_two();
+        let shards = options.shards.clamp(1, 1 << SHARD_BITS_MAX).next_power_of_two();
         let databases = usize::from(options.databases.max(1));
         Self {
             hasher: Hasher::new(options.seed, shards.trailing_zeros()),
@@ -108,9 +99,7 @@ impl Keyspace {
             index: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
             collector: Collector::new(),
             reclaim: Arc::new(Reclaim::new()),
-            leftovers: (0..shards.div_ceil(64))
-                .map(|_| AtomicU64::new(0))
-                .collect(),
+            leftovers: (0..shards.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             budget: Budget {
                 max: AtomicU64::new(options.max_memory),
                 policy: AtomicU8::new(options.policy.to_u8()),
@@ -142,10 +131,7 @@ impl Keyspace {
     #[inline]
     #[must_use]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
-        Key {
-            bytes,
-            hash: self.hasher.hash(bytes),
-        }
+        Key { bytes, hash: self.hasher.hash(bytes) }
     }
 
     /// The shard a key lives in, in every database.
@@ -193,14 +179,14 @@ impl Keyspace {
     /// Visits the live keys of up to `buckets` buckets from `cursor` on (0 = start) and returns the
     /// cursor to go on with (0 = end). A key that is there all the time is visited at least once,
     /// also while tables grow and shrink. Cursors are below 2^52.
-    pub fn scan(
+    pub fn scan<'g>(
         &self,
         db: DbId,
         cursor: u64,
         buckets: usize,
         now: Millis,
-        guard: &Guard,
-        visit: &mut dyn FnMut(Entry<'_>),
+        guard: &'g Guard,
+        visit: &mut dyn FnMut(Entry<'g>),
     ) -> u64 {
         let db = self.physical(db);
         let mut shard = (cursor >> POSITION_BITS) as usize;
@@ -220,11 +206,7 @@ impl Keyspace {
                 position = 0;
             }
         }
-        if shard >= self.shards() {
-            0
-        } else {
-            (shard as u64) << POSITION_BITS | position
-        }
+        if shard >= self.shards() { 0 } else { (shard as u64) << POSITION_BITS | position }
     }
 
     /// A live key picked by `random`, if there is one.
@@ -273,10 +255,7 @@ impl Keyspace {
     /// Keys of a database, expired ones that were not removed yet included.
     #[must_use]
     pub fn len(&self, db: DbId) -> u64 {
-        self.tables_of(self.physical(db))
-            .iter()
-            .map(Table::len)
-            .sum()
+        self.tables_of(self.physical(db)).iter().map(Table::len).sum()
     }
 
     /// True if a database has no keys.
@@ -288,10 +267,7 @@ impl Keyspace {
     /// Keys of a database that have an expiry.
     #[must_use]
     pub fn expires(&self, db: DbId) -> u64 {
-        self.tables_of(self.physical(db))
-            .iter()
-            .map(Table::expires)
-            .sum()
+        self.tables_of(self.physical(db)).iter().map(Table::expires).sum()
     }
 
     /// Mean time to live of the keys that have an expiry, in milliseconds.
@@ -302,10 +278,7 @@ impl Keyspace {
         if count == 0 {
             return 0;
         }
-        let sum: i128 = tables
-            .iter()
-            .map(|table| i128::from(table.expire_sum()))
-            .sum();
+        let sum: i128 = tables.iter().map(|table| i128::from(table.expire_sum())).sum();
         let mean = sum * 1000 / i128::from(count) - i128::from(now);
         i64::try_from(mean).unwrap_or(i64::MAX).max(0)
     }
@@ -344,9 +317,7 @@ impl Keyspace {
 
     /// Changes the budget; 0 = none. What is too much goes in slices.
     pub fn set_max_memory(&self, bytes: u64) {
-        self.budget
-            .quantum
-            .store(quantum(bytes, self.shards()), Ordering::Relaxed);
+        self.budget.quantum.store(quantum(bytes, self.shards()), Ordering::Relaxed);
         self.budget.max.store(bytes, Ordering::Relaxed);
     }
 
@@ -419,10 +390,7 @@ impl Keyspace {
     }
 
     pub(crate) fn tables_in(&self, id: ShardId) -> impl Iterator<Item = &Table> {
-        self.tables
-            .iter()
-            .skip(usize::from(id.0))
-            .step_by(self.shards.len())
+        self.tables.iter().skip(usize::from(id.0)).step_by(self.shards.len())
     }
 
     /// Accounts for bytes taken (or given back) by a shard. Only under its role. The common counter

@@ -33,13 +33,7 @@ impl<'k, 'g> Writer<'k, 'g> {
     /// The caller holds the roles of `shards` and gives them to the writer.
     #[inline]
     pub(crate) fn new(keyspace: &'k Keyspace, shards: ShardSet, guard: &'g Guard) -> Self {
-        Self {
-            keyspace,
-            guard,
-            shards,
-            changing: false,
-            released: false,
-        }
+        Self { keyspace, guard, shards, changing: false, released: false }
     }
 
     /// True if the writer may change this shard.
@@ -73,17 +67,7 @@ impl<'k, 'g> Writer<'k, 'g> {
     ) -> Put {
         let pointer = entry::build(key.bytes, value, expire_at);
         let bytes = entry::allocated(pointer);
-        self.store(
-            db,
-            key,
-            Item {
-                entry: pointer,
-                bytes,
-                expire_at,
-                small: false,
-            },
-            now,
-        )
+        self.store(db, key, Item { entry: pointer, bytes, expire_at, small: false }, now)
     }
 
     fn store(&mut self, db: DbId, key: &Key<'_>, item: Item, now: Millis) -> Put {
@@ -187,11 +171,7 @@ impl<'k, 'g> Writer<'k, 'g> {
 
     /// Swaps two databases. Needs all roles.
     pub fn swap(&mut self, a: DbId, b: DbId) {
-        assert_eq!(
-            self.shards.len(),
-            self.keyspace.shards(),
-            "a swap needs all roles"
-        );
+        assert_eq!(self.shards.len(), self.keyspace.shards(), "a swap needs all roles");
         self.begin();
         self.keyspace.swap_databases(a, b);
     }
@@ -206,9 +186,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         let id = self.keyspace.shard_of(key.hash);
         assert!(self.holds(id), "a writer touched a shard it does not hold");
         let spot = self.keyspace.hasher.spot(key.hash);
-        self.keyspace
-            .table(db, id)
-            .find(spot, key.bytes, self.guard)
+        self.keyspace.table(db, id).find(spot, key.bytes, self.guard)
     }
 
     pub(crate) fn context(&self, id: ShardId) -> Context<'k>

@@ -30,11 +30,7 @@ impl Ghost {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        if self.sets.is_empty() {
-            0
-        } else {
-            usable(self.sets.capacity() * 2 * WAYS)
-        }
+        if self.sets.is_empty() { 0 } else { usable(self.sets.capacity() * 2 * WAYS) }
     }
 
     /// Remembers an evicted item.
@@ -74,10 +70,7 @@ mod tests {
 
     fn spot(i: u64) -> Spot {
         let mixed = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Spot {
-            position: mixed >> (64 - POSITION_BITS),
-            tag: (mixed & 0xfff) as u16,
-        }
+        Spot { position: mixed >> (64 - POSITION_BITS), tag: (mixed & 0xfff) as u16 }
     }
 
     #[test]
@@ -91,10 +84,7 @@ mod tests {
         };
         assert!(known(&mut ghost, 0..3000) < 100);
         assert!(known(&mut ghost, 4500..5000) > 450);
-        assert!(
-            known(&mut ghost, 4500..5000) < 50,
-            "taken ones are forgotten"
-        );
+        assert!(known(&mut ghost, 4500..5000) < 50, "taken ones are forgotten");
     }
 
     #[test]

@@ -147,20 +147,12 @@ fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, max: u64, now: Milli
     });
     if change != 0 {
         let bytes = writer.with_core(id, |core| core.eviction.bytes);
-        keyspace
-            .shard(id)
-            .counters
-            .eviction_bytes
-            .store(bytes as u64, Ordering::Relaxed);
+        keyspace.shard(id).counters.eviction_bytes.store(bytes as u64, Ordering::Relaxed);
         keyspace.memory_changed(id, change);
     }
     if keyspace.excess() > 0 {
         let behind = keyspace.excess() > max / 128;
-        let victims = if behind {
-            VICTIMS_WHEN_BEHIND
-        } else {
-            VICTIMS_PER_INSERT
-        };
+        let victims = if behind { VICTIMS_WHEN_BEHIND } else { VICTIMS_PER_INSERT };
         evict(writer, id, victims, now);
     }
 }
@@ -214,11 +206,7 @@ fn pick<'g>(
     if policy.is_ranked() && !policy.is_volatile() {
         let packed = writer.with_core(id, |core| {
             let ring = &mut core.eviction.ring;
-            if ring.len() > items / SMALL_SHARE {
-                ring.pop_front()
-            } else {
-                None
-            }
+            if ring.len() > items / SMALL_SHARE { ring.pop_front() } else { None }
         });
         if let Some(packed) = packed {
             let (db, spot) = unpack(packed);
@@ -261,11 +249,7 @@ fn where_to_look(keyspace: &Keyspace, id: ShardId, core: &mut Core) -> (usize, u
         }
     }
     state.db %= databases;
-    (
-        state.db,
-        core.tables[state.db].hand,
-        core.eviction.next_random(),
-    )
+    (state.db, core.tables[state.db].hand, core.eviction.next_random())
 }
 
 impl Keyspace {
@@ -305,18 +289,10 @@ impl Keyspace {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
-            return SliceReport {
-                busy: true,
-                more: true,
-                removed: 0,
-            };
+            return SliceReport { busy: true, more: true, removed: 0 };
         };
         let removed = evict(&mut writer, shard, max_items, now);
-        SliceReport {
-            removed,
-            more: removed > 0 && self.excess() > 0,
-            busy: false,
-        }
+        SliceReport { removed, more: removed > 0 && self.excess() > 0, busy: false }
     }
 
     /// Evicts up to `max_items` keys from shards in turn, beginning with `first`, until the store is
@@ -348,10 +324,7 @@ mod tests {
 
     #[test]
     fn ring_entries_keep_what_finds_the_item() {
-        let spot = Spot {
-            position: (1 << POSITION_BITS) - 3,
-            tag: 0xabc,
-        };
+        let spot = Spot { position: (1 << POSITION_BITS) - 3, tag: 0xabc };
         assert_eq!(unpack(pack(15, spot)), (15, spot));
     }
 }

@@ -44,9 +44,7 @@ impl Policy {
     /// The policy of a name, in any case.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        ALL.iter()
-            .find(|(_, text)| text.eq_ignore_ascii_case(name))
-            .map(|(policy, _)| *policy)
+        ALL.iter().find(|(_, text)| text.eq_ignore_ascii_case(name)).map(|(policy, _)| *policy)
     }
 
     /// The name in configuration files.

@@ -59,16 +59,9 @@ impl Table {
         let Some(head) = self.head(guard) else {
             return (0, hits);
         };
-        let at = Spot {
-            position: hand,
-            tag: 0,
-        };
+        let at = Spot { position: hand, tag: 0 };
         let home = head.home_of(at);
-        let next = if home + 1 == head.homes() {
-            0
-        } else {
-            head.position_of(home + 1)
-        };
+        let next = if home + 1 == head.homes() { 0 } else { head.position_of(home + 1) };
         let mut array = Some(head);
         while let Some(current) = array {
             let home = current.home_of(at);
@@ -125,10 +118,7 @@ impl Table {
         volatile: bool,
         guard: &'g Guard,
     ) -> Vec<Hit<'g>> {
-        let at = Spot {
-            position: random & (POSITION_END - 1),
-            tag: 0,
-        };
+        let at = Spot { position: random & (POSITION_END - 1), tag: 0 };
         let first = (random >> 48) as usize;
         let mut array = self.head(guard);
         while let Some(current) = array {
@@ -154,10 +144,7 @@ impl Table {
         let mut best: Option<(u32, &Array, usize)> = None;
         let mut array = self.head(guard);
         while let Some(current) = array {
-            let first = current.home_of(Spot {
-                position: random & (POSITION_END - 1),
-                tag: 0,
-            });
+            let first = current.home_of(Spot { position: random & (POSITION_END - 1), tag: 0 });
             for step in 0..groups.min(current.groups()) {
                 let group = (first / HOMES + step) % current.groups();
                 let due = current.due[group].load(Ordering::Relaxed);
@@ -271,10 +258,7 @@ fn sweep_home<'g>(
     }
     for slot in 0..SLOTS {
         if bucket.word(slot).has_ttl() {
-            array
-                .hit(bucket, home, slot, false)
-                .into_iter()
-                .for_each(&mut look);
+            array.hit(bucket, home, slot, false).into_iter().for_each(&mut look);
         }
     }
     earliest

@@ -1,0 +1,609 @@
+//! Replies: what commands answer, as bytes for the socket.
+//!
+//! A [`Reply`] collects the answers of a batch, so that one system call sends them all. Nearly
+//! everything is written to one contiguous buffer. Big values stay where they are: their chunks
+//! are kept by reference, and [`Reply::slices`] hands buffer and chunks to `writev` in order.
+//!
+//! Commands write what they mean (a map, a double, nothing) and never look at the protocol
+//! version; what RESP2 has no type for is written as its clients expect it:
+//!
+//! | | RESP2 | RESP3 |
+//! |---|---|---|
+//! | null | `$-1` | `_` |
+//! | null array | `*-1` | `_` |
+//! | map of n pairs | `*2n` | `%n` |
+//! | set, push | `*n` | `~n`, `>n` |
+//! | double | bulk string | `,3.5` |
+//! | boolean | `:1`, `:0` | `#t`, `#f` |
+//! | verbatim | bulk string | `=15 txt:...` |
+//! | big number | bulk string | `(123...` |
+//!
+//! The number of elements of a long reply is often known only at its end: a *deferred* header
+//! leaves a gap that is filled, and cut to size, by [`Reply::finish_deferred`].
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use crate::Proto;
+use crate::limits::{REPLY_KEPT, REPLY_KEPT_BUSY, SHARE_MIN};
+use crate::number::{IntText, format_f64};
+
+/// Room for a deferred header: a type byte, 20 digits, the line end.
+const GAP: usize = 23;
+
+/// Collects replies; see the [module documentation](crate::Reply).
+#[derive(Debug)]
+pub struct Reply {
+    proto: Proto,
+    /// All bytes but the shared ones. Positions in it are counted from `base`.
+    buffer: Vec<u8>,
+    /// Bytes at the front of `buffer` that are sent already.
+    sent: usize,
+    /// Bytes ever removed from the front of `buffer`.
+    base: u64,
+    /// Where the buffer is interrupted, in order.
+    cuts: VecDeque<Cut>,
+    /// Cuts ever removed from the front of `cuts`.
+    cuts_base: u64,
+    /// Pending bytes that are not in the buffer, less the buffer's that are skipped.
+    shared: usize,
+    skipped: usize,
+}
+
+/// At `at`, first `skip` bytes of the buffer are left out, then `bytes` is sent.
+#[derive(Debug)]
+struct Cut {
+    at: u64,
+    skip: usize,
+    bytes: Bytes,
+}
+
+/// A position to go back to with [`Reply::rollback`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    at: u64,
+    cuts: u64,
+}
+
+/// A header whose count is not known yet.
+#[derive(Debug)]
+#[must_use = "the reply is broken until the header is finished"]
+pub struct Deferred {
+    at: u64,
+    cut: u64,
+    map: bool,
+}
+
+impl Reply {
+    /// An empty reply.
+    pub fn new(proto: Proto) -> Self {
+        Self {
+            proto,
+            buffer: Vec::new(),
+            sent: 0,
+            base: 0,
+            cuts: VecDeque::new(),
+            cuts_base: 0,
+            shared: 0,
+            skipped: 0,
+        }
+    }
+
+    /// The protocol that is written.
+    pub fn proto(&self) -> Proto {
+        self.proto
+    }
+
+    /// Changes the protocol of what is written from now on.
+    pub fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+    }
+
+    fn is_resp3(&self) -> bool {
+        self.proto == Proto::Resp3
+    }
+
+    /// `+OK`.
+    #[inline]
+    pub fn ok(&mut self) {
+        self.buffer.extend_from_slice(b"+OK\r\n");
+    }
+
+    /// A simple string.
+    pub fn simple(&mut self, text: &str) {
+        self.line(b'+', text.as_bytes());
+    }
+
+    /// An error; the text includes its prefix, as in `ERR syntax error`.
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        self.line(b'-', text.as_ref());
+    }
+
+    /// One line: line ends in the text become spaces, or a peer could smuggle replies in.
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        self.buffer.push(kind);
+        let from = self.buffer.len();
+        self.buffer.extend_from_slice(text);
+        for byte in &mut self.buffer[from..] {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
+    /// An integer.
+    #[inline]
+    pub fn int(&mut self, value: i64) {
+        match value {
+            0 => self.buffer.extend_from_slice(b":0\r\n"),
+            1 => self.buffer.extend_from_slice(b":1\r\n"),
+            _ => self.header(b':', value),
+        }
+    }
+
+    /// A type byte, an integer and a line end.
+    #[inline]
+    fn header(&mut self, kind: u8, value: i64) {
+        let mut line = [0u8; GAP];
+        let len = header_line(&mut line, kind, value);
+        self.buffer.extend_from_slice(&line[..len]);
+    }
+
+    /// The header of something with `count` elements or bytes.
+    #[inline]
+    fn count(&mut self, kind: u8, count: usize) {
+        self.header(kind, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A bulk string.
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.buffer.reserve(bytes.len() + GAP + 2);
+        self.count(b'$', bytes.len());
+        self.buffer.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
+    /// A bulk string of `len` bytes in chunks, which are sent from where they are.
+    ///
+    /// `len` must be the sum of the chunks' lengths.
+    pub fn bulk_chunks(&mut self, len: usize, chunks: impl Iterator<Item = Bytes>) {
+        self.count(b'$', len);
+        let mut written = 0;
+        for chunk in chunks {
+            written += chunk.len();
+            if chunk.len() < SHARE_MIN {
+                self.buffer.extend_from_slice(&chunk);
+            } else {
+                self.shared += chunk.len();
+                self.cuts.push_back(Cut { at: self.end(), skip: 0, bytes: chunk });
+            }
+        }
+        debug_assert_eq!(written, len, "the announced length is the chunks'");
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
+    /// An integer as a bulk string.
+    #[inline]
+    pub fn bulk_int(&mut self, value: i64) {
+        self.bulk(IntText::new().i64(value));
+    }
+
+    /// No value.
+    #[inline]
+    pub fn null(&mut self) {
+        self.buffer.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"$-1\r\n" });
+    }
+
+    /// No value, where an array would be.
+    pub fn null_array(&mut self) {
+        self.buffer.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    /// The header of an array of `n` elements.
+    #[inline]
+    pub fn array(&mut self, n: usize) {
+        self.count(b'*', n);
+    }
+
+    /// The header of a map: `pairs` times a key and a value follow.
+    pub fn map(&mut self, pairs: usize) {
+        match self.proto {
+            Proto::Resp2 => self.count(b'*', 2 * pairs),
+            Proto::Resp3 => self.count(b'%', pairs),
+        }
+    }
+
+    /// The header of a set of `n` elements.
+    pub fn set(&mut self, n: usize) {
+        self.count(if self.is_resp3() { b'~' } else { b'*' }, n);
+    }
+
+    /// The header of a push message of `n` elements.
+    pub fn push(&mut self, n: usize) {
+        self.count(if self.is_resp3() { b'>' } else { b'*' }, n);
+    }
+
+    /// A double.
+    pub fn double(&mut self, value: f64) {
+        let text = format_f64(value);
+        match self.proto {
+            Proto::Resp2 => self.bulk(text.as_bytes()),
+            Proto::Resp3 => {
+                self.buffer.push(b',');
+                self.buffer.extend_from_slice(text.as_bytes());
+                self.buffer.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// A boolean.
+    pub fn bool(&mut self, value: bool) {
+        match self.proto {
+            Proto::Resp2 => self.int(i64::from(value)),
+            Proto::Resp3 => {
+                self.buffer.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" });
+            }
+        }
+    }
+
+    /// A text for humans with its format, of which three bytes count: `txt`, `mkd`.
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        if !self.is_resp3() {
+            return self.bulk(text);
+        }
+        let mut prefix = *b"   :";
+        for (to, from) in prefix[..3].iter_mut().zip(format.bytes()) {
+            *to = from;
+        }
+        self.count(b'=', text.len() + prefix.len());
+        self.buffer.extend_from_slice(&prefix);
+        self.buffer.extend_from_slice(text);
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
+    /// An integer of any size, in decimal digits.
+    pub fn big_number(&mut self, digits: &str) {
+        match self.proto {
+            Proto::Resp2 => self.bulk(digits.as_bytes()),
+            Proto::Resp3 => self.line(b'(', digits.as_bytes()),
+        }
+    }
+
+    /// Bytes that are encoded already.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The header of an array whose length comes later. Nothing may be sent before it is
+    /// finished.
+    pub fn deferred_array(&mut self) -> Deferred {
+        self.deferred(false)
+    }
+
+    /// The header of a map whose length comes later. Nothing may be sent before it is finished.
+    pub fn deferred_map(&mut self) -> Deferred {
+        self.deferred(true)
+    }
+
+    fn deferred(&mut self, map: bool) -> Deferred {
+        let at = self.end();
+        let cut = self.cuts_base + self.cuts.len() as u64;
+        self.cuts.push_back(Cut { at, skip: GAP, bytes: Bytes::new() });
+        self.skipped += GAP;
+        self.buffer.extend_from_slice(&[0; GAP]);
+        Deferred { at, cut, map }
+    }
+
+    /// Fills in a deferred header: `n` elements, or pairs of a map.
+    ///
+    /// # Panics
+    ///
+    /// If the header was rolled back or sent.
+    pub fn finish_deferred(&mut self, deferred: Deferred, n: usize) {
+        let (kind, n) = match (deferred.map, self.proto) {
+            (false, _) => (b'*', n),
+            (true, Proto::Resp2) => (b'*', 2 * n),
+            (true, Proto::Resp3) => (b'%', n),
+        };
+        let mut line = [0u8; GAP];
+        let len = header_line(&mut line, kind, i64::try_from(n).unwrap_or(i64::MAX));
+        let cut = offset(deferred.cut, self.cuts_base);
+        let end = offset(deferred.at, self.base) + GAP;
+        self.buffer[end - len..end].copy_from_slice(&line[..len]);
+        self.cuts[cut].skip = GAP - len;
+        self.skipped -= len;
+    }
+
+    /// The current end, to come back to.
+    pub fn mark(&self) -> Mark {
+        Mark { at: self.end(), cuts: self.cuts_base + self.cuts.len() as u64 }
+    }
+
+    /// Removes everything written since the mark; what has been sent of it stays sent.
+    pub fn rollback(&mut self, mark: Mark) {
+        let keep = offset(mark.cuts, self.cuts_base);
+        while self.cuts.len() > keep {
+            if let Some(cut) = self.cuts.pop_back() {
+                self.shared -= cut.bytes.len();
+                self.skipped -= cut.skip;
+            }
+        }
+        self.buffer.truncate(offset(mark.at, self.base).max(self.sent));
+    }
+
+    /// Bytes that are not sent yet.
+    pub fn pending(&self) -> usize {
+        self.buffer.len() - self.sent + self.shared - self.skipped
+    }
+
+    /// Whether everything is sent.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.len() == self.sent && self.cuts.is_empty()
+    }
+
+    /// Bytes of memory held for output; shared chunks count in full.
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity() + self.cuts.capacity() * size_of::<Cut>() + self.shared
+    }
+
+    /// Appends what is to be sent next, at most `max` slices.
+    pub fn slices<'a>(&'a self, out: &mut Vec<IoSlice<'a>>, max: usize) {
+        let mut from = self.sent;
+        let mut left = max;
+        let mut push = |bytes: &'a [u8]| {
+            if !bytes.is_empty() && left > 0 {
+                out.push(IoSlice::new(bytes));
+                left -= 1;
+            }
+            left > 0
+        };
+        for cut in &self.cuts {
+            let at = offset(cut.at, self.base);
+            if !push(&self.buffer[from..at]) || !push(&cut.bytes) {
+                return;
+            }
+            from = at + cut.skip;
+        }
+        push(&self.buffer[from..]);
+    }
+
+    /// Notes that `written` bytes of the slices have been sent.
+    ///
+    /// # Panics
+    ///
+    /// If that is more than is pending.
+    pub fn advance(&mut self, written: usize) {
+        let mut left = written;
+        while let Some(cut) = self.cuts.front_mut() {
+            let before = offset(cut.at, self.base) - self.sent;
+            if left < before {
+                self.sent += left;
+                return self.compact();
+            }
+            left -= before;
+            self.sent += before + cut.skip;
+            self.skipped -= cut.skip;
+            cut.at += cut.skip as u64;
+            cut.skip = 0;
+            let taken = left.min(cut.bytes.len());
+            self.shared -= taken;
+            left -= taken;
+            if taken < cut.bytes.len() {
+                bytes::Buf::advance(&mut cut.bytes, taken);
+                return self.compact();
+            }
+            self.cuts.pop_front();
+            self.cuts_base += 1;
+        }
+        assert!(left <= self.buffer.len() - self.sent, "more sent than pending");
+        self.sent += left;
+        self.compact();
+    }
+
+    /// Gives back all memory that holds nothing, for a connection that goes to sleep.
+    pub fn shrink(&mut self) {
+        if self.is_empty() {
+            self.base += self.buffer.len() as u64;
+            self.sent = 0;
+            self.buffer = Vec::new();
+            self.cuts = VecDeque::new();
+        }
+    }
+
+    /// Position of the end of the buffer.
+    fn end(&self) -> u64 {
+        self.base + self.buffer.len() as u64
+    }
+
+    /// Drops sent bytes: at once when all are sent, else when they are the larger part.
+    fn compact(&mut self) {
+        if self.is_empty() {
+            self.base += self.buffer.len() as u64;
+            self.sent = 0;
+            self.buffer.clear();
+            if self.buffer.capacity() > REPLY_KEPT_BUSY {
+                self.buffer.shrink_to(REPLY_KEPT);
+            }
+            if self.cuts.capacity() * size_of::<Cut>() > REPLY_KEPT {
+                self.cuts = VecDeque::new();
+            }
+        } else if self.sent > REPLY_KEPT && self.sent > self.buffer.len() / 2 {
+            self.base += self.sent as u64;
+            self.buffer.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}
+
+/// Index of an absolute position in what is kept.
+///
+/// # Panics
+///
+/// If it is not kept any more.
+fn offset(position: u64, base: u64) -> usize {
+    let kept = position.checked_sub(base).and_then(|offset| usize::try_from(offset).ok());
+    kept.expect("the position is not sent")
+}
+
+/// Writes a type byte, an integer and a line end; returns the length.
+#[inline(always)]
+fn header_line(line: &mut [u8; GAP], kind: u8, value: i64) -> usize {
+    line[0] = kind;
+    let digit = |value: i64| b'0' + u8::try_from(value).unwrap_or(0);
+    let digits = match value {
+        0..10 => {
+            line[1] = digit(value);
+            1
+        }
+        10..100 => {
+            line[1] = digit(value / 10);
+            line[2] = digit(value % 10);
+            2
+        }
+        _ => {
+            let mut text = IntText::new();
+            let text = text.i64(value);
+            line[1..=text.len()].copy_from_slice(text);
+            text.len()
+        }
+    };
+    line[digits + 1] = b'\r';
+    line[digits + 2] = b'\n';
+    digits + 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(reply: &Reply) -> Vec<u8> {
+        let mut slices = Vec::new();
+        reply.slices(&mut slices, usize::MAX);
+        slices.iter().flat_map(|slice| slice.iter().copied()).collect()
+    }
+
+    fn written(proto: Proto, write: impl Fn(&mut Reply)) -> String {
+        let mut reply = Reply::new(proto);
+        write(&mut reply);
+        assert_eq!(reply.pending(), bytes(&reply).len());
+        String::from_utf8(bytes(&reply)).unwrap()
+    }
+
+    #[test]
+    fn every_type_in_both_protocols() {
+        type Write = fn(&mut Reply);
+        let cases: [(Write, &str, &str); 18] = [
+            (|r| r.ok(), "+OK\r\n", "+OK\r\n"),
+            (|r| r.simple("a\r\nb"), "+a  b\r\n", "+a  b\r\n"),
+            (|r| r.error("ERR x\n+OK"), "-ERR x +OK\r\n", "-ERR x +OK\r\n"),
+            (|r| r.int(-42), ":-42\r\n", ":-42\r\n"),
+            (|r| r.bulk(b"abc"), "$3\r\nabc\r\n", "$3\r\nabc\r\n"),
+            (|r| r.bulk_int(100), "$3\r\n100\r\n", "$3\r\n100\r\n"),
+            (|r| r.null(), "$-1\r\n", "_\r\n"),
+            (|r| r.null_array(), "*-1\r\n", "_\r\n"),
+            (|r| r.array(12), "*12\r\n", "*12\r\n"),
+            (|r| r.map(2), "*4\r\n", "%2\r\n"),
+            (|r| r.set(3), "*3\r\n", "~3\r\n"),
+            (|r| r.push(3), "*3\r\n", ">3\r\n"),
+            (|r| r.double(3.5), "$3\r\n3.5\r\n", ",3.5\r\n"),
+            (|r| r.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),
+            (|r| r.bool(true), ":1\r\n", "#t\r\n"),
+            (|r| r.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
+            (|r| r.big_number("123"), "$3\r\n123\r\n", "(123\r\n"),
+            (|r| r.int(i64::MIN), ":-9223372036854775808\r\n", ":-9223372036854775808\r\n"),
+        ];
+        for (write, resp2, resp3) in cases {
+            assert_eq!(written(Proto::Resp2, write), resp2);
+            assert_eq!(written(Proto::Resp3, write), resp3);
+        }
+    }
+
+    #[test]
+    fn deferred_headers_nest() {
+        let write = |reply: &mut Reply| {
+            let outer = reply.deferred_array();
+            reply.int(7);
+            let inner = reply.deferred_map();
+            reply.bulk(b"k");
+            reply.bulk(b"v");
+            reply.finish_deferred(inner, 1);
+            reply.finish_deferred(outer, 2);
+        };
+        let tail = "$1\r\nk\r\n$1\r\nv\r\n";
+        assert_eq!(written(Proto::Resp2, write), format!("*2\r\n:7\r\n*2\r\n{tail}"));
+        assert_eq!(written(Proto::Resp3, write), format!("*2\r\n:7\r\n%1\r\n{tail}"));
+    }
+
+    /// A reply with every kind of interruption, and the bytes it must give.
+    fn mixed() -> (Reply, Vec<u8>) {
+        let mut reply = Reply::new(Proto::Resp2);
+        let chunks = [vec![b'a'; SHARE_MIN], vec![b'b'; 10], vec![b'c'; SHARE_MIN]];
+        let value = chunks.concat();
+        let list = reply.deferred_array();
+        reply.bulk_chunks(value.len(), chunks.into_iter().map(Bytes::from));
+        reply.int(5);
+        reply.finish_deferred(list, 2);
+        reply.ok();
+        let mut want = format!("*2\r\n${}\r\n", value.len()).into_bytes();
+        want.extend_from_slice(&value);
+        want.extend_from_slice(b"\r\n:5\r\n+OK\r\n");
+        (reply, want)
+    }
+
+    #[test]
+    fn partial_writes_of_any_size() {
+        for step in [1, 2, 7, 1000, 2048, 5000] {
+            let (mut reply, want) = mixed();
+            let mut sent = Vec::new();
+            while !reply.is_empty() {
+                let pending = bytes(&reply);
+                assert_eq!(pending.len(), reply.pending());
+                let taken = step.min(pending.len());
+                sent.extend_from_slice(&pending[..taken]);
+                reply.advance(taken);
+            }
+            assert_eq!(sent, want, "step {step}");
+            assert_eq!(reply.pending(), 0);
+        }
+    }
+
+    #[test]
+    fn slices_respect_their_limit() {
+        let (reply, want) = mixed();
+        let mut slices = Vec::new();
+        reply.slices(&mut slices, 2);
+        assert_eq!(slices.len(), 2);
+        let sent: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        assert!(want.starts_with(&sent));
+    }
+
+    #[test]
+    fn rollback_removes_segments_and_deferred_headers() {
+        let mut reply = Reply::new(Proto::Resp2);
+        reply.int(1);
+        let mark = reply.mark();
+        let _left_open = reply.deferred_array();
+        let chunk = Bytes::from(vec![1; SHARE_MIN]);
+        reply.bulk_chunks(SHARE_MIN, std::iter::once(chunk));
+        reply.rollback(mark);
+        assert_eq!(reply.pending(), 4);
+        reply.advance(2);
+        reply.rollback(mark);
+        assert_eq!(bytes(&reply), b"\r\n");
+    }
+
+    #[test]
+    fn memory_is_given_back() {
+        let mut reply = Reply::new(Proto::Resp2);
+        reply.bulk(&vec![0; 4 * REPLY_KEPT_BUSY]);
+        reply.advance(reply.pending());
+        assert!(reply.capacity() <= REPLY_KEPT, "{}", reply.capacity());
+        reply.shrink();
+        assert_eq!(reply.capacity(), 0);
+    }
+}

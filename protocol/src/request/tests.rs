@@ -1,0 +1,309 @@
+use super::*;
+use crate::error::ProtocolError;
+use crate::limits::{BIG_BULK, CHUNK, Limits, MAX_LINE, READ_ROOM, READ_ROOM_MAX};
+
+type Args = Vec<Vec<u8>>;
+
+/// Reads `bytes` as a socket would deliver them, `step` at most at once, into the offered room.
+fn feed(decoder: &mut Decoder, mut bytes: &[u8], step: usize) -> Vec<Args> {
+    let mut commands = Vec::new();
+    while !bytes.is_empty() {
+        let buffer = decoder.read_buf();
+        let room = buffer.capacity() - buffer.len();
+        assert!(room > 0);
+        let taken = room.min(step).min(bytes.len());
+        buffer.extend_from_slice(&bytes[..taken]);
+        bytes = &bytes[taken..];
+        commands.extend(drain(decoder));
+    }
+    commands
+}
+
+fn drain(decoder: &mut Decoder) -> Vec<Args> {
+    let mut commands = Vec::new();
+    while decoder.parse(3) > 0 {
+        for i in 0..decoder.len() {
+            if i % 2 == 0 {
+                decoder.flatten(i);
+            }
+            commands.push(args(decoder.request(i)));
+        }
+        decoder.clear();
+    }
+    commands
+}
+
+fn args(request: Request<'_>) -> Args {
+    (0..request.len())
+        .map(|i| match request.value(i) {
+            ArgValue::Slice(bytes) => bytes.to_vec(),
+            ArgValue::Chunks { len, chunks } => {
+                let (last, full) = chunks.split_last().unwrap();
+                assert!(full.iter().all(|chunk| chunk.len() == CHUNK));
+                assert!(!last.is_empty() && last.len() <= CHUNK);
+                let bytes = chunks.concat();
+                assert_eq!(bytes.len(), len);
+                bytes
+            }
+        })
+        .collect()
+}
+
+fn multibulk(args: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        bytes.extend_from_slice(arg);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// The commands and the error that `bytes` give in one piece; one byte at a time gives the same.
+fn parse_with(limits: Limits, bytes: &[u8]) -> (Vec<Args>, Option<String>) {
+    let mut outcomes = [bytes.len().max(1), 1].map(|step| {
+        let mut decoder = Decoder::new(limits);
+        let commands = feed(&mut decoder, bytes, step);
+        (commands, decoder.error().map(|error| error.to_string()))
+    });
+    assert_eq!(outcomes[0], outcomes[1]);
+    std::mem::take(&mut outcomes[0])
+}
+
+fn parse(bytes: &[u8]) -> (Vec<Args>, Option<String>) {
+    parse_with(Limits::AUTHENTICATED, bytes)
+}
+
+fn error(bytes: &[u8]) -> String {
+    let (commands, error) = parse(bytes);
+    assert_eq!(commands, Vec::<Args>::new());
+    error.unwrap_or_default()
+}
+
+#[test]
+fn commands_of_every_form() {
+    let (commands, error) = parse(
+        b"*1\r\n$4\r\nPING\r\n\r\nset a \"b c\"\r\n*0\r\n*-10\r\nPING\n*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\nhello\r\nworld\r\n",
+    );
+    let want: [Vec<&[u8]>; 4] = [
+        vec![b"PING"],
+        vec![b"set", b"a", b"b c"],
+        vec![b"PING"],
+        vec![b"SET", b"", b"hello\r\nworld"],
+    ];
+    assert_eq!(commands, want);
+    assert_eq!(error, None);
+}
+
+#[test]
+fn bytes_behind_headers_and_bulks_are_not_looked_at() {
+    let (commands, error) = parse(b"*2\rx$1\ryaXY$1\r\nb\0\0PING\r\n");
+    assert_eq!(commands, [vec![b"a".to_vec(), b"b".to_vec()], vec![b"PING".to_vec()]]);
+    assert_eq!(error, None);
+}
+
+#[test]
+fn invalid_lengths() {
+    for count in ["3000000000", "2147483648", "+1", "01", "-0", "1x", "", " 1", "1\n"] {
+        assert_eq!(
+            error(format!("*{count}\r\n").as_bytes()),
+            "ERR Protocol error: invalid multibulk length",
+            "{count:?}"
+        );
+    }
+    for len in ["-1", "-10", "536870913", "03", "blabla", "9223372036854775808", "", "+4", "-0"] {
+        assert_eq!(
+            error(format!("*1\r\n${len}\r\n").as_bytes()),
+            "ERR Protocol error: invalid bulk length",
+            "{len:?}"
+        );
+    }
+    assert_eq!(error(b"*1\r\nfoo"), "ERR Protocol error: expected '$', got 'f'");
+    assert_eq!(error(b"*1\r\n:1"), "ERR Protocol error: expected '$', got ':'");
+    assert_eq!(error(b"get \"a\r\n"), "ERR Protocol error: unbalanced quotes in request");
+}
+
+#[test]
+fn lines_have_a_limit() {
+    for (prefix, what) in [
+        ("", "too big inline request"),
+        ("\0", "too big inline request"),
+        ("*", "too big mbulk count string"),
+        ("*1\r\n$", "too big bulk count string"),
+        ("*\0", "too big mbulk count string"),
+    ] {
+        let mut bytes = prefix.as_bytes().to_vec();
+        bytes.resize(MAX_LINE + 100, b'1');
+        assert_eq!(error(&bytes), format!("ERR Protocol error: {what}"), "{prefix:?}");
+    }
+    let mut longest = vec![b'a'; MAX_LINE];
+    longest.push(b'\n');
+    assert_eq!(parse(&longest).0.len(), 1);
+    longest.insert(0, b'a');
+    assert_eq!(error(&longest), "ERR Protocol error: too big inline request");
+}
+
+#[test]
+fn limits_before_authentication() {
+    let limits = Limits::UNAUTHENTICATED;
+    let outcome = |bytes: &str| parse_with(limits, bytes.as_bytes()).1.unwrap_or_default();
+    let prefix = "ERR Protocol error: ";
+    assert_eq!(outcome("*11\r\n"), format!("{prefix}unauthenticated multibulk length"));
+    assert_eq!(outcome("*2147483648\r\n"), format!("{prefix}invalid multibulk length"));
+    assert_eq!(outcome("*1\r\n$16385\r\n"), format!("{prefix}unauthenticated bulk length"));
+    assert_eq!(outcome("*1\r\n$536870913\r\n"), format!("{prefix}invalid bulk length"));
+    assert_eq!(outcome("*10\r\n$16384\r\n"), "");
+}
+
+#[test]
+fn limits_change_between_commands() {
+    let mut decoder = Decoder::new(Limits::UNAUTHENTICATED);
+    let big = vec![b'x'; 20_000];
+    let bytes = [multibulk(&[b"AUTH", b"secret"]), multibulk(&[b"SET", b"k", &big])].concat();
+    decoder.read_buf().extend_from_slice(&bytes);
+    assert_eq!(decoder.parse(1), 1);
+    decoder.clear();
+    decoder.set_limits(Limits::AUTHENTICATED);
+    assert_eq!(decoder.parse(1), 1);
+    assert_eq!(decoder.request(0).arg(2), big);
+}
+
+#[test]
+fn good_commands_come_before_the_error() {
+    let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+    decoder.read_buf().extend_from_slice(b"PING\r\nPING\r\n*x\r\nPING\r\n");
+    assert_eq!(decoder.parse(2), 2);
+    assert_eq!(decoder.error(), None);
+    decoder.clear();
+    assert_eq!(decoder.parse(2), 0);
+    assert_eq!(decoder.error(), Some(ProtocolError::InvalidMultibulkLength));
+    decoder.clear();
+    decoder.read_buf().extend_from_slice(b"PING\r\n");
+    assert_eq!(decoder.parse(2), 0);
+}
+
+#[test]
+fn big_bulks_arrive_in_chunks() {
+    for len in [BIG_BULK - 1, BIG_BULK, CHUNK + 1, 2 * CHUNK - 2, 2 * CHUNK - 1, 2 * CHUNK, 300_000]
+    {
+        let value: Vec<u8> = (0..=250).cycle().take(len).collect();
+        let command = multibulk(&[b"SET", b"key", &value, b"EX", b"10"]);
+        let bytes = [&command[..], b"PING\r\n", &command[..], &command[..]].concat();
+        let set: Args =
+            [&b"SET"[..], b"key", &value, b"EX", b"10"].iter().map(|a| a.to_vec()).collect();
+        let want = [set.clone(), vec![b"PING".to_vec()], set.clone(), set];
+        for step in [usize::MAX, 4096, 1021] {
+            let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+            assert_eq!(feed(&mut decoder, &bytes, step), want, "{len} by {step}");
+            assert_eq!(decoder.error(), None);
+            assert_eq!(decoder.buffered(), 0);
+        }
+        let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+        decoder.read_buf().extend_from_slice(&bytes);
+        assert_eq!(drain(&mut decoder), want, "{len} at once");
+    }
+}
+
+#[test]
+fn a_big_bulk_is_read_into_its_chunks() {
+    let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+    decoder.read_buf().extend_from_slice(b"*2\r\n$4\r\nECHO\r\n$100000\r\n");
+    assert_eq!(decoder.parse(16), 0);
+    let room = decoder.read_buf();
+    assert_eq!((room.len(), room.capacity()), (0, CHUNK));
+    room.extend_from_slice(&[1; CHUNK]);
+    let place = decoder.read_buf().as_ptr();
+    assert_eq!(decoder.parse(16), 0);
+    assert_ne!(decoder.read_buf().as_ptr(), place);
+    decoder.read_buf().extend_from_slice(&[1; CHUNK]);
+    decoder.parse(16);
+    decoder.read_buf().extend_from_slice(&[1; CHUNK]);
+    decoder.parse(16);
+    let last = 100_000 - 3 * CHUNK;
+    assert_eq!(decoder.read_buf().capacity(), last + 2);
+    decoder.read_buf().extend_from_slice(&vec![1; last + 2]);
+    assert_eq!(decoder.parse(16), 1);
+    let request = decoder.request(0);
+    assert!(request.has_chunks());
+    assert_eq!(request.wire_len(), 100_000 + 2 + 23);
+    let ArgValue::Chunks { chunks, .. } = request.value(1) else { panic!("in chunks") };
+    assert_eq!(chunks[0].as_ptr(), place, "the chunk is what the socket filled");
+}
+
+#[test]
+fn headers_allocate_nothing() {
+    let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+    decoder.read_buf().extend_from_slice(b"*1\r\n$536870912\r\n");
+    decoder.parse(16);
+    assert!(decoder.is_mid_command());
+    let _ = decoder.read_buf();
+    assert!(decoder.capacity() <= 64 * 1024, "{}", decoder.capacity());
+
+    let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+    decoder.read_buf().extend_from_slice(b"*2147483647\r\n$1\r\na\r\n");
+    decoder.parse(16);
+    assert!(decoder.is_mid_command());
+    assert!(decoder.capacity() <= 32 * 1024, "{}", decoder.capacity());
+}
+
+#[test]
+fn many_arguments_one_by_one() {
+    let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+    let mut bytes = b"*1048577\r\n".to_vec();
+    for _ in 0..1_048_577 {
+        bytes.extend_from_slice(b"$1\r\na\r\n");
+    }
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        assert_eq!(decoder.parse(16), 0);
+        decoder.clear();
+        let buffer = decoder.read_buf();
+        let taken = (buffer.capacity() - buffer.len()).min(rest.len());
+        buffer.extend_from_slice(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    assert_eq!(decoder.parse(16), 1);
+    assert_eq!(decoder.request(0).len(), 1_048_577);
+    assert_eq!(decoder.request(0).wire_len(), bytes.len());
+    assert!(decoder.request(0).iter().all(|arg| arg == b"a"));
+    decoder.clear();
+    assert!(decoder.capacity() <= READ_ROOM, "{}", decoder.capacity());
+}
+
+#[test]
+fn a_million_empty_lines_cost_nothing() {
+    let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+    let lines = b"\r\n*0\r\n\n".repeat(300_000);
+    assert_eq!(feed(&mut decoder, &lines, usize::MAX), Vec::<Args>::new());
+    assert_eq!(decoder.buffered(), 0);
+    assert!(decoder.capacity() <= READ_ROOM_MAX + 1024, "{}", decoder.capacity());
+    assert_eq!(feed(&mut decoder, b"PING\r\n", 1).len(), 1);
+}
+
+#[test]
+fn the_room_follows_the_traffic() {
+    let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+    assert_eq!(decoder.read_buf().capacity(), READ_ROOM);
+    let burst = b"PING\r\n".repeat(100_000);
+    feed(&mut decoder, &burst, usize::MAX);
+    assert!(decoder.read_buf().capacity() >= READ_ROOM_MAX / 2);
+    for _ in 0..crate::limits::SHRINK_AFTER + 1 {
+        feed(&mut decoder, b"PING\r\n", usize::MAX);
+    }
+    assert_eq!(decoder.read_buf().capacity(), READ_ROOM);
+    feed(&mut decoder, &burst, usize::MAX);
+    decoder.shrink();
+    assert_eq!(decoder.capacity(), 0);
+}
+
+#[test]
+fn the_batch_stays_while_more_is_read() {
+    let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+    decoder.read_buf().extend_from_slice(b"GET a\r\nGET b\r\nGE");
+    assert_eq!(decoder.parse(2), 2);
+    let more = vec![b'x'; 200_000];
+    decoder.read_buf().extend_from_slice(&more);
+    assert_eq!(args(decoder.request(1)), [b"GET", &b"b"[..]]);
+    assert_eq!(decoder.buffered(), 200_002);
+    assert_eq!(decoder.request(0).get(2), None);
+}
