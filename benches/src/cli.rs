@@ -7,7 +7,7 @@ use dunlin_benches::open::Arrivals;
 use dunlin_benches::peer::{Peer, Stage};
 use dunlin_benches::request::{Op, ValueSize};
 use dunlin_benches::scan::Wire;
-use dunlin_benches::{Outcome, compare, expiry, latency, maxmemory, memory, stall};
+use dunlin_benches::{Outcome, compare, expiry, latency, maxmemory, memory, stall, storage};
 
 pub(crate) fn command() -> Command {
     Command::new("dunlin-bench")
@@ -20,6 +20,7 @@ pub(crate) fn command() -> Command {
         .subcommand(memory_cli())
         .subcommand(maxmemory_cli())
         .subcommand(expiry_cli())
+        .subcommand(storage_cli())
 }
 
 // ---- arguments in common
@@ -312,6 +313,48 @@ pub(crate) fn expiry_plan(m: &ArgMatches) -> expiry::Plan {
         lead: seconds(m, "lead"),
         patience: seconds(m, "patience"),
         size: num(m, "value") as usize,
+    }
+}
+
+// ---- storage
+
+fn storage_cli() -> Command {
+    Command::new("storage")
+        .about("The keyspace alone, in this process, against concurrent maps")
+        .arg(list("engines", storage::ENGINES, "engines"))
+        .arg(list("shards", "16", "shards of dunlin's keyspace, one engine each"))
+        .arg(list("threads", "1,2,8", "threads"))
+        .arg(list("reads", "95,50", "percentages of reads"))
+        .arg(count("keys", "1000000", "keys"))
+        .arg(count("value", "64", "bytes per value"))
+        .arg(count("batch", "16", "operations per batch"))
+        .arg(count("ops", "4000000", "operations of a run, all threads together"))
+        .arg(count("rounds", "5", "rounds"))
+        .arg(real("zipf", "0.99", "exponent of the keys' distribution"))
+        .arg(
+            Arg::new("no-hot")
+                .long("no-hot")
+                .action(ArgAction::SetTrue)
+                .help("leave out the reads of one hot key"),
+        )
+        .arg(count("seed", "1", "seed of the streams"))
+}
+
+pub(crate) fn storage_plan(m: &ArgMatches) -> storage::Plan {
+    let some = |name| numbers(m, name).into_iter().filter(|&n| n > 0).collect();
+    storage::Plan {
+        engines: strings(m, "engines"),
+        shards: some("shards"),
+        threads: some("threads"),
+        reads: numbers(m, "reads"),
+        keys: num(m, "keys").clamp(1, 1 << 31),
+        size: num(m, "value") as usize,
+        batch: num(m, "batch").max(1) as usize,
+        ops: num(m, "ops"),
+        rounds: num(m, "rounds") as usize,
+        zipf: m.get_one::<f64>("zipf").copied().unwrap_or(0.99),
+        hot: !m.get_flag("no-hot"),
+        seed: num(m, "seed"),
     }
 }
 

@@ -5,7 +5,9 @@ mod cli;
 use clap::ArgMatches;
 use cli::stage;
 use dunlin_benches::report::Report;
-use dunlin_benches::{Outcome, compare, expiry, latency, maxmemory, memory, process, stall};
+use dunlin_benches::{
+    Outcome, compare, expiry, latency, maxmemory, memory, process, stall, storage,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,6 +36,7 @@ fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
         Some(("memory", m)) => memory::run(&stage(m)?, &cli::memory_plan(m), report),
         Some(("maxmemory", m)) => maxmemory::run(&stage(m)?, &cli::maxmemory_plan(m)?, report),
         Some(("expiry", m)) => expiry::run(&stage(m)?, &cli::expiry_plan(m), report),
+        Some(("storage", m)) => storage::run(&cli::storage_plan(m), report),
         _ => Err("no such subcommand".into()),
     }
 }

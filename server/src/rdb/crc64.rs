@@ -56,10 +56,6 @@ mod tests {
     fn known_vectors() {
         assert_eq!(crc64(b""), 0);
         assert_eq!(crc64(b"123456789"), 0xe9c6_d914_c4b8_d9ca);
-        assert_eq!(
-            crc64(b"This is a test of the emergency broadcast system."),
-            0x27db_187f_c15b_bc72
-        );
     }
 
     #[test]

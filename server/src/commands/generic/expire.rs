@@ -92,9 +92,9 @@ impl Condition {
                 b"gt" => condition.gt = true,
                 b"lt" => condition.lt = true,
                 _ => {
+                    // As far as a C string goes.
                     let end = option.iter().position(|b| *b == 0).unwrap_or(option.len());
-                    let option = String::from_utf8_lossy(&option[..end]);
-                    return Err(format!("ERR Unsupported option {option}").into());
+                    return Err([b"ERR Unsupported option ", &option[..end]].concat().into());
                 }
             }
         }
