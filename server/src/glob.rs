@@ -130,11 +130,7 @@ mod tests {
                 let (items, negated, rest) = naive_class(rest);
                 let hit = items.iter().any(|(low, high, exact)| {
                     let fold = |c: u8| {
-                        if nocase && !exact {
-                            c.to_ascii_lowercase()
-                        } else {
-                            c
-                        }
+                        if nocase && !exact { c.to_ascii_lowercase() } else { c }
                     };
                     (fold(*low)..=fold(*high)).contains(&fold(*t))
                 });
@@ -222,11 +218,7 @@ mod tests {
             ("", "a", false),
             ("a?", "a", false),
         ] {
-            assert_eq!(
-                matches(pattern.as_bytes(), text.as_bytes()),
-                expected,
-                "{pattern} {text}"
-            );
+            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
         }
         assert!(matches_nocase(b"MAX*[A-C]", b"maxb"));
         assert!(!matches(b"MAX*", b"max"));

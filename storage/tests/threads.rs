@@ -12,17 +12,11 @@ const WRITERS: u64 = 3;
 const STABLE: u64 = 64;
 
 fn keyspace(shards: usize, max_memory: u64) -> Arc<Keyspace> {
-    Arc::new(Keyspace::new(Options {
-        shards,
-        max_memory,
-        ..Options::default()
-    }))
+    Arc::new(Keyspace::new(Options { shards, max_memory, ..Options::default() }))
 }
 
 fn number(entry: dunlin_storage::Entry<'_>) -> u64 {
-    let Value::Str(Str::Inline { bytes, .. }) = entry.value() else {
-        panic!("small strings only")
-    };
+    let Value::Str(Str::Inline { bytes, .. }) = entry.value() else { panic!("small strings only") };
     // The number, repeated: a torn or freed value would not agree with itself.
     let first = &bytes[..8];
     assert!(bytes.chunks(8).all(|part| part == first));
@@ -44,13 +38,7 @@ struct Store {
 impl Job for Store {
     fn run(self: Box<Self>, writer: &mut Writer<'_, '_>, _guard: &Guard) {
         for key in &self.keys {
-            writer.put(
-                DB,
-                &self.keyspace.key(key),
-                NewValue::Bytes(&self.value),
-                None,
-                0,
-            );
+            writer.put(DB, &self.keyspace.key(key), NewValue::Bytes(&self.value), None, 0);
         }
         self.done.fetch_add(1, Ordering::Release);
     }
@@ -97,11 +85,7 @@ fn readers_see_stable_keys_and_growing_numbers() {
         stop.store(true, Ordering::Release);
         let handle = ks.handle();
         help(&ks, &handle.pin());
-        assert_eq!(
-            done.load(Ordering::Acquire),
-            submitted,
-            "no job is lost, none runs twice"
-        );
+        assert_eq!(done.load(Ordering::Acquire), submitted, "no job is lost, none runs twice");
     });
     assert!(ks.stats().role_taken > 0);
 }
@@ -185,10 +169,7 @@ fn scan(ks: &Keyspace, stop: &AtomicBool) {
 fn writes_over_several_shards_are_seen_whole() {
     let ks = keyspace(4, 0);
     let keys: Vec<Vec<u8>> = (0..6).map(|i| format!("part:{i}").into_bytes()).collect();
-    let all: ShardSet = keys
-        .iter()
-        .map(|key| ks.shard_of(ks.key(key).hash))
-        .collect();
+    let all: ShardSet = keys.iter().map(|key| ks.shard_of(ks.key(key).hash)).collect();
     let stop = AtomicBool::new(false);
     let done = Arc::new(AtomicU64::new(0));
     let write = |me: u64| {
@@ -309,10 +290,7 @@ fn eviction_expiry_and_flush_beside_readers() {
     });
     let memory = ks.memory();
     assert!(memory.used <= (2 << 20) + (2 << 20) / 20, "{memory:?}");
-    assert_eq!(
-        memory.used,
-        memory.entries + memory.tables + memory.eviction
-    );
+    assert_eq!(memory.used, memory.entries + memory.tables + memory.eviction);
     // Everything that was removed can be freed, to the last byte.
     let handle = ks.handle();
     ks.flush_limbo(&handle.pin());

@@ -46,16 +46,9 @@ fn command() -> Command {
                 .help("Serve other machines without a password (protected-mode no)"),
         );
     for row in DIRECTIVES {
-        command = command.arg(
-            option(row.name)
-                .help(row.help)
-                .aliases(row.aliases.iter().copied()),
-        );
+        command = command.arg(option(row.name).help(row.help).aliases(row.aliases.iter().copied()));
     }
-    let unknown = MISSING
-        .iter()
-        .copied()
-        .chain(REFUSED.iter().map(|(name, _)| *name));
+    let unknown = MISSING.iter().copied().chain(REFUSED.iter().map(|(name, _)| *name));
     for name in unknown {
         command = command.arg(option(name).hide(true));
     }
@@ -75,21 +68,16 @@ fn option(name: &'static str) -> Arg {
 /// Reads the command line; `args` begins with the program's name.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, LoadError> {
     let grouped = group(args);
-    let mut matches = command()
-        .try_get_matches_from(grouped)
-        .map_err(|e| LoadError {
-            text: e.render().to_string(),
-            code: if e.use_stderr() { 1 } else { 0 },
-        })?;
+    let mut matches = command().try_get_matches_from(grouped).map_err(|e| LoadError {
+        text: e.render().to_string(),
+        code: if e.use_stderr() { 1 } else { 0 },
+    })?;
     let mut settings = Vec::new();
     if matches.get_flag(INSECURE) {
         settings.push(("protected-mode", vec![b"no".to_vec()]));
     }
     let names = DIRECTIVES.iter().map(|row| row.name);
-    let unknown = MISSING
-        .iter()
-        .copied()
-        .chain(REFUSED.iter().map(|(name, _)| *name));
+    let unknown = MISSING.iter().copied().chain(REFUSED.iter().map(|(name, _)| *name));
     for name in names.chain(unknown) {
         for line in matches.remove_many::<OsString>(name).into_iter().flatten() {
             let words = split_words(line.as_bytes())

@@ -40,15 +40,7 @@ mod tests {
     fn only_loopback_is_served_without_a_password() {
         let mut settings = Settings::defaults(0);
         assert_eq!(check_exposure(&settings), Ok(()));
-        for open in [
-            "0.0.0.0",
-            "*",
-            "::*",
-            "-::*",
-            "::",
-            "192.168.1.1",
-            "example.org",
-        ] {
+        for open in ["0.0.0.0", "*", "::*", "-::*", "::", "192.168.1.1", "example.org"] {
             settings.bind = vec!["127.0.0.1".into(), open.into()];
             let why = check_exposure(&settings).unwrap_err();
             assert!(why.contains(open) && why.contains("requirepass"), "{why}");

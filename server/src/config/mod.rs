@@ -218,13 +218,8 @@ impl Config {
         let mut changed = Vec::new();
         for (row, (_, text)) in rows.iter().zip(pairs) {
             let directive = &DIRECTIVES[*row];
-            let value = parse_one(
-                directive,
-                text.as_ref(),
-                &new.values[*row],
-                self.machine_memory,
-            )
-            .map_err(|why| failed(directive.name.as_bytes(), &why))?;
+            let value = parse_one(directive, text.as_ref(), &new.values[*row], self.machine_memory)
+                .map_err(|why| failed(directive.name.as_bytes(), &why))?;
             if new.values[*row] != value {
                 new.values[*row] = value;
                 changed.push(directive.name);
@@ -239,10 +234,7 @@ impl Config {
     }
 
     fn publish(&self, settings: Settings) {
-        *self
-            .snapshot
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         // After the snapshot: whoever sees the new generation finds the new settings.
         self.generation.fetch_add(1, Ordering::Release);
     }
@@ -263,9 +255,7 @@ impl Config {
             };
             let flags = DIRECTIVES[row].flags;
             let locked = flags.protected
-                && !settings
-                    .enable_protected_configs
-                    .allows(origin == Origin::Local);
+                && !settings.enable_protected_configs.allows(origin == Origin::Local);
             let why = if flags.immutable {
                 Some("can't set immutable config")
             } else if locked {

@@ -35,10 +35,7 @@ type Named = (usize, Vec<Vec<u8>>);
 /// The system's words for an I/O error, as C's strerror gives them.
 pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// Rewrites the file at `path`.
@@ -77,12 +74,8 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
 
 fn write_synced(temporary: &Path, text: &[u8], original: &Path) -> io::Result<()> {
     // Nobody else may read it while it is written: it may hold the password.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(temporary)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
     file.write_all(text)?;
     if let Ok(meta) = fs::metadata(original) {
         file.set_permissions(meta.permissions())?;
@@ -93,11 +86,8 @@ fn write_synced(temporary: &Path, text: &[u8], original: &Path) -> io::Result<()
 /// The new text of the file.
 pub(super) fn text(old: &[u8], plan: &Plan) -> Vec<u8> {
     let body = old.strip_suffix(b"\n").unwrap_or(old);
-    let lines: Vec<&[u8]> = if old.is_empty() {
-        Vec::new()
-    } else {
-        body.split(|c| *c == b'\n').collect()
-    };
+    let lines: Vec<&[u8]> =
+        if old.is_empty() { Vec::new() } else { body.split(|c| *c == b'\n').collect() };
     let named: Vec<Option<Named>> = lines.iter().map(|l| read_line(l)).collect();
     // For each line of the file what stands there afterwards.
     let mut out: Vec<Vec<Vec<u8>>> = lines.iter().map(|line| vec![line.to_vec()]).collect();
@@ -175,11 +165,7 @@ fn wanted_lines(row: usize, plan: &Plan) -> Vec<Vec<u8>> {
     let line = |words: &[u8]| [name, b" ", words].concat();
     if let Value::OutputLimits(_) = value {
         let defaults = plan.defaults[row].lines();
-        let changed = value
-            .lines()
-            .into_iter()
-            .zip(defaults)
-            .filter(|(now, was)| now != was);
+        let changed = value.lines().into_iter().zip(defaults).filter(|(now, was)| now != was);
         return changed.map(|(now, _)| line(now.as_bytes())).collect();
     }
     let lines = value.lines();

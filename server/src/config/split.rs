@@ -128,12 +128,7 @@ mod tests {
 
     fn words(line: &[u8]) -> Option<Vec<String>> {
         let words = split_words(line)?;
-        Some(
-            words
-                .iter()
-                .map(|w| String::from_utf8_lossy(w).into_owned())
-                .collect(),
-        )
+        Some(words.iter().map(|w| String::from_utf8_lossy(w).into_owned()).collect())
     }
 
     #[test]

@@ -6,12 +6,8 @@ use std::fs;
 const MEMORY: u64 = 1000 << 20;
 
 fn load_with(args: &[&str], env: &[(&str, &str)]) -> Result<Config, LoadError> {
-    let args = std::iter::once("dunlin")
-        .chain(args.iter().copied())
-        .map(OsString::from);
-    let env = env
-        .iter()
-        .map(|(k, v)| (OsString::from(k), OsString::from(v)));
+    let args = std::iter::once("dunlin").chain(args.iter().copied()).map(OsString::from);
+    let env = env.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
     Config::load_for(args, env, MEMORY)
 }
 
@@ -65,10 +61,7 @@ fn names_are_unique_lower_case_and_not_also_missing() {
     for row in DIRECTIVES {
         for name in std::iter::once(&row.name).chain(row.aliases) {
             assert!(seen.insert(*name), "{name} twice");
-            assert!(
-                name.bytes().all(|c| c.is_ascii_lowercase() || c == b'-'),
-                "{name}"
-            );
+            assert!(name.bytes().all(|c| c.is_ascii_lowercase() || c == b'-'), "{name}");
             assert!(!directives::MISSING.contains(name), "{name} is implemented");
         }
         assert!(!row.help.is_empty() && !row.help.contains('\n'));
@@ -83,11 +76,7 @@ fn names_are_unique_lower_case_and_not_also_missing() {
 fn a_directive_without_a_field_says_that_it_has_no_effect() {
     for row in DIRECTIVES {
         let fixed = matches!(row.kind, Kind::Never(_));
-        assert!(
-            row.apply.is_some() || fixed || !row.has_effect(),
-            "{}",
-            row.name
-        );
+        assert!(row.apply.is_some() || fixed || !row.has_effect(), "{}", row.name);
     }
 }
 
@@ -107,10 +96,7 @@ fn defaults_suit_a_cache() {
     assert_eq!(settings.maxmemory_clients, MEMORY / 10);
     assert_eq!(settings.maxmemory_policy, MaxmemoryPolicy::AllkeysLru);
     assert_eq!(settings.bind, ["127.0.0.1", "-::1"]);
-    assert_eq!(
-        (settings.port, settings.databases, settings.maxclients),
-        (6379, 16, 10_000)
-    );
+    assert_eq!((settings.port, settings.databases, settings.maxclients), (6379, 16, 10_000));
     assert_eq!(settings.unixsocketperm, 0o600);
     assert_eq!(settings.proto_max_bulk_len, 512 << 20);
     assert_eq!(settings.output_limits.pubsub.hard, 32 << 20);
@@ -168,47 +154,25 @@ fn the_command_line_reads_like_lines_of_the_file() {
     assert_eq!(settings.maxmemory, 64 << 20);
     assert_eq!(settings.requirepass, b"a b\"c");
     assert_eq!(settings.output_limits.normal.soft, 2048);
-    assert_eq!(
-        settings.output_limits.pubsub.hard,
-        32 << 20,
-        "classes not named keep theirs"
-    );
+    assert_eq!(settings.output_limits.pubsub.hard, 32 << 20, "classes not named keep theirs");
     assert_eq!(settings.loglevel, LogLevel::Warning);
     assert_eq!(settings.unixsocket, None);
     assert_eq!(value(&load(&["--save", ""]), "save"), "");
     assert_eq!(value(&load(&["--save", "60 1"]), "save"), "60 1");
-    assert_eq!(
-        value(&load(&["--slave-read-only", "no"]), "replica-read-only"),
-        "no"
-    );
+    assert_eq!(value(&load(&["--slave-read-only", "no"]), "replica-read-only"), "no");
     assert!(!load(&["--insecure"]).settings().protected_mode);
-    assert!(
-        !load(&["--insecure", "--port", "0"])
-            .settings()
-            .protected_mode
-    );
+    assert!(!load(&["--insecure", "--port", "0"]).settings().protected_mode);
 }
 
 #[test]
 fn mistakes_on_the_command_line_are_named() {
-    assert!(
-        refused(&["--prot", "1"]).contains("'--port'"),
-        "a suggestion"
-    );
+    assert!(refused(&["--prot", "1"]).contains("'--port'"), "a suggestion");
     assert_eq!(refused(&["--port"]), "--port: wrong number of arguments");
-    assert_eq!(
-        refused(&["--port", "1", "2"]),
-        "--port: wrong number of arguments"
-    );
+    assert_eq!(refused(&["--port", "1", "2"]), "--port: wrong number of arguments");
     assert!(refused(&["--hz", "x"]).starts_with("--hz: argument couldn't be parsed"));
     assert!(refused(&["--daemonize", "yes"]).contains("foreground"));
     assert!(refused(&["--replicaof", "h", "1"]).contains("not supported"));
-    assert_eq!(
-        load(&["--tcp-keepalive", "1", "--syslog-enabled", "no"])
-            .warnings()
-            .len(),
-        1
-    );
+    assert_eq!(load(&["--tcp-keepalive", "1", "--syslog-enabled", "no"]).warnings().len(), 1);
     let nowhere = load_with(&["/no/such/file"], &[]).unwrap_err();
     assert_eq!(nowhere.exit_code(), 1);
     let expected = "Fatal error, can't open config file '/no/such/file': No such file or directory";
@@ -236,17 +200,10 @@ fn help_and_version_are_no_failures() {
 fn later_sources_win() {
     let dir = Directory::new("sources");
     let path = dir.file("c", "hz 20\ntimeout 20\ndatabases 20\nsave 1 1\nsave 2 2\n");
-    let env = [
-        ("DUNLIN_TIMEOUT", "30"),
-        ("DUNLIN_DATABASES", "30"),
-        ("PATH", "/bin"),
-    ];
+    let env = [("DUNLIN_TIMEOUT", "30"), ("DUNLIN_DATABASES", "30"), ("PATH", "/bin")];
     let config = load_with(&[&path, "--databases", "40"], &env).unwrap();
     let settings = config.settings();
-    assert_eq!(
-        (settings.hz, settings.timeout, settings.databases),
-        (20, 30, 40)
-    );
+    assert_eq!((settings.hz, settings.timeout, settings.databases), (20, 30, 40));
     assert_eq!(settings.tcp_backlog, 511);
     assert_eq!(value(&config, "save"), "1 1 2 2");
     assert_eq!(config.warnings(), &[] as &[String]);
@@ -265,10 +222,7 @@ fn the_environment() {
     let settings = config.settings();
     assert_eq!(settings.maxmemory_policy, MaxmemoryPolicy::NoEviction);
     assert_eq!(settings.bind.len(), 2);
-    assert_eq!(
-        settings.requirepass, b"a b'\"",
-        "one word, whatever it holds"
-    );
+    assert_eq!(settings.requirepass, b"a b'\"", "one word, whatever it holds");
     assert_eq!(config.warnings().len(), 1, "{:?}", config.warnings());
     // What Kubernetes puts there for a Service of this name.
     let links = [
@@ -279,13 +233,8 @@ fn the_environment() {
     let config = load_with(&[], &links).unwrap();
     assert_eq!(config.settings().port, 6379);
     assert!(config.warnings().is_empty());
-    let wrong = load_with(&[], &[("DUNLIN_PORT", "x")])
-        .unwrap_err()
-        .to_string();
-    assert!(
-        wrong.starts_with("DUNLIN_PORT: argument couldn't"),
-        "{wrong}"
-    );
+    let wrong = load_with(&[], &[("DUNLIN_PORT", "x")]).unwrap_err().to_string();
+    assert!(wrong.starts_with("DUNLIN_PORT: argument couldn't"), "{wrong}");
 }
 
 /// The active lines of the file Debian ships with redis-server 7.0.
@@ -368,27 +317,12 @@ fn a_packaged_file_loads_with_warnings() {
     let dir = Directory::new("debian");
     let path = dir.file("redis.conf", DEBIAN);
     let config = load(&[&path, "--supervised", "systemd", "--daemonize", "no"]);
-    assert_eq!(
-        config.settings().pidfile,
-        Some("/run/redis/redis-server.pid".into())
-    );
-    let missing = config
-        .warnings()
-        .iter()
-        .filter(|w| w.contains("is not implemented"))
-        .count();
+    assert_eq!(config.settings().pidfile, Some("/run/redis/redis-server.pid".into()));
+    let missing = config.warnings().iter().filter(|w| w.contains("is not implemented")).count();
     assert!(missing > 10);
-    assert_eq!(
-        config.warnings().len(),
-        missing + 1,
-        "the other one is daemonize"
-    );
+    assert_eq!(config.warnings().len(), missing + 1, "the other one is daemonize");
     let expected = format!("{path}:8: daemonize: Dunlin stays in the foreground");
-    assert!(
-        config.warnings()[0].starts_with(&expected),
-        "{:?}",
-        config.warnings()[0]
-    );
+    assert!(config.warnings()[0].starts_with(&expected), "{:?}", config.warnings()[0]);
 }
 
 #[test]
@@ -407,10 +341,7 @@ fn mistakes_in_the_file_are_shown_where_they_are() {
             "Wrong number of arguments in buffer limit configuration.",
         ),
         ("save 60", "Invalid save parameters"),
-        (
-            "unixsocketperm 999",
-            "argument couldn't be parsed as an octal number",
-        ),
+        ("unixsocketperm 999", "argument couldn't be parsed as an octal number"),
         ("include", "Bad directive or wrong number of arguments"),
         (
             "rename-command FLUSHALL \"\"",
@@ -428,10 +359,7 @@ fn mistakes_in_the_file_are_shown_where_they_are() {
     }
     let path = dir.file("c", "requirepass geheim zwei\n");
     let shown = refused(&[&path]);
-    assert!(
-        shown.contains("'requirepass ...'") && !shown.contains("geheim"),
-        "{shown}"
-    );
+    assert!(shown.contains("'requirepass ...'") && !shown.contains("geheim"), "{shown}");
     assert!(refused(&[dir.0.to_str().unwrap()]).ends_with("Is a directory"));
     let harmless = dir.file("c", "tls-port 0\nreplicaof no one\n");
     assert_eq!(load(&[&harmless]).warnings().len(), 2);
@@ -441,10 +369,7 @@ fn mistakes_in_the_file_are_shown_where_they_are() {
 fn files_include_files() {
     let dir = Directory::new("include");
     let inner = dir.file("inner", "hz 33\ntimeout 1\n");
-    let outer = dir.file(
-        "outer",
-        &format!("timeout 9\n  include \"{inner}\"  \nhz 44"),
-    );
+    let outer = dir.file("outer", &format!("timeout 9\n  include \"{inner}\"  \nhz 44"));
     let settings = load(&[&outer]).settings();
     assert_eq!((settings.hz, settings.timeout), (44, 1));
     let path = dir.0.join("loop").to_str().unwrap().to_owned();
@@ -458,11 +383,7 @@ fn files_include_files() {
 fn get_takes_patterns_and_old_names() {
     let config = Config::defaults(MEMORY);
     let names = |patterns: &[&str]| -> Vec<_> {
-        config
-            .get(patterns)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect()
+        config.get(patterns).into_iter().map(|(name, _)| name).collect()
     };
     assert_eq!(names(&["no-such", "neither*"]), [] as [&str; 0]);
     assert_eq!(names(&["TIMEOUT"]), ["timeout"]);
@@ -470,11 +391,7 @@ fn get_takes_patterns_and_old_names() {
         names(&["*listpack-size", "*ziplist-size"]),
         ["list-max-listpack-size", "list-max-ziplist-size"]
     );
-    assert_eq!(
-        names(&["timeout", "time*", "[t]imeout"]),
-        ["timeout"],
-        "once"
-    );
+    assert_eq!(names(&["timeout", "time*", "[t]imeout"]), ["timeout"], "once");
     assert!(names(&["*"]).len() > DIRECTIVES.len());
 }
 
@@ -487,28 +404,12 @@ fn errors_are_worded_as_in_redis() {
         ("maxmemory", "-1", "argument must be a memory value"),
         ("maxmemory", "1.5gb", "argument must be a memory value"),
         ("maxmemory", "10%", "argument must be a memory value"),
-        (
-            "maxmemory-clients",
-            "150%",
-            "percentage argument must be less or equal to 100",
-        ),
-        (
-            "maxclients",
-            "0",
-            "argument must be between 1 and 4294967295 inclusive",
-        ),
-        (
-            "maxclients",
-            "abc",
-            "argument couldn't be parsed into an integer",
-        ),
+        ("maxmemory-clients", "150%", "percentage argument must be less or equal to 100"),
+        ("maxclients", "0", "argument must be between 1 and 4294967295 inclusive"),
+        ("maxclients", "abc", "argument couldn't be parsed into an integer"),
         ("hz", "+5", "argument couldn't be parsed into an integer"),
         ("hz", "010", "argument couldn't be parsed into an integer"),
-        (
-            "timeout",
-            "-1",
-            "argument must be between 0 and 2147483647 inclusive",
-        ),
+        ("timeout", "-1", "argument must be between 0 and 2147483647 inclusive"),
         (
             "slowlog-log-slower-than",
             "-5",
@@ -526,11 +427,7 @@ fn errors_are_worded_as_in_redis() {
         ),
         ("databases", "4", "can't set immutable config"),
         ("dir", "/tmp", "can't set protected config"),
-        (
-            "notify-keyspace-events",
-            "ZZ",
-            "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
-        ),
+        ("notify-keyspace-events", "ZZ", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
         ("save", "60", "Invalid save parameters"),
         ("save", "1 2 3", "Invalid save parameters"),
         (
@@ -570,10 +467,7 @@ fn errors_are_worded_as_in_redis() {
         assert_eq!(set(&config, &[(name, text)]), Err(expected));
     }
     let unknown = "ERR Unknown option or number of arguments for CONFIG SET - 'No-Such'";
-    assert_eq!(
-        set(&config, &[("maxmemory", "x"), ("No-Such", "1")]),
-        Err(unknown.into())
-    );
+    assert_eq!(set(&config, &[("maxmemory", "x"), ("No-Such", "1")]), Err(unknown.into()));
     assert_eq!(config.generation(), 0);
 }
 
@@ -590,11 +484,7 @@ fn names_are_checked_in_order_before_values() {
     assert_eq!(set(&config, &[("HZ", "x"), ("hZ", "4")]), Err(twice.into()));
     let value = "ERR CONFIG SET failed (possibly related to argument 'hz') - argument couldn't be \
                  parsed into an integer";
-    assert_eq!(
-        set(&config, &[("HZ", "x")]),
-        Err(value.into()),
-        "values by the canonical name"
-    );
+    assert_eq!(set(&config, &[("HZ", "x")]), Err(value.into()), "values by the canonical name");
 }
 
 #[test]
@@ -615,11 +505,7 @@ fn values_print_as_in_redis() {
         ("notify-keyspace-events", "", ""),
         ("save", "3600 1 300 100", "3600 1 300 100"),
         ("save", "", ""),
-        (
-            "latency-tracking-info-percentiles",
-            "50 99.95 100 .5",
-            "50 99.95 100 0.5",
-        ),
+        ("latency-tracking-info-percentiles", "50 99.95 100 .5", "50 99.95 100 0.5"),
         ("latency-tracking-info-percentiles", "", ""),
         (
             "client-output-buffer-limit",
@@ -631,18 +517,10 @@ fn values_print_as_in_redis() {
         set(&config, &[(name, text)]).unwrap();
         assert_eq!(value(&config, name), shown, "{name} {text}");
     }
-    set(
-        &config,
-        &[("maxmemory", "1000"), ("maxmemory-clients", "10%")],
-    )
-    .unwrap();
+    set(&config, &[("maxmemory", "1000"), ("maxmemory-clients", "10%")]).unwrap();
     assert_eq!(config.settings().maxmemory_clients, 100);
     set(&config, &[("maxmemory", "2000")]).unwrap();
-    assert_eq!(
-        config.settings().maxmemory_clients,
-        200,
-        "a share follows what it is a share of"
-    );
+    assert_eq!(config.settings().maxmemory_clients, 200, "a share follows what it is a share of");
 }
 
 #[test]
@@ -652,11 +530,7 @@ fn a_change_is_all_or_nothing() {
     assert_eq!((config.settings().timeout, config.generation()), (0, 0));
     let hook =
         |_: &Settings, _: &Settings, _: &[Applied]| Err(("maxclients", "too many".to_owned()));
-    let refused = config.set_with(
-        &[("timeout", "5"), ("maxclients", "9")],
-        Origin::Remote,
-        hook,
-    );
+    let refused = config.set_with(&[("timeout", "5"), ("maxclients", "9")], Origin::Remote, hook);
     let expected = "ERR CONFIG SET failed (possibly related to argument 'maxclients') - too many";
     assert_eq!(refused, Err(expected.into()));
     assert_eq!((config.settings().timeout, config.generation()), (0, 0));
@@ -669,11 +543,7 @@ fn a_change_is_all_or_nothing() {
             Ok(())
         },
     );
-    assert_eq!(
-        changed,
-        Ok(vec!["timeout", "maxclients"]),
-        "hz was 10 already"
-    );
+    assert_eq!(changed, Ok(vec!["timeout", "maxclients"]), "hz was 10 already");
     assert_eq!(config.generation(), 1);
 }
 
@@ -693,31 +563,19 @@ fn a_cached_copy_follows_changes() {
 
 #[test]
 fn protected_settings_open_to_whom_they_are_opened() {
-    for (access, remote, local) in [
-        ("no", false, false),
-        ("yes", true, true),
-        ("local", false, true),
-    ] {
+    for (access, remote, local) in
+        [("no", false, false), ("yes", true, true), ("local", false, true)]
+    {
         let config = load(&["--enable-protected-configs", access]);
-        assert_eq!(
-            config.set(&[("dir", "/x")], Origin::Remote).is_ok(),
-            remote,
-            "{access}"
-        );
-        assert_eq!(
-            config.set(&[("dir", "/y")], Origin::Local).is_ok(),
-            local,
-            "{access}"
-        );
+        assert_eq!(config.set(&[("dir", "/x")], Origin::Remote).is_ok(), remote, "{access}");
+        assert_eq!(config.set(&[("dir", "/y")], Origin::Local).is_ok(), local, "{access}");
     }
 }
 
 #[test]
 fn passwords_may_be_any_bytes() {
     let config = Config::defaults(MEMORY);
-    config
-        .set(&[("requirepass", &b"\xff\x00\n"[..])], Origin::Remote)
-        .unwrap();
+    config.set(&[("requirepass", &b"\xff\x00\n"[..])], Origin::Remote).unwrap();
     assert_eq!(config.settings().requirepass, b"\xff\x00\n");
 }
 
@@ -758,10 +616,7 @@ fn rewriting_keeps_comments_order_and_true_lines() {
     let written = fs::read_to_string(&path).unwrap();
     let sorted = |text: &str| {
         let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-        let tail = lines
-            .iter()
-            .position(|l| l.starts_with("# Generated"))
-            .unwrap();
+        let tail = lines.iter().position(|l| l.starts_with("# Generated")).unwrap();
         lines[tail..].sort();
         lines
     };
@@ -769,30 +624,14 @@ fn rewriting_keeps_comments_order_and_true_lines() {
     let again = load(&[&path]);
     assert_eq!(again.settings().values, config.settings().values);
     again.rewrite().unwrap();
-    assert_eq!(
-        fs::read_to_string(&path).unwrap(),
-        written,
-        "a second rewrite changes nothing"
-    );
-    set(
-        &again,
-        &[
-            ("timeout", "8"),
-            ("lfu-decay-time", "9"),
-            ("save", "1 1 2 2"),
-        ],
-    )
-    .unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), written, "a second rewrite changes nothing");
+    set(&again, &[("timeout", "8"), ("lfu-decay-time", "9"), ("save", "1 1 2 2")]).unwrap();
     again.rewrite().unwrap();
     let third = fs::read_to_string(&path).unwrap();
     assert_eq!(third.matches("# Generated").count(), 1);
     assert!(third.contains("save 1 1\nsave 2 2\n"), "{third}");
     assert_eq!(load(&[&path]).settings().values, again.settings().values);
-    assert_eq!(
-        fs::read_dir(&dir.0).unwrap().count(),
-        1,
-        "no temporary file is left"
-    );
+    assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 1, "no temporary file is left");
 }
 
 #[test]
@@ -802,21 +641,11 @@ fn rewriting_reads_back_whatever_the_values() {
     let config = load(&[&path]);
     config
         .set(
-            &[
-                ("requirepass", &b"\x00\xff'\"\\ #"[..]),
-                ("maxmemory-clients", b"7%"),
-            ],
+            &[("requirepass", &b"\x00\xff'\"\\ #"[..]), ("maxmemory-clients", b"7%")],
             Origin::Remote,
         )
         .unwrap();
-    set(
-        &config,
-        &[
-            ("latency-tracking-info-percentiles", ""),
-            ("maxmemory", "0"),
-        ],
-    )
-    .unwrap();
+    set(&config, &[("latency-tracking-info-percentiles", ""), ("maxmemory", "0")]).unwrap();
     config.rewrite().unwrap();
     let again = load(&[&path]);
     assert_eq!(again.settings().values, config.settings().values);
@@ -833,10 +662,7 @@ fn secrets_of_the_environment_stay_out_of_the_file() {
     set(&config, &[("requirepass", "neu")]).unwrap();
     config.rewrite().unwrap();
     let text = fs::read_to_string(&path).unwrap();
-    assert!(
-        text.contains("requirepass neu") && !text.contains("timeout"),
-        "{text}"
-    );
+    assert!(text.contains("requirepass neu") && !text.contains("timeout"), "{text}");
 }
 
 #[test]
@@ -851,16 +677,8 @@ fn rewriting_keeps_permissions_and_links() {
     set(&config, &[("hz", "50")]).unwrap();
     config.rewrite().unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "hz 50\n");
-    assert_eq!(
-        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o640
-    );
-    assert!(
-        fs::symlink_metadata(&link)
-            .unwrap()
-            .file_type()
-            .is_symlink()
-    );
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
 }
 
 #[test]

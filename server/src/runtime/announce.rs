@@ -7,14 +7,8 @@ use crate::config::Settings;
 #[must_use]
 pub fn start_line(settings: &Settings, limits: &Limits) -> String {
     let memory = |n: u64| if n == 0 { "none".to_owned() } else { human(n) };
-    let quota = limits
-        .cpu
-        .quota
-        .map_or("none".to_owned(), |cpus| format!("{cpus:.2}"));
-    let unix = settings
-        .unixsocket
-        .as_ref()
-        .map_or("none".to_owned(), |p| p.display().to_string());
+    let quota = limits.cpu.quota.map_or("none".to_owned(), |cpus| format!("{cpus:.2}"));
+    let unix = settings.unixsocket.as_ref().map_or("none".to_owned(), |p| p.display().to_string());
     let port = match settings.port {
         0 => "none".to_owned(),
         port => port.to_string(),
@@ -52,12 +46,7 @@ pub fn warnings(settings: &Settings, limits: &Limits) -> Vec<String> {
         ));
     }
     let usable = limits.memory.usable();
-    if usable != 0
-        && settings
-            .maxmemory
-            .saturating_add(settings.maxmemory_clients)
-            > usable
-    {
+    if usable != 0 && settings.maxmemory.saturating_add(settings.maxmemory_clients) > usable {
         lines.push(format!(
             "maxmemory {} and maxmemory-clients {} together exceed the {} this process may use",
             human(settings.maxmemory),
@@ -100,14 +89,8 @@ mod tests {
 
     fn limits() -> Limits {
         Limits {
-            memory: Memory {
-                machine: 8 << 30,
-                limit: Some(1 << 30),
-            },
-            cpu: Cpu {
-                available: 4,
-                quota: Some(1.5),
-            },
+            memory: Memory { machine: 8 << 30, limit: Some(1 << 30) },
+            cpu: Cpu { available: 4, quota: Some(1.5) },
             fds: Fds { limit: 1024 },
             workers: 1,
             maxclients: 992,
@@ -144,10 +127,7 @@ mod tests {
         let mut settings = Settings::defaults(1 << 30);
         let found = warnings(&settings, &limits());
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(
-            found[0].starts_with("maxclients 10000 lowered to 992"),
-            "{found:?}"
-        );
+        assert!(found[0].starts_with("maxclients 10000 lowered to 992"), "{found:?}");
         settings.maxclients = 100;
         settings.maxmemory = 1 << 30;
         settings.workers = 2;

@@ -22,10 +22,7 @@ impl PidFile {
         };
         let text = format!("{}\n", std::process::id());
         fs::write(path, &text)?;
-        Ok(Some(PidFile {
-            path: std::path::absolute(path)?,
-            text,
-        }))
+        Ok(Some(PidFile { path: std::path::absolute(path)?, text }))
     }
 }
 
