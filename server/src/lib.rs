@@ -16,6 +16,7 @@ pub mod glob;
 pub mod latency;
 pub mod monitor;
 pub mod pause;
+pub mod rates;
 pub mod redact;
 pub mod runtime;
 pub mod server;
