@@ -19,6 +19,7 @@ pub mod monitor;
 pub mod pause;
 
 pub mod rdb;
+pub mod rates;
 pub mod redact;
 pub mod runtime;
 pub mod server;

@@ -6,6 +6,7 @@ use crate::config::{Config, Settings};
 use crate::latency::LatencyMonitor;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
+use crate::rates::Rates;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
 use crate::runtime::logging::Log;
@@ -30,6 +31,8 @@ pub struct Server {
     pub slowlog: Slowlog,
     /// LATENCY.
     pub latency: LatencyMonitor,
+    /// What happens per second.
+    pub rates: Rates,
     /// MONITOR.
     pub monitors: Monitors,
     /// CLIENT PAUSE.
@@ -79,6 +82,7 @@ impl Server {
             stats: Stats::new(limits.workers),
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
+            rates: Rates::default(),
             monitors: Monitors::default(),
             pause: Pause::default(),
             started: clock.now(),

@@ -259,6 +259,12 @@ impl Stats {
         self.workers.iter().map(|worker| counter(worker).get()).sum()
     }
 
+    /// Executions of all commands.
+    pub fn calls(&self) -> u64 {
+        let of = |worker: &WorkerStats| worker.commands.iter().map(|c| c.calls.get()).sum::<u64>();
+        self.workers.iter().map(of).sum()
+    }
+
     /// Sum of one counter of one command.
     pub fn command_sum(&self, id: CommandId, counter: impl Fn(&CommandStats) -> &Counter) -> u64 {
         self.workers.iter().map(|worker| counter(worker.command(id)).get()).sum()

@@ -279,6 +279,7 @@ impl Worker {
         server.clock.resync();
         let used = server.keyspace.memory().used;
         server.peak_memory.fetch_max(used, Ordering::Relaxed);
+        server.rates.tick(server.clock.now(), &server.stats);
         let timeout = i64::from(server.settings().timeout);
         if timeout == 0 {
             return;
