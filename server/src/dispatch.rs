@@ -28,7 +28,7 @@ use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
 use dunlin_protocol::{Reply, Request};
-use dunlin_storage::{Guard, Millis, ShardId, ShardSet};
+use dunlin_storage::{DbId, Guard, Millis, ShardId, ShardSet};
 
 /// Tries of a read over several shards before it takes their roles.
 const OPTIMISTIC_TRIES: usize = 2;
@@ -154,8 +154,8 @@ pub(crate) fn execute<'g>(
         }
         _ => {
             *held = None;
-            let shards = shards_of(ctx, entry, request);
-            if shards.len() == 0 {
+            let shards = shards_of(ctx, entry, request, env.client.db);
+            if shards.is_empty() {
                 // The arguments do not fit: the handler finds the error before it needs a key.
                 return env.run(None);
             }
@@ -174,6 +174,7 @@ pub(crate) fn runs_with(
     writer: &Roles<'_>,
     prepared: Prepared,
     request: Request<'_>,
+    db: DbId,
 ) -> bool {
     let Some(entry) = prepared.entry else {
         return false;
@@ -183,8 +184,8 @@ pub(crate) fn runs_with(
             request.get(at).is_some() && writer.holds(ctx.server.keyspace.shard_of(prepared.hash))
         }
         KeyShape::Many => {
-            let shards = shards_of(ctx, entry, request);
-            shards.len() > 0 && shards.iter().all(|shard| writer.holds(shard))
+            let shards = shards_of(ctx, entry, request, db);
+            !shards.is_empty() && shards.iter().all(|shard| writer.holds(shard))
         }
         KeyShape::None => {
             entry.has(Flags::ALL_SHARDS)
@@ -242,7 +243,7 @@ fn admit(
     if client.monitor && entry.command.flags.any(flag_set!(WRITE | READONLY | MAY_REPLICATE)) {
         return Admission::Refuse(error::MONITORING, Some(entry));
     }
-    if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() {
+    if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() && !make_space(ctx) {
         return Admission::Refuse(error::OOM, Some(entry));
     }
     if let Some(until) = ctx.server.pause.blocks(pauses(entry), ctx.now)
@@ -251,6 +252,18 @@ fn admit(
         return Admission::Pause(until);
     }
     Admission::Run(entry)
+}
+
+/// Items evicted for one command before it is refused.
+const EVICT_BEFORE_REFUSAL: usize = 4096;
+
+/// The budget is exceeded although every insertion evicts: evicts more, from all shards.
+#[cold]
+fn make_space(ctx: &Context<'_, '_>) -> bool {
+    let keyspace = &ctx.server.keyspace;
+    let first = ctx.server.random() % keyspace.shards() as u64;
+    let first = ShardId(u16::try_from(first).unwrap_or(0));
+    keyspace.make_space(first, EVICT_BEFORE_REFUSAL, ctx.now, ctx.guard)
 }
 
 fn pauses(entry: &Entry) -> bool {
@@ -411,7 +424,7 @@ impl<'g> Env<'_, '_, 'g> {
     }
 }
 
-fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>) -> ShardSet {
+fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbId) -> ShardSet {
     let keyspace = &ctx.server.keyspace;
     if entry.has(Flags::ALL_SHARDS) {
         return ShardSet::all(keyspace);
@@ -419,17 +432,10 @@ fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>) -> Shar
     let mut shards = Vec::new();
     let fits = entry.command.each_key(&request, &mut |at| {
         let key = keyspace.key(request.arg(at));
-        keyspace.prefetch_bucket(ctx.db_hint(), key.hash, ctx.guard);
+        keyspace.prefetch_bucket(db, key.hash, ctx.guard);
         shards.push(keyspace.shard_of(key.hash));
     });
     if fits { shards.into_iter().collect() } else { std::iter::empty().collect() }
-}
-
-impl Context<'_, '_> {
-    /// Database to prefetch in: a hint only, most deployments use the first.
-    fn db_hint(&self) -> dunlin_storage::DbId {
-        dunlin_storage::DbId(0)
-    }
 }
 
 /// Echo of at most this much of a client's input in an error.

@@ -212,7 +212,7 @@ impl Session {
                 self.decoder.flatten(self.next);
             }
             let request = self.decoder.request(self.next);
-            if !dispatch::runs_with(ctx, writer, prepared, request) {
+            if !dispatch::runs_with(ctx, writer, prepared, request, self.client.db) {
                 break;
             }
             let (reply, client) = (&mut self.reply, &mut self.client);

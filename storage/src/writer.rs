@@ -196,6 +196,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         Context {
             hasher: &self.keyspace.hasher,
             guard: self.guard,
+            reclaim: &self.keyspace.reclaim,
             phase: usize::from(id.0) * 256 / self.keyspace.shards(),
         }
     }
