@@ -159,6 +159,7 @@ impl Session {
 
     /// Runs the rest of the batch; `None`: all of it ran.
     fn run_batch(&mut self, ctx: &Context<'_, '_>) -> Option<Turn> {
+        let first = self.next;
         let mut run = dispatch::Run::start(ctx);
         let mut held: Option<Roles<'_>> = None;
         let mut end = None;
@@ -183,6 +184,8 @@ impl Session {
         }
         drop(held);
         run.finish(ctx);
+        let commands = &self.client.shared.commands;
+        commands.fetch_add((self.next - first) as u64, Ordering::Relaxed);
         end
     }
 

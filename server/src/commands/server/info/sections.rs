@@ -256,6 +256,7 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     zeros(text, &["reply_buffer_shrinks", "reply_buffer_expands"]);
     let query = stats.query_limit_disconnections.load(Ordering::Relaxed);
     let output = stats.output_limit_disconnections.load(Ordering::Relaxed);
+    text.line("evicted_clients", stats.evicted_clients.load(Ordering::Relaxed));
     text.line("client_query_buffer_limit_disconnections", query);
     let output = output + server.monitors.overflows();
     text.line("client_output_buffer_limit_disconnections", output);
