@@ -95,12 +95,7 @@ impl ReplyDecoder {
 
     /// A decoder for replies of at most `max_reply` bytes.
     pub fn with_limit(proto: Proto, max_reply: usize) -> Self {
-        Self {
-            proto,
-            buffer: BytesMut::new(),
-            max_reply,
-            scan: Scan::default(),
-        }
+        Self { proto, buffer: BytesMut::new(), max_reply, scan: Scan::default() }
     }
 
     /// Changes the protocol, between replies.
@@ -177,9 +172,7 @@ impl Scan {
                     false => Err(malformed("line too long")),
                 };
             };
-            let Some((&kind, text)) = rest[..end]
-                .strip_suffix(b"\r")
-                .and_then(<[u8]>::split_first)
+            let Some((&kind, text)) = rest[..end].strip_suffix(b"\r").and_then(<[u8]>::split_first)
             else {
                 return Err(malformed("no line"));
             };
@@ -255,12 +248,7 @@ fn from_resp2(frame: Frame2) -> Value {
 
 /// The depth is bounded by the scan that every reply has passed.
 fn from_resp3(frame: Frame3) -> Result<Value, ClientError> {
-    let all = |items: Vec<Frame3>| {
-        items
-            .into_iter()
-            .map(from_resp3)
-            .collect::<Result<Vec<_>, _>>()
-    };
+    let all = |items: Vec<Frame3>| items.into_iter().map(from_resp3).collect::<Result<Vec<_>, _>>();
     Ok(match frame {
         Frame3::SimpleString { data, .. } => Value::Simple(data),
         Frame3::SimpleError { data, .. } => Value::Error(data.into_inner()),
@@ -298,9 +286,7 @@ mod tests {
                 return early;
             }
         }
-        decoder
-            .read_buf()
-            .extend_from_slice(&bytes[bytes.len() - 1..]);
+        decoder.read_buf().extend_from_slice(&bytes[bytes.len() - 1..]);
         decoder.decode()
     }
 
@@ -308,10 +294,7 @@ mod tests {
     fn depth_is_limited_before_decoding() {
         let nested = |levels: usize| [b"*1\r\n".repeat(levels), b":1\r\n".to_vec()].concat();
         let deepest = nested(MAX_REPLY_DEPTH);
-        assert!(matches!(
-            decoded(Proto::Resp3, &deepest),
-            Ok(Some(Value::Array(_)))
-        ));
+        assert!(matches!(decoded(Proto::Resp3, &deepest), Ok(Some(Value::Array(_)))));
         for proto in [Proto::Resp2, Proto::Resp3] {
             let outcome = decoded(proto, &nested(MAX_REPLY_DEPTH + 1));
             assert_eq!(outcome, Err(ClientError::TooDeep));
@@ -320,10 +303,7 @@ mod tests {
 
     #[test]
     fn size_is_limited() {
-        let outcome = decoded(
-            Proto::Resp2,
-            format!("$2000\r\n{}", "a".repeat(1100)).as_bytes(),
-        );
+        let outcome = decoded(Proto::Resp2, format!("$2000\r\n{}", "a".repeat(1100)).as_bytes());
         assert_eq!(outcome, Err(ClientError::TooLarge));
         let outcome = decoded(Proto::Resp2, b"*1001\r\n");
         assert_eq!(outcome, Err(ClientError::TooLarge));
@@ -333,29 +313,18 @@ mod tests {
 
     #[test]
     fn garbage_is_refused() {
-        for bytes in [
-            &b"$-2\r\n"[..],
-            b"*x\r\n",
-            b"\n",
-            b"\r\n",
-            b"$3\r\nabcde",
-            b"hello\r\n",
-            b":x\r\n",
-        ] {
+        for bytes in
+            [&b"$-2\r\n"[..], b"*x\r\n", b"\n", b"\r\n", b"$3\r\nabcde", b"hello\r\n", b":x\r\n"]
+        {
             let outcome = decoded(Proto::Resp2, bytes);
-            assert!(
-                matches!(outcome, Err(ClientError::Malformed(_))),
-                "{bytes:?}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Err(ClientError::Malformed(_))), "{bytes:?}: {outcome:?}");
         }
     }
 
     #[test]
     fn replies_are_skipped_whole() {
         let mut decoder = ReplyDecoder::new(Proto::Resp2);
-        decoder
-            .read_buf()
-            .extend_from_slice(b"*2\r\n$1\r\na\r\n*0\r\n-ERR x\r\n$3\r\nab");
+        decoder.read_buf().extend_from_slice(b"*2\r\n$1\r\na\r\n*0\r\n-ERR x\r\n$3\r\nab");
         assert_eq!(decoder.skip(), Ok(Some(b'*')));
         assert_eq!(decoder.skip(), Ok(Some(b'-')));
         assert_eq!(decoder.skip(), Ok(None));

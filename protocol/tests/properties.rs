@@ -21,9 +21,7 @@ fn oracle(bytes: &[u8]) -> Vec<Vec<Bytes>> {
     let mut buffer = BytesMut::from(bytes);
     let mut commands = Vec::new();
     while let Some((frame, ..)) = resp2::decode::decode_bytes_mut(&mut buffer).unwrap() {
-        let resp2::types::BytesFrame::Array(items) = frame else {
-            panic!("no array")
-        };
+        let resp2::types::BytesFrame::Array(items) = frame else { panic!("no array") };
         let bulk = |item| match item {
             resp2::types::BytesFrame::BulkString(bytes) => bytes,
             other => panic!("no bulk string: {other:?}"),
@@ -106,12 +104,9 @@ fn folded(value: &Value) -> Value {
         Value::Bool(value) => Value::Int(i64::from(*value)),
         Value::BigNumber(digits) => Value::Bulk(digits.clone()),
         Value::Array(items) => Value::Array(items.iter().map(folded).collect()),
-        Value::Map(pairs) => Value::Array(
-            pairs
-                .iter()
-                .flat_map(|(k, v)| [folded(k), folded(v)])
-                .collect(),
-        ),
+        Value::Map(pairs) => {
+            Value::Array(pairs.iter().flat_map(|(k, v)| [folded(k), folded(v)]).collect())
+        }
         other => other.clone(),
     }
 }
@@ -122,11 +117,8 @@ fn sent(reply: &mut Reply, step: usize) -> Vec<u8> {
     while !reply.is_empty() {
         let mut slices: Vec<IoSlice<'_>> = Vec::new();
         reply.slices(&mut slices, 1 + step % 5);
-        let next: Vec<u8> = slices
-            .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .take(step)
-            .collect();
+        let next: Vec<u8> =
+            slices.iter().flat_map(|slice| slice.iter().copied()).take(step).collect();
         assert!(!next.is_empty(), "pending bytes have slices");
         bytes.extend_from_slice(&next);
         reply.advance(next.len());

@@ -11,11 +11,7 @@ use bodies::Random;
 
 /// Runs `body` on inputs made by `generate`: a fixed number, or for the time asked for.
 fn run(generate: fn(&mut Random) -> Vec<u8>, body: fn(&[u8])) {
-    let number = |name| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
-    };
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seconds = number("DUNLIN_FUZZ_SECONDS");
     let first = number("DUNLIN_FUZZ_SEED").unwrap_or(1);
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -62,10 +58,7 @@ fn multibulk(random: &mut Random, out: &mut Vec<u8>) {
 
 /// A pipeline of good commands with some oddities, and now and then a wrong byte.
 fn pipeline(random: &mut Random) -> Vec<u8> {
-    let mut out = u32::try_from(random.below(1 << 30))
-        .unwrap()
-        .to_le_bytes()
-        .to_vec();
+    let mut out = u32::try_from(random.below(1 << 30)).unwrap().to_le_bytes().to_vec();
     for _ in 0..random.below(12) {
         match random.below(12) {
             0 => {
@@ -81,13 +74,7 @@ fn pipeline(random: &mut Random) -> Vec<u8> {
             4 if random.chance(10) => out.extend(vec![b'7'; 65_400 + random.below(300)]),
             5 if random.chance(20) => out.extend_from_slice(
                 random
-                    .pick(&[
-                        "*11\r\n",
-                        "*1\r\n$16385\r\n",
-                        "*01\r\n",
-                        "*1\r\n$-1\r\n",
-                        "*1\r\n:",
-                    ])
+                    .pick(&["*11\r\n", "*1\r\n$16385\r\n", "*01\r\n", "*1\r\n$-1\r\n", "*1\r\n:"])
                     .as_bytes(),
             ),
             _ => multibulk(random, &mut out),

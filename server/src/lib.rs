@@ -1,2 +1,31 @@
-//! The server.
+//! Dunlin: a lock-free, sharded, in-memory cache server that speaks RESP.
+//!
+//! This crate composes the keyspace (`dunlin-storage`) and the protocol (`dunlin-protocol`); it
+//! is the only one that knows sockets, clocks and files. See ARCHITECTURE.md for the tour.
 #![forbid(unsafe_code)]
+#![warn(clippy::disallowed_methods)]
+
+pub mod boot;
+pub mod client;
+#[macro_use]
+pub mod commands;
+pub mod config;
+mod connection;
+mod dispatch;
+pub mod escape;
+pub mod glob;
+pub mod latency;
+pub mod monitor;
+pub mod pause;
+
+pub mod rdb;
+pub mod rates;
+pub mod redact;
+pub mod runtime;
+pub mod server;
+pub mod session;
+pub mod slowlog;
+pub mod stats;
+
+/// The writer roles of a turn, borrowed from the keyspace for as long as the epoch is pinned.
+pub type Roles<'g> = dunlin_storage::Writer<'g, 'g>;

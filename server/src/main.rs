@@ -1,3 +1,11 @@
 //! The `dunlin` program.
-use mimalloc as _;
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    dunlin::boot::main()
+}

@@ -75,26 +75,14 @@ impl Decoder {
     /// This is the receive buffer or, while a big bulk string arrives, its current chunk. More
     /// than the spare capacity is accepted too, at the price of copies.
     pub fn read_buf(&mut self) -> &mut BytesMut {
-        let in_chunk = self
-            .open
-            .body
-            .as_mut()
-            .is_some_and(|body| body.room().is_some());
+        let in_chunk = self.open.body.as_mut().is_some_and(|body| body.room().is_some());
         if in_chunk {
-            return self
-                .open
-                .body
-                .as_mut()
-                .and_then(Body::room)
-                .expect("checked above");
+            return self.open.body.as_mut().and_then(Body::room).expect("checked above");
         }
         if self.commands.is_empty() {
             self.discard_parsed();
         }
-        let need = self
-            .open
-            .bulk
-            .map_or(0, |len| (self.pos + len + 2) - self.input.len());
+        let need = self.open.bulk.map_or(0, |len| (self.pos + len + 2) - self.input.len());
         self.input.make_room(need);
         self.input.bytes_mut()
     }
@@ -113,11 +101,7 @@ impl Decoder {
                     break;
                 }
             }
-            let step = if self.open.missing > 0 {
-                self.argument()
-            } else {
-                self.start()
-            };
+            let step = if self.open.missing > 0 { self.argument() } else { self.start() };
             match step {
                 Ok(Step::Advanced) => {}
                 Ok(Step::NeedsMore) => break,
@@ -164,11 +148,7 @@ impl Decoder {
         if !self.request(i).has_chunks() {
             return;
         }
-        let Command {
-            first_big: first,
-            big: count,
-            ..
-        } = self.commands[i];
+        let Command { first_big: first, big: count, .. } = self.commands[i];
         for big in &mut self.big[first..first + count] {
             if big.flat.is_none() {
                 big.flat = Some(match std::mem::take(&mut big.chunks) {
@@ -224,11 +204,7 @@ impl Decoder {
     /// Bytes received that belong to no command of the batch.
     pub fn buffered(&self) -> usize {
         let body = self.open.body.as_ref().map_or(0, Body::held);
-        let open = if self.open.missing > 0 {
-            self.open.wire_len + body
-        } else {
-            0
-        };
+        let open = if self.open.missing > 0 { self.open.wire_len + body } else { 0 };
         open + self.input.len() - self.pos
     }
 
@@ -251,11 +227,7 @@ impl Decoder {
     /// Moves the unparsed rest to the front of the receive buffer. An open command is moved at
     /// most once: from then on it starts at the front.
     fn discard_parsed(&mut self) {
-        let from = if self.open.missing > 0 {
-            self.open.start
-        } else {
-            self.pos
-        };
+        let from = if self.open.missing > 0 { self.open.start } else { self.pos };
         if from > 0 {
             self.input.discard(from);
             self.pos -= from;

@@ -87,23 +87,11 @@ fn meaning(
             }
         }
         let fed = bytes.len() - rest.len();
-        assert!(
-            decoder.capacity() <= 256 * 1024 + 16 * fed,
-            "memory follows the input"
-        );
+        assert!(decoder.capacity() <= 256 * 1024 + 16 * fed, "memory follows the input");
     }
     let error = decoder.error().map(|error| error.to_string());
-    let unparsed = if error.is_some() {
-        0
-    } else {
-        decoder.buffered()
-    };
-    Meaning {
-        commands,
-        wire,
-        error,
-        unparsed,
-    }
+    let unparsed = if error.is_some() { 0 } else { decoder.buffered() };
+    Meaning { commands, wire, error, unparsed }
 }
 
 /// A stream means the same however it is cut into reads and batches.
@@ -114,43 +102,25 @@ pub fn request(data: &[u8]) {
     let mut random = Random::new(u64::from(u32::from_le_bytes(*seed)));
     let limits = match random.below(4) {
         0 => Limits::UNAUTHENTICATED,
-        1 => Limits {
-            max_line: 64,
-            ..Limits::AUTHENTICATED
-        },
+        1 => Limits { max_line: 64, ..Limits::AUTHENTICATED },
         _ => Limits::AUTHENTICATED,
     };
     let whole = meaning(limits, bytes, &mut random, |_| usize::MAX);
     let largest = [1, 2, 16, 300, 20_000, 100_000][random.below(6)];
-    let pieces = meaning(limits, bytes, &mut random, |random| {
-        1 + random.below(largest)
-    });
+    let pieces = meaning(limits, bytes, &mut random, |random| 1 + random.below(largest));
     assert_eq!(whole.wire, pieces.wire, "pieces of at most {largest}");
-    assert_eq!(
-        (&whole.error, whole.unparsed),
-        (&pieces.error, pieces.unparsed)
-    );
-    assert!(
-        whole == pieces,
-        "other commands in pieces of at most {largest}"
-    );
+    assert_eq!((&whole.error, whole.unparsed), (&pieces.error, pieces.unparsed));
+    assert!(whole == pieces, "other commands in pieces of at most {largest}");
     assert!(whole.commands.iter().all(|command| !command.is_empty()));
     if limits.authenticated && whole.error.is_none() {
         let used: usize = whole.wire.iter().sum();
-        assert!(
-            used + whole.unparsed <= bytes.len(),
-            "no byte is counted twice"
-        );
+        assert!(used + whole.unparsed <= bytes.len(), "no byte is counted twice");
     }
 }
 
 /// An inline command's words are those that a naive reading of the rules gives.
 pub fn inline(data: &[u8]) {
-    let line: Vec<u8> = data
-        .iter()
-        .copied()
-        .filter(|&b| b != b'\n' && b != 0)
-        .collect();
+    let line: Vec<u8> = data.iter().copied().filter(|&b| b != b'\n' && b != 0).collect();
     if line.first().is_some_and(|&b| b == b'*') || line.len() > 60_000 {
         return;
     }
@@ -182,10 +152,7 @@ fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
         if rest.is_empty() {
             return Some(words);
         }
-        let plain = rest
-            .iter()
-            .position(|b| b" \t\r\n\"'".contains(b))
-            .unwrap_or(rest.len());
+        let plain = rest.iter().position(|b| b" \t\r\n\"'".contains(b)).unwrap_or(rest.len());
         let mut word = rest[..plain].to_vec();
         rest = &rest[plain..];
         if let Some(&quote @ (b'"' | b'\'')) = rest.first() {
@@ -262,9 +229,7 @@ fn float_text(text: &[u8]) {
     if text.iter().any(|b| matches!(b, b'x' | b'X')) {
         return;
     }
-    let std = std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse::<f64>().ok());
+    let std = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
     match (value, std) {
         (Some(value), std) => assert_eq!(Some(value), std),
         (None, Some(std)) => {

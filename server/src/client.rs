@@ -1,0 +1,233 @@
+//! The state of one connection: what its own task uses ([`Client`]), and what other threads may
+//! see of it or do to it ([`ClientShared`], through the [`Registry`]).
+
+use crate::monitor::MonitorFeed;
+use dunlin_storage::{DbId, Millis};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    /// Replies are sent.
+    #[default]
+    On,
+    /// No replies.
+    Off,
+    /// The reply of the next command is dropped.
+    SkipNext,
+    /// The reply of this command is dropped.
+    Skip,
+}
+
+/// Texts about a client which change rarely.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: String,
+}
+
+/// What a signal tells a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Unblock {
+    /// Nothing.
+    No = 0,
+    /// End the wait as if it had timed out.
+    Timeout = 1,
+    /// End the wait with an error.
+    Error = 2,
+}
+
+/// The part of a client that other threads see. All numbers are written by the client's own turn
+/// with relaxed stores (they are figures, nothing is ordered by them); the requests to the client
+/// (`kill`, `unblock`) are stored first and announced by `signal` after.
+#[derive(Debug)]
+pub struct ClientShared {
+    /// Number, never used twice.
+    pub id: u64,
+    /// Peer address as CLIENT LIST prints it.
+    pub addr: String,
+    /// Local address.
+    pub laddr: String,
+    /// Came through the unix socket.
+    pub unix: bool,
+    /// File descriptor.
+    pub fd: i32,
+    /// Worker that serves the connection.
+    pub worker: usize,
+    /// Time of the connection.
+    pub created: Millis,
+    /// Names.
+    pub labels: Mutex<Labels>,
+    /// Selected database.
+    pub db: AtomicU8,
+    /// RESP version.
+    pub resp: AtomicU8,
+    /// Time of the last command.
+    pub last_active: AtomicI64,
+    /// Id of the last command + 1.
+    pub last_command: AtomicU32,
+    /// Bytes received and not yet executed.
+    pub query_buffer: AtomicU64,
+    /// Room of the query buffer.
+    pub query_room: AtomicU64,
+    /// Bytes of replies not yet sent.
+    pub output: AtomicU64,
+    /// Bytes received.
+    pub net_in: AtomicU64,
+    /// Bytes sent.
+    pub net_out: AtomicU64,
+    /// Commands executed.
+    pub commands: AtomicU64,
+    /// `ClientShared::*` bits below.
+    pub flags: AtomicU32,
+    /// The connection is to be closed at once.
+    pub kill: AtomicBool,
+    /// How a wait is to end ([`Unblock`]).
+    pub unblock: AtomicU8,
+    /// Wakes the connection's task.
+    pub signal: Notify,
+}
+
+impl ClientShared {
+    /// Waits in a blocking command.
+    pub const BLOCKED: u32 = 1;
+    /// CLIENT NO-EVICT.
+    pub const NO_EVICT: u32 = 2;
+    /// CLIENT NO-TOUCH.
+    pub const NO_TOUCH: u32 = 4;
+    /// MONITOR.
+    pub const MONITOR: u32 = 8;
+    /// Closes once the reply is flushed.
+    pub const CLOSING: u32 = 16;
+
+    /// Sets or clears one of the bits.
+    pub fn set_flag(&self, flag: u32, on: bool) {
+        if on {
+            self.flags.fetch_or(flag, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!flag, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a bit is set.
+    pub fn has_flag(&self, flag: u32) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    /// A copy of the names.
+    pub fn labels(&self) -> Labels {
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the names.
+    pub fn set_labels(&self, change: impl FnOnce(&mut Labels)) {
+        change(&mut self.labels.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Asks the connection's task to close.
+    pub fn kill(&self) {
+        self.kill.store(true, Ordering::Release);
+        self.signal.notify_one();
+    }
+
+    /// Asks the connection's task to end its wait; false if it does not wait.
+    pub fn unblock(&self, how: Unblock) -> bool {
+        if !self.has_flag(Self::BLOCKED) {
+            return false;
+        }
+        self.unblock.store(how as u8, Ordering::Release);
+        self.signal.notify_one();
+        true
+    }
+}
+
+/// The state of a connection that only its own turn touches.
+#[derive(Debug)]
+pub struct Client {
+    /// The part that others see.
+    pub shared: Arc<ClientShared>,
+    /// Selected database.
+    pub db: DbId,
+    /// May use every command.
+    pub authenticated: bool,
+    /// Name of the user.
+    pub user: &'static str,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// MONITOR: receives the feed, sends nothing but QUIT/RESET.
+    pub monitor: bool,
+    /// The feed of a monitor.
+    pub feed: Option<MonitorFeed>,
+}
+
+impl Client {
+    /// Number of the client.
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, db: DbId) {
+        self.db = db;
+        self.shared.db.store(db.0, Ordering::Relaxed);
+    }
+}
+
+/// All connected clients. Locked when one comes or goes and by CLIENT LIST/KILL, never by a
+/// command on data.
+#[derive(Debug, Default)]
+pub struct Registry {
+    clients: Mutex<BTreeMap<u64, Arc<ClientShared>>>,
+    next_id: AtomicU64,
+}
+
+impl Registry {
+    /// A new client number, from 1.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<ClientShared>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a client.
+    pub fn add(&self, client: Arc<ClientShared>) {
+        self.lock().insert(client.id, client);
+    }
+
+    /// Removes a client.
+    pub fn remove(&self, id: u64) {
+        self.lock().remove(&id);
+    }
+
+    /// The client `id`.
+    pub fn get(&self, id: u64) -> Option<Arc<ClientShared>> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// All clients, by id.
+    pub fn all(&self) -> Vec<Arc<ClientShared>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Number of clients.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there is no client.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

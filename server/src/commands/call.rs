@@ -1,0 +1,208 @@
+//! One execution of a command: what a handler sees.
+//!
+//! Dispatch has already checked arity, authentication and memory, and holds the writer roles of
+//! the shards of every key which the table names for a WRITE command. A handler parses its
+//! arguments, reads, writes and replies; it never waits.
+
+use super::error::{self, ReplyError};
+use super::table::Entry;
+use crate::Roles;
+use crate::client::Client;
+use crate::server::Server;
+use crate::stats::WorkerStats;
+use dunlin_protocol::{ArgValue, Reply, Request, number};
+use dunlin_storage::{
+    self as storage, DbId, Guard, Key, Keyspace, Millis, NewValue, Put, Str, Touch, Value,
+};
+
+/// One execution of a command. `'a`: this call; `'g`: the pinned epoch, and so every entry read.
+pub struct Call<'a, 'g> {
+    /// The arguments; argument 0 is the name.
+    pub request: Request<'a>,
+    /// Where the reply goes.
+    pub reply: &'a mut Reply,
+    /// The connection's state.
+    pub client: &'a mut Client,
+    /// The server.
+    pub server: &'a Server,
+    /// Counters of the worker that runs this call.
+    pub stats: &'a WorkerStats,
+    /// The table's entry.
+    pub entry: &'static Entry,
+    /// Time of the turn.
+    pub now: Millis,
+    /// The pinned epoch.
+    pub guard: &'g Guard,
+    /// The roles that dispatch holds for this call.
+    pub writer: Option<&'a mut Roles<'g>>,
+}
+
+impl<'a, 'g> Call<'a, 'g> {
+    /// Number of arguments, the name included.
+    #[inline]
+    pub fn argc(&self) -> usize {
+        self.request.len()
+    }
+
+    /// Argument `i`.
+    #[inline]
+    pub fn arg(&self, i: usize) -> &'a [u8] {
+        self.request.arg(i)
+    }
+
+    /// Argument `i` of a command flagged CHUNKED: big ones come in chunks.
+    #[inline]
+    pub fn value_arg(&self, i: usize) -> ArgValue<'a> {
+        self.request.value(i)
+    }
+
+    /// Argument `i` as a key.
+    #[inline]
+    pub fn key(&self, i: usize) -> Key<'a> {
+        self.server.keyspace.key(self.request.arg(i))
+    }
+
+    /// Argument `i` as an integer.
+    pub fn int(&self, i: usize) -> Result<i64, ReplyError> {
+        number::parse_i64(self.arg(i)).ok_or(error::NOT_INTEGER)
+    }
+
+    /// Whether argument `i` is `word` in any case.
+    #[inline]
+    pub fn is(&self, i: usize, word: &str) -> bool {
+        self.arg(i).eq_ignore_ascii_case(word.as_bytes())
+    }
+
+    /// The selected database.
+    #[inline]
+    pub fn db(&self) -> DbId {
+        self.client.db
+    }
+
+    /// The keyspace, for commands about the whole of it.
+    #[inline]
+    pub fn keyspace(&self) -> &'a Keyspace {
+        &self.server.keyspace
+    }
+
+    fn touch(&self) -> Touch {
+        if self.client.no_touch { Touch::No } else { Touch::Yes }
+    }
+
+    /// The entry of `key`: counted as a hit or a miss, and as a use (unless NO-TOUCH).
+    #[inline]
+    pub fn lookup(&mut self, key: &Key<'_>) -> Option<storage::Entry<'g>> {
+        let found = self.read(self.client.db, key, self.touch());
+        if found.is_some() {
+            self.stats.hit();
+        } else {
+            self.stats.miss();
+        }
+        found
+    }
+
+    /// The entry of `key`, without statistics and without marking it used.
+    #[inline]
+    pub fn peek(&self, key: &Key<'_>) -> Option<storage::Entry<'g>> {
+        self.read(self.client.db, key, Touch::No)
+    }
+
+    /// The entry of `key`, marked as used but not counted as a hit or miss (write commands).
+    #[inline]
+    pub fn find(&self, key: &Key<'_>) -> Option<storage::Entry<'g>> {
+        self.read(self.client.db, key, self.touch())
+    }
+
+    /// [`Call::peek`] in another database.
+    pub fn peek_in(&self, db: DbId, key: &Key<'_>) -> Option<storage::Entry<'g>> {
+        self.read(db, key, Touch::No)
+    }
+
+    #[inline]
+    fn read(&self, db: DbId, key: &Key<'_>, touch: Touch) -> Option<storage::Entry<'g>> {
+        match &self.writer {
+            Some(writer) if writer.holds(self.server.keyspace.shard_of(key.hash)) => {
+                writer.get(db, key, self.now)
+            }
+            _ => {
+                let keyspace: &'a Keyspace = &self.server.keyspace;
+                keyspace.get(db, key, self.now, touch, self.guard)
+            }
+        }
+    }
+
+    /// [`Call::lookup`] of a string; a WRONGTYPE error for other types.
+    #[inline]
+    pub fn lookup_str(&mut self, key: &Key<'_>) -> Result<Option<Str<'g>>, ReplyError> {
+        self.lookup(key).map(|entry| string_of(&entry)).transpose()
+    }
+
+    /// [`Call::find`] of a string; a WRONGTYPE error for other types.
+    #[inline]
+    pub fn find_str(&self, key: &Key<'_>) -> Result<Option<Str<'g>>, ReplyError> {
+        self.find(key).map(|entry| string_of(&entry)).transpose()
+    }
+
+    /// The roles of this call. Dispatch holds them for every command flagged WRITE; a handler
+    /// that writes without the flag is a defect of its row, and the table's tests find it.
+    fn writer(&mut self) -> &mut Roles<'g> {
+        match self.writer.as_deref_mut() {
+            Some(writer) => writer,
+            None => unreachable!("{}: a write without the writer role", self.entry.full_name),
+        }
+    }
+
+    /// Stores `value`, replacing what was there.
+    #[inline]
+    pub fn put(&mut self, key: &Key<'_>, value: NewValue<'_>, expire_at: Option<Millis>) -> Put {
+        self.put_in(self.client.db, key, value, expire_at)
+    }
+
+    /// [`Call::put`] in another database.
+    pub fn put_in(
+        &mut self,
+        db: DbId,
+        key: &Key<'_>,
+        value: NewValue<'_>,
+        expire_at: Option<Millis>,
+    ) -> Put {
+        let now = self.now;
+        self.writer().put(db, key, value, expire_at, now)
+    }
+
+    /// Removes `key`; whether a live one was there.
+    pub fn remove(&mut self, key: &Key<'_>) -> bool {
+        self.remove_in(self.client.db, key)
+    }
+
+    /// [`Call::remove`] in another database.
+    pub fn remove_in(&mut self, db: DbId, key: &Key<'_>) -> bool {
+        let now = self.now;
+        self.writer().remove(db, key, now)
+    }
+
+    /// Sets or clears the expiry of `key`; false if there is no such key.
+    pub fn set_expiry(&mut self, key: &Key<'_>, expire_at: Option<Millis>) -> bool {
+        let (db, now) = (self.client.db, self.now);
+        self.writer().set_expiry(db, key, expire_at, now)
+    }
+
+    /// Empties a database (needs ALL_SHARDS).
+    pub fn flush(&mut self, db: DbId) {
+        self.writer().flush(db);
+    }
+
+    /// Exchanges two databases (needs ALL_SHARDS).
+    pub fn swap(&mut self, a: DbId, b: DbId) {
+        self.writer().swap(a, b);
+    }
+}
+
+/// The string in `entry`.
+pub fn string_of<'g>(entry: &storage::Entry<'g>) -> Result<Str<'g>, ReplyError> {
+    match entry.value() {
+        Value::Str(string) => Ok(string),
+        #[allow(unreachable_patterns, reason = "other types come with the collections")]
+        _ => Err(error::WRONG_TYPE),
+    }
+}

@@ -1,0 +1,91 @@
+//! One line of CLIENT LIST.
+
+use crate::client::ClientShared;
+use crate::commands::table::table;
+use dunlin_storage::Millis;
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+
+/// Up to here pending replies count as being in the connection's own buffer.
+const REPLY_BUFFER: u64 = 16 * 1024;
+
+/// Letters of the flags in the order Redis prints them.
+pub(super) fn flags(client: &ClientShared) -> String {
+    let mut letters: String =
+        [(ClientShared::MONITOR, 'O'), (ClientShared::BLOCKED, 'b'), (ClientShared::CLOSING, 'c')]
+            .iter()
+            .filter(|(flag, _)| client.has_flag(*flag))
+            .map(|(_, letter)| *letter)
+            .collect();
+    for (on, letter) in [
+        (client.kill.load(Ordering::Relaxed), 'A'),
+        (client.unix, 'U'),
+        (client.has_flag(ClientShared::NO_EVICT), 'e'),
+        (client.has_flag(ClientShared::NO_TOUCH), 'T'),
+    ] {
+        if on {
+            letters.push(letter);
+        }
+    }
+    if letters.is_empty() {
+        letters.push('N');
+    }
+    letters
+}
+
+/// Whole seconds since `then`.
+pub(super) fn seconds(now: Millis, then: Millis) -> i64 {
+    now.saturating_sub(then).max(0) / 1000
+}
+
+fn last_command(client: &ClientShared) -> &'static str {
+    let id = client.last_command.load(Ordering::Relaxed);
+    id.checked_sub(1)
+        .and_then(|id| table().entries().get(id as usize))
+        .map_or("NULL", |entry| entry.full_name.as_str())
+}
+
+/// Appends the line of `client`, newline included.
+pub(super) fn write(client: &ClientShared, now: Millis, out: &mut String) {
+    let labels = client.labels();
+    let load = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
+    let (query, room) = (load(&client.query_buffer), load(&client.query_room));
+    let output = load(&client.output);
+    let buffered = output.min(REPLY_BUFFER);
+    let listed = output - buffered;
+    let total = room + output + size_of::<ClientShared>() as u64;
+    // Writing to a string cannot fail.
+    let _ = write!(
+        out,
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} ",
+        client.id,
+        client.addr,
+        client.laddr,
+        client.fd,
+        labels.name,
+        seconds(now, client.created),
+        seconds(now, client.last_active.load(Ordering::Relaxed)),
+        flags(client),
+        client.db.load(Ordering::Relaxed),
+    );
+    let _ = write!(
+        out,
+        "sub=0 psub=0 ssub=0 multi=-1 qbuf={query} qbuf-free={} argv-mem=0 multi-mem=0 \
+         rbs={REPLY_BUFFER} rbp={buffered} obl={buffered} oll={} omem={listed} tot-mem={total} ",
+        room.saturating_sub(query),
+        listed.div_ceil(REPLY_BUFFER),
+    );
+    let _ = writeln!(
+        out,
+        "events={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} \
+         tot-net-out={} tot-cmds={}",
+        if output == 0 { "r" } else { "rw" },
+        last_command(client),
+        client.resp.load(Ordering::Relaxed),
+        labels.lib_name,
+        labels.lib_ver,
+        load(&client.net_in),
+        load(&client.net_out),
+        load(&client.commands),
+    );
+}

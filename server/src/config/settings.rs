@@ -1,0 +1,273 @@
+//! The values the server acts on, as plain typed fields.
+//!
+//! A [`Settings`] is immutable once published: whoever reads it holds an `Arc` and compares
+//! [`Config::generation`](super::Config::generation) with the one it copied to learn that a newer
+//! one exists. Every field is a projection of one row of the directive table; rows without a field
+//! are accepted and kept but change nothing.
+
+use std::path::PathBuf;
+
+use super::directives::DIRECTIVES;
+use super::value::{OutputLimits, Value};
+
+/// What happens when the store reaches `maxmemory`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MaxmemoryPolicy {
+    /// Evict keys with a TTL, the least recently used first.
+    VolatileLru,
+    /// Evict keys with a TTL, the least frequently used first.
+    VolatileLfu,
+    /// Evict any keys with a TTL.
+    VolatileRandom,
+    /// Evict the keys that expire soonest.
+    VolatileTtl,
+    /// Evict the least recently used keys.
+    #[default]
+    AllkeysLru,
+    /// Evict the least frequently used keys.
+    AllkeysLfu,
+    /// Evict any keys.
+    AllkeysRandom,
+    /// Refuse commands that need memory.
+    NoEviction,
+    /// Evict keys with a TTL, the least recently modified first.
+    VolatileLrm,
+    /// Evict the least recently modified keys.
+    AllkeysLrm,
+}
+
+impl MaxmemoryPolicy {
+    pub(super) const ALL: [MaxmemoryPolicy; 10] = [
+        MaxmemoryPolicy::VolatileLru,
+        MaxmemoryPolicy::VolatileLfu,
+        MaxmemoryPolicy::VolatileRandom,
+        MaxmemoryPolicy::VolatileTtl,
+        MaxmemoryPolicy::AllkeysLru,
+        MaxmemoryPolicy::AllkeysLfu,
+        MaxmemoryPolicy::AllkeysRandom,
+        MaxmemoryPolicy::NoEviction,
+        MaxmemoryPolicy::VolatileLrm,
+        MaxmemoryPolicy::AllkeysLrm,
+    ];
+    pub(super) const NAMES: [&'static str; 10] = [
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-random",
+        "volatile-ttl",
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "noeviction",
+        "volatile-lrm",
+        "allkeys-lrm",
+    ];
+
+    /// The name in the configuration and in INFO.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+impl From<MaxmemoryPolicy> for dunlin_storage::Policy {
+    fn from(policy: MaxmemoryPolicy) -> Self {
+        dunlin_storage::Policy::parse(policy.name()).unwrap_or_default()
+    }
+}
+
+/// Lowest severity that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// Much that is rarely useful.
+    Verbose,
+    /// What an operator wants to know.
+    #[default]
+    Notice,
+    /// Only what needs attention.
+    Warning,
+    /// Not even that.
+    Nothing,
+}
+
+impl LogLevel {
+    pub(super) const ALL: [LogLevel; 5] = [
+        LogLevel::Debug,
+        LogLevel::Verbose,
+        LogLevel::Notice,
+        LogLevel::Warning,
+        LogLevel::Nothing,
+    ];
+    pub(super) const NAMES: [&'static str; 5] =
+        ["debug", "verbose", "notice", "warning", "nothing"];
+}
+
+/// Shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Time, level, message, then `name=value` pairs.
+    #[default]
+    Text,
+    /// Everything as `name=value` pairs.
+    Logfmt,
+    /// One JSON object.
+    Json,
+}
+
+impl LogFormat {
+    pub(super) const ALL: [LogFormat; 3] = [LogFormat::Text, LogFormat::Logfmt, LogFormat::Json];
+    pub(super) const NAMES: [&'static str; 3] = ["text", "logfmt", "json"];
+}
+
+/// Who may use a dangerous facility.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Access {
+    /// Nobody.
+    #[default]
+    No,
+    /// Everybody.
+    Yes,
+    /// Connections from this machine.
+    Local,
+}
+
+impl Access {
+    pub(super) const ALL: [Access; 3] = [Access::No, Access::Yes, Access::Local];
+    pub(super) const NAMES: [&'static str; 3] = ["no", "yes", "local"];
+
+    /// Whether a connection may; `local` = it comes over loopback or the unix socket.
+    #[must_use]
+    pub fn allows(self, local: bool) -> bool {
+        match self {
+            Access::No => false,
+            Access::Yes => true,
+            Access::Local => local,
+        }
+    }
+}
+
+/// Everything the server reads from its configuration.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Addresses to listen on; a leading `-` allows one not to exist, `*` means all.
+    pub bind: Vec<String>,
+    /// TCP port, 0 = none.
+    pub port: u16,
+    /// Path of the unix socket.
+    pub unixsocket: Option<PathBuf>,
+    /// Permissions of the unix socket.
+    pub unixsocketperm: u32,
+    /// Length of the kernel's queue of connections not yet accepted.
+    pub tcp_backlog: u32,
+    /// Seconds of silence after which the kernel probes a connection, 0 = never.
+    pub tcp_keepalive: u32,
+    /// Seconds after which an idle client is disconnected, 0 = never.
+    pub timeout: u32,
+    /// Clients served at once.
+    pub maxclients: u32,
+    /// The password; empty = none.
+    pub requirepass: Vec<u8>,
+    /// Refuse to serve other machines without a password.
+    pub protected_mode: bool,
+    /// Bytes the store may hold, 0 = no limit.
+    pub maxmemory: u64,
+    /// What happens at `maxmemory`.
+    pub maxmemory_policy: MaxmemoryPolicy,
+    /// Candidates an eviction looks at (exact meaning depends on the policy).
+    pub maxmemory_samples: u32,
+    /// Bytes all clients together may hold, 0 = no limit.
+    pub maxmemory_clients: u64,
+    /// Limits of pending output per client class.
+    pub output_limits: OutputLimits,
+    /// Bytes a client's unprocessed input may hold.
+    pub client_query_buffer_limit: usize,
+    /// Longest argument and string value.
+    pub proto_max_bulk_len: usize,
+    /// Number of databases.
+    pub databases: u8,
+    /// Background ticks per second.
+    pub hz: u32,
+    /// How much CPU expiry may use, 1 to 10.
+    pub active_expire_effort: u32,
+    /// Workers; 0 = as many as the CPU quota allows.
+    pub workers: u32,
+    /// Pin workers to CPUs.
+    pub worker_affinity: bool,
+    /// Shards; 0 = from the number of workers.
+    pub shards: u32,
+    /// Lowest severity that is logged.
+    pub loglevel: LogLevel,
+    /// File the log is appended to; none = standard output.
+    pub logfile: Option<PathBuf>,
+    /// Shape of a log line.
+    pub log_format: LogFormat,
+    /// File that holds the process id while the server runs.
+    pub pidfile: Option<PathBuf>,
+    /// Microseconds from which a command is kept in the slow log, negative = never.
+    pub slowlog_log_slower_than: i64,
+    /// Entries the slow log keeps.
+    pub slowlog_max_len: u64,
+    /// Milliseconds from which the latency monitor records an event, 0 = off.
+    pub latency_monitor_threshold: u64,
+    /// Keep latency histograms per command.
+    pub latency_tracking: bool,
+    /// Percentiles INFO latencystats shows.
+    pub latency_percentiles: Vec<f64>,
+    /// DEBUG may be used by.
+    pub enable_debug_command: Access,
+    /// Protected settings may be changed by.
+    pub enable_protected_configs: Access,
+    /// Seconds a shutdown may take altogether.
+    pub shutdown_timeout: u32,
+    /// Seconds a shutdown goes on serving before it closes connections.
+    pub drain_seconds: u32,
+    /// Milliseconds after which a running script may be interrupted.
+    pub busy_reply_threshold: u64,
+    /// Keys the tracking table holds.
+    pub tracking_table_max_keys: u64,
+    /// Entries the ACL log keeps.
+    pub acllog_max_len: u64,
+    /// Logarithm factor of the frequency counter.
+    pub lfu_log_factor: u32,
+    /// Minutes after which a frequency counter is halved.
+    pub lfu_decay_time: u32,
+
+    /// The value of every row, in the order of the table.
+    pub(super) values: Vec<Value>,
+}
+
+impl Settings {
+    /// The defaults of the table for a machine (or container) with this much memory.
+    #[must_use]
+    pub fn defaults(machine_memory: u64) -> Settings {
+        let mut settings = Settings::default();
+        for row in DIRECTIVES {
+            let value = row.default_value(machine_memory);
+            settings.values.push(value);
+        }
+        settings.project();
+        settings
+    }
+
+    /// What an authenticated connection may send.
+    #[must_use]
+    pub fn protocol_limits(&self) -> dunlin_protocol::Limits {
+        dunlin_protocol::Limits {
+            max_bulk: self.proto_max_bulk_len,
+            ..dunlin_protocol::Limits::AUTHENTICATED
+        }
+    }
+
+    /// Brings the typed fields in line with the values.
+    pub(super) fn project(&mut self) {
+        let values = std::mem::take(&mut self.values);
+        for (row, value) in DIRECTIVES.iter().zip(&values) {
+            if let Some(apply) = row.apply {
+                apply(self, value);
+            }
+        }
+        self.values = values;
+    }
+}

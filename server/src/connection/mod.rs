@@ -1,0 +1,401 @@
+//! One connection: its socket, its session, and the loop between them.
+//!
+//! A connection is one task on one worker. It reads what the socket has, runs it in turns, writes
+//! the replies with one system call per batch, and waits. While it waits it can be reached by its
+//! [`ClientShared::signal`]: kill, unblock, shutdown, MONITOR feed.
+//!
+//! A client that writes its whole pipeline before it reads must not deadlock with us, so reading
+//! and executing go on while replies pile up, until [`PAUSE_OUTPUT`]; then execution pauses and
+//! TCP slows the sender. A paused connection whose socket takes nothing for [`STALL_SECONDS`] is
+//! closed.
+
+mod stream;
+
+use crate::Roles;
+use crate::client::{ClientShared, ReplyMode, Unblock};
+use crate::dispatch::Context;
+use crate::runtime::worker::Worker;
+use crate::server::Server;
+use crate::session::{Session, Turn, Wait};
+use dunlin_storage::{Guard, Job, ShardSet};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+pub(crate) use stream::Stream;
+use tokio::sync::oneshot;
+
+/// Replies not yet sent at which a connection stops executing.
+pub const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
+/// A connection with that much pending which sends nothing for this long is closed.
+pub const STALL_SECONDS: u64 = 30;
+/// Bound of the last flush of a connection that is being closed.
+const LAST_FLUSH: Duration = Duration::from_secs(1);
+
+/// Why the socket loop woke up.
+enum Event {
+    Data,
+    Flushed,
+    Signal,
+    Eof,
+    Stalled,
+}
+
+/// Why the connection ends.
+enum End {
+    Flush,
+    Drop,
+}
+
+/// Serves one accepted connection until it ends.
+pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Worker>) {
+    let shared = session.client.shared.clone();
+    let mut connection = Connection { stream, shared, worker, session: Some(session) };
+    let end = connection.run().await;
+    if let (End::Flush, Some(mut session)) = (end, connection.session.take()) {
+        let flush = connection.flush_all(&mut session);
+        // A peer that does not take its last replies is not waited for.
+        let _ = tokio::time::timeout(LAST_FLUSH, flush).await;
+        connection.stream.shutdown();
+    }
+}
+
+struct Connection {
+    stream: Stream,
+    shared: std::sync::Arc<ClientShared>,
+    worker: Rc<Worker>,
+    /// The session; away only while another thread runs it.
+    session: Option<Box<Session>>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.worker.server.clients.remove(self.shared.id);
+        self.worker.closed();
+    }
+}
+
+impl Connection {
+    async fn run(&mut self) -> End {
+        loop {
+            let Some(mut session) = self.session.take() else {
+                return End::Drop;
+            };
+            let event = self.wait(&mut session).await;
+            self.session = Some(session);
+            match event {
+                Ok(Event::Data) => {}
+                Ok(Event::Flushed) => {}
+                Ok(Event::Eof) => return End::Flush,
+                Ok(Event::Signal) => {
+                    if self.shared.kill.load(Ordering::Acquire) {
+                        return End::Drop;
+                    }
+                    if self.worker.server.shutdown.requested() {
+                        return self.last_turn().await;
+                    }
+                    self.drain_monitor();
+                    continue;
+                }
+                Ok(Event::Stalled) => {
+                    let stats = &self.worker.server.stats;
+                    stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+                    return End::Drop;
+                }
+                Err(_) => return End::Drop,
+            }
+            if let Some(end) = self.turns().await {
+                return end;
+            }
+        }
+    }
+
+    /// Runs turns until everything received is executed. `Some`: the connection ends.
+    async fn turns(&mut self) -> Option<End> {
+        loop {
+            let mut session = self.session.take()?;
+            let mut turn = self.worker.turn(&mut session);
+            if let Turn::Handover(shards) = turn {
+                let (home, rest) = self.hand_over(session, shards).await?;
+                session = home;
+                turn = rest.unwrap_or(Turn::Yield);
+            }
+            let written = self.flush(&mut session);
+            self.publish(&session);
+            let over = self.over_output_limit(&session);
+            let pending = session.reply.pending();
+            self.session = Some(session);
+            if written.is_err() {
+                return Some(End::Drop);
+            }
+            if over {
+                let stats = &self.worker.server.stats;
+                stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+                return Some(End::Drop);
+            }
+            if self.shared.kill.load(Ordering::Acquire) {
+                // A client that killed itself still gets its reply.
+                return Some(End::Flush);
+            }
+            match turn {
+                Turn::Idle => return None,
+                Turn::Yield if pending >= PAUSE_OUTPUT => return None,
+                Turn::Yield | Turn::Handover(_) => tokio::task::yield_now().await,
+                Turn::Close => return Some(End::Flush),
+                Turn::Block(wait) => {
+                    if let Some(end) = self.block(wait).await {
+                        return Some(end);
+                    }
+                }
+                Turn::Paused(until) => {
+                    if let Some(end) = self.paused(until).await {
+                        return Some(end);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leaves the session with the holder of the roles and waits for its return.
+    async fn hand_over(
+        &mut self,
+        session: Box<Session>,
+        shards: ShardSet,
+    ) -> Option<(Box<Session>, Option<Turn>)> {
+        let (done, home) = oneshot::channel();
+        let server = self.worker.server;
+        self.worker.submit(shards, Box::new(HandedOver { session, server, done }));
+        home.await.ok()
+    }
+
+    /// Waits in a blocking command: for its deadline, a signal, or the end of the connection.
+    async fn block(&mut self, wait: Wait) -> Option<End> {
+        let clock = &self.worker.server.clock;
+        self.shared.set_flag(ClientShared::BLOCKED, true);
+        let outcome = loop {
+            let left = wait.deadline.map(|deadline| {
+                Duration::from_millis(u64::try_from(deadline - clock.now()).unwrap_or(0))
+            });
+            if left == Some(Duration::ZERO) {
+                break Some(Unblock::Timeout);
+            }
+            let mut session = self.session.take()?;
+            let event = match left {
+                Some(left) => tokio::time::timeout(left, self.wait_blocked(&mut session)).await,
+                None => Ok(self.wait_blocked(&mut session).await),
+            };
+            self.session = Some(session);
+            match event {
+                Err(_elapsed) => {}
+                Ok(Ok(Event::Signal)) => {
+                    let how = self.shared.unblock.swap(0, Ordering::AcqRel);
+                    if self.shared.kill.load(Ordering::Acquire) {
+                        break None;
+                    }
+                    if self.worker.server.shutdown.requested() {
+                        break None;
+                    }
+                    match how {
+                        1 if wait.can_unblock => break Some(Unblock::Timeout),
+                        2 if wait.can_unblock => break Some(Unblock::Error),
+                        _ => {}
+                    }
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => break None,
+            }
+        };
+        self.shared.set_flag(ClientShared::BLOCKED, false);
+        let Some(outcome) = outcome else {
+            return Some(End::Drop);
+        };
+        let session = self.session.as_mut()?;
+        if session.client.reply_mode == ReplyMode::On {
+            if outcome == Unblock::Error {
+                session.reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+            } else {
+                (wait.on_timeout)(&mut session.reply);
+            }
+        }
+        None
+    }
+
+    /// CLIENT PAUSE: waits until it is over.
+    async fn paused(&mut self, until: i64) -> Option<End> {
+        let server = self.worker.server;
+        let left = u64::try_from(until - server.clock.now()).unwrap_or(0);
+        let mut session = self.session.take()?;
+        let resumed = server.pause.changed().notified();
+        let wait = async {
+            tokio::select! {
+                () = resumed => Ok(Event::Flushed),
+                event = self.wait_blocked(&mut session) => event,
+            }
+        };
+        let event = tokio::time::timeout(Duration::from_millis(left.max(1)), wait).await;
+        self.session = Some(session);
+        let ended = matches!(event, Ok(Err(_)))
+            || self.shared.kill.load(Ordering::Acquire)
+            || server.shutdown.requested();
+        ended.then_some(End::Drop)
+    }
+
+    /// Shutdown: executes what has arrived, so that nothing received goes unanswered.
+    async fn last_turn(&mut self) -> End {
+        let Some(session) = self.session.as_mut() else {
+            return End::Drop;
+        };
+        while let Ok(read) = self.stream.try_read(session.decoder.read_buf()) {
+            if read == 0 {
+                break;
+            }
+            let pending = session.decoder.buffered();
+            if pending > crate::session::TURN_OUTPUT {
+                break;
+            }
+        }
+        self.turns().await.unwrap_or(End::Flush)
+    }
+
+    /// Sends what is pending, reads what has come, or is signalled.
+    async fn wait(&mut self, session: &mut Session) -> io::Result<Event> {
+        let stalled = session.reply.pending() >= PAUSE_OUTPUT;
+        if !stalled {
+            return self.wait_io(session, true).await;
+        }
+        let patience = Duration::from_secs(STALL_SECONDS);
+        match tokio::time::timeout(patience, self.wait_io(session, false)).await {
+            Ok(event) => event,
+            Err(_elapsed) => Ok(Event::Stalled),
+        }
+    }
+
+    /// As [`Connection::wait`] without reading: a blocked client's next commands stay in the
+    /// kernel, but its end is noticed.
+    async fn wait_blocked(&mut self, session: &mut Session) -> io::Result<Event> {
+        let signal = self.shared.signal.notified();
+        let mut signal = pin!(signal);
+        let stream = &mut self.stream;
+        poll_fn(|cx| {
+            if signal.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(Event::Signal));
+            }
+            if !session.reply.is_empty() {
+                match stream.poll_write(cx, &mut session.reply) {
+                    Poll::Ready(Ok(_)) | Poll::Pending => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                }
+            }
+            match stream.poll_closed(cx) {
+                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
+        let signal = self.shared.signal.notified();
+        let mut signal = pin!(signal);
+        let stream = &mut self.stream;
+        let stats = self.worker.stats();
+        poll_fn(|cx| {
+            if !session.reply.is_empty() {
+                match stream.poll_write(cx, &mut session.reply) {
+                    Poll::Ready(Ok(sent)) => {
+                        stats.net_out.add(sent as u64);
+                        stats.writes.add(1);
+                        if !read {
+                            return Poll::Ready(Ok(Event::Flushed));
+                        }
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {}
+                }
+            }
+            if read {
+                let room = session.decoder.read_buf();
+                match pin!(stream.read_buf(room)).poll(cx) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
+                    Poll::Ready(Ok(n)) => {
+                        stats.net_in.add(n as u64);
+                        stats.reads.add(1);
+                        return Poll::Ready(Ok(Event::Data));
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {}
+                }
+            }
+            signal.as_mut().poll(cx).map(|()| Ok(Event::Signal))
+        })
+        .await
+    }
+
+    /// Writes as much of the pending replies as the socket takes at once.
+    fn flush(&mut self, session: &mut Session) -> io::Result<()> {
+        let stats = self.worker.stats();
+        while !session.reply.is_empty() {
+            match self.stream.try_write(&mut session.reply) {
+                Ok(sent) => {
+                    stats.net_out.add(sent as u64);
+                    stats.writes.add(1);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush_all(&mut self, session: &mut Session) -> io::Result<()> {
+        while !session.reply.is_empty() {
+            let (stream, reply) = (&mut self.stream, &mut session.reply);
+            poll_fn(|cx| stream.poll_write(cx, reply)).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies the figures that CLIENT LIST shows.
+    fn publish(&self, session: &Session) {
+        let shared = &self.shared;
+        shared.last_active.store(self.worker.server.clock.now(), Ordering::Relaxed);
+        shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
+        shared.query_buffer.store(session.decoder.buffered() as u64, Ordering::Relaxed);
+        shared.query_room.store(session.decoder.capacity() as u64, Ordering::Relaxed);
+    }
+
+    fn drain_monitor(&mut self) {
+        if let Some(session) = self.session.as_mut()
+            && let Some(feed) = &session.client.feed
+        {
+            feed.drain(&mut session.reply);
+        }
+    }
+
+    /// client-output-buffer-limit.
+    fn over_output_limit(&self, session: &Session) -> bool {
+        let limit = self.worker.server.output_limit();
+        limit > 0 && session.reply.pending() as u64 > limit
+    }
+}
+
+/// A session on its way through the queue of a busy shard.
+struct HandedOver {
+    session: Box<Session>,
+    server: &'static Server,
+    done: oneshot::Sender<(Box<Session>, Option<Turn>)>,
+}
+
+impl Job for HandedOver {
+    fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
+        let HandedOver { mut session, server, done } = *self;
+        let stats = server.stats.worker(Worker::current());
+        let ctx = Context { server, stats, guard, now: server.clock.now() };
+        let turn = session.run_handed_over(&ctx, writer);
+        // A connection that is gone needs no answer.
+        let _ = done.send((session, turn));
+    }
+}

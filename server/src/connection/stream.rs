@@ -1,0 +1,104 @@
+//! TCP and unix sockets behind one type.
+
+use bytes::BytesMut;
+use dunlin_protocol::Reply;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Segments of one `writev`.
+const MAX_SLICES: usize = 64;
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// Unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Reads once into the spare room of `room`; 0 = end of stream. The pending future holds no
+    /// state, so it may be dropped and made anew at each poll.
+    pub(crate) async fn read_buf(&mut self, room: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.read_buf(room).await,
+            Stream::Unix(stream) => stream.read_buf(room).await,
+        }
+    }
+
+    /// Reads what is there, without waiting.
+    pub(crate) fn try_read(&mut self, room: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_read_buf(room),
+            Stream::Unix(stream) => stream.try_read_buf(room),
+        }
+    }
+
+    /// Writes once from `reply`, without waiting.
+    pub(crate) fn try_write(&mut self, reply: &mut Reply) -> io::Result<usize> {
+        let sent = {
+            let mut slices: Vec<IoSlice<'_>> = Vec::new();
+            reply.slices(&mut slices, MAX_SLICES);
+            match (self, slices.as_slice()) {
+                (Stream::Tcp(stream), [one]) => stream.try_write(one)?,
+                (Stream::Unix(stream), [one]) => stream.try_write(one)?,
+                (Stream::Tcp(stream), many) => stream.try_write_vectored(many)?,
+                (Stream::Unix(stream), many) => stream.try_write_vectored(many)?,
+            }
+        };
+        reply.advance(sent);
+        Ok(sent)
+    }
+
+    /// Writes once from `reply`, or registers for writability.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        reply: &mut Reply,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.try_write(reply) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+            match self {
+                Stream::Tcp(stream) => ready!(stream.poll_write_ready(cx))?,
+                Stream::Unix(stream) => ready!(stream.poll_write_ready(cx))?,
+            }
+        }
+    }
+
+    /// Ready once the peer has closed its side. Received data does not end the wait: it is left
+    /// where it is.
+    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut probe = [0; 1];
+        let mut probe = tokio::io::ReadBuf::new(&mut probe);
+        let closed = match self {
+            Stream::Tcp(stream) => match ready!(stream.poll_peek(cx, &mut probe)) {
+                Ok(n) => n == 0,
+                Err(_) => true,
+            },
+            Stream::Unix(stream) => {
+                ready!(stream.poll_read_ready(cx)).is_err()
+                    || stream.try_io(Interest::READABLE, || Ok(())).is_ok_and(|()| false)
+            }
+        };
+        if closed { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Sends FIN.
+    pub(crate) fn shutdown(&mut self) {
+        // The peer may be gone already; then there is nothing to tell it.
+        let _ = match self {
+            Stream::Tcp(stream) => {
+                socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
+            }
+            Stream::Unix(stream) => {
+                socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
+            }
+        };
+    }
+}

@@ -1,0 +1,471 @@
+//! The only control flow between a parsed command and its handler: lookup, arity, authentication,
+//! pause, memory, roles, run, account.
+//!
+//! # How a command gets at the keyspace
+//!
+//! The table says which arguments are keys; the keys say which shards.
+//!
+//! - A **write** needs the writer role of all its shards. Free roles are taken with one
+//!   compare-and-swap each, and a writer stays held while the next commands of the pipeline write
+//!   to the same shard. If a role is taken, the session goes into the busy shard's queue
+//!   ([`Step::Handover`]): the thread that holds the role runs the command and sends the session
+//!   home. No thread waits.
+//! - A **read of one shard** runs without any role. It reads the shard's `multi_seq` before and
+//!   after: if a write over several shards was in progress, the reply is rolled back and the
+//!   command runs under the role.
+//! - A **read of several shards** checks their `write_seq` in the same way, tries twice, then
+//!   takes the roles: MGET sees one instant.
+//! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
+//!   run at once.
+
+use crate::Roles;
+use crate::client::{Client, ReplyMode};
+use crate::commands::call::Call;
+use crate::commands::error::{self, ReplyError};
+use crate::commands::spec::{Flags, Outcome};
+use crate::commands::table::{Entry, KeyShape, table};
+use crate::server::Server;
+use crate::session::{Prepared, Wait};
+use crate::stats::WorkerStats;
+use dunlin_protocol::{Reply, Request};
+use dunlin_storage::{DbId, Guard, Millis, ShardId, ShardSet};
+
+/// Tries of a read over several shards before it takes their roles.
+const OPTIMISTIC_TRIES: usize = 2;
+
+/// What a turn needs from its surroundings.
+#[derive(Clone, Copy)]
+pub struct Context<'a, 'g> {
+    /// The server.
+    pub server: &'g Server,
+    /// Counters of the worker that runs the turn.
+    pub stats: &'a WorkerStats,
+    /// The pinned epoch.
+    pub guard: &'g Guard,
+    /// Time of the turn.
+    pub now: Millis,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Done,
+    Close,
+    Block(Wait),
+    /// Not run: these roles are taken.
+    Handover(ShardSet),
+    /// Not run: execution is paused until then.
+    Paused(Millis),
+}
+
+/// Accounts the time of commands. Reading the clock costs as much as a quarter of a GET, so
+/// constant-time commands are timed in runs and the time is divided evenly; others one by one.
+pub(crate) struct Run {
+    started: u64,
+    /// Commands of the current run: entry and calls. A pipeline seldom mixes more than a few.
+    calls: [(u16, u32); Run::KINDS],
+    kinds: usize,
+    total: u64,
+}
+
+impl Run {
+    const KINDS: usize = 4;
+
+    pub(crate) fn start(ctx: &Context<'_, '_>) -> Run {
+        Run {
+            started: ctx.server.clock.monotonic_ns(),
+            calls: [(0, 0); Run::KINDS],
+            kinds: 0,
+            total: 0,
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, ctx: &Context<'_, '_>, entry: &Entry) {
+        let known = self.calls[..self.kinds].iter_mut().find(|(id, _)| *id == entry.id);
+        if let Some((_, calls)) = known {
+            *calls += 1;
+        } else {
+            if self.kinds == Run::KINDS {
+                self.close(ctx);
+            }
+            self.calls[self.kinds] = (entry.id, 1);
+            self.kinds += 1;
+        }
+        self.total += 1;
+    }
+
+    /// Ends the run: divides its time among its commands. Returns nanoseconds per command.
+    fn close(&mut self, ctx: &Context<'_, '_>) -> u64 {
+        if self.total == 0 {
+            return 0;
+        }
+        let now = ctx.server.clock.monotonic_ns();
+        let each = now.saturating_sub(self.started) / self.total;
+        let histogram = ctx.server.latency_tracking();
+        for (id, calls) in &self.calls[..self.kinds] {
+            let stats = ctx.stats.command(*id);
+            stats.calls.add(u64::from(*calls));
+            stats.time(u64::from(*calls), each * u64::from(*calls), histogram);
+        }
+        self.started = now;
+        self.kinds = 0;
+        self.total = 0;
+        each
+    }
+
+    pub(crate) fn finish(mut self, ctx: &Context<'_, '_>) {
+        self.close(ctx);
+    }
+}
+
+/// Runs one command, taking the roles it needs.
+pub(crate) fn execute<'g>(
+    ctx: &Context<'_, 'g>,
+    run: &mut Run,
+    held: &mut Option<Roles<'g>>,
+    prepared: Prepared,
+    request: Request<'_>,
+    reply: &mut Reply,
+    client: &mut Client,
+) -> Step {
+    let entry = match admit(ctx, prepared, request, client) {
+        Admission::Run(entry) => entry,
+        Admission::Refuse(error, entry) => {
+            *held = None;
+            return refuse(ctx, entry, &error, reply, client);
+        }
+        Admission::Pause(until) => return Step::Paused(until),
+    };
+    let mut env = Env { ctx, run, request, reply, client, entry };
+    match entry.shape {
+        KeyShape::None if !entry.has(Flags::ALL_SHARDS) => {
+            *held = None;
+            env.run(None)
+        }
+        KeyShape::One(_) => {
+            let shard = ctx.server.keyspace.shard_of(prepared.hash);
+            if entry.has(Flags::WRITE) {
+                env.write_one(held, shard)
+            } else {
+                *held = None;
+                env.read_one(held, shard)
+            }
+        }
+        _ => {
+            *held = None;
+            let shards = shards_of(ctx, entry, request, env.client.db);
+            if shards.is_empty() {
+                // The arguments do not fit: the handler finds the error before it needs a key.
+                return env.run(None);
+            }
+            if entry.has(Flags::WRITE) {
+                env.with_roles(held, shards)
+            } else {
+                env.read_many(held, shards)
+            }
+        }
+    }
+}
+
+/// Whether a following command of a handed-over session can run with `writer`.
+pub(crate) fn runs_with(
+    ctx: &Context<'_, '_>,
+    writer: &Roles<'_>,
+    prepared: Prepared,
+    request: Request<'_>,
+    db: DbId,
+) -> bool {
+    let Some(entry) = prepared.entry else {
+        return false;
+    };
+    match entry.shape {
+        KeyShape::One(at) => {
+            request.get(at).is_some() && writer.holds(ctx.server.keyspace.shard_of(prepared.hash))
+        }
+        KeyShape::Many => {
+            let shards = shards_of(ctx, entry, request, db);
+            !shards.is_empty() && shards.iter().all(|shard| writer.holds(shard))
+        }
+        KeyShape::None => {
+            entry.has(Flags::ALL_SHARDS)
+                && ShardSet::all(&ctx.server.keyspace).iter().all(|shard| writer.holds(shard))
+        }
+    }
+}
+
+/// Runs one command with roles that somebody else took for it.
+pub(crate) fn execute_held<'g>(
+    ctx: &Context<'_, 'g>,
+    run: &mut Run,
+    writer: &mut Roles<'g>,
+    prepared: Prepared,
+    request: Request<'_>,
+    reply: &mut Reply,
+    client: &mut Client,
+) -> Step {
+    match admit(ctx, prepared, request, client) {
+        Admission::Run(entry) => Env { ctx, run, request, reply, client, entry }.run(Some(writer)),
+        Admission::Refuse(error, entry) => refuse(ctx, entry, &error, reply, client),
+        Admission::Pause(until) => Step::Paused(until),
+    }
+}
+
+enum Admission {
+    Run(&'static Entry),
+    Refuse(ReplyError, Option<&'static Entry>),
+    Pause(Millis),
+}
+
+/// Everything that can refuse a command before it runs.
+#[inline]
+fn admit(
+    ctx: &Context<'_, '_>,
+    prepared: Prepared,
+    request: Request<'_>,
+    client: &Client,
+) -> Admission {
+    let Some(mut entry) = prepared.entry else {
+        return Admission::Refuse(unknown_command(request), None);
+    };
+    if !entry.subcommands.is_empty() && request.len() > 1 {
+        match table().sub(entry, request.arg(1)) {
+            Some(sub) => entry = sub,
+            None => return Admission::Refuse(unknown_subcommand(entry, request), None),
+        }
+    }
+    if !entry.command.arity.accepts(request.len()) {
+        return Admission::Refuse(error::wrong_arity(&entry.full_name), Some(entry));
+    }
+    if !client.authenticated && !entry.has(Flags::NO_AUTH) {
+        return Admission::Refuse(error::NO_AUTH, Some(entry));
+    }
+    if client.monitor && entry.command.flags.any(flag_set!(WRITE | READONLY | MAY_REPLICATE)) {
+        return Admission::Refuse(error::MONITORING, Some(entry));
+    }
+    if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() && !make_space(ctx) {
+        return Admission::Refuse(error::OOM, Some(entry));
+    }
+    if let Some(until) = ctx.server.pause.blocks(pauses(entry), ctx.now)
+        && !entry.command.flags.any(flag_set!(ADMIN | NO_AUTH))
+    {
+        return Admission::Pause(until);
+    }
+    Admission::Run(entry)
+}
+
+/// Items evicted for one command before it is refused.
+const EVICT_BEFORE_REFUSAL: usize = 4096;
+
+/// The budget is exceeded although every insertion evicts: evicts more, from all shards.
+#[cold]
+fn make_space(ctx: &Context<'_, '_>) -> bool {
+    let keyspace = &ctx.server.keyspace;
+    let first = ctx.server.random() % keyspace.shards() as u64;
+    let first = ShardId(u16::try_from(first).unwrap_or(0));
+    keyspace.make_space(first, EVICT_BEFORE_REFUSAL, ctx.now, ctx.guard)
+}
+
+fn pauses(entry: &Entry) -> bool {
+    entry.command.flags.any(flag_set!(WRITE | MAY_REPLICATE))
+}
+
+fn refuse(
+    ctx: &Context<'_, '_>,
+    entry: Option<&Entry>,
+    error: &ReplyError,
+    reply: &mut Reply,
+    client: &mut Client,
+) -> Step {
+    if let Some(entry) = entry {
+        ctx.stats.command(entry.id).rejected.add(1);
+    }
+    ctx.stats.error(error.text());
+    match client.reply_mode {
+        ReplyMode::On => reply.error(error.text()),
+        ReplyMode::Off => {}
+        ReplyMode::Skip | ReplyMode::SkipNext => client.reply_mode = ReplyMode::On,
+    }
+    Step::Done
+}
+
+/// One admitted command.
+struct Env<'e, 'a, 'g> {
+    ctx: &'e Context<'a, 'g>,
+    run: &'e mut Run,
+    request: Request<'e>,
+    reply: &'e mut Reply,
+    client: &'e mut Client,
+    entry: &'static Entry,
+}
+
+impl<'g> Env<'_, '_, 'g> {
+    #[inline]
+    fn write_one(&mut self, held: &mut Option<Roles<'g>>, shard: ShardId) -> Step {
+        if !held.as_ref().is_some_and(|writer| writer.holds(shard)) {
+            *held = None;
+            return self.with_roles(held, ShardSet::one(shard));
+        }
+        self.run(held.as_mut())
+    }
+
+    #[inline]
+    fn with_roles(&mut self, held: &mut Option<Roles<'g>>, shards: ShardSet) -> Step {
+        *held = self.ctx.server.keyspace.try_enter(&shards, self.ctx.guard);
+        if held.is_none() {
+            return Step::Handover(shards);
+        }
+        self.run(held.as_mut())
+    }
+
+    #[inline]
+    fn read_one(&mut self, held: &mut Option<Roles<'g>>, shard: ShardId) -> Step {
+        let keyspace = &self.ctx.server.keyspace;
+        let before = keyspace.multi_seq(shard);
+        if before.is_multiple_of(2) {
+            let mark = self.reply.mark();
+            let step = self.run(None);
+            if keyspace.multi_seq(shard) == before {
+                return step;
+            }
+            self.reply.rollback(mark);
+        }
+        self.with_roles(held, ShardSet::one(shard))
+    }
+
+    fn read_many(&mut self, held: &mut Option<Roles<'g>>, shards: ShardSet) -> Step {
+        let keyspace = &self.ctx.server.keyspace;
+        for _ in 0..OPTIMISTIC_TRIES {
+            let before: Vec<u64> = shards.iter().map(|s| keyspace.write_seq(s)).collect();
+            if before.iter().any(|seq| !seq.is_multiple_of(2)) {
+                continue;
+            }
+            let mark = self.reply.mark();
+            let step = self.run(None);
+            if shards.iter().zip(&before).all(|(s, seq)| keyspace.write_seq(s) == *seq) {
+                return step;
+            }
+            self.reply.rollback(mark);
+        }
+        self.with_roles(held, shards)
+    }
+
+    /// Calls the handler and accounts for it.
+    #[inline]
+    fn run(&mut self, writer: Option<&mut Roles<'g>>) -> Step {
+        let (ctx, entry) = (self.ctx, self.entry);
+        let each = !entry.command.flags.any(flag_set!(FAST | CHEAP)) || ctx.server.time_each();
+        if each {
+            self.run.close(ctx);
+        }
+        if ctx.server.monitors.active() {
+            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
+        }
+        let silent = self.client.reply_mode != ReplyMode::On;
+        let mark = silent.then(|| self.reply.mark());
+        let mut call = Call {
+            request: self.request,
+            reply: self.reply,
+            client: self.client,
+            server: ctx.server,
+            stats: ctx.stats,
+            entry,
+            now: ctx.now,
+            guard: ctx.guard,
+            writer,
+        };
+        let result = (entry.command.handler)(&mut call);
+        self.run.add(ctx, entry);
+        let step = match result {
+            Ok(Outcome::Done) => Step::Done,
+            Ok(Outcome::Close) => Step::Close,
+            Ok(Outcome::Block(wait)) => Step::Block(wait),
+            Err(error) => {
+                self.reply.error(error.text());
+                ctx.stats.command(entry.id).failed.add(1);
+                ctx.stats.error(error.text());
+                Step::Done
+            }
+        };
+        if let Some(mark) = mark {
+            self.silence(mark);
+        }
+        if each {
+            let nanos = self.run.close(ctx);
+            self.slow(nanos);
+        }
+        step
+    }
+
+    /// CLIENT REPLY OFF and SKIP: drops what the command has written.
+    fn silence(&mut self, mark: dunlin_protocol::Mark) {
+        match self.client.reply_mode {
+            // CLIENT REPLY ON itself is answered.
+            ReplyMode::On => {}
+            ReplyMode::Off => self.reply.rollback(mark),
+            ReplyMode::SkipNext => {
+                self.reply.rollback(mark);
+                self.client.reply_mode = ReplyMode::Skip;
+            }
+            ReplyMode::Skip => {
+                self.reply.rollback(mark);
+                self.client.reply_mode = ReplyMode::On;
+            }
+        }
+    }
+
+    fn slow(&self, nanos: u64) {
+        let server = self.ctx.server;
+        let (micros, seconds) = (nanos / 1_000, self.ctx.now / 1_000);
+        server.slowlog.record(self.client, self.entry, &self.request, micros, seconds);
+        let fast = self.entry.has(Flags::FAST);
+        let event = if fast { "fast-command" } else { "command" };
+        server.latency.record(event, micros / 1_000, seconds);
+    }
+}
+
+fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbId) -> ShardSet {
+    let keyspace = &ctx.server.keyspace;
+    if entry.has(Flags::ALL_SHARDS) {
+        return ShardSet::all(keyspace);
+    }
+    let mut shards = Vec::new();
+    let fits = entry.command.each_key(&request, &mut |at| {
+        let key = keyspace.key(request.arg(at));
+        keyspace.prefetch_bucket(db, key.hash, ctx.guard);
+        shards.push(keyspace.shard_of(key.hash));
+    });
+    if fits { shards.into_iter().collect() } else { std::iter::empty().collect() }
+}
+
+/// Echo of at most this much of a client's input in an error.
+const ECHO: usize = 128;
+
+fn unknown_command(request: Request<'_>) -> ReplyError {
+    let mut args = Vec::new();
+    for arg in request.iter().skip(1) {
+        if args.len() >= ECHO {
+            break;
+        }
+        let room = ECHO - args.len();
+        args.push(b'\'');
+        args.extend_from_slice(echo(arg, room));
+        args.extend_from_slice(b"' ");
+    }
+    let name = echo(request.arg(0), ECHO);
+    [b"ERR unknown command '", name, b"', with args beginning with: ", args.as_slice()]
+        .concat()
+        .into()
+}
+
+fn unknown_subcommand(container: &Entry, request: Request<'_>) -> ReplyError {
+    let name = echo(request.arg(1), ECHO);
+    let container = container.command.name.to_ascii_uppercase();
+    [b"ERR unknown subcommand '", name, b"'. Try ", container.as_bytes(), b" HELP."].concat().into()
+}
+
+/// The first `max` bytes of `text`, up to a NUL: what C's `%.128s` prints.
+pub(crate) fn echo(text: &[u8], max: usize) -> &[u8] {
+    let cut = &text[..text.len().min(max)];
+    &cut[..cut.iter().position(|b| *b == 0).unwrap_or(cut.len())]
+}

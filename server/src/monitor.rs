@@ -1,0 +1,235 @@
+//! MONITOR: a copy of every command line for the connections that asked for it.
+//!
+//! Commands run on any worker; a monitoring connection has its own task on its own worker. So
+//! each monitor has a queue: [`Monitors::feed`] formats a line once, puts it into every queue and
+//! signals the connections, whose tasks move the lines into their replies
+//! ([`MonitorFeed::drain`]). A queue that outgrows its limit closes its connection: a monitor that
+//! does not read must not cost memory. While nobody monitors, the cost is one relaxed load.
+
+use crate::client::{Client, ClientShared};
+use crate::commands::spec::Flags;
+use crate::commands::table::{Entry, table};
+use crate::escape::escape;
+use crate::redact::{REDACTED, Secrets};
+use bytes::Bytes;
+use dunlin_protocol::{ArgValue, Reply, Request};
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes a queue may hold when `client-output-buffer-limit` sets no limit for normal clients.
+const DEFAULT_LIMIT: usize = 32 << 20;
+
+#[derive(Debug, Default)]
+struct Queue {
+    lines: VecDeque<Bytes>,
+    bytes: usize,
+    /// Outgrown: the connection is being closed, nothing more comes in.
+    overflown: bool,
+}
+
+#[derive(Debug)]
+struct Feed {
+    client: Arc<ClientShared>,
+    queue: Mutex<Queue>,
+}
+
+impl Feed {
+    /// Queues `line`; false if the queue has just outgrown `limit`.
+    fn push(&self, line: &Bytes, limit: usize) -> bool {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.overflown {
+            return true;
+        }
+        if queue.bytes + line.len() > limit {
+            *queue = Queue { overflown: true, ..Queue::default() };
+            return false;
+        }
+        queue.bytes += line.len();
+        queue.lines.push_back(line.clone());
+        true
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    active: AtomicUsize,
+    feeds: Mutex<Vec<Arc<Feed>>>,
+    limit: AtomicUsize,
+    overflows: AtomicU64,
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Feed>>> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All monitoring connections.
+#[derive(Debug)]
+pub struct Monitors(Arc<Shared>);
+
+impl Default for Monitors {
+    fn default() -> Self {
+        Monitors(Arc::new(Shared {
+            active: AtomicUsize::new(0),
+            feeds: Mutex::default(),
+            limit: AtomicUsize::new(DEFAULT_LIMIT),
+            overflows: AtomicU64::new(0),
+        }))
+    }
+}
+
+impl Monitors {
+    /// Whether anybody monitors.
+    #[inline]
+    pub fn active(&self) -> bool {
+        self.0.active.load(Ordering::Relaxed) != 0
+    }
+
+    /// Number of monitoring connections.
+    pub fn len(&self) -> usize {
+        self.0.active.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody monitors.
+    pub fn is_empty(&self) -> bool {
+        !self.active()
+    }
+
+    /// Applies the output buffer limit of normal clients; 0 = the built-in one.
+    pub fn configure(&self, limit: u64) {
+        let limit = match usize::try_from(limit) {
+            Ok(0) => DEFAULT_LIMIT,
+            Ok(limit) => limit,
+            Err(_) => usize::MAX,
+        };
+        self.0.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Connections closed because they did not read.
+    pub fn overflows(&self) -> u64 {
+        self.0.overflows.load(Ordering::Relaxed)
+    }
+
+    /// Starts to feed `client`, until the result is dropped.
+    pub fn subscribe(&self, client: Arc<ClientShared>) -> MonitorFeed {
+        let feed = Arc::new(Feed { client, queue: Mutex::default() });
+        let mut feeds = self.0.lock();
+        feeds.push(Arc::clone(&feed));
+        self.0.active.store(feeds.len(), Ordering::Relaxed);
+        MonitorFeed { feed, shared: Arc::clone(&self.0) }
+    }
+
+    /// Shows one command to every monitor (administrative ones are not shown).
+    pub fn feed(&self, now_micros: i64, client: &Client, request: &Request<'_>) {
+        let Some(entry) = entry_of(request) else {
+            return;
+        };
+        if entry.command.flags.any(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
+            return;
+        }
+        let feeds = self.0.lock().clone();
+        if feeds.is_empty() {
+            return;
+        }
+        let line = Bytes::from(line(now_micros, client, entry, request));
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        for feed in feeds {
+            if feed.push(&line, limit) {
+                feed.client.signal.notify_one();
+            } else {
+                self.0.overflows.fetch_add(1, Ordering::Relaxed);
+                feed.client.kill();
+            }
+        }
+    }
+}
+
+/// One connection's queue; dropping it ends the monitoring.
+#[derive(Debug)]
+pub struct MonitorFeed {
+    feed: Arc<Feed>,
+    shared: Arc<Shared>,
+}
+
+impl MonitorFeed {
+    /// Moves the waiting lines into `reply`; whether there were any.
+    pub fn drain(&self, reply: &mut Reply) -> bool {
+        let lines = {
+            let mut queue = self.feed.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.bytes = 0;
+            std::mem::take(&mut queue.lines)
+        };
+        lines.iter().for_each(|line| reply.raw(line));
+        !lines.is_empty()
+    }
+}
+
+impl Drop for MonitorFeed {
+    fn drop(&mut self) {
+        let mut feeds = self.shared.lock();
+        feeds.retain(|feed| !Arc::ptr_eq(feed, &self.feed));
+        self.shared.active.store(feeds.len(), Ordering::Relaxed);
+    }
+}
+
+/// The row of `request`, the subcommand's if there is one.
+fn entry_of(request: &Request<'_>) -> Option<&'static Entry> {
+    let table = table();
+    let entry = table.get(request.get(0)?)?;
+    if entry.subcommands.is_empty() {
+        return Some(entry);
+    }
+    Some(request.get(1).and_then(|name| table.sub(entry, name)).unwrap_or(entry))
+}
+
+/// `+seconds.micros [db addr] "arg" ...`
+fn line(now_micros: i64, client: &Client, entry: &Entry, request: &Request<'_>) -> Vec<u8> {
+    let mut line = prefix(now_micros, client.db.0, &client.shared.addr, client.shared.unix);
+    let secrets = Secrets::of(entry, request);
+    for i in 0..request.len() {
+        line.extend(b" \"");
+        if secrets.hide(request, i) {
+            line.extend(REDACTED.as_bytes());
+        } else {
+            match request.value(i) {
+                ArgValue::Slice(bytes) => escape(bytes, &mut line),
+                ArgValue::Chunks { chunks, .. } => {
+                    chunks.iter().for_each(|chunk| escape(chunk, &mut line));
+                }
+            }
+        }
+        line.push(b'"');
+    }
+    line.extend(b"\r\n");
+    line
+}
+
+fn prefix(now_micros: i64, db: u8, addr: &str, unix: bool) -> Vec<u8> {
+    let mut text = String::new();
+    let (seconds, micros) = (now_micros.div_euclid(1_000_000), now_micros.rem_euclid(1_000_000));
+    // A unix connection's address is `path:0`: shown as `unix:path`.
+    let (scheme, addr) = match unix {
+        true => ("unix:", addr.strip_suffix(":0").unwrap_or(addr)),
+        false => ("", addr),
+    };
+    // Writing to a string cannot fail.
+    let _ = write!(text, "+{seconds}.{micros:06} [{db} {scheme}{addr}]");
+    text.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_begins_with_time_database_and_address() {
+        assert_eq!(
+            prefix(1_339_518_083_007_412, 3, "127.0.0.1:60866", false),
+            b"+1339518083.007412 [3 127.0.0.1:60866]"
+        );
+        assert_eq!(prefix(1, 0, "/tmp/s:0", true), b"+0.000001 [0 unix:/tmp/s]");
+    }
+}

@@ -1,0 +1,452 @@
+//! What the machine or the container allows: memory, CPU time, file descriptors.
+//!
+//! A container's limits are in files of its control group, in two generations that differ in names
+//! and formats, and every ancestor's limit counts too. The functions that read texts are pure; thin
+//! readers around them know the paths. Nothing here fails: what cannot be read is no limit.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors the server keeps for itself: listeners, wake-ups, log, files.
+pub const RESERVED_FDS: u64 = 32;
+
+/// Memory of the machine and of the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// Bytes of the machine; 0 = unknown.
+    pub machine: u64,
+    /// The tightest limit of the control groups.
+    pub limit: Option<u64>,
+}
+
+impl Memory {
+    /// Bytes the process may count on; 0 = unknown.
+    #[must_use]
+    pub fn usable(&self) -> u64 {
+        match self.limit {
+            Some(limit) if self.machine == 0 => limit,
+            Some(limit) => limit.min(self.machine),
+            None => self.machine,
+        }
+    }
+}
+
+/// CPU time.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Cpu {
+    /// CPUs the process may be scheduled on.
+    pub available: usize,
+    /// CPUs' worth of time per period, if limited.
+    pub quota: Option<f64>,
+}
+
+impl Cpu {
+    /// Workers that can run without being throttled: rounded down, because two threads on a quota
+    /// of 1.5 use it up in three quarters of the period and then stand still.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        let floor = match self.quota {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            Some(quota) => (quota.max(0.0) + 1e-9).floor() as usize,
+            None => usize::MAX,
+        };
+        self.available.min(floor).max(1)
+    }
+}
+
+/// File descriptors and what they allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fds {
+    /// The soft limit in force.
+    pub limit: u64,
+}
+
+impl Fds {
+    /// Clients that fit, given what is asked for.
+    #[must_use]
+    pub fn max_clients(&self, wanted: u32) -> u32 {
+        let room = self.limit.saturating_sub(RESERVED_FDS).max(1);
+        wanted.min(u32::try_from(room).unwrap_or(u32::MAX))
+    }
+}
+
+/// Everything that bounds the process.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Limits {
+    /// Memory.
+    pub memory: Memory,
+    /// CPU time.
+    pub cpu: Cpu,
+    /// File descriptors.
+    pub fds: Fds,
+    /// Workers that will run.
+    pub workers: usize,
+    /// Clients that will be served at once.
+    pub maxclients: u32,
+}
+
+impl Limits {
+    /// Detects the limits and raises the soft limit of descriptors to the hard one. `workers` and
+    /// `maxclients` are the settings (0 workers = automatic).
+    #[must_use]
+    pub fn detect(workers: u32, maxclients: u32) -> Limits {
+        let cpu = detect_cpu();
+        let fds = raise_fd_limit();
+        Limits {
+            memory: detect_memory(),
+            cpu,
+            fds,
+            workers: match workers {
+                0 => cpu.workers(),
+                n => usize::try_from(n).unwrap_or(1),
+            },
+            maxclients: fds.max_clients(maxclients),
+        }
+    }
+}
+
+/// Raises the soft limit of open files to the hard one.
+pub fn raise_fd_limit() -> Fds {
+    let now = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: now.maximum, maximum: now.maximum };
+    let limit = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => now.maximum,
+        Err(_) => now.current,
+    };
+    Fds { limit: limit.unwrap_or(u64::MAX) }
+}
+
+// ---- memory
+
+/// Reads the memory limits of this process.
+#[must_use]
+pub fn detect_memory() -> Memory {
+    Memory {
+        machine: read("/proc/meminfo").and_then(|text| mem_total(&text)).unwrap_or(0),
+        limit: Groups::read().memory_limit(),
+    }
+}
+
+/// Bytes of `MemTotal` in the text of `/proc/meminfo`.
+#[must_use]
+pub fn mem_total(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// A limit in a `memory.max` or `memory.limit_in_bytes` file. The first generation says "none" by
+/// a number near 2^63.
+#[must_use]
+pub fn memory_limit(text: &str) -> Option<u64> {
+    let n: u64 = text.trim().parse().ok()?;
+    (n < 1 << 60).then_some(n)
+}
+
+/// Resident bytes of this process; 0 = unknown.
+#[must_use]
+pub fn resident() -> u64 {
+    let pages = read("/proc/self/statm").and_then(|text| resident_pages(&text));
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+    pages.unwrap_or(0).saturating_mul(page)
+}
+
+/// The second field of `/proc/self/statm`.
+#[must_use]
+pub fn resident_pages(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+// ---- CPU
+
+/// Reads the CPU limits of this process.
+#[must_use]
+pub fn detect_cpu() -> Cpu {
+    Cpu {
+        // Respects the affinity mask; it also floors a quota, which does no harm.
+        available: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        quota: Groups::read().cpu_quota(),
+    }
+}
+
+/// CPUs in a `cpu.max` file: `200000 100000` is 2, `max 100000` is no limit.
+#[must_use]
+pub fn cpu_max(text: &str) -> Option<f64> {
+    let mut fields = text.split_ascii_whitespace();
+    let quota = fields.next()?;
+    let period = fields.next().unwrap_or("100000");
+    cpu_cfs(quota, period)
+}
+
+/// CPUs of `cpu.cfs_quota_us` and `cpu.cfs_period_us`; -1 is no limit.
+#[must_use]
+pub fn cpu_cfs(quota: &str, period: &str) -> Option<f64> {
+    let quota: f64 = quota.trim().parse().ok()?;
+    let period: f64 = period.trim().parse().ok()?;
+    (quota > 0.0 && period > 0.0).then(|| quota / period)
+}
+
+/// Periods in which the control group was throttled; `None` when there is no such figure.
+#[must_use]
+pub fn throttled_periods() -> Option<u64> {
+    Groups::read().cpu_stat().and_then(|text| nr_throttled(&text))
+}
+
+/// `nr_throttled` of a `cpu.stat` file.
+#[must_use]
+pub fn nr_throttled(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("nr_throttled "))?.trim().parse().ok()
+}
+
+// ---- control groups
+
+/// The directories of this process's control groups, the innermost first.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Groups {
+    /// Second generation.
+    unified: Vec<PathBuf>,
+    /// First generation, memory controller.
+    memory: Vec<PathBuf>,
+    /// First generation, cpu controller.
+    cpu: Vec<PathBuf>,
+}
+
+impl Groups {
+    fn read() -> Groups {
+        let own = read("/proc/self/cgroup").unwrap_or_default();
+        let mounts = read("/proc/self/mountinfo").unwrap_or_default();
+        groups(&own, &mounts)
+    }
+
+    fn memory_limit(&self) -> Option<u64> {
+        let unified = limits(&self.unified, "memory.max", memory_limit);
+        let old = limits(&self.memory, "memory.limit_in_bytes", memory_limit);
+        unified.chain(old).min()
+    }
+
+    fn cpu_quota(&self) -> Option<f64> {
+        let unified = limits(&self.unified, "cpu.max", cpu_max);
+        let old = self.cpu.iter().filter_map(|dir| {
+            let quota = read(dir.join("cpu.cfs_quota_us"))?;
+            cpu_cfs(&quota, &read(dir.join("cpu.cfs_period_us"))?)
+        });
+        unified.chain(old).min_by(f64::total_cmp)
+    }
+
+    fn cpu_stat(&self) -> Option<String> {
+        self.unified
+            .iter()
+            .chain(&self.cpu)
+            .find_map(|dir| read(dir.join("cpu.stat")).filter(|text| text.contains("nr_throttled")))
+    }
+}
+
+fn limits<'a, T>(
+    dirs: &'a [PathBuf],
+    file: &'a str,
+    parse: fn(&str) -> Option<T>,
+) -> impl Iterator<Item = T> + 'a
+where
+    T: 'a,
+{
+    dirs.iter().filter_map(move |dir| parse(&read(dir.join(file))?))
+}
+
+fn read(path: impl AsRef<Path>) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+/// Finds the directories from the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
+fn groups(own: &str, mounts: &str) -> Groups {
+    let mut groups = Groups::default();
+    for line in own.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        if controllers.is_empty() {
+            groups.unified = chain(mounts, "cgroup2", None, path);
+        }
+        for controller in controllers.split(',') {
+            match controller {
+                "memory" => groups.memory = chain(mounts, "cgroup", Some("memory"), path),
+                "cpu" => groups.cpu = chain(mounts, "cgroup", Some("cpu"), path),
+                _ => {}
+            }
+        }
+    }
+    groups
+}
+
+/// The group's directory under its mount point and all its ancestors.
+fn chain(mounts: &str, kind: &str, controller: Option<&str>, path: &str) -> Vec<PathBuf> {
+    let Some((root, mount)) = mounts.lines().find_map(|line| mount_point(line, kind, controller))
+    else {
+        return Vec::new();
+    };
+    // Inside a container the mount's root is the group itself: the path below it is what counts.
+    let below = match Path::new(path).strip_prefix(root) {
+        Ok(below) => below.to_owned(),
+        Err(_) => PathBuf::new(),
+    };
+    let mut dirs = Vec::new();
+    let mut below = below.as_path();
+    loop {
+        if !below.components().any(|part| part == std::path::Component::ParentDir) {
+            dirs.push(Path::new(mount).join(below));
+        }
+        match below.parent() {
+            Some(parent) => below = parent,
+            None => return dirs,
+        }
+    }
+}
+
+/// Root and mount point of a line of mountinfo that mounts the wanted hierarchy.
+fn mount_point<'a>(
+    line: &'a str,
+    kind: &str,
+    controller: Option<&str>,
+) -> Option<(&'a str, &'a str)> {
+    let (mount, filesystem) = line.split_once(" - ")?;
+    let mut mount = mount.split(' ').skip(3);
+    let (root, point) = (mount.next()?, mount.next()?);
+    let mut filesystem = filesystem.split(' ');
+    if filesystem.next()? != kind {
+        return None;
+    }
+    let options = filesystem.nth(1).unwrap_or("");
+    let right = controller.is_none_or(|wanted| options.split(',').any(|o| o == wanted));
+    right.then_some((root, point))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V1: &str = "9:name=systemd:/\n4:memory:/a/b\n2:cpu,cpuacct:/a\n0::/\n";
+    const V1_MOUNTS: &str = "\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:3 - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+";
+
+    fn paths(list: &[&str]) -> Vec<PathBuf> {
+        list.iter().map(PathBuf::from).collect()
+    }
+
+    #[test]
+    fn first_generation_groups_and_their_ancestors() {
+        let found = groups(V1, V1_MOUNTS);
+        let memory =
+            ["/sys/fs/cgroup/memory/a/b", "/sys/fs/cgroup/memory/a", "/sys/fs/cgroup/memory/"];
+        assert_eq!(found.memory, paths(&memory));
+        assert_eq!(
+            found.cpu,
+            paths(&["/sys/fs/cgroup/cpu,cpuacct/a", "/sys/fs/cgroup/cpu,cpuacct/"])
+        );
+        assert_eq!(found.unified, paths(&["/sys/fs/cgroup/unified/"]));
+    }
+
+    #[test]
+    fn second_generation_groups() {
+        let mount = "30 23 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup rw,nsdelegate\n";
+        let found = groups("0::/kubepods/pod1/c\n", mount);
+        let expected = [
+            "/sys/fs/cgroup/kubepods/pod1/c",
+            "/sys/fs/cgroup/kubepods/pod1",
+            "/sys/fs/cgroup/kubepods",
+            "/sys/fs/cgroup/",
+        ];
+        assert_eq!(found.unified, paths(&expected));
+        // Inside a container without its own namespace the mount shows the group itself.
+        let mount = "30 23 0:26 /docker/x /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
+        assert_eq!(groups("0::/docker/x\n", mount).unified, paths(&["/sys/fs/cgroup/"]));
+        // A group outside the namespace's view cannot be followed.
+        assert_eq!(groups("0::/../other\n", mount).unified, paths(&["/sys/fs/cgroup/"]));
+        assert_eq!(groups("garbage\n", "garbage\n"), Groups::default());
+    }
+
+    #[test]
+    fn the_tightest_ancestor_counts() {
+        let dir = std::env::temp_dir().join(format!("dunlin-cgroup-{}", std::process::id()));
+        let inner = dir.join("a/b");
+        fs::create_dir_all(&inner).unwrap();
+        fs::write(inner.join("memory.max"), "max\n").unwrap();
+        fs::write(dir.join("a/memory.max"), "1000\n").unwrap();
+        fs::write(dir.join("memory.max"), "5000\n").unwrap();
+        fs::write(inner.join("cpu.max"), "150000 100000\n").unwrap();
+        fs::write(dir.join("a/cpu.max"), "max 100000\n").unwrap();
+        fs::write(inner.join("cpu.stat"), "usage_usec 5\nnr_periods 9\nnr_throttled 7\n").unwrap();
+        let unified = vec![inner, dir.join("a"), dir.clone()];
+        let found = Groups { unified, ..Groups::default() };
+        assert_eq!(found.memory_limit(), Some(1000));
+        assert_eq!(found.cpu_quota(), Some(1.5));
+        assert_eq!(found.cpu_stat().and_then(|text| nr_throttled(&text)), Some(7));
+        fs::remove_dir_all(dir).unwrap();
+        assert_eq!(found.memory_limit(), None);
+        assert_eq!(found.cpu_quota(), None);
+    }
+
+    #[test]
+    fn texts() {
+        assert_eq!(mem_total("MemFree: 1 kB\nTotal:  8 kB\n"), None);
+        assert_eq!(mem_total("MemTotal:       16384 kB\nMemFree: 1 kB\n"), Some(16_777_216));
+        assert_eq!(memory_limit("max\n"), None);
+        assert_eq!(memory_limit("9223372036854771712\n"), None, "first generation's infinity");
+        assert_eq!(memory_limit("67108864\n"), Some(64 << 20));
+        assert_eq!(cpu_max("max 100000\n"), None);
+        assert_eq!(cpu_max("50000 100000\n"), Some(0.5));
+        assert_eq!(cpu_cfs("-1\n", "100000\n"), None);
+        assert_eq!(cpu_cfs("300000\n", "100000\n"), Some(3.0));
+        assert_eq!(cpu_cfs("300000\n", "0\n"), None);
+        assert_eq!(resident_pages("100 42 3 4 0 5 0\n"), Some(42));
+        assert_eq!(nr_throttled("nr_periods 1\n"), None);
+    }
+
+    #[test]
+    fn workers_fit_the_quota() {
+        let workers = |available, quota| Cpu { available, quota }.workers();
+        assert_eq!(workers(8, None), 8);
+        assert_eq!(workers(8, Some(0.5)), 1);
+        assert_eq!(workers(8, Some(1.5)), 1);
+        assert_eq!(workers(8, Some(2.0)), 2);
+        assert_eq!(workers(2, Some(64.0)), 2);
+        assert_eq!(workers(0, None), 1);
+    }
+
+    #[test]
+    fn clients_fit_the_descriptors() {
+        let fds = |limit| Fds { limit };
+        assert_eq!(fds(1024).max_clients(10_000), 992);
+        assert_eq!(fds(20_000).max_clients(10_000), 10_000);
+        assert_eq!(fds(8).max_clients(10_000), 1);
+        assert_eq!(fds(u64::MAX).max_clients(u32::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn memory_that_may_be_used() {
+        let usable = |machine, limit| Memory { machine, limit }.usable();
+        assert_eq!(usable(8, None), 8);
+        assert_eq!(usable(8, Some(4)), 4);
+        assert_eq!(usable(8, Some(16)), 8);
+        assert_eq!(usable(0, Some(16)), 16);
+    }
+
+    #[test]
+    fn this_machine_is_readable() {
+        assert!(detect_memory().usable() > 1 << 20);
+        assert!(resident() > 1 << 16);
+        let raised = raise_fd_limit();
+        let soft = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        assert_eq!(raised.limit, soft);
+        let limits = Limits::detect(0, 10_000);
+        assert!(limits.workers >= 1 && limits.maxclients >= 1);
+        assert_eq!(Limits::detect(3, 10_000).workers, 3);
+    }
+}

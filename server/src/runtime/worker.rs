@@ -1,0 +1,345 @@
+//! A worker: one thread, one single-threaded tokio runtime, its connections, and its share of the
+//! store's background work.
+
+use super::accept::{Acceptor, Listener};
+use super::shutdown;
+use crate::client::{Client, ClientShared, ReplyMode};
+use crate::connection::{self, Stream};
+use crate::dispatch::Context;
+use crate::server::Server;
+use crate::session::{Session, Turn};
+use crate::stats::WorkerStats;
+use dunlin_protocol::Limits;
+use dunlin_storage::{DbId, Handle, Job, ShardId, ShardSet, SliceReport};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Period of the background work.
+const TICK: Duration = Duration::from_millis(100);
+/// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
+const SLICE_ITEMS: usize = 512;
+/// Accepted connections on their way to a worker.
+pub const INBOX: usize = 1024;
+
+thread_local! {
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// An accepted connection on its way to its worker.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The socket.
+    pub socket: Socket,
+    /// What others see of the client.
+    pub addr: String,
+    /// Local address.
+    pub laddr: String,
+}
+
+/// An accepted socket, not yet registered with a runtime.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// Unix.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// What the first worker does beside its connections.
+pub struct Duties {
+    /// Places new connections.
+    pub acceptor: Acceptor,
+    /// Where they come from.
+    pub listeners: Vec<Listener>,
+}
+
+/// How loaded a worker is, for the placement of new connections.
+#[derive(Debug, Default)]
+pub struct Load {
+    /// Connections.
+    pub connections: AtomicUsize,
+}
+
+/// The way to a worker.
+#[derive(Clone, Debug)]
+pub struct WorkerHandle {
+    /// New connections.
+    pub inbox: mpsc::Sender<Incoming>,
+    /// Its load.
+    pub load: Arc<Load>,
+}
+
+/// The state of a worker; never leaves its thread.
+pub struct Worker {
+    /// Index, from 0.
+    pub index: usize,
+    /// The server.
+    pub server: &'static Server,
+    load: Arc<Load>,
+    epoch: Handle,
+}
+
+impl Worker {
+    /// Index of the worker that runs on this thread.
+    pub fn current() -> usize {
+        CURRENT.get()
+    }
+
+    /// Counters of this worker.
+    pub fn stats(&self) -> &'static WorkerStats {
+        self.server.stats.worker(self.index)
+    }
+
+    /// Runs one turn of `session`: pins the epoch for as long as it takes.
+    pub fn turn(&self, session: &mut Session) -> Turn {
+        let turn = {
+            let guard = self.epoch.pin();
+            let now = self.server.clock.now();
+            session.turn(&Context { server: self.server, stats: self.stats(), guard: &guard, now })
+        };
+        self.leftovers();
+        turn
+    }
+
+    /// Hands `job` to whoever gets the roles of `shards`.
+    pub fn submit(&self, shards: ShardSet, job: Box<dyn Job>) {
+        self.server.keyspace.submit(shards, job, &self.epoch.pin());
+        self.leftovers();
+    }
+
+    /// Schedules the batches which a capped turn has left behind.
+    fn leftovers(&self) {
+        for shard in self.server.keyspace.take_leftovers() {
+            let server = self.server;
+            tokio::task::spawn_local(async move {
+                loop {
+                    let more = {
+                        let handle = server.keyspace.handle();
+                        let guard = handle.pin();
+                        server.keyspace.drain(shard, &guard)
+                    };
+                    if !more {
+                        return;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    }
+
+    /// A connection has ended.
+    pub(crate) fn closed(&self) {
+        self.load.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Body of the worker's thread; returns after shutdown, when its connections are gone.
+    pub fn run(
+        server: &'static Server,
+        index: usize,
+        load: Arc<Load>,
+        inbox: mpsc::Receiver<Incoming>,
+        duties: Option<Duties>,
+    ) -> std::io::Result<()> {
+        CURRENT.set(index);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default())?;
+        let worker = Rc::new(Worker { index, server, load, epoch: server.keyspace.handle() });
+        runtime.block_on(worker.main(inbox, duties))
+    }
+
+    async fn main(
+        self: Rc<Self>,
+        mut inbox: mpsc::Receiver<Incoming>,
+        duties: Option<Duties>,
+    ) -> std::io::Result<()> {
+        tokio::task::spawn_local(self.clone().background());
+        if let Some(Duties { acceptor, listeners }) = duties {
+            tokio::task::spawn_local(shutdown::on_signals(self.server)?);
+            for listener in listeners {
+                tokio::task::spawn_local(acceptor.clone().accept(listener));
+            }
+        }
+        let mut stop = self.server.shutdown.watch();
+        loop {
+            tokio::select! {
+                incoming = inbox.recv() => match incoming {
+                    Some(incoming) => self.clone().open(incoming),
+                    None => break,
+                },
+                () = stop.requested() => break,
+            }
+        }
+        // What was accepted but not served yet is closed.
+        inbox.close();
+        while inbox.recv().await.is_some() {
+            self.closed();
+        }
+        // Connections end by themselves: each is signalled, finishes its pipeline and closes.
+        let limit = Duration::from_secs(u64::from(self.server.settings().shutdown_timeout));
+        let ended = async {
+            while self.load.connections.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(limit, ended).await.map_err(|_elapsed| {
+            std::io::Error::other("connections did not end within shutdown-timeout")
+        })
+    }
+
+    fn open(self: Rc<Self>, incoming: Incoming) {
+        let server = self.server;
+        let Some((stream, fd)) = register(incoming.socket) else {
+            self.closed();
+            return;
+        };
+        let settings = server.settings();
+        let shared = Arc::new(client_shared(server, self.index, fd, incoming.addr, incoming.laddr));
+        server.clients.add(shared.clone());
+        self.stats().connections.add(1);
+        let authenticated = settings.requirepass.is_empty();
+        let limits =
+            if authenticated { settings.protocol_limits() } else { Limits::UNAUTHENTICATED };
+        let client = Client {
+            shared,
+            db: DbId(0),
+            authenticated,
+            user: "default",
+            reply_mode: ReplyMode::On,
+            no_touch: false,
+            monitor: false,
+            feed: None,
+        };
+        let session = Box::new(Session::new(client, limits));
+        tokio::task::spawn_local(connection::serve(stream, session, self));
+    }
+
+    /// Expiry, eviction and freeing for this worker's shards, in slices between connections.
+    async fn background(self: Rc<Self>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if self.index == 0 {
+                self.housekeeping();
+            }
+            if self.server.active_expire.load(Ordering::Relaxed) {
+                self.slices(Self::expire).await;
+            }
+            self.slices(Self::evict).await;
+            if self.server.keyspace.memory().limbo > 0 {
+                self.server.keyspace.flush_limbo(&self.epoch.pin());
+            }
+            while self.server.keyspace.free_slice(SLICE_ITEMS) {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Runs one kind of slice on each of this worker's shards in turn, as long as there is
+    /// anything to do. A shard whose role is taken has to wait for the next tick.
+    async fn slices(&self, slice: fn(&Self, ShardId) -> SliceReport) {
+        let mut shards: Vec<ShardId> = (self.index..self.server.keyspace.shards())
+            .step_by(self.server.workers)
+            .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
+            .collect();
+        while !shards.is_empty() {
+            let mut left = Vec::new();
+            for shard in shards {
+                let report = slice(self, shard);
+                if report.more && !report.busy {
+                    left.push(shard);
+                }
+                if report.removed > 0 {
+                    self.leftovers();
+                    tokio::task::yield_now().await;
+                }
+            }
+            shards = left;
+        }
+    }
+
+    fn expire(&self, shard: ShardId) -> SliceReport {
+        let now = self.server.clock.now();
+        self.server.keyspace.expire_slice(shard, now, SLICE_ITEMS, &self.epoch.pin())
+    }
+
+    fn evict(&self, shard: ShardId) -> SliceReport {
+        let now = self.server.clock.now();
+        self.server.keyspace.evict_slice(shard, SLICE_ITEMS, now, &self.epoch.pin())
+    }
+
+    /// Once per tick on the first worker: clock, idle clients, peaks.
+    fn housekeeping(&self) {
+        let server = self.server;
+        server.clock.resync();
+        let used = server.keyspace.memory().used;
+        server.peak_memory.fetch_max(used, Ordering::Relaxed);
+        server.rates.tick(server.clock.now(), &server.stats);
+        let timeout = i64::from(server.settings().timeout);
+        if timeout == 0 {
+            return;
+        }
+        let now = server.clock.now();
+        for client in server.clients.all() {
+            let idle = now - client.last_active.load(Ordering::Relaxed);
+            let exempt = client.has_flag(ClientShared::BLOCKED | ClientShared::MONITOR);
+            if !exempt && idle > timeout.saturating_mul(1_000) {
+                client.kill();
+            }
+        }
+    }
+}
+
+/// Gives the socket to this thread's runtime.
+fn register(socket: Socket) -> Option<(Stream, i32)> {
+    use std::os::fd::AsRawFd;
+    match socket {
+        Socket::Tcp(stream) => {
+            let fd = stream.as_raw_fd();
+            Some((Stream::Tcp(tokio::net::TcpStream::from_std(stream).ok()?), fd))
+        }
+        Socket::Unix(stream) => {
+            let fd = stream.as_raw_fd();
+            Some((Stream::Unix(tokio::net::UnixStream::from_std(stream).ok()?), fd))
+        }
+    }
+}
+
+fn client_shared(
+    server: &Server,
+    worker: usize,
+    fd: i32,
+    addr: String,
+    laddr: String,
+) -> ClientShared {
+    let now = server.clock.now();
+    ClientShared {
+        id: server.clients.next_id(),
+        unix: addr.starts_with('/'),
+        addr,
+        laddr,
+        fd,
+        worker,
+        created: now,
+        labels: Default::default(),
+        db: Default::default(),
+        resp: 2.into(),
+        last_active: now.into(),
+        last_command: Default::default(),
+        query_buffer: Default::default(),
+        query_room: Default::default(),
+        output: Default::default(),
+        net_in: Default::default(),
+        net_out: Default::default(),
+        commands: Default::default(),
+        flags: Default::default(),
+        kill: Default::default(),
+        unblock: Default::default(),
+        signal: Default::default(),
+    }
+}

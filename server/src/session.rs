@@ -1,0 +1,245 @@
+//! A connection's work, apart from its socket: decoder, reply and client state, and the turn that
+//! runs a pipeline as a batch.
+//!
+//! A session is one box. Whoever holds the box runs it: its own worker, or, when a shard's writer
+//! role is taken, the thread that holds the role (see [`crate::dispatch`]). So a connection never
+//! passes its own unapplied write: while the box is away there is nothing to run.
+
+use crate::Roles;
+use crate::client::Client;
+use crate::commands::spec::Flags;
+use crate::commands::table::{Entry, KeyShape, table};
+use crate::dispatch::{self, Context, Step};
+use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
+use dunlin_storage::{KeyHash, Millis, ShardSet};
+
+/// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
+/// first-level cache until they run: 64 commands touch about 12 KiB.
+pub const WINDOW: usize = 64;
+/// Commands per turn before other connections get theirs.
+pub const TURN_COMMANDS: usize = 512;
+/// Reply bytes per turn before they are flushed.
+pub const TURN_OUTPUT: usize = 256 * 1024;
+
+/// How a blocked command ends when nothing wakes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// When it ends by itself; `None`: never.
+    pub deadline: Option<Millis>,
+    /// Writes the reply at the deadline (or at CLIENT UNBLOCK ... TIMEOUT).
+    pub on_timeout: fn(&mut Reply),
+    /// Whether CLIENT UNBLOCK may end it.
+    pub can_unblock: bool,
+}
+
+/// What a turn leaves to the connection.
+#[derive(Debug)]
+pub enum Turn {
+    /// Everything received has been executed.
+    Idle,
+    /// The budget is used up and there is more to run.
+    Yield,
+    /// The next command needs roles that are taken: hand the session over.
+    Handover(ShardSet),
+    /// The last command waits.
+    Block(Wait),
+    /// Execution is paused (CLIENT PAUSE) until then; the next command has not run.
+    Paused(Millis),
+    /// Flush, then close.
+    Close,
+}
+
+/// A parsed command, looked up and hashed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prepared {
+    /// The top-level command; `None`: unknown.
+    pub(crate) entry: Option<&'static Entry>,
+    /// Hash of its key if it has exactly one.
+    pub(crate) hash: KeyHash,
+}
+
+/// Everything of a connection but its socket.
+#[derive(Debug)]
+pub struct Session {
+    /// Received bytes and the batch parsed from them.
+    pub decoder: Decoder,
+    /// Replies not yet sent.
+    pub reply: Reply,
+    /// State of the client.
+    pub client: Client,
+    /// Reused room for lists of arguments.
+    prepared: Vec<Prepared>,
+    /// Index in the batch of the next command.
+    next: usize,
+}
+
+impl Session {
+    /// A session that has received nothing.
+    pub fn new(client: Client, limits: Limits) -> Self {
+        Session {
+            decoder: Decoder::new(limits),
+            reply: Reply::new(Proto::Resp2),
+            client,
+            prepared: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// Runs what has been received, within the budget of one turn.
+    pub fn turn(&mut self, ctx: &Context<'_, '_>) -> Turn {
+        let mut budget = TURN_COMMANDS;
+        loop {
+            if self.next == self.decoder.len() && !self.next_batch(ctx) {
+                return match self.decoder.error() {
+                    Some(error) => {
+                        self.reply.error(error.to_string());
+                        ctx.stats.error(b"ERR");
+                        Turn::Close
+                    }
+                    None => Turn::Idle,
+                };
+            }
+            let before = self.next;
+            if let Some(turn) = self.run_batch(ctx) {
+                return turn;
+            }
+            budget = budget.saturating_sub(self.next - before);
+            if budget == 0 || self.reply.pending() >= TURN_OUTPUT {
+                return if self.has_more() { Turn::Yield } else { Turn::Idle };
+            }
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        self.next < self.decoder.len() || self.decoder.buffered() > 0
+    }
+
+    /// Parses and prefetches the next batch; false if there is no complete command.
+    fn next_batch(&mut self, ctx: &Context<'_, '_>) -> bool {
+        self.decoder.clear();
+        self.next = 0;
+        self.prepared.clear();
+        // Limits change with authentication: what follows AUTH is parsed after it has run.
+        let max = if self.client.authenticated { WINDOW } else { 1 };
+        let count = self.decoder.parse(max);
+        for index in 0..count {
+            let request = self.decoder.request(index);
+            if request.has_chunks() && !keeps_chunks(request) {
+                self.decoder.flatten(index);
+            }
+        }
+        let keyspace = &ctx.server.keyspace;
+        let mut last: Option<(&[u8], &'static Entry)> = None;
+        for index in 0..count {
+            let request = self.decoder.request(index);
+            let name = request.arg(0);
+            let entry = match last {
+                Some((known, entry)) if known == name => Some(entry),
+                _ => table().get(name),
+            };
+            last = entry.map(|entry| (name, entry));
+            let mut hash = KeyHash(0);
+            if let Some(KeyShape::One(at)) = entry.map(|entry| entry.shape)
+                && let Some(key) = request.get(at)
+            {
+                hash = keyspace.key(key).hash;
+                keyspace.prefetch_bucket(self.client.db, hash, ctx.guard);
+            }
+            self.prepared.push(Prepared { entry, hash });
+        }
+        if count > 1 {
+            for prepared in &self.prepared {
+                if prepared.hash.0 != 0 {
+                    keyspace.prefetch_entry(self.client.db, prepared.hash, ctx.guard);
+                }
+            }
+        }
+        count > 0
+    }
+
+    /// Runs the rest of the batch; `None`: all of it ran.
+    fn run_batch(&mut self, ctx: &Context<'_, '_>) -> Option<Turn> {
+        let mut run = dispatch::Run::start(ctx);
+        let mut held: Option<Roles<'_>> = None;
+        let mut end = None;
+        while self.next < self.decoder.len() {
+            let step = self.step(ctx, &mut run, &mut held);
+            match step {
+                Step::Done => self.next += 1,
+                Step::Close => {
+                    self.next += 1;
+                    end = Some(Turn::Close);
+                }
+                Step::Block(wait) => {
+                    self.next += 1;
+                    end = Some(Turn::Block(wait));
+                }
+                Step::Handover(shards) => end = Some(Turn::Handover(shards)),
+                Step::Paused(until) => end = Some(Turn::Paused(until)),
+            }
+            if end.is_some() || self.reply.pending() >= TURN_OUTPUT {
+                break;
+            }
+        }
+        drop(held);
+        run.finish(ctx);
+        end
+    }
+
+    fn step<'g>(
+        &mut self,
+        ctx: &Context<'_, 'g>,
+        run: &mut dispatch::Run,
+        held: &mut Option<Roles<'g>>,
+    ) -> Step {
+        let prepared = self.prepared[self.next];
+        let request = self.decoder.request(self.next);
+        dispatch::execute(ctx, run, held, prepared, request, &mut self.reply, &mut self.client)
+    }
+
+    /// Runs the command that waited for roles, with `writer`, and those which follow it as long as
+    /// they need no other role. Returns how the connection goes on.
+    pub(crate) fn run_handed_over<'g>(
+        &mut self,
+        ctx: &Context<'_, 'g>,
+        writer: &mut Roles<'g>,
+    ) -> Option<Turn> {
+        let mut run = dispatch::Run::start(ctx);
+        let mut end = None;
+        while end.is_none() && self.next < self.decoder.len() {
+            let prepared = self.prepared[self.next];
+            let request = self.decoder.request(self.next);
+            if !dispatch::runs_with(ctx, writer, prepared, request, self.client.db) {
+                break;
+            }
+            let (reply, client) = (&mut self.reply, &mut self.client);
+            match dispatch::execute_held(ctx, &mut run, writer, prepared, request, reply, client) {
+                Step::Close => end = Some(Turn::Close),
+                Step::Block(wait) => end = Some(Turn::Block(wait)),
+                Step::Paused(until) => {
+                    end = Some(Turn::Paused(until));
+                    continue;
+                }
+                Step::Done | Step::Handover(_) => {}
+            }
+            self.next += 1;
+        }
+        run.finish(ctx);
+        end
+    }
+}
+
+/// Whether the big arguments of `request` stay in chunks: the command takes its values so, and
+/// neither its name nor a key is among them (a key is always one slice).
+fn keeps_chunks(request: Request<'_>) -> bool {
+    let contiguous = |i: usize| matches!(request.value(i), ArgValue::Slice(_));
+    if !contiguous(0) {
+        return false;
+    }
+    let entry = table().get(request.arg(0)).filter(|entry| entry.has(Flags::CHUNKED));
+    entry.is_some_and(|entry| {
+        let mut keys = true;
+        entry.command.each_key(&request, &mut |i| keys &= contiguous(i));
+        keys
+    })
+}

@@ -1,0 +1,305 @@
+//! Counters, one set per worker so that no thread writes a line another one writes; added up when
+//! somebody asks.
+
+use crate::commands::table::{CommandId, table};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// A counter with one writer: plain load and store, no locked instruction.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the owning worker may call it.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// The value.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Back to zero (CONFIG RESETSTAT; an addition at the same instant may survive it).
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Figures of one command on one worker.
+#[derive(Debug, Default)]
+pub struct CommandStats {
+    /// Executions.
+    pub calls: Counter,
+    /// Time in nanoseconds.
+    pub nanos: Counter,
+    /// Refused before execution.
+    pub rejected: Counter,
+    /// Answered with an error.
+    pub failed: Counter,
+    histogram: OnceLock<Box<Histogram>>,
+}
+
+impl CommandStats {
+    /// Accounts `calls` executions that took `nanos` together.
+    #[inline]
+    pub fn time(&self, calls: u64, nanos: u64, histogram: bool) {
+        self.nanos.add(nanos);
+        if histogram {
+            self.histogram.get_or_init(Box::default).record(nanos / calls.max(1), calls);
+        }
+    }
+
+    /// The histogram, if anything was recorded.
+    pub fn histogram(&self) -> Option<&Histogram> {
+        self.histogram.get().map(Box::as_ref)
+    }
+
+    fn reset(&self) {
+        for counter in [&self.calls, &self.nanos, &self.rejected, &self.failed] {
+            counter.reset();
+        }
+        if let Some(histogram) = self.histogram() {
+            histogram.reset();
+        }
+    }
+}
+
+const SUB_BITS: u32 = 4;
+const BUCKETS: usize = (64 - SUB_BITS as usize + 1) << SUB_BITS;
+
+/// Log-linear histogram of nanoseconds: 16 steps per power of two (6 % resolution), as
+/// HdrHistogram lays it out, with single-writer counters so that readers need no lock.
+#[derive(Debug)]
+pub struct Histogram {
+    counts: Box<[Counter]>,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram { counts: (0..BUCKETS).map(|_| Counter::default()).collect() }
+    }
+}
+
+impl Histogram {
+    fn bucket(value: u64) -> usize {
+        let shift = (u64::BITS - value.leading_zeros()).saturating_sub(SUB_BITS + 1);
+        let sub = usize::try_from(value >> shift).unwrap_or(0);
+        ((shift as usize) << SUB_BITS) + sub
+    }
+
+    /// Upper bound of bucket `index`.
+    pub fn upper(index: usize) -> u64 {
+        let sub = 1_usize << SUB_BITS;
+        if index < 2 * sub {
+            return index as u64;
+        }
+        let shift = index / sub - 1;
+        (((index % sub + sub + 1) as u64) << shift).wrapping_sub(1)
+    }
+
+    /// Counts `n` values.
+    pub fn record(&self, value: u64, n: u64) {
+        if let Some(count) = self.counts.get(Self::bucket(value)) {
+            count.add(n);
+        }
+    }
+
+    /// Adds the counts to `total` (as long as [`Histogram::len`]).
+    pub fn add_to(&self, total: &mut Vec<u64>) {
+        total.resize(BUCKETS, 0);
+        for (sum, count) in total.iter_mut().zip(&self.counts) {
+            *sum += count.get();
+        }
+    }
+
+    fn reset(&self) {
+        self.counts.iter().for_each(Counter::reset);
+    }
+}
+
+/// Counters of one worker.
+#[derive(Debug)]
+pub struct WorkerStats {
+    commands: Box<[CommandStats]>,
+    /// Lookups that found their key.
+    pub hits: Counter,
+    /// Lookups that did not.
+    pub misses: Counter,
+    /// Connections accepted.
+    pub connections: Counter,
+    /// Bytes read from sockets.
+    pub net_in: Counter,
+    /// Bytes written to sockets.
+    pub net_out: Counter,
+    /// Reads from sockets.
+    pub reads: Counter,
+    /// Writes to sockets.
+    pub writes: Counter,
+    /// Commands that did not exist or were refused for another reason than their arguments.
+    pub unexpected_errors: Counter,
+    /// Error replies.
+    pub error_replies: Counter,
+    /// Error replies by first word. Locked only when an error is answered.
+    errors: Mutex<BTreeMap<String, u64>>,
+}
+
+/// How many different first words of errors are counted; more go to `ERRORS_OVERFLOW`.
+const MAX_ERROR_KINDS: usize = 128;
+
+impl Default for WorkerStats {
+    fn default() -> Self {
+        WorkerStats {
+            commands: table().entries().iter().map(|_| CommandStats::default()).collect(),
+            hits: Counter::default(),
+            misses: Counter::default(),
+            connections: Counter::default(),
+            net_in: Counter::default(),
+            net_out: Counter::default(),
+            reads: Counter::default(),
+            writes: Counter::default(),
+            unexpected_errors: Counter::default(),
+            error_replies: Counter::default(),
+            errors: Mutex::default(),
+        }
+    }
+}
+
+impl WorkerStats {
+    /// Counts a hit.
+    #[inline]
+    pub fn hit(&self) {
+        self.hits.add(1);
+    }
+
+    /// Counts a miss.
+    #[inline]
+    pub fn miss(&self) {
+        self.misses.add(1);
+    }
+
+    /// Figures of command `id`.
+    #[inline]
+    pub fn command(&self, id: CommandId) -> &CommandStats {
+        &self.commands[usize::from(id)]
+    }
+
+    /// Counts an error reply.
+    pub fn error(&self, text: &[u8]) {
+        self.error_replies.add(1);
+        let end = text.iter().position(|b| *b == b' ').unwrap_or(text.len());
+        let kind = std::str::from_utf8(&text[..end]).unwrap_or("ERR");
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = errors.get_mut(kind) {
+            *count += 1;
+        } else if errors.len() < MAX_ERROR_KINDS {
+            errors.insert(kind.to_owned(), 1);
+        } else {
+            *errors.entry("ERRORS_OVERFLOW".to_owned()).or_default() += 1;
+        }
+    }
+
+    fn reset(&self) {
+        self.commands.iter().for_each(CommandStats::reset);
+        for counter in [
+            &self.hits,
+            &self.misses,
+            &self.connections,
+            &self.net_in,
+            &self.net_out,
+            &self.reads,
+            &self.writes,
+            &self.unexpected_errors,
+            &self.error_replies,
+        ] {
+            counter.reset();
+        }
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// The counters of all workers.
+#[derive(Debug)]
+pub struct Stats {
+    workers: Box<[WorkerStats]>,
+    /// Connections refused at `maxclients`.
+    pub rejected_connections: AtomicU64,
+    /// Clients closed at a limit of their output buffer.
+    pub output_limit_disconnections: AtomicU64,
+    /// Clients closed at a limit of their query buffer.
+    pub query_limit_disconnections: AtomicU64,
+}
+
+impl Stats {
+    /// Counters for `workers` workers.
+    pub fn new(workers: usize) -> Self {
+        Stats {
+            workers: (0..workers).map(|_| WorkerStats::default()).collect(),
+            rejected_connections: AtomicU64::new(0),
+            output_limit_disconnections: AtomicU64::new(0),
+            query_limit_disconnections: AtomicU64::new(0),
+        }
+    }
+
+    /// The counters of worker `index`.
+    pub fn worker(&self, index: usize) -> &WorkerStats {
+        &self.workers[index]
+    }
+
+    /// The counters of each worker.
+    pub fn workers(&self) -> &[WorkerStats] {
+        &self.workers
+    }
+
+    /// Sum of one counter over the workers.
+    pub fn sum(&self, counter: impl Fn(&WorkerStats) -> &Counter) -> u64 {
+        self.workers.iter().map(|worker| counter(worker).get()).sum()
+    }
+
+    /// Executions of all commands.
+    pub fn calls(&self) -> u64 {
+        let of = |worker: &WorkerStats| worker.commands.iter().map(|c| c.calls.get()).sum::<u64>();
+        self.workers.iter().map(of).sum()
+    }
+
+    /// Sum of one counter of one command.
+    pub fn command_sum(&self, id: CommandId, counter: impl Fn(&CommandStats) -> &Counter) -> u64 {
+        self.workers.iter().map(|worker| counter(worker.command(id)).get()).sum()
+    }
+
+    /// Histogram of one command over the workers, empty if nothing was recorded.
+    pub fn command_histogram(&self, id: CommandId) -> Vec<u64> {
+        let mut total = Vec::new();
+        for histogram in self.workers.iter().filter_map(|w| w.command(id).histogram()) {
+            histogram.add_to(&mut total);
+        }
+        total
+    }
+
+    /// Error replies by first word.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        let mut total = BTreeMap::new();
+        for worker in &self.workers {
+            let errors = worker.errors.lock().unwrap_or_else(PoisonError::into_inner);
+            for (kind, count) in errors.iter() {
+                *total.entry(kind.clone()).or_insert(0) += count;
+            }
+        }
+        total
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        self.workers.iter().for_each(WorkerStats::reset);
+        for counter in [
+            &self.rejected_connections,
+            &self.output_limit_disconnections,
+            &self.query_limit_disconnections,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+}

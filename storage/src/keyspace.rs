@@ -1,0 +1,444 @@
+//! The keyspace: databases, shards, and everything readers may do.
+
+use crate::entry::Entry;
+use crate::eviction::Policy;
+use crate::hash::{Hasher, Key, KeyHash, SHARD_BITS_MAX, ShardId};
+use crate::memory::MemoryStats;
+use crate::reclaim::Reclaim;
+use crate::shard::{Shard, ShardSet};
+use crate::stats::StoreStats;
+use crate::sync::{
+    Arc, AtomicI64, AtomicU8, AtomicU64, Collector, Guard, LocalHandle, Ordering, OwnLine,
+};
+use crate::table::Table;
+use crate::table::bucket::bump;
+use crate::table::iter::POSITION_END;
+use crate::{Millis, hash::POSITION_BITS};
+
+/// A database's number, as clients select it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DbId(pub u8);
+
+/// Whether a read counts as a use of the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// It does.
+    Yes,
+    /// It leaves no trace.
+    No,
+}
+
+/// How a keyspace is built.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Shards, rounded up to a power of two.
+    pub shards: usize,
+    /// Databases, at least one.
+    pub databases: u8,
+    /// Budget in bytes; 0 = none.
+    pub max_memory: u64,
+    /// What goes when the budget is used up.
+    pub policy: Policy,
+    /// Seed of the hash function; random if not given.
+    pub seed: Option<[u64; 4]>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { shards: 16, databases: 16, max_memory: 0, policy: Policy::default(), seed: None }
+    }
+}
+
+/// All keys of all databases.
+pub struct Keyspace {
+    pub(crate) hasher: Hasher,
+    shards: Box<[Shard]>,
+    /// Table of (physical database, shard).
+    tables: Box<[Table]>,
+    /// Physical database of each number. Written under all roles (Release), read by all (Acquire).
+    index: Box<[AtomicU8]>,
+    collector: Collector,
+    pub(crate) reclaim: Arc<Reclaim>,
+    /// Shards with jobs left behind, one bit each.
+    pub(crate) leftovers: Box<[AtomicU64]>,
+    pub(crate) budget: Budget,
+}
+
+/// The memory budget, and what counts against it.
+pub(crate) struct Budget {
+    pub(crate) max: AtomicU64,
+    pub(crate) policy: AtomicU8,
+    /// See [`quantum`].
+    quantum: AtomicU64,
+    /// Bytes of entries, tables and eviction state.
+    pub(crate) used: OwnLine<AtomicI64>,
+}
+
+/// A thread's participant in the epoch of one keyspace.
+pub struct Handle(LocalHandle);
+
+impl Handle {
+    /// Keeps everything that is read from now on alive until the guard is dropped.
+    #[inline]
+    #[must_use]
+    pub fn pin(&self) -> Guard {
+        self.0.pin()
+    }
+}
+
+impl Keyspace {
+    /// An empty keyspace.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let shards = options.shards.clamp(1, 1 << SHARD_BITS_MAX).next_power_of_two();
+        let databases = usize::from(options.databases.max(1));
+        Self {
+            hasher: Hasher::new(options.seed, shards.trailing_zeros()),
+            shards: (0..shards).map(|_| Shard::new(databases)).collect(),
+            tables: (0..databases * shards).map(|_| Table::new()).collect(),
+            index: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
+            collector: Collector::new(),
+            reclaim: Arc::new(Reclaim::new()),
+            leftovers: (0..shards.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            budget: Budget {
+                max: AtomicU64::new(options.max_memory),
+                policy: AtomicU8::new(options.policy.to_u8()),
+                quantum: AtomicU64::new(quantum(options.max_memory, shards)),
+                used: OwnLine(AtomicI64::new(0)),
+            },
+        }
+    }
+
+    /// Registers the calling thread. Keep the handle for the life of the thread.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle(self.collector.register())
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// How many databases there are.
+    #[must_use]
+    pub fn databases(&self) -> u8 {
+        self.index.len() as u8
+    }
+
+    /// Hashes a key.
+    #[inline]
+    #[must_use]
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        Key { bytes, hash: self.hasher.hash(bytes) }
+    }
+
+    /// The shard a key lives in, in every database.
+    #[inline]
+    #[must_use]
+    pub fn shard_of(&self, hash: KeyHash) -> ShardId {
+        self.hasher.shard(hash)
+    }
+
+    /// Asks for the bucket of a key: the first of two steps ahead of a read or write.
+    #[inline]
+    pub fn prefetch_bucket(&self, db: DbId, hash: KeyHash, guard: &Guard) {
+        let table = self.table(self.physical(db), self.shard_of(hash));
+        table.prefetch_bucket(self.hasher.spot(hash), guard);
+    }
+
+    /// Asks for the entry of a key: the second step, when the bucket has arrived.
+    #[inline]
+    pub fn prefetch_entry(&self, db: DbId, hash: KeyHash, guard: &Guard) {
+        let table = self.table(self.physical(db), self.shard_of(hash));
+        table.prefetch_entry(self.hasher.spot(hash), guard);
+    }
+
+    /// Reads a key: no lock, no waiting, no retry. An expired key is not there.
+    #[inline]
+    pub fn get<'g>(
+        &self,
+        db: DbId,
+        key: &Key<'_>,
+        now: Millis,
+        touch: Touch,
+        guard: &'g Guard,
+    ) -> Option<Entry<'g>> {
+        let table = self.table(self.physical(db), self.shard_of(key.hash));
+        let hit = table.find(self.hasher.spot(key.hash), key.bytes, guard)?;
+        if hit.entry.is_expired(now) {
+            return None;
+        }
+        if touch == Touch::Yes && self.policy().counts_reads() {
+            bump(hit.slot(), hit.word);
+        }
+        Some(hit.entry)
+    }
+
+    /// Visits the live keys of up to `buckets` buckets from `cursor` on (0 = start) and returns the
+    /// cursor to go on with (0 = end). A key that is there all the time is visited at least once,
+    /// also while tables grow and shrink. Cursors are below 2^52.
+    pub fn scan<'g>(
+        &self,
+        db: DbId,
+        cursor: u64,
+        buckets: usize,
+        now: Millis,
+        guard: &'g Guard,
+        visit: &mut dyn FnMut(Entry<'g>),
+    ) -> u64 {
+        let db = self.physical(db);
+        let mut shard = (cursor >> POSITION_BITS) as usize;
+        let mut position = cursor & (POSITION_END - 1);
+        for _ in 0..buckets.max(1) {
+            if shard >= self.shards() {
+                return 0;
+            }
+            let table = &self.tables[db * self.shards() + shard];
+            position = table.visit_bucket(position, &self.hasher, guard, &mut |entry| {
+                if !entry.is_expired(now) {
+                    visit(entry);
+                }
+            });
+            if position == POSITION_END {
+                shard += 1;
+                position = 0;
+            }
+        }
+        if shard >= self.shards() { 0 } else { (shard as u64) << POSITION_BITS | position }
+    }
+
+    /// A live key picked by `random`, if there is one.
+    pub fn random<'g>(
+        &self,
+        db: DbId,
+        now: Millis,
+        random: u64,
+        guard: &'g Guard,
+    ) -> Option<Entry<'g>> {
+        let physical = self.physical(db);
+        let total = self.len(db);
+        if total == 0 {
+            return None;
+        }
+        let mut rank = random % total;
+        let mut shard = 0;
+        for (i, table) in self.tables_of(physical).iter().enumerate() {
+            shard = i;
+            if rank < table.len() {
+                break;
+            }
+            rank -= table.len();
+        }
+        // From a random place on, around the whole database at most.
+        let start = random.wrapping_mul(0x9e37_79b9_7f4a_7c15) & (POSITION_END - 1);
+        let pick = (random >> 32) as usize;
+        for step in 0..=self.shards() {
+            let table = &self.tables_of(physical)[(shard + step) % self.shards()];
+            let mut position = if step == 0 { start } else { 0 };
+            while position < POSITION_END {
+                let mut live: Vec<Entry<'g>> = Vec::new();
+                position = table.visit_bucket(position, &self.hasher, guard, &mut |entry| {
+                    if !entry.is_expired(now) {
+                        live.push(entry);
+                    }
+                });
+                if !live.is_empty() {
+                    return Some(live[pick % live.len()]);
+                }
+            }
+        }
+        None
+    }
+
+    /// Keys of a database, expired ones that were not removed yet included.
+    #[must_use]
+    pub fn len(&self, db: DbId) -> u64 {
+        self.tables_of(self.physical(db)).iter().map(Table::len).sum()
+    }
+
+    /// True if a database has no keys.
+    #[must_use]
+    pub fn is_empty(&self, db: DbId) -> bool {
+        self.len(db) == 0
+    }
+
+    /// Keys of a database that have an expiry.
+    #[must_use]
+    pub fn expires(&self, db: DbId) -> u64 {
+        self.tables_of(self.physical(db)).iter().map(Table::expires).sum()
+    }
+
+    /// Mean time to live of the keys that have an expiry, in milliseconds.
+    #[must_use]
+    pub fn avg_ttl(&self, db: DbId, now: Millis) -> i64 {
+        let tables = self.tables_of(self.physical(db));
+        let count = tables.iter().map(Table::expires).sum::<u64>();
+        if count == 0 {
+            return 0;
+        }
+        let sum: i128 = tables.iter().map(|table| i128::from(table.expire_sum())).sum();
+        let mean = sum * 1000 / i128::from(count) - i128::from(now);
+        i64::try_from(mean).unwrap_or(i64::MAX).max(0)
+    }
+
+    /// Odd while a write over several shards is in progress on this one. A reader that must not see
+    /// half of such a write reads it before and after: even and the same = nothing of the kind.
+    #[inline]
+    #[must_use]
+    pub fn multi_seq(&self, shard: ShardId) -> u64 {
+        self.shard(shard).multi_seq()
+    }
+
+    /// Changes with every turn that changes something; odd while one is in progress.
+    #[inline]
+    #[must_use]
+    pub fn write_seq(&self, shard: ShardId) -> u64 {
+        self.shard(shard).write_seq()
+    }
+
+    /// Frees up to `max_items` pieces of what was removed as a whole (big strings, flushed
+    /// databases); true if there is more. Needs no role.
+    pub fn free_slice(&self, max_items: usize) -> bool {
+        self.reclaim.free(max_items)
+    }
+
+    /// Hands what was removed lately to the epoch, for idle times: takes the roles that are free.
+    pub fn flush_limbo(&self, guard: &Guard) {
+        for shard in 0..self.shards() {
+            let id = ShardId(shard as u16);
+            if let Some(mut writer) = self.try_enter(&ShardSet::one(id), guard) {
+                writer.with_core(id, |core| core.limbo.flush(true, &self.reclaim, guard));
+            }
+        }
+        guard.flush();
+    }
+
+    /// Changes the budget; 0 = none. What is too much goes in slices.
+    pub fn set_max_memory(&self, bytes: u64) {
+        self.budget.quantum.store(quantum(bytes, self.shards()), Ordering::Relaxed);
+        self.budget.max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Changes the policy.
+    pub fn set_policy(&self, policy: Policy) {
+        self.budget.policy.store(policy.to_u8(), Ordering::Relaxed);
+    }
+
+    /// The policy.
+    #[inline]
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy::from_u8(self.budget.policy.load(Ordering::Relaxed))
+    }
+
+    /// What the store holds right now.
+    #[must_use]
+    pub fn memory(&self) -> MemoryStats {
+        MemoryStats {
+            used: self.shards.iter().map(Shard::bytes).sum(),
+            tables: self.tables.iter().map(Table::table_bytes).sum(),
+            entries: self.tables.iter().map(Table::entry_bytes).sum(),
+            eviction: self.shards.iter().map(Shard::eviction_bytes).sum(),
+            limbo: self.reclaim.limbo(),
+            limbo_peak: self.reclaim.limbo_peak(),
+        }
+    }
+
+    /// Counters since the last reset.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        StoreStats::collect(&self.shards)
+    }
+
+    /// Sets the counters to zero.
+    pub fn reset_stats(&self) {
+        StoreStats::reset(&self.shards);
+        self.reclaim.reset_peak();
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.budget.used.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    #[inline]
+    pub(crate) fn shard(&self, id: ShardId) -> &Shard {
+        &self.shards[usize::from(id.0)]
+    }
+
+    #[inline]
+    pub(crate) fn table(&self, physical: usize, id: ShardId) -> &Table {
+        &self.tables[physical * self.shards.len() + usize::from(id.0)]
+    }
+
+    fn tables_of(&self, physical: usize) -> &[Table] {
+        &self.tables[physical * self.shards()..(physical + 1) * self.shards()]
+    }
+
+    /// Where a database's tables are.
+    #[inline]
+    pub(crate) fn physical(&self, db: DbId) -> usize {
+        usize::from(self.index[usize::from(db.0)].load(Ordering::Acquire))
+    }
+
+    pub(crate) fn swap_databases(&self, a: DbId, b: DbId) {
+        let (a, b) = (&self.index[usize::from(a.0)], &self.index[usize::from(b.0)]);
+        let (was_a, was_b) = (a.load(Ordering::Relaxed), b.load(Ordering::Relaxed));
+        a.store(was_b, Ordering::Release);
+        b.store(was_a, Ordering::Release);
+    }
+
+    pub(crate) fn tables_in(&self, id: ShardId) -> impl Iterator<Item = &Table> {
+        self.tables.iter().skip(usize::from(id.0)).step_by(self.shards.len())
+    }
+
+    /// Accounts for bytes taken (or given back) by a shard. Only under its role. The common counter
+    /// hears of it when enough has come together.
+    #[inline]
+    pub(crate) fn memory_changed(&self, id: ShardId, bytes: i64) {
+        let counters = &self.shard(id).counters;
+        let now = counters.bytes.load(Ordering::Relaxed) + bytes;
+        counters.bytes.store(now, Ordering::Relaxed);
+        let change = now - counters.folded.load(Ordering::Relaxed);
+        if change.unsigned_abs() >= self.budget.quantum.load(Ordering::Relaxed) {
+            self.fold(id);
+        }
+    }
+
+    /// Brings the common counter up to date with a shard. Only under its role.
+    pub(crate) fn fold(&self, id: ShardId) {
+        let counters = &self.shard(id).counters;
+        let now = counters.bytes.load(Ordering::Relaxed);
+        let change = now - counters.folded.load(Ordering::Relaxed);
+        counters.folded.store(now, Ordering::Relaxed);
+        if change != 0 {
+            self.budget.used.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How many bytes a shard may be ahead of the common counter: all shards together at most a fifth
+/// of a percent of the budget.
+fn quantum(max_memory: u64, shards: usize) -> u64 {
+    match max_memory {
+        0 => QUANTUM_MAX,
+        max => (max / (512 * shards as u64)).clamp(QUANTUM_MIN, QUANTUM_MAX),
+    }
+}
+
+const QUANTUM_MIN: u64 = 256;
+const QUANTUM_MAX: u64 = 16 * 1024;
+
+impl Drop for Keyspace {
+    fn drop(&mut self) {
+        for shard in &mut self.shards {
+            shard.core_mut().limbo.clear(&self.reclaim);
+        }
+        for table in &self.tables {
+            let mut core = crate::table::TableCore::default();
+            let (mut detached, _) = table.detach(&mut core);
+            detached.free(&mut usize::MAX.clone(), &self.reclaim);
+        }
+    }
+}

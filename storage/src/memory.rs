@@ -1,0 +1,69 @@
+//! What memory costs, and the figures the store reports.
+//!
+//! The budget counts *usable* sizes: what the general allocator really sets aside. It is computed
+//! from the size classes of mimalloc (16-byte steps to 64 bytes, then four classes per doubling),
+//! so the count is a pure function of the request and needs no call into the allocator. This is
+//! the seam for a slab of our own later.
+
+/// The bytes an allocation of `size` bytes really takes.
+#[inline]
+#[must_use]
+pub const fn usable(size: usize) -> usize {
+    if size <= 64 {
+        return if size == 0 { 16 } else { size.div_ceil(16) * 16 };
+    }
+    if size > LARGE {
+        // Whole operating system pages above the largest class.
+        return size.div_ceil(4096) * 4096;
+    }
+    // Classes are 5, 6, 7 and 8 quarters of a power of two.
+    let top = usize::BITS - 1 - (size - 1).leading_zeros();
+    let step = 1 << (top - 2);
+    size.div_ceil(step) * step
+}
+
+/// Above this the allocator hands out whole pages.
+const LARGE: usize = 8 << 20;
+
+/// The bytes the store holds, by what they are held for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// Everything that counts against `max_memory`: entries, tables and eviction state.
+    pub used: u64,
+    /// Bucket arrays, and their expiry summaries.
+    pub tables: u64,
+    /// Keys, values and their headers.
+    pub entries: u64,
+    /// Eviction rings and ghosts.
+    pub eviction: u64,
+    /// Removed, but maybe still being read, or waiting to be freed in slices.
+    pub limbo: u64,
+    /// The largest `limbo` seen since the statistics were last reset.
+    pub limbo_peak: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usable;
+
+    #[test]
+    fn usable_sizes_are_the_allocators_classes() {
+        for (size, class) in [
+            (1, 16),
+            (17, 32),
+            (35, 48),
+            (64, 64),
+            (65, 80),
+            (83, 96),
+            (89, 96),
+            (97, 112),
+            (128, 128),
+            (129, 160),
+            (532, 640),
+            (1024, 1024),
+            (1025, 1280),
+        ] {
+            assert_eq!(usable(size), class, "{size}");
+        }
+    }
+}

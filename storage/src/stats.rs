@@ -1,0 +1,61 @@
+//! Counters of the store.
+
+use crate::shard::Shard;
+use crate::sync::Ordering;
+
+/// What happened since the last reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Keys removed because their time had come.
+    pub expired_keys: u64,
+    /// Keys removed to stay within the budget.
+    pub evicted_keys: u64,
+    /// Turns: how often a shard's role was taken.
+    pub role_taken: u64,
+    /// How often a role was found taken.
+    pub role_busy: u64,
+    /// Jobs run for other threads.
+    pub jobs: u64,
+    /// Releases that found jobs.
+    pub batches: u64,
+    /// Most jobs found by one release.
+    pub batch_max: u64,
+    /// Turns that ended with jobs left behind.
+    pub capped: u64,
+}
+
+impl StoreStats {
+    pub(crate) fn collect(shards: &[Shard]) -> Self {
+        let mut sum = Self::default();
+        for shard in shards {
+            let counters = &shard.counters;
+            sum.expired_keys += counters.expired.load(Ordering::Relaxed);
+            sum.evicted_keys += counters.evicted.load(Ordering::Relaxed);
+            sum.role_taken += counters.taken.load(Ordering::Relaxed);
+            sum.role_busy += counters.busy.load(Ordering::Relaxed);
+            sum.jobs += counters.jobs.load(Ordering::Relaxed);
+            sum.batches += counters.batches.load(Ordering::Relaxed);
+            sum.capped += counters.capped.load(Ordering::Relaxed);
+            sum.batch_max = sum.batch_max.max(counters.batch_max.load(Ordering::Relaxed));
+        }
+        sum
+    }
+
+    pub(crate) fn reset(shards: &[Shard]) {
+        for shard in shards {
+            let counters = &shard.counters;
+            for counter in [
+                &counters.expired,
+                &counters.evicted,
+                &counters.taken,
+                &counters.busy,
+                &counters.jobs,
+                &counters.batches,
+                &counters.batch_max,
+                &counters.capped,
+            ] {
+                counter.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+}

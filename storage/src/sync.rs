@@ -1,0 +1,100 @@
+//! Everything the engine uses to talk between threads, in one place.
+//!
+//! The other modules import atomics, cells and the epoch from here only, so that a build with
+//! `--cfg loom --cfg crossbeam_loom` swaps every one of them for the model checker's.
+
+#[cfg(all(loom, not(crossbeam_loom)))]
+compile_error!("with only `--cfg loom` the epoch is not modelled: add `--cfg crossbeam_loom`");
+
+pub use crossbeam_epoch::{Collector, Guard, LocalHandle};
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{
+    AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
+};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{
+    AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
+};
+
+pub(crate) use std::sync::Arc;
+
+/// State that only the holder of a shard's writer role may touch.
+///
+/// The cell has no lock of its own: the role word is the lock. Under the model checker an access
+/// without the role is reported as a race.
+pub(crate) struct RoleCell<T> {
+    #[cfg(not(loom))]
+    inner: core::cell::UnsafeCell<T>,
+    #[cfg(loom)]
+    inner: loom::cell::UnsafeCell<T>,
+}
+
+// SAFETY: `with` is the only way in, and its caller promises to hold the writer role, which one
+// thread at a time does; taking the role acquires what the previous holder released.
+unsafe impl<T: Send> Sync for RoleCell<T> {}
+
+impl<T> RoleCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        #[cfg(not(loom))]
+        let inner = core::cell::UnsafeCell::new(value);
+        #[cfg(loom)]
+        let inner = loom::cell::UnsafeCell::new(value);
+        Self { inner }
+    }
+
+    /// # Safety
+    /// The caller holds the role that protects this cell, and does not call `with` on the same
+    /// cell from inside `f`.
+    pub(crate) unsafe fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        #[cfg(not(loom))]
+        {
+            // SAFETY: the role makes this access exclusive.
+            f(unsafe { &mut *self.inner.get() })
+        }
+        #[cfg(loom)]
+        {
+            self.inner.with_mut(|pointer| {
+                // SAFETY: the role makes this access exclusive; loom checks it.
+                f(unsafe { &mut *pointer })
+            })
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        #[cfg(not(loom))]
+        {
+            self.inner.get_mut()
+        }
+        #[cfg(loom)]
+        {
+            // SAFETY: `&mut self` excludes every other access.
+            self.inner.with_mut(|pointer| unsafe { &mut *pointer })
+        }
+    }
+}
+
+/// Puts what follows on cache lines of its own (two: the adjacent-line prefetcher pairs them).
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct OwnLine<T>(pub(crate) T);
+
+impl<T> core::ops::Deref for OwnLine<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Asks the processor to bring the line of `pointer` near. Never faults, whatever the address.
+#[inline(always)]
+pub(crate) fn prefetch<T>(pointer: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch has no architectural effect and may be given any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(pointer.cast::<i8>()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+    let _ = pointer;
+}

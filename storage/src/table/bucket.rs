@@ -1,0 +1,231 @@
+//! One cache line: seven slot words and a word about the bucket.
+//!
+//! ```text
+//! slot word   | ttl 1 | small 1 | frequency 2 | tag 12 | entry address 48 |     0 = empty
+//! about word  | version 8 (later) | - 4 | overflow count 12 | min expiry 40 |     of a home bucket
+//!             | address of the next bucket of the chain |                       of an overflow bucket
+//! ```
+//!
+//! | word | written by | read by |
+//! |---|---|---|
+//! | slot | the writer role (Release); readers bump the frequency by CAS (Relaxed) | readers (Acquire) |
+//! | about | the writer role (Release) | readers (Acquire), **before** the slots |
+//!
+//! A reader's CAS changes only the frequency of a word whose pointer is still there; the entry
+//! behind it cannot be freed and its address not be reused while that reader is pinned, so the CAS
+//! never revives a word that was replaced. A writer's plain store may lose a bump: harmless.
+
+use crate::Millis;
+use crate::entry::EntryPtr;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Slots per bucket. Two under the model checker, so that overflow happens in tiny models.
+pub(crate) const SLOTS: usize = if cfg!(loom) { 2 } else { 7 };
+
+const ADDRESS_MASK: u64 = (1 << 48) - 1;
+const TAG_SHIFT: u32 = 48;
+const TAG_MASK: u64 = 0xfff << TAG_SHIFT;
+const FREQUENCY_SHIFT: u32 = 60;
+const FREQUENCY_MASK: u64 = 3 << FREQUENCY_SHIFT;
+const SMALL: u64 = 1 << 62;
+const TTL: u64 = 1 << 63;
+
+/// The highest frequency a slot can hold.
+pub(crate) const FREQUENCY_MAX: u8 = 3;
+
+/// What a slot says about its entry. All zero: empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Word(pub(crate) u64);
+
+impl Word {
+    pub(crate) const EMPTY: Word = Word(0);
+
+    pub(crate) fn new(entry: EntryPtr, tag: u16, has_ttl: bool) -> Self {
+        let ttl = if has_ttl { TTL } else { 0 };
+        Word(entry.addr() | u64::from(tag) << TAG_SHIFT | ttl)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn tag_is(self, tag: u16) -> bool {
+        (self.0 ^ u64::from(tag) << TAG_SHIFT) & TAG_MASK == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn entry(self) -> Option<EntryPtr> {
+        EntryPtr::from_addr(self.0 & ADDRESS_MASK)
+    }
+
+    /// The entry's address, for prefetching only.
+    pub(crate) fn address(self) -> *const u8 {
+        std::ptr::without_provenance((self.0 & ADDRESS_MASK) as usize)
+    }
+
+    #[inline(always)]
+    pub(crate) fn frequency(self) -> u8 {
+        (self.0 >> FREQUENCY_SHIFT & 3) as u8
+    }
+
+    pub(crate) fn with_frequency(self, frequency: u8) -> Self {
+        debug_assert!(frequency <= FREQUENCY_MAX);
+        Word(self.0 & !FREQUENCY_MASK | u64::from(frequency) << FREQUENCY_SHIFT)
+    }
+
+    pub(crate) fn is_small(self) -> bool {
+        self.0 & SMALL != 0
+    }
+
+    pub(crate) fn with_small(self, small: bool) -> Self {
+        Word(if small { self.0 | SMALL } else { self.0 & !SMALL })
+    }
+
+    pub(crate) fn has_ttl(self) -> bool {
+        self.0 & TTL != 0
+    }
+
+    /// This entry in the place of `old`: keeps what is known about the use of the key, and counts
+    /// as a use itself.
+    pub(crate) fn replacing(self, old: Word) -> Self {
+        let frequency = (old.frequency() + 1).min(FREQUENCY_MAX);
+        self.with_frequency(frequency).with_small(old.is_small())
+    }
+}
+
+const MIN_MASK: u64 = (1 << 40) - 1;
+const COUNT_SHIFT: u32 = 40;
+const COUNT_MAX: u64 = 0xfff;
+
+/// What a home bucket says about itself. All zero: nothing special.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct About(pub(crate) u64);
+
+impl About {
+    /// How many items of this home live in its group's overflow chain.
+    #[inline(always)]
+    pub(crate) fn overflow(self) -> u64 {
+        self.0 >> COUNT_SHIFT & COUNT_MAX
+    }
+
+    /// One item more or less in the overflow chain. A count that ever reached its maximum stays
+    /// there: it only costs readers a look.
+    pub(crate) fn overflow_changed(self, more: bool) -> Self {
+        match (self.overflow(), more) {
+            (COUNT_MAX, _) => self,
+            (_, true) => About(self.0 + (1 << COUNT_SHIFT)),
+            (0, false) => unreachable!("an item left an empty overflow chain"),
+            (_, false) => About(self.0 - (1 << COUNT_SHIFT)),
+        }
+    }
+
+    /// The earliest expiry that may be in this bucket, as a due time; nothing = no expiry.
+    pub(crate) fn due(self) -> Option<Due> {
+        (self.0 & MIN_MASK).checked_sub(1).map(Due)
+    }
+
+    pub(crate) fn with_due(self, due: Option<Due>) -> Self {
+        About(self.0 & !MIN_MASK | due.map_or(0, |due| due.0 + 1))
+    }
+}
+
+/// A moment in 64-ms units, rounded down: a bucket is never visited too late, and at most 64 ms
+/// too early.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Due(pub(crate) u64);
+
+impl Due {
+    pub(crate) fn at(expire_at: Millis) -> Self {
+        Due(((expire_at.max(0) as u64) >> 6).min(MIN_MASK - 1))
+    }
+
+    /// The second this moment lies in, for the group summaries.
+    pub(crate) fn second(self) -> u32 {
+        u32::try_from((self.0 << 6) / 1000).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
+    }
+}
+
+/// A cache line of slots. Homes and overflow buckets have the same shape.
+#[repr(C, align(64))]
+pub(crate) struct Bucket {
+    pub(crate) slots: [AtomicU64; SLOTS],
+    about: AtomicU64,
+}
+
+impl Bucket {
+    pub(crate) fn new() -> Self {
+        Self { slots: std::array::from_fn(|_| AtomicU64::new(0)), about: AtomicU64::new(0) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn word(&self, slot: usize) -> Word {
+        Word(self.slots[slot].load(Ordering::Acquire))
+    }
+
+    /// Only under the role.
+    pub(crate) fn set_word(&self, slot: usize, word: Word) {
+        self.slots[slot].store(word.0, Ordering::Release);
+    }
+
+    #[inline(always)]
+    pub(crate) fn about(&self) -> About {
+        About(self.about.load(Ordering::Acquire))
+    }
+
+    /// Only under the role.
+    pub(crate) fn set_about(&self, about: About) {
+        self.about.store(about.0, Ordering::Release);
+    }
+
+    /// The next bucket of an overflow chain.
+    #[inline]
+    pub(crate) fn chained(&self) -> *mut Bucket {
+        std::ptr::with_exposed_provenance_mut(self.about.load(Ordering::Acquire) as usize)
+    }
+
+    /// Only under the role, and only for overflow buckets.
+    pub(crate) fn set_chained(&self, next: *mut Bucket) {
+        self.about.store(next.expose_provenance() as u64, Ordering::Release);
+    }
+
+    /// The first free slot. Only under the role.
+    pub(crate) fn free_slot(&self) -> Option<usize> {
+        (0..SLOTS).find(|&slot| self.word(slot).is_empty())
+    }
+}
+
+/// A reader's mark that an item is in use. Costs a shared write only until it is saturated.
+#[inline]
+pub(crate) fn bump(slot: &AtomicU64, word: Word) {
+    let frequency = word.frequency();
+    if frequency < FREQUENCY_MAX {
+        let next = word.with_frequency(frequency + 1);
+        // A lost race means that the item was used or replaced at this moment.
+        let _ = slot.compare_exchange(word.0, next.0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn about_keeps_its_parts_apart() {
+        let about = About(0);
+        assert_eq!(about.due(), None);
+        let about = about.with_due(Some(Due::at(0))).overflow_changed(true);
+        assert_eq!((about.due(), about.overflow()), (Some(Due(0)), 1));
+        let about = about.with_due(Some(Due::at(i64::MAX)));
+        assert_eq!((about.due(), about.overflow()), (Some(Due(MIN_MASK - 1)), 1));
+        assert_eq!(about.with_due(None).overflow_changed(false), About(0));
+    }
+
+    #[test]
+    fn due_seconds_saturate() {
+        assert_eq!(Due::at(12_345).second(), 12);
+        assert_eq!(Due::at(i64::MAX).second(), u32::MAX - 1);
+        assert_eq!(Due::at(-7), Due(0));
+    }
+}

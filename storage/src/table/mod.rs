@@ -1,0 +1,327 @@
+//! The lock-free hash table of one shard of one database.
+//!
+//! ```text
+//! Table.head -> Array (being emptied) -next-> Array (being filled)
+//!
+//! Array: groups of nine buckets:  home home home home home home home home overflow
+//!                                                                          `-> chained buckets
+//! ```
+//!
+//! Buckets are in hash order: the bucket of a position (40 bits of the hash) is its share of the
+//! range. A home that is full spills into the overflow bucket of its group, and that one into a
+//! chain of heap buckets, so an insert cannot fail. A home knows how many of its items spilled;
+//! a miss looks at the overflow only if there are some. Removing from such a home pulls one back.
+//!
+//! # Who does what
+//!
+//! One thread at a time holds the shard's writer role and changes the table. Readers hold nothing
+//! but a pinned epoch. An item moves in two ways only, each copy first and clear after:
+//!
+//! 1. overflow chain -> its home (pull-back after a removal),
+//! 2. array -> next array (growth and shrinking; `next` is set before the first move).
+//!
+//! # Why a reader cannot miss an item that is there
+//!
+//! In one array it reads: the home's about word, the home, then (if the about word said that some
+//! of its items spilled) the overflow chain and the home again; then the next array if there is one.
+//!
+//! - The item sits in the home or the chain and does not move: seen.
+//! - It moves from the chain to the home (move 1) at some moment: if the about word was read after
+//!   that (the count goes down last), the copy in the home is visible to the first look. If the
+//!   count was still there, the chain is read: either the item is still in it, or it reads the
+//!   cleared word, which was stored after the copy, so the second look at the home sees it. It
+//!   cannot leave the home again but by move 2.
+//! - It moves to the next array: the reader either finds it before it is cleared or goes on to
+//!   `next`, which was set before, and finds the copy, by the same argument there.
+//!
+//! If the item is removed and put back while the reader looks, there was a moment without it, and
+//! that moment is where the miss is placed. Reads therefore never retry: a lookup walks as many
+//! arrays as there were resizes during the lookup itself, plus one or two.
+
+pub(crate) mod bucket;
+pub(crate) mod iter;
+pub(crate) mod probe;
+pub(crate) mod resize;
+pub(crate) mod sweep;
+
+use crate::hash::{POSITION_BITS, Spot};
+use crate::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, prefetch};
+use bucket::{Bucket, Due, SLOTS};
+
+/// Home buckets that share one overflow bucket.
+pub(crate) const HOMES: usize = if cfg!(loom) { 2 } else { 8 };
+/// Buckets of a group.
+const GROUP: usize = HOMES + 1;
+/// More groups than this would make the position too short for the fastrange product.
+const GROUPS_MAX: usize = 1 << 20;
+/// An item's share of the table at the usual fill, for MEMORY USAGE.
+pub(crate) const SLOT_SHARE: usize = 13;
+
+/// A bucket array. Its size never changes.
+pub(crate) struct Array {
+    buckets: Box<[Bucket]>,
+    /// Per group the earliest second at which something may expire, plus one; 0 = nothing. Written
+    /// under the role, read by whoever holds it.
+    due: Box<[AtomicU32]>,
+    /// Set (Release) once, before the first item moves; read (Acquire) after a miss.
+    next: AtomicPtr<Array>,
+    /// Chained overflow buckets, for the memory count. Only under the role.
+    chained: AtomicU64,
+}
+
+impl Array {
+    pub(crate) fn new(groups: usize) -> Box<Self> {
+        let groups = groups.clamp(1, GROUPS_MAX);
+        Box::new(Self {
+            buckets: zeroed_buckets(groups * GROUP),
+            due: (0..groups).map(|_| AtomicU32::new(0)).collect(),
+            next: AtomicPtr::new(std::ptr::null_mut()),
+            chained: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.due.len()
+    }
+
+    pub(crate) fn homes(&self) -> usize {
+        self.groups() * HOMES
+    }
+
+    /// Slots in home buckets: what fill is measured against.
+    pub(crate) fn capacity(&self) -> usize {
+        self.homes() * SLOTS
+    }
+
+    #[inline(always)]
+    pub(crate) fn home_of(&self, spot: Spot) -> usize {
+        ((spot.position * self.homes() as u64) >> POSITION_BITS) as usize
+    }
+
+    /// The first position that belongs to `home`.
+    pub(crate) fn position_of(&self, home: usize) -> u64 {
+        ((home as u64) << POSITION_BITS).div_ceil(self.homes() as u64)
+    }
+
+    #[inline(always)]
+    pub(crate) fn home(&self, home: usize) -> &Bucket {
+        &self.buckets[home / HOMES * GROUP + home % HOMES]
+    }
+
+    /// The overflow bucket that `home` shares with its group.
+    pub(crate) fn overflow(&self, home: usize) -> &Bucket {
+        &self.buckets[home / HOMES * GROUP + HOMES]
+    }
+
+    /// The array that items move to, if one was set.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<&Array> {
+        let next = self.next.load(Ordering::Acquire);
+        // SAFETY: a published array is freed only after every reader that could reach it through
+        // this one has unpinned; this one is alive, being borrowed, so its successor is.
+        unsafe { next.as_ref() }
+    }
+
+    /// The successor, of an array that is being taken apart.
+    fn take_next(&mut self) -> *mut Array {
+        self.next.swap(std::ptr::null_mut(), Ordering::Relaxed)
+    }
+
+    /// Usable bytes of the array and its chains.
+    pub(crate) fn bytes(&self) -> usize {
+        let chained = self.chained.load(Ordering::Relaxed) as usize;
+        (self.buckets.len() + chained) * 64 + self.groups() * 4 + 64
+    }
+
+    /// Lowers the summaries of a home to `due`. Only under the role.
+    fn note_due(&self, home: usize, due: Due) {
+        let bucket = self.home(home);
+        let about = bucket.about();
+        if about.due().is_none_or(|old| due < old) {
+            bucket.set_about(about.with_due(Some(due)));
+        }
+        let group = &self.due[home / HOMES];
+        let second = due.second() + 1;
+        let old = group.load(Ordering::Relaxed);
+        if old == 0 || second < old {
+            group.store(second, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Array {
+    fn drop(&mut self) {
+        if self.chained.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        for group in 0..self.groups() {
+            let mut next = self.buckets[group * GROUP + HOMES].chained();
+            while !next.is_null() {
+                // SAFETY: chained buckets come from `Box::into_raw` and belong to this array only.
+                let bucket = unsafe { Box::from_raw(next) };
+                next = bucket.chained();
+            }
+        }
+    }
+}
+
+/// Fresh zero pages from the allocator where possible: growing must not touch all of the new array.
+#[cfg(not(loom))]
+fn zeroed_buckets(count: usize) -> Box<[Bucket]> {
+    use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+    let layout = Layout::array::<Bucket>(count).expect("the group limit bounds the size");
+    // SAFETY: the size is not zero: an array has at least one group.
+    let base = unsafe { alloc_zeroed(layout) }.cast::<Bucket>();
+    if base.is_null() {
+        handle_alloc_error(layout);
+    }
+    let slice = std::ptr::slice_from_raw_parts_mut(base, count);
+    // SAFETY: allocated with the layout of `[Bucket; count]`, and all zero is a valid empty bucket.
+    unsafe { Box::from_raw(slice) }
+}
+
+#[cfg(loom)]
+fn zeroed_buckets(count: usize) -> Box<[Bucket]> {
+    (0..count).map(|_| Bucket::new()).collect()
+}
+
+/// Figures of a table. Written under the role, read by anybody (Relaxed).
+#[derive(Default)]
+pub(crate) struct Figures {
+    len: AtomicU64,
+    expires: AtomicU64,
+    /// Sum of the expiries in seconds.
+    expire_sum: AtomicI64,
+    entry_bytes: AtomicU64,
+    table_bytes: AtomicU64,
+}
+
+/// The items of one database in one shard.
+#[repr(align(64))]
+pub(crate) struct Table {
+    /// The array that readers start with. Written under the role (Release), read by everybody
+    /// (Acquire); on a line that nothing else is written on.
+    head: AtomicPtr<Array>,
+    figures: OwnLine<Figures>,
+}
+
+/// What only the role holder knows about a table.
+#[derive(Default)]
+pub(crate) struct TableCore {
+    /// The next home of the head array to be moved, while there are two arrays.
+    moving: usize,
+    /// Where the expiry walk stands.
+    pub(crate) expire_group: usize,
+    /// Where the eviction hand stands, as a position.
+    pub(crate) hand: u64,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self { head: AtomicPtr::new(std::ptr::null_mut()), figures: OwnLine(Figures::default()) }
+    }
+
+    /// The oldest array. The guard (or the role) keeps it alive.
+    #[inline(always)]
+    pub(crate) fn head<'g>(&self, _guard: &'g Guard) -> Option<&'g Array> {
+        let head = self.head.load(Ordering::Acquire);
+        // SAFETY: arrays are unlinked before they are retired, and freed only when every guard
+        // that was pinned at that time is gone.
+        unsafe { head.as_ref() }
+    }
+
+    /// The array that takes new items.
+    pub(crate) fn newest<'g>(&self, guard: &'g Guard) -> Option<&'g Array> {
+        let mut array = self.head(guard)?;
+        while let Some(next) = array.next() {
+            array = next;
+        }
+        Some(array)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.figures.len.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn expires(&self) -> u64 {
+        self.figures.expires.load(Ordering::Relaxed)
+    }
+
+    /// Sum of all expiries in seconds.
+    pub(crate) fn expire_sum(&self) -> i64 {
+        self.figures.expire_sum.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn entry_bytes(&self) -> u64 {
+        self.figures.entry_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn table_bytes(&self) -> u64 {
+        self.figures.table_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Asks for the line of the home bucket.
+    #[inline]
+    pub(crate) fn prefetch_bucket(&self, spot: Spot, guard: &Guard) {
+        if let Some(array) = self.head(guard) {
+            let home = array.home_of(spot);
+            prefetch(array.home(home));
+        }
+    }
+
+    /// Asks for the entries whose tag fits. The bucket should be near already.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, spot: Spot, guard: &Guard) {
+        if let Some(array) = self.head(guard) {
+            let bucket = array.home(array.home_of(spot));
+            for slot in 0..SLOTS {
+                let word = bucket.word(slot);
+                if word.tag_is(spot.tag) {
+                    prefetch(word.address());
+                }
+            }
+        }
+    }
+}
+
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}
+
+fn sub(counter: &AtomicU64, less: u64) {
+    let old = counter.load(Ordering::Relaxed);
+    debug_assert!(old >= less, "a count went below zero");
+    counter.store(old.wrapping_sub(less), Ordering::Relaxed);
+}
+
+impl Figures {
+    fn clear(&self) {
+        self.len.store(0, Ordering::Relaxed);
+        self.expires.store(0, Ordering::Relaxed);
+        self.expire_sum.store(0, Ordering::Relaxed);
+        self.entry_bytes.store(0, Ordering::Relaxed);
+        self.table_bytes.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn entry_added(&self, bytes: usize, expire_at: Option<crate::Millis>) {
+        add(&self.len, 1);
+        self.entry_changed(bytes, expire_at, true);
+    }
+
+    pub(crate) fn entry_removed(&self, bytes: usize, expire_at: Option<crate::Millis>) {
+        sub(&self.len, 1);
+        self.entry_changed(bytes, expire_at, false);
+    }
+
+    pub(crate) fn entry_changed(&self, bytes: usize, at: Option<crate::Millis>, more: bool) {
+        let change = if more { add } else { sub };
+        change(&self.entry_bytes, bytes as u64);
+        if let Some(at) = at {
+            change(&self.expires, 1);
+            let old = self.expire_sum.load(Ordering::Relaxed);
+            let seconds = at / 1000;
+            let new = if more { old.wrapping_add(seconds) } else { old.wrapping_sub(seconds) };
+            self.expire_sum.store(new, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Finding, placing and removing items.
+
+use super::bucket::{Bucket, Due, SLOTS, Word};
+use super::{Array, Table, TableCore};
+use crate::Millis;
+use crate::entry::{self, Entry, EntryPtr};
+use crate::hash::{Hasher, Spot};
+use crate::sync::{AtomicU64, Guard, Ordering};
+
+/// A found item, and where it was found.
+#[derive(Clone, Copy)]
+pub(crate) struct Hit<'g> {
+    pub(crate) entry: Entry<'g>,
+    pub(crate) word: Word,
+    array: &'g Array,
+    bucket: &'g Bucket,
+    home: usize,
+    slot: usize,
+    spilled: bool,
+}
+
+impl<'g> Hit<'g> {
+    pub(crate) fn slot(&self) -> &'g AtomicU64 {
+        &self.bucket.slots[self.slot]
+    }
+}
+
+/// An entry about to be published, with what the figures need of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Item {
+    pub(crate) entry: EntryPtr,
+    pub(crate) bytes: usize,
+    pub(crate) expire_at: Option<Millis>,
+    /// Starts in the small ring of the eviction.
+    pub(crate) small: bool,
+}
+
+impl Item {
+    pub(crate) fn word(&self, tag: u16) -> Word {
+        Word::new(self.entry, tag, self.expire_at.is_some()).with_small(self.small)
+    }
+}
+
+/// The overflow bucket of a group and the buckets chained to it.
+pub(super) struct Chain<'a>(Option<&'a Bucket>);
+
+impl<'a> Iterator for Chain<'a> {
+    type Item = &'a Bucket;
+
+    fn next(&mut self) -> Option<&'a Bucket> {
+        let bucket = self.0?;
+        // SAFETY: chained buckets are published whole and live as long as their array, which is
+        // borrowed for `'a`.
+        self.0 = unsafe { bucket.chained().as_ref() };
+        Some(bucket)
+    }
+}
+
+impl Array {
+    pub(super) fn chain(&self, home: usize) -> Chain<'_> {
+        Chain(Some(self.overflow(home)))
+    }
+
+    /// Looks for `key` in this array only. The order of the looks is what makes it safe against
+    /// moves: see the module above.
+    #[inline]
+    fn search<'g>(&'g self, spot: Spot, key: &[u8]) -> Option<Hit<'g>> {
+        let home = self.home_of(spot);
+        let bucket = self.home(home);
+        let about = bucket.about();
+        let in_home = self.search_bucket(bucket, home, spot, key, false);
+        if in_home.is_some() || about.overflow() == 0 {
+            return in_home;
+        }
+        self.search_spilled(home, spot, key)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search_spilled<'g>(&'g self, home: usize, spot: Spot, key: &[u8]) -> Option<Hit<'g>> {
+        for bucket in self.chain(home) {
+            let hit = self.search_bucket(bucket, home, spot, key, true);
+            if hit.is_some() {
+                return hit;
+            }
+        }
+        self.search_bucket(self.home(home), home, spot, key, false)
+    }
+
+    #[inline(always)]
+    fn search_bucket<'g>(
+        &'g self,
+        bucket: &'g Bucket,
+        home: usize,
+        spot: Spot,
+        key: &[u8],
+        spilled: bool,
+    ) -> Option<Hit<'g>> {
+        for slot in 0..SLOTS {
+            let word = bucket.word(slot);
+            if !word.tag_is(spot.tag) {
+                continue;
+            }
+            let Some(pointer) = word.entry() else {
+                continue;
+            };
+            // SAFETY: the word was loaded (Acquire) under the guard or role that keeps `self`
+            // borrowed for `'g`; entries are retired only after their word was replaced.
+            let entry = unsafe { entry::view(pointer, word.frequency()) };
+            if entry.key() == key {
+                return Some(Hit { entry, word, array: self, bucket, home, slot, spilled });
+            }
+        }
+        None
+    }
+
+    /// A slot's item as if it had been looked up. Only under the role.
+    pub(super) fn hit<'g>(
+        &'g self,
+        bucket: &'g Bucket,
+        home: usize,
+        slot: usize,
+        spilled: bool,
+    ) -> Option<Hit<'g>> {
+        let word = bucket.word(slot);
+        let entry = entry_of(word)?;
+        Some(Hit { entry, word, array: self, bucket, home, slot, spilled })
+    }
+
+    /// Puts a word into its home, or into the overflow chain if the home is full. Returns the
+    /// bytes a new chained bucket took. Only under the role.
+    pub(super) fn place(&self, spot: Spot, word: Word) -> usize {
+        let home = self.home_of(spot);
+        let bucket = self.home(home);
+        if let Some(slot) = bucket.free_slot() {
+            bucket.set_word(slot, word);
+            return 0;
+        }
+        // The count first: from the moment the word is there, every miss must look for it.
+        bucket.set_about(bucket.about().overflow_changed(true));
+        let mut last = self.overflow(home);
+        for overflow in self.chain(home) {
+            if let Some(slot) = overflow.free_slot() {
+                overflow.set_word(slot, word);
+                return 0;
+            }
+            last = overflow;
+        }
+        let fresh = Box::new(Bucket::new());
+        fresh.set_word(0, word);
+        last.set_chained(Box::into_raw(fresh));
+        self.chained.store(self.chained.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        64
+    }
+
+    /// Brings one spilled item of `home` back into the home. Only under the role.
+    fn pull_back(&self, home: usize, hasher: &Hasher) {
+        let bucket = self.home(home);
+        let Some(free) = bucket.free_slot() else {
+            return;
+        };
+        if let Some((overflow, slot, word)) = self.spilled_of(home, hasher).next() {
+            bucket.set_word(free, word);
+            overflow.set_word(slot, Word::EMPTY);
+            bucket.set_about(bucket.about().overflow_changed(false));
+        }
+    }
+
+    /// The items of `home` in the overflow chain. Only under the role.
+    pub(super) fn spilled_of<'a>(
+        &'a self,
+        home: usize,
+        hasher: &'a Hasher,
+    ) -> impl Iterator<Item = (&'a Bucket, usize, Word)> + 'a {
+        self.chain(home).flat_map(move |bucket| {
+            (0..SLOTS).filter_map(move |slot| {
+                let word = bucket.word(slot);
+                let key = key_of(word)?;
+                (self.home_of(hasher.spot_of(key)) == home).then_some((bucket, slot, word))
+            })
+        })
+    }
+}
+
+/// The key behind a word read from a live table.
+pub(super) fn key_of<'a>(word: Word) -> Option<&'a [u8]> {
+    Some(entry_of(word)?.key())
+}
+
+/// The entry behind a word read from a live table, under the role or a guard that outlives `'a`.
+pub(super) fn entry_of<'a>(word: Word) -> Option<Entry<'a>> {
+    // SAFETY: private to the table, whose callers pass words they have just loaded under the role
+    // or a pinned guard, and let the view go with it.
+    Some(unsafe { entry::view(word.entry()?, word.frequency()) })
+}
+
+impl Table {
+    /// Finds a key, expired or not.
+    #[inline]
+    pub(crate) fn find<'g>(&self, spot: Spot, key: &[u8], guard: &'g Guard) -> Option<Hit<'g>> {
+        let mut array = self.head(guard)?;
+        loop {
+            let hit = array.search(spot, key);
+            if hit.is_some() {
+                return hit;
+            }
+            array = array.next()?;
+        }
+    }
+
+    /// Puts an item that is not there yet. Only under the role.
+    pub(crate) fn insert(
+        &self,
+        core: &mut TableCore,
+        spot: Spot,
+        item: Item,
+        cx: &super::resize::Context<'_>,
+    ) {
+        self.make_room(core, cx);
+        let Some(array) = self.newest(cx.guard) else {
+            unreachable!("make_room leaves an array");
+        };
+        if let Some(at) = item.expire_at {
+            array.note_due(array.home_of(spot), Due::at(at));
+        }
+        let bytes = array.place(spot, item.word(spot.tag));
+        super::add(&self.figures.table_bytes, bytes as u64);
+        self.figures.entry_added(item.bytes, item.expire_at);
+    }
+
+    /// Puts `item` in the place of a found one and returns that. Only under the role.
+    pub(crate) fn replace(&self, hit: &Hit<'_>, tag: u16, item: Item) -> EntryPtr {
+        if let Some(at) = item.expire_at {
+            hit.array.note_due(hit.home, Due::at(at));
+        }
+        // The word as it is now: readers may have bumped it since.
+        let old = hit.bucket.word(hit.slot);
+        hit.bucket.set_word(hit.slot, item.word(tag).replacing(old));
+        self.figures.entry_removed(hit.entry.allocated(), hit.entry.expire_at());
+        self.figures.entry_added(item.bytes, item.expire_at);
+        old.entry().expect("a hit's slot holds its entry until the role changes it")
+    }
+
+    /// Removes a found item and returns it. Only under the role.
+    pub(crate) fn remove(&self, hit: &Hit<'_>, hasher: &Hasher) -> EntryPtr {
+        let old = hit.bucket.word(hit.slot);
+        hit.bucket.set_word(hit.slot, Word::EMPTY);
+        let home = hit.array.home(hit.home);
+        if hit.spilled {
+            home.set_about(home.about().overflow_changed(false));
+        } else if home.about().overflow() > 0 {
+            hit.array.pull_back(hit.home, hasher);
+        }
+        self.figures.entry_removed(hit.entry.allocated(), hit.entry.expire_at());
+        old.entry().expect("a hit's slot holds its entry until the role changes it")
+    }
+}

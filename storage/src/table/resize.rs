@@ -1,0 +1,249 @@
+//! Growing and shrinking, a few homes per write.
+//!
+//! A table whose homes are filled beyond [`FILL_MAX`] gets a second array, [`GROWTH`] times as
+//! large, and every following write moves [`HOMES_PER_WRITE`] homes to it, in hash order. New items
+//! go to the new array. When the last home has moved, the new array becomes the head and the old
+//! one is retired. Small steps in size keep the fill, and with it the memory per item, nearly the
+//! same at every item count; different shards take their steps at different counts.
+
+use super::bucket::{Bucket, SLOTS, Word};
+use super::probe::{entry_of, key_of};
+use super::{Array, HOMES, Table, TableCore};
+use crate::hash::Hasher;
+use crate::reclaim::Reclaim;
+use crate::sync::{Arc, Guard, Ordering, prefetch};
+
+/// Share of home slots, in percent, above which a table grows.
+const FILL_MAX: usize = 88;
+/// Share of home slots, in percent, below which a table shrinks.
+const FILL_MIN: usize = 20;
+/// Fill after shrinking, in percent.
+const FILL_SHRUNK: usize = 60;
+/// Growth per step, in percent.
+const GROWTH: usize = 125;
+/// Homes moved per write.
+const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 4 };
+/// Groups at which the sizes of different shards part ways.
+const STAGGER_AT: usize = 32;
+
+/// What changing a table needs beside the table.
+pub(crate) struct Context<'a> {
+    pub(crate) hasher: &'a Hasher,
+    pub(crate) guard: &'a Guard,
+    pub(crate) reclaim: &'a Arc<Reclaim>,
+    /// 0..256, different from shard to shard.
+    pub(crate) phase: usize,
+}
+
+impl Table {
+    /// Called before every insertion: there is an array with room, and a running move goes on.
+    pub(super) fn make_room(&self, core: &mut TableCore, cx: &Context<'_>) {
+        let Some(head) = self.head(cx.guard) else {
+            let first = Array::new(1);
+            super::add(&self.figures.table_bytes, first.bytes() as u64);
+            self.head.store(Box::into_raw(first), Ordering::Release);
+            return;
+        };
+        if head.next().is_some() {
+            self.move_homes(core, HOMES_PER_WRITE, cx);
+        } else if self.len() as usize * 100 >= head.capacity() * FILL_MAX {
+            self.start_resize(core, head, grown(head.groups(), cx.phase));
+        }
+    }
+
+    /// Called after a removal: a running move goes on; an almost empty table begins to shrink.
+    pub(crate) fn tidy(&self, core: &mut TableCore, cx: &Context<'_>) {
+        let Some(head) = self.head(cx.guard) else {
+            return;
+        };
+        if head.next().is_some() {
+            self.move_homes(core, HOMES_PER_WRITE, cx);
+        } else if head.groups() > 1 && self.len() as usize * 100 < head.capacity() * FILL_MIN {
+            let slots = self.len() as usize * 100 / FILL_SHRUNK;
+            self.start_resize(core, head, slots.div_ceil(HOMES * SLOTS));
+        }
+    }
+
+    fn start_resize(&self, core: &mut TableCore, head: &Array, groups: usize) {
+        let next = Array::new(groups);
+        if next.groups() == head.groups() {
+            return;
+        }
+        super::add(&self.figures.table_bytes, next.bytes() as u64);
+        core.moving = 0;
+        core.expire_group = 0;
+        head.next.store(Box::into_raw(next), Ordering::Release);
+    }
+
+    /// Moves up to `count` homes; after the last one retires the emptied array.
+    pub(crate) fn move_homes(&self, core: &mut TableCore, count: usize, cx: &Context<'_>) {
+        let Some(head) = self.head(cx.guard) else {
+            return;
+        };
+        let Some(next) = head.next() else { return };
+        let end = (core.moving + count).min(head.homes());
+        for home in core.moving..end {
+            if home + 1 < head.homes() {
+                prefetch_entries(head, home + 1);
+            }
+            let bytes = move_home(head, next, home, cx.hasher);
+            super::add(&self.figures.table_bytes, bytes as u64);
+        }
+        core.moving = end;
+        if end == head.homes() {
+            self.finish_resize(core, head, cx);
+        }
+    }
+
+    fn finish_resize(&self, core: &mut TableCore, head: &Array, cx: &Context<'_>) {
+        core.moving = 0;
+        core.expire_group = 0;
+        let bytes = head.bytes() as u64;
+        super::sub(&self.figures.table_bytes, bytes);
+        cx.reclaim.add(bytes);
+        let reclaim = Arc::clone(cx.reclaim);
+        let next = head.next.load(Ordering::Relaxed);
+        let old = self.head.swap(next, Ordering::AcqRel);
+        let free = move || {
+            // SAFETY: `old` came from `Box::into_raw`, and only this closure frees it.
+            drop(unsafe { Box::from_raw(old) });
+            reclaim.sub(bytes);
+        };
+        // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
+        // still walk it are pinned; the closure waits for them and may run on any thread.
+        unsafe { cx.guard.defer_unchecked(free) };
+        cx.guard.flush();
+    }
+}
+
+/// The size after `groups`. The shards begin their series of steps at different sizes, so that
+/// they do not all hold two arrays at the same time.
+fn grown(groups: usize, phase: usize) -> usize {
+    let next = (groups * GROWTH).div_ceil(100).max(groups + 1);
+    if groups < STAGGER_AT && next >= STAGGER_AT {
+        return STAGGER_AT + STAGGER_AT * (GROWTH - 100) * phase / (256 * 100);
+    }
+    next
+}
+
+fn prefetch_entries(array: &Array, home: usize) {
+    let bucket = array.home(home);
+    for slot in 0..SLOTS {
+        let word = bucket.word(slot);
+        if !word.is_empty() {
+            prefetch(word.address());
+        }
+    }
+}
+
+/// Copies a home's items to `next`, then clears them here.
+fn move_home(head: &Array, next: &Array, home: usize, hasher: &Hasher) -> usize {
+    let bucket = head.home(home);
+    let mut bytes = 0;
+    for slot in 0..SLOTS {
+        let word = bucket.word(slot);
+        if let Some(key) = key_of(word) {
+            bytes += move_word(next, word, hasher.spot_of(key));
+            bucket.set_word(slot, Word::EMPTY);
+        }
+    }
+    let mut spilled = bucket.about().overflow();
+    if spilled > 0 {
+        for (overflow, slot, word) in head.spilled_of(home, hasher) {
+            if let Some(key) = key_of(word) {
+                bytes += move_word(next, word, hasher.spot_of(key));
+                overflow.set_word(slot, Word::EMPTY);
+                bucket.set_about(bucket.about().overflow_changed(false));
+            }
+            spilled -= 1;
+            if spilled == 0 {
+                break;
+            }
+        }
+    }
+    bucket.set_about(bucket.about().with_due(None));
+    bytes
+}
+
+fn move_word(next: &Array, word: Word, spot: crate::hash::Spot) -> usize {
+    if word.has_ttl()
+        && let Some(at) = entry_of(word).and_then(|entry| entry.expire_at())
+    {
+        next.note_due(next.home_of(spot), super::Due::at(at));
+    }
+    next.place(spot, word)
+}
+
+/// A table's arrays taken out of the keyspace, freed piece by piece after their grace period.
+pub(crate) struct Detached {
+    head: *mut Array,
+    home: usize,
+}
+
+// SAFETY: nobody else knows the arrays any more.
+unsafe impl Send for Detached {}
+
+impl Table {
+    /// Empties the table at once. Only under the role (or with `&mut`).
+    pub(crate) fn detach(&self, core: &mut TableCore) -> (Detached, u64) {
+        let bytes = self.entry_bytes() + self.table_bytes();
+        let head = self.head.swap(std::ptr::null_mut(), Ordering::AcqRel);
+        self.figures.clear();
+        *core = TableCore::default();
+        (Detached { head, home: 0 }, bytes)
+    }
+}
+
+impl Detached {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
+    /// Frees up to `left` homes with their items; true when nothing is left.
+    pub(crate) fn free(&mut self, left: &mut usize, reclaim: &Reclaim) -> bool {
+        while !self.head.is_null() {
+            // SAFETY: the arrays belong to this value only.
+            let array = unsafe { &*self.head };
+            while self.home < array.homes() {
+                if *left == 0 {
+                    return false;
+                }
+                *left -= 1;
+                free_home(array, self.home, reclaim);
+                self.home += 1;
+            }
+            // SAFETY: came from `Box::into_raw`; nobody else knows it.
+            let mut array = unsafe { Box::from_raw(self.head) };
+            self.head = array.take_next();
+            self.home = 0;
+        }
+        true
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        debug_assert!(self.head.is_null(), "a detached table was dropped before it was freed");
+    }
+}
+
+fn free_home(array: &Array, home: usize, reclaim: &Reclaim) {
+    let bucket = array.home(home);
+    free_words(bucket, reclaim);
+    if home % HOMES == HOMES - 1 {
+        for overflow in array.chain(home) {
+            free_words(overflow, reclaim);
+        }
+    }
+}
+
+fn free_words(bucket: &Bucket, reclaim: &Reclaim) {
+    for slot in 0..SLOTS {
+        if let Some(entry) = bucket.word(slot).entry() {
+            // SAFETY: the table was detached and its grace period is over: no reader is left, and
+            // every item is in exactly one slot.
+            unsafe { reclaim.free_entry(entry) };
+            bucket.set_word(slot, Word::EMPTY);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Values. Strings only, for now; collections come beside them.
+
+pub mod rope;
+pub mod string;
+
+/// What kind of value a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A byte string.
+    String,
+}
+
+impl Kind {
+    /// The name of the type, as TYPE answers it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+        }
+    }
+}
+
+/// A value, as readers see it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Value<'g> {
+    /// A byte string.
+    Str(string::Str<'g>),
+}

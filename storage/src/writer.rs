@@ -1,0 +1,244 @@
+//! The writer: all changes of the keyspace go through one.
+
+use crate::entry::{self, Entry};
+use crate::eviction;
+use crate::hash::{Key, ShardId};
+use crate::keyspace::{DbId, Keyspace};
+use crate::shard::{Shard, ShardSet};
+use crate::sync::Guard;
+use crate::table::probe::{Hit, Item};
+use crate::table::resize::Context;
+use crate::value::string::NewValue;
+use crate::{Millis, reclaim};
+
+/// What [`Writer::put`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Put {
+    /// True if a live key was overwritten.
+    pub existed: bool,
+}
+
+/// The writer roles of one or more shards. Dropping it ends the turn: sequence words, retirement,
+/// queued jobs (bounded), release.
+pub struct Writer<'k, 'g> {
+    pub(crate) keyspace: &'k Keyspace,
+    pub(crate) guard: &'g Guard,
+    pub(crate) shards: ShardSet,
+    /// The sequence words are odd: something was changed.
+    changing: bool,
+    released: bool,
+}
+
+impl<'k, 'g> Writer<'k, 'g> {
+    /// The caller holds the roles of `shards` and gives them to the writer.
+    #[inline]
+    pub(crate) fn new(keyspace: &'k Keyspace, shards: ShardSet, guard: &'g Guard) -> Self {
+        Self { keyspace, guard, shards, changing: false, released: false }
+    }
+
+    /// True if the writer may change this shard.
+    #[inline]
+    #[must_use]
+    pub fn holds(&self, shard: ShardId) -> bool {
+        self.shards.contains(shard)
+    }
+
+    /// The shards this writer may change.
+    #[must_use]
+    pub fn shards(&self) -> &ShardSet {
+        &self.shards
+    }
+
+    /// Reads a key.
+    #[must_use]
+    pub fn get(&self, db: DbId, key: &Key<'_>, now: Millis) -> Option<Entry<'g>> {
+        let hit = self.find(db, key)?;
+        (!hit.entry.is_expired(now)).then_some(hit.entry)
+    }
+
+    /// Stores a value, whatever was there. Keeps what is known about the use of the key.
+    pub fn put(
+        &mut self,
+        db: DbId,
+        key: &Key<'_>,
+        value: NewValue<'_>,
+        expire_at: Option<Millis>,
+        now: Millis,
+    ) -> Put {
+        let pointer = entry::build(key.bytes, value, expire_at);
+        let bytes = entry::allocated(pointer);
+        self.store(db, key, Item { entry: pointer, bytes, expire_at, small: false }, now)
+    }
+
+    fn store(&mut self, db: DbId, key: &Key<'_>, item: Item, now: Millis) -> Put {
+        self.begin();
+        let keyspace = self.keyspace;
+        let id = keyspace.shard_of(key.hash);
+        let spot = keyspace.hasher.spot(key.hash);
+        let db = keyspace.physical(db);
+        let table = keyspace.table(db, id);
+        if let Some(hit) = self.find_in(db, key) {
+            let live = !hit.entry.is_expired(now);
+            let old = table.replace(&hit, spot.tag, item);
+            self.retire(id, old, hit.entry.allocated());
+            keyspace.memory_changed(id, item.bytes as i64 - hit.entry.allocated() as i64);
+            if !live {
+                Shard::count(&keyspace.shard(id).counters.expired, 1);
+            }
+            return Put { existed: live };
+        }
+        let before = table.table_bytes();
+        let cx = self.context(id);
+        self.with_core(id, |core| {
+            let small = core.eviction.admit(db, spot);
+            table.insert(&mut core.tables[db], spot, Item { small, ..item }, &cx);
+        });
+        let grown = table.table_bytes() as i64 - before as i64;
+        keyspace.memory_changed(id, item.bytes as i64 + grown);
+        eviction::after_insert(self, id, now);
+        Put { existed: false }
+    }
+
+    /// Removes a key; true if it was live.
+    pub fn remove(&mut self, db: DbId, key: &Key<'_>, now: Millis) -> bool {
+        let db = self.keyspace.physical(db);
+        let Some(hit) = self.find_in(db, key) else {
+            return false;
+        };
+        let live = !hit.entry.is_expired(now);
+        let id = self.keyspace.shard_of(key.hash);
+        if !live {
+            Shard::count(&self.keyspace.shard(id).counters.expired, 1);
+        }
+        self.remove_hits(db, id, &[hit]);
+        live
+    }
+
+    /// Takes found items out of a table and retires them. Nothing else may have changed the table
+    /// since they were found: a resize goes on only after the last of them.
+    pub(crate) fn remove_hits(&mut self, db: usize, id: ShardId, hits: &[Hit<'g>]) {
+        if hits.is_empty() {
+            return;
+        }
+        self.begin();
+        let keyspace = self.keyspace;
+        let table = keyspace.table(db, id);
+        let mut change = -(table.table_bytes() as i64);
+        for hit in hits {
+            let bytes = hit.entry.allocated();
+            let old = table.remove(hit, &keyspace.hasher);
+            self.retire(id, old, bytes);
+            change -= bytes as i64;
+        }
+        let cx = self.context(id);
+        self.with_core(id, |core| table.tidy(&mut core.tables[db], &cx));
+        keyspace.memory_changed(id, change + table.table_bytes() as i64);
+    }
+
+    /// Sets or takes away the expiry of a live key; false if there is no such key.
+    pub fn set_expiry(
+        &mut self,
+        db: DbId,
+        key: &Key<'_>,
+        expire_at: Option<Millis>,
+        now: Millis,
+    ) -> bool {
+        let Some(old) = self.get(db, key, now) else {
+            return false;
+        };
+        if old.expire_at() != expire_at {
+            self.put(db, key, old.to_new_value(), expire_at, now);
+        }
+        true
+    }
+
+    /// Empties a database at once; `free_slice` gives the memory back. Needs all roles.
+    pub fn flush(&mut self, db: DbId) {
+        self.begin();
+        let keyspace = self.keyspace;
+        let physical = keyspace.physical(db);
+        for shard in 0..keyspace.shards() {
+            let id = ShardId(shard as u16);
+            let table = keyspace.table(physical, id);
+            let (detached, bytes) =
+                self.with_core(id, |core| table.detach(&mut core.tables[physical]));
+            if bytes > 0 {
+                keyspace.memory_changed(id, -(bytes as i64));
+            }
+            reclaim::retire_table(&keyspace.reclaim, detached, bytes, self.guard);
+        }
+    }
+
+    /// Swaps two databases. Needs all roles.
+    pub fn swap(&mut self, a: DbId, b: DbId) {
+        assert_eq!(self.shards.len(), self.keyspace.shards(), "a swap needs all roles");
+        self.begin();
+        self.keyspace.swap_databases(a, b);
+    }
+
+    #[inline]
+    fn find(&self, db: DbId, key: &Key<'_>) -> Option<Hit<'g>> {
+        self.find_in(self.keyspace.physical(db), key)
+    }
+
+    #[inline]
+    fn find_in(&self, db: usize, key: &Key<'_>) -> Option<Hit<'g>> {
+        let id = self.keyspace.shard_of(key.hash);
+        assert!(self.holds(id), "a writer touched a shard it does not hold");
+        let spot = self.keyspace.hasher.spot(key.hash);
+        self.keyspace.table(db, id).find(spot, key.bytes, self.guard)
+    }
+
+    pub(crate) fn context(&self, id: ShardId) -> Context<'k>
+    where
+        'g: 'k,
+    {
+        Context {
+            hasher: &self.keyspace.hasher,
+            guard: self.guard,
+            reclaim: &self.keyspace.reclaim,
+            phase: usize::from(id.0) * 256 / self.keyspace.shards(),
+        }
+    }
+
+    pub(crate) fn retire(&mut self, id: ShardId, entry: entry::EntryPtr, bytes: usize) {
+        let (reclaim, guard) = (&self.keyspace.reclaim, self.guard);
+        self.with_core(id, |core| {
+            core.limbo.retire(entry, bytes);
+            core.limbo.flush(false, reclaim, guard);
+        });
+    }
+
+    /// Before the first change of a turn.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        if !self.changing {
+            self.changing = true;
+            self.mark();
+        }
+    }
+
+    #[inline]
+    fn end(&mut self) {
+        if self.changing {
+            self.changing = false;
+            self.mark();
+        }
+    }
+
+    /// Ends the turn; the roles stay with the caller.
+    pub(crate) fn end_without_release(mut self) {
+        self.end();
+        self.released = true;
+    }
+}
+
+impl Drop for Writer<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.released {
+            self.end();
+            self.keyspace.release(self.shards.as_slice(), self.guard);
+        }
+    }
+}

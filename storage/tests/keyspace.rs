@@ -1,0 +1,311 @@
+//! The keyspace through its public interface, one thread.
+
+use std::collections::{HashMap, HashSet};
+
+use dunlin_storage::{
+    DbId, Guard, Job, Keyspace, Millis, NewValue, Options, Policy, ShardId, ShardSet, Touch, Value,
+    Writer,
+};
+
+const DB: DbId = DbId(0);
+
+fn keyspace(shards: usize) -> Keyspace {
+    Keyspace::new(Options { shards, seed: Some([1, 2, 3, 4]), ..Options::default() })
+}
+
+fn put(ks: &Keyspace, guard: &Guard, key: &[u8], value: &[u8], at: Option<Millis>, now: Millis) {
+    let key = ks.key(key);
+    let set = ShardSet::one(ks.shard_of(key.hash));
+    let mut writer = ks.try_enter(&set, guard).expect("one thread");
+    writer.put(DB, &key, NewValue::Bytes(value), at, now);
+}
+
+fn remove(ks: &Keyspace, guard: &Guard, key: &[u8], now: Millis) -> bool {
+    let key = ks.key(key);
+    let set = ShardSet::one(ks.shard_of(key.hash));
+    ks.try_enter(&set, guard).expect("one thread").remove(DB, &key, now)
+}
+
+fn get(ks: &Keyspace, guard: &Guard, key: &[u8], now: Millis) -> Option<Vec<u8>> {
+    let entry = ks.get(DB, &ks.key(key), now, Touch::Yes, guard)?;
+    let Value::Str(text) = entry.value() else { unreachable!() };
+    Some(text.to_cow().into_owned())
+}
+
+struct Rng(u64);
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+#[test]
+fn a_long_history_agrees_with_a_map() {
+    for shards in [1, 4] {
+        let ks = keyspace(shards);
+        let handle = ks.handle();
+        let mut model: HashMap<Vec<u8>, (Vec<u8>, Option<Millis>)> = HashMap::new();
+        let mut rng = Rng(0x9e37_79b9 + shards as u64);
+        let mut now = 1_000_000;
+        for step in 0..120_000u64 {
+            let guard = handle.pin();
+            // Grows to thousands of keys, then shrinks to few, then grows again.
+            let keys = if (step / 30_000) % 2 == 0 { 6000 } else { 40 };
+            let key = format!("key:{}", rng.next() % keys).into_bytes();
+            now += (rng.next() % 3) as i64;
+            match rng.next() % 10 {
+                0..5 => {
+                    let value = rng.next().to_le_bytes().repeat((rng.next() % 9) as usize);
+                    let at = rng.next().is_multiple_of(3).then(|| now + (rng.next() % 4000) as i64);
+                    put(&ks, &guard, &key, &value, at, now);
+                    model.insert(key, (value, at));
+                }
+                5..7 if keys == 40 => {
+                    let victim = format!("key:{}", rng.next() % 6000).into_bytes();
+                    let live =
+                        model.remove(&victim).is_some_and(|(_, at)| at.is_none_or(|at| now <= at));
+                    assert_eq!(remove(&ks, &guard, &victim, now), live);
+                }
+                7 => {
+                    let live =
+                        model.remove(&key).is_some_and(|(_, at)| at.is_none_or(|at| now <= at));
+                    assert_eq!(remove(&ks, &guard, &key, now), live);
+                }
+                8 if step % 50 == 0 => {
+                    for shard in 0..shards {
+                        ks.expire_slice(ShardId(shard as u16), now, usize::MAX, &guard);
+                    }
+                    model.retain(|_, (_, at)| at.is_none_or(|at| now <= at));
+                    assert_eq!(ks.len(DB), model.len() as u64, "step {step}");
+                }
+                _ => {
+                    let wanted = model
+                        .get(&key)
+                        .filter(|(_, at)| at.is_none_or(|at| now <= at))
+                        .map(|(value, _)| value.clone());
+                    assert_eq!(get(&ks, &guard, &key, now), wanted);
+                }
+            }
+        }
+        let guard = handle.pin();
+        for (key, (value, at)) in &model {
+            let live = at.is_none_or(|at| now <= at);
+            assert_eq!(get(&ks, &guard, key, now), live.then(|| value.clone()));
+        }
+        let mut seen = HashSet::new();
+        let mut cursor = 0;
+        loop {
+            cursor = ks.scan(DB, cursor, 3, now, &guard, &mut |entry| {
+                assert!(seen.insert(entry.key().to_vec()), "twice");
+            });
+            if cursor == 0 {
+                break;
+            }
+        }
+        let live = model.values().filter(|(_, at)| at.is_none_or(|at| now <= at)).count();
+        assert_eq!(seen.len(), live);
+    }
+}
+
+#[test]
+fn scans_see_every_stable_key_while_the_table_changes() {
+    let ks = keyspace(2);
+    let handle = ks.handle();
+    let guard = handle.pin();
+    for i in 0..500 {
+        put(&ks, &guard, format!("stable:{i}").as_bytes(), b"x", None, 0);
+    }
+    let mut rng = Rng(77);
+    for round in 0..30 {
+        let mut seen = HashSet::new();
+        let mut cursor = 0;
+        loop {
+            cursor = ks.scan(DB, cursor, 1, 0, &guard, &mut |entry| {
+                seen.insert(entry.key().to_vec());
+            });
+            // Grow in even rounds, shrink in odd ones.
+            for _ in 0..20 {
+                let key = format!("other:{}", rng.next() % 9000);
+                if round % 2 == 0 {
+                    put(&ks, &guard, key.as_bytes(), b"y", None, 0);
+                } else {
+                    for part in 0..3 {
+                        let key = format!("other:{}", (rng.next() + part) % 9000);
+                        remove(&ks, &guard, key.as_bytes(), 0);
+                    }
+                }
+            }
+            if cursor == 0 {
+                break;
+            }
+        }
+        for i in 0..500 {
+            assert!(seen.contains(format!("stable:{i}").as_bytes()), "round {round} key {i}");
+        }
+    }
+}
+
+#[test]
+fn flush_and_swap() {
+    let ks = keyspace(4);
+    let handle = ks.handle();
+    for i in 0..3000 {
+        let guard = handle.pin();
+        put(&ks, &guard, format!("k{i}").as_bytes(), &[7; 100], None, 0);
+    }
+    let guard = handle.pin();
+    let all = ShardSet::all(&ks);
+    let mut writer = ks.try_enter(&all, &guard).expect("one thread");
+    writer.swap(DbId(0), DbId(3));
+    drop(writer);
+    assert_eq!((ks.len(DbId(0)), ks.len(DbId(3))), (0, 3000));
+    assert_eq!(get(&ks, &guard, b"k1", 0), None);
+    let used = ks.memory().used;
+    let mut writer = ks.try_enter(&all, &guard).expect("one thread");
+    writer.flush(DbId(3));
+    drop(writer);
+    assert_eq!(ks.len(DbId(3)), 0);
+    assert_eq!(ks.memory().used, 0);
+    assert_eq!(ks.memory().limbo, used);
+    drop(guard);
+    let mut slices = 0;
+    for _ in 0..10_000 {
+        handle.pin().flush();
+        while ks.free_slice(10) {
+            slices += 1;
+        }
+    }
+    assert_eq!(ks.memory().limbo, 0);
+    assert!(slices > 10, "a large table goes in many slices");
+}
+
+struct Append(Vec<u8>, &'static [u8]);
+impl Job for Append {
+    fn run(self: Box<Self>, writer: &mut Writer<'_, '_>, _guard: &Guard) {
+        let key = KEY.with(|ks| ks.get().expect("set").key(&self.0));
+        let old = writer.get(DB, &key, 0).map(|entry| match entry.value() {
+            Value::Str(text) => text.to_cow().into_owned(),
+            _ => unreachable!(),
+        });
+        let mut new = old.unwrap_or_default();
+        new.extend_from_slice(self.1);
+        writer.put(DB, &key, NewValue::Raw(&new), None, 0);
+    }
+}
+thread_local! { static KEY: std::cell::OnceCell<&'static Keyspace> = const { std::cell::OnceCell::new() }; }
+
+#[test]
+fn jobs_wait_for_the_role_in_order_and_leftovers_are_reported() {
+    let ks: &'static Keyspace = Box::leak(Box::new(keyspace(4)));
+    KEY.with(|cell| cell.set(ks).ok());
+    let handle = ks.handle();
+    let guard = handle.pin();
+    let key = ks.key(b"log");
+    let set = ShardSet::one(ks.shard_of(key.hash));
+    let writer = ks.try_enter(&set, &guard).expect("one thread");
+    assert!(ks.try_enter(&ShardSet::all(ks), &guard).is_none());
+    for letter in [&b"a"[..], b"b", b"c"] {
+        ks.submit(set.clone(), Box::new(Append(b"log".to_vec(), letter)), &guard);
+    }
+    ks.submit(ShardSet::all(ks), Box::new(Append(b"log".to_vec(), b"d")), &guard);
+    for _ in 0..100 {
+        ks.submit(set.clone(), Box::new(Append(b"log".to_vec(), b".")), &guard);
+    }
+    assert_eq!(get(ks, &guard, b"log", 0), None);
+    drop(writer);
+    let some = get(ks, &guard, b"log", 0).expect("the release ran the jobs");
+    assert!(some.starts_with(b"abcd."), "{:?}", String::from_utf8_lossy(&some));
+    assert!(some.len() < 104, "a turn is bounded");
+    let left: Vec<ShardId> = ks.take_leftovers().collect();
+    assert_eq!(left, [ks.shard_of(key.hash)]);
+    assert_eq!(ks.take_leftovers().count(), 0);
+    while ks.drain(left[0], &guard) {}
+    assert_eq!(get(ks, &guard, b"log", 0).map(|log| log.len()), Some(104));
+    assert!(ks.try_enter(&ShardSet::all(ks), &guard).is_some());
+}
+
+#[test]
+fn sequence_words_tell_of_writes() {
+    let ks = keyspace(4);
+    let handle = ks.handle();
+    let guard = handle.pin();
+    let key = ks.key(b"k");
+    let id = ks.shard_of(key.hash);
+    let (write, multi) = (ks.write_seq(id), ks.multi_seq(id));
+    let mut writer = ks.try_enter(&ShardSet::one(id), &guard).expect("one thread");
+    assert_eq!(ks.write_seq(id), write, "nothing changed yet");
+    writer.put(DB, &key, NewValue::Bytes(b"v"), None, 0);
+    assert_eq!((ks.write_seq(id), ks.multi_seq(id)), (write + 1, multi));
+    drop(writer);
+    assert_eq!((ks.write_seq(id), ks.multi_seq(id)), (write + 2, multi));
+    let mut writer = ks.try_enter(&ShardSet::all(&ks), &guard).expect("one thread");
+    writer.put(DB, &key, NewValue::Bytes(b"w"), None, 0);
+    for shard in 0..4 {
+        assert_eq!(ks.multi_seq(ShardId(shard)) % 2, 1);
+    }
+    drop(writer);
+    assert_eq!(ks.multi_seq(id), multi + 2);
+}
+
+#[test]
+fn big_values_are_shared_and_freed_in_slices() {
+    let ks = keyspace(1);
+    let handle = ks.handle();
+    let big = vec![5u8; 10 << 20];
+    {
+        let guard = handle.pin();
+        put(&ks, &guard, b"big", &big, None, 0);
+        assert!(get(&ks, &guard, b"big", 0).expect("stored") == big);
+        assert!(ks.memory().used > 10 << 20);
+        assert!(remove(&ks, &guard, b"big", 0));
+        assert!(ks.memory().used < 1 << 20);
+        ks.flush_limbo(&guard);
+    }
+    let mut slices = 0;
+    for _ in 0..1000 {
+        handle.pin().flush();
+        while ks.free_slice(16) {
+            slices += 1;
+        }
+    }
+    assert!(slices >= 19, "{slices}");
+    assert_eq!(ks.memory().limbo, 0);
+}
+
+#[test]
+fn a_budget_is_kept_by_evicting() {
+    for policy in Policy::all() {
+        let ks = Keyspace::new(Options {
+            shards: 4,
+            max_memory: 1 << 20,
+            policy,
+            seed: Some([1, 2, 3, 4]),
+            ..Options::default()
+        });
+        let handle = ks.handle();
+        let mut refused = 0;
+        for i in 0..40_000 {
+            let guard = handle.pin();
+            for shard in 0..4 {
+                if ks.over_limit() {
+                    ks.evict_slice(ShardId(shard), 100, 0, &guard);
+                }
+            }
+            if ks.over_limit() {
+                refused += 1;
+                continue;
+            }
+            put(&ks, &guard, format!("k{i}").as_bytes(), &[7; 100], Some(1_000_000), 0);
+            assert!(ks.memory().used <= (1 << 20) + (1 << 20) / 20, "{policy:?}");
+        }
+        if policy == Policy::NoEviction {
+            assert!(refused > 0 && ks.stats().evicted_keys == 0);
+        } else {
+            assert_eq!(refused, 0, "{policy:?}");
+            assert!(ks.stats().evicted_keys > 10_000);
+        }
+    }
+}
