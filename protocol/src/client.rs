@@ -5,6 +5,9 @@
 //! where it stopped when more bytes arrive, and refuses what is nested deeper than
 //! [`MAX_REPLY_DEPTH`] or larger than the decoder's limit. Only complete, shallow replies are
 //! decoded, once.
+//!
+//! What redis-protocol cannot represent is lost or refused: the order of maps and sets, and
+//! aggregates as keys of maps or members of sets.
 
 use std::fmt;
 
@@ -92,12 +95,7 @@ impl ReplyDecoder {
 
     /// A decoder for replies of at most `max_reply` bytes.
     pub fn with_limit(proto: Proto, max_reply: usize) -> Self {
-        Self {
-            proto,
-            buffer: BytesMut::new(),
-            max_reply,
-            scan: Scan::default(),
-        }
+        Self { proto, buffer: BytesMut::new(), max_reply, scan: Scan::default() }
     }
 
     /// Changes the protocol, between replies.
@@ -150,7 +148,7 @@ impl ReplyDecoder {
 
     /// The end of the reply at the start of the buffer, once it is there.
     fn scan_reply(&mut self) -> Result<Option<usize>, ClientError> {
-        let end = self.scan.run(&self.buffer)?;
+        let end = self.scan.run(&self.buffer, self.max_reply)?;
         match end {
             Some(end) if end > self.max_reply => Err(ClientError::TooLarge),
             None if self.buffer.len() > self.max_reply => Err(ClientError::TooLarge),
@@ -164,7 +162,7 @@ impl ReplyDecoder {
 }
 
 impl Scan {
-    fn run(&mut self, bytes: &[u8]) -> Result<Option<usize>, ClientError> {
+    fn run(&mut self, bytes: &[u8], max_reply: usize) -> Result<Option<usize>, ClientError> {
         let malformed = |why: &str| ClientError::Malformed(why.to_owned());
         loop {
             let rest = &bytes[self.at..];
@@ -174,9 +172,7 @@ impl Scan {
                     false => Err(malformed("line too long")),
                 };
             };
-            let Some((&kind, text)) = rest[..end]
-                .strip_suffix(b"\r")
-                .and_then(<[u8]>::split_first)
+            let Some((&kind, text)) = rest[..end].strip_suffix(b"\r").and_then(<[u8]>::split_first)
             else {
                 return Err(malformed("no line"));
             };
@@ -196,6 +192,9 @@ impl Scan {
                     if rest.len() - line < body {
                         return Ok(None);
                     }
+                    if body > 0 && !rest[..line + body].ends_with(b"\r\n") {
+                        return Err(malformed("no line end behind a bulk string"));
+                    }
                     self.at += line + body;
                 }
                 b'*' | b'~' | b'>' => {
@@ -211,6 +210,9 @@ impl Scan {
                 _ => self.at += line,
             }
             if elements > 0 {
+                if elements > max_reply as u64 {
+                    return Err(ClientError::TooLarge);
+                }
                 if self.missing.len() == MAX_REPLY_DEPTH {
                     return Err(ClientError::TooDeep);
                 }
@@ -246,12 +248,7 @@ fn from_resp2(frame: Frame2) -> Value {
 
 /// The depth is bounded by the scan that every reply has passed.
 fn from_resp3(frame: Frame3) -> Result<Value, ClientError> {
-    let all = |items: Vec<Frame3>| {
-        items
-            .into_iter()
-            .map(from_resp3)
-            .collect::<Result<Vec<_>, _>>()
-    };
+    let all = |items: Vec<Frame3>| items.into_iter().map(from_resp3).collect::<Result<Vec<_>, _>>();
     Ok(match frame {
         Frame3::SimpleString { data, .. } => Value::Simple(data),
         Frame3::SimpleError { data, .. } => Value::Error(data.into_inner()),
@@ -275,4 +272,62 @@ fn from_resp3(frame: Frame3) -> Result<Value, ClientError> {
             return Err(ClientError::Malformed("not a reply".to_owned()));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(proto: Proto, bytes: &[u8]) -> Result<Option<Value>, ClientError> {
+        let mut decoder = ReplyDecoder::with_limit(proto, 1000);
+        for &byte in &bytes[..bytes.len() - 1] {
+            decoder.read_buf().extend_from_slice(&[byte]);
+            if let early @ (Ok(Some(_)) | Err(_)) = decoder.decode() {
+                return early;
+            }
+        }
+        decoder.read_buf().extend_from_slice(&bytes[bytes.len() - 1..]);
+        decoder.decode()
+    }
+
+    #[test]
+    fn depth_is_limited_before_decoding() {
+        let nested = |levels: usize| [b"*1\r\n".repeat(levels), b":1\r\n".to_vec()].concat();
+        let deepest = nested(MAX_REPLY_DEPTH);
+        assert!(matches!(decoded(Proto::Resp3, &deepest), Ok(Some(Value::Array(_)))));
+        for proto in [Proto::Resp2, Proto::Resp3] {
+            let outcome = decoded(proto, &nested(MAX_REPLY_DEPTH + 1));
+            assert_eq!(outcome, Err(ClientError::TooDeep));
+        }
+    }
+
+    #[test]
+    fn size_is_limited() {
+        let outcome = decoded(Proto::Resp2, format!("$2000\r\n{}", "a".repeat(1100)).as_bytes());
+        assert_eq!(outcome, Err(ClientError::TooLarge));
+        let outcome = decoded(Proto::Resp2, b"*1001\r\n");
+        assert_eq!(outcome, Err(ClientError::TooLarge));
+        let outcome = decoded(Proto::Resp3, b"%9223372036854775807\r\n");
+        assert_eq!(outcome, Err(ClientError::TooLarge));
+    }
+
+    #[test]
+    fn garbage_is_refused() {
+        for bytes in
+            [&b"$-2\r\n"[..], b"*x\r\n", b"\n", b"\r\n", b"$3\r\nabcde", b"hello\r\n", b":x\r\n"]
+        {
+            let outcome = decoded(Proto::Resp2, bytes);
+            assert!(matches!(outcome, Err(ClientError::Malformed(_))), "{bytes:?}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn replies_are_skipped_whole() {
+        let mut decoder = ReplyDecoder::new(Proto::Resp2);
+        decoder.read_buf().extend_from_slice(b"*2\r\n$1\r\na\r\n*0\r\n-ERR x\r\n$3\r\nab");
+        assert_eq!(decoder.skip(), Ok(Some(b'*')));
+        assert_eq!(decoder.skip(), Ok(Some(b'-')));
+        assert_eq!(decoder.skip(), Ok(None));
+        assert_eq!(decoder.buffered(), 6);
+    }
 }

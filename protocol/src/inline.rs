@@ -138,10 +138,7 @@ mod tests {
         let mut line = line.to_vec();
         let mut spans = Vec::new();
         split(&mut line, |at, len| spans.push((at, len)))?;
-        Ok(spans
-            .iter()
-            .map(|&(at, len)| line[at..at + len].to_vec())
-            .collect())
+        Ok(spans.iter().map(|&(at, len)| line[at..at + len].to_vec()).collect())
     }
 
     #[test]
@@ -153,31 +150,16 @@ mod tests {
         assert_eq!(words(br#"x"a b"'"#), Err(ProtocolError::UnbalancedQuotes));
         assert_eq!(words(br#"x"a b" c"#).unwrap(), [&b"xa b"[..], b"c"]);
         assert_eq!(words(br#""" ''"#).unwrap(), [&b""[..], b""]);
-        assert_eq!(
-            words(br#""\x41\n\r\t\b\a\"\\\q\xzz""#).unwrap(),
-            [b"A\n\r\t\x08\x07\"\\qxzz"]
-        );
+        assert_eq!(words(br#""\x41\n\r\t\b\a\"\\\q\xzz""#).unwrap(), [b"A\n\r\t\x08\x07\"\\qxzz"]);
         assert_eq!(words(br"'a\'b\n'").unwrap(), [br"a'b\n"]);
         assert_eq!(words(b"\"a\"\x0bb").unwrap(), [b"a", b"b"]);
     }
 
     #[test]
     fn unbalanced() {
-        for line in [
-            &b"\""[..],
-            b"'",
-            b"\"a",
-            b"'a\\'",
-            b"\"a\"b",
-            b"'a'b",
-            b"\"a\\\"",
-            b"a \"\\",
-        ] {
-            assert_eq!(
-                words(line),
-                Err(ProtocolError::UnbalancedQuotes),
-                "{line:?}"
-            );
+        for line in [&b"\""[..], b"'", b"\"a", b"'a\\'", b"\"a\"b", b"'a'b", b"\"a\\\"", b"a \"\\"]
+        {
+            assert_eq!(words(line), Err(ProtocolError::UnbalancedQuotes), "{line:?}");
         }
     }
 }

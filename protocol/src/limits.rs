@@ -76,12 +76,8 @@ pub struct Limits {
 
 impl Limits {
     /// The limits of a connection that may run commands.
-    pub const AUTHENTICATED: Self = Self {
-        max_bulk: MAX_BULK,
-        max_args: MAX_ARGS,
-        max_line: MAX_LINE,
-        authenticated: true,
-    };
+    pub const AUTHENTICATED: Self =
+        Self { max_bulk: MAX_BULK, max_args: MAX_ARGS, max_line: MAX_LINE, authenticated: true };
 
     /// The limits of a connection that must authenticate first.
     pub const UNAUTHENTICATED: Self = Self {

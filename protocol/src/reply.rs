@@ -113,19 +113,19 @@ impl Reply {
 
     /// A simple string.
     pub fn simple(&mut self, text: &str) {
-        self.line(b'+', text);
+        self.line(b'+', text.as_bytes());
     }
 
     /// An error; the text includes its prefix, as in `ERR syntax error`.
-    pub fn error(&mut self, text: &str) {
-        self.line(b'-', text);
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        self.line(b'-', text.as_ref());
     }
 
     /// One line: line ends in the text become spaces, or a peer could smuggle replies in.
-    fn line(&mut self, kind: u8, text: &str) {
+    fn line(&mut self, kind: u8, text: &[u8]) {
         self.buffer.push(kind);
         let from = self.buffer.len();
-        self.buffer.extend_from_slice(text.as_bytes());
+        self.buffer.extend_from_slice(text);
         for byte in &mut self.buffer[from..] {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';
@@ -179,11 +179,7 @@ impl Reply {
                 self.buffer.extend_from_slice(&chunk);
             } else {
                 self.shared += chunk.len();
-                self.cuts.push_back(Cut {
-                    at: self.end(),
-                    skip: 0,
-                    bytes: chunk,
-                });
+                self.cuts.push_back(Cut { at: self.end(), skip: 0, bytes: chunk });
             }
         }
         debug_assert_eq!(written, len, "the announced length is the chunks'");
@@ -199,20 +195,12 @@ impl Reply {
     /// No value.
     #[inline]
     pub fn null(&mut self) {
-        self.buffer.extend_from_slice(if self.is_resp3() {
-            b"_\r\n"
-        } else {
-            b"$-1\r\n"
-        });
+        self.buffer.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"$-1\r\n" });
     }
 
     /// No value, where an array would be.
     pub fn null_array(&mut self) {
-        self.buffer.extend_from_slice(if self.is_resp3() {
-            b"_\r\n"
-        } else {
-            b"*-1\r\n"
-        });
+        self.buffer.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"*-1\r\n" });
     }
 
     /// The header of an array of `n` elements.
@@ -257,8 +245,7 @@ impl Reply {
         match self.proto {
             Proto::Resp2 => self.int(i64::from(value)),
             Proto::Resp3 => {
-                self.buffer
-                    .extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" });
+                self.buffer.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" });
             }
         }
     }
@@ -282,7 +269,7 @@ impl Reply {
     pub fn big_number(&mut self, digits: &str) {
         match self.proto {
             Proto::Resp2 => self.bulk(digits.as_bytes()),
-            Proto::Resp3 => self.line(b'(', digits),
+            Proto::Resp3 => self.line(b'(', digits.as_bytes()),
         }
     }
 
@@ -305,11 +292,7 @@ impl Reply {
     fn deferred(&mut self, map: bool) -> Deferred {
         let at = self.end();
         let cut = self.cuts_base + self.cuts.len() as u64;
-        self.cuts.push_back(Cut {
-            at,
-            skip: GAP,
-            bytes: Bytes::new(),
-        });
+        self.cuts.push_back(Cut { at, skip: GAP, bytes: Bytes::new() });
         self.skipped += GAP;
         self.buffer.extend_from_slice(&[0; GAP]);
         Deferred { at, cut, map }
@@ -337,10 +320,7 @@ impl Reply {
 
     /// The current end, to come back to.
     pub fn mark(&self) -> Mark {
-        Mark {
-            at: self.end(),
-            cuts: self.cuts_base + self.cuts.len() as u64,
-        }
+        Mark { at: self.end(), cuts: self.cuts_base + self.cuts.len() as u64 }
     }
 
     /// Removes everything written since the mark; what has been sent of it stays sent.
@@ -352,8 +332,7 @@ impl Reply {
                 self.skipped -= cut.skip;
             }
         }
-        self.buffer
-            .truncate(offset(mark.at, self.base).max(self.sent));
+        self.buffer.truncate(offset(mark.at, self.base).max(self.sent));
     }
 
     /// Bytes that are not sent yet.
@@ -421,10 +400,7 @@ impl Reply {
             self.cuts.pop_front();
             self.cuts_base += 1;
         }
-        assert!(
-            left <= self.buffer.len() - self.sent,
-            "more sent than pending"
-        );
+        assert!(left <= self.buffer.len() - self.sent, "more sent than pending");
         self.sent += left;
         self.compact();
     }
@@ -470,9 +446,7 @@ impl Reply {
 ///
 /// If it is not kept any more.
 fn offset(position: u64, base: u64) -> usize {
-    let kept = position
-        .checked_sub(base)
-        .and_then(|offset| usize::try_from(offset).ok());
+    let kept = position.checked_sub(base).and_then(|offset| usize::try_from(offset).ok());
     kept.expect("the position is not sent")
 }
 
@@ -510,10 +484,7 @@ mod tests {
     fn bytes(reply: &Reply) -> Vec<u8> {
         let mut slices = Vec::new();
         reply.slices(&mut slices, usize::MAX);
-        slices
-            .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .collect()
+        slices.iter().flat_map(|slice| slice.iter().copied()).collect()
     }
 
     fn written(proto: Proto, write: impl Fn(&mut Reply)) -> String {
@@ -529,11 +500,7 @@ mod tests {
         let cases: [(Write, &str, &str); 18] = [
             (|r| r.ok(), "+OK\r\n", "+OK\r\n"),
             (|r| r.simple("a\r\nb"), "+a  b\r\n", "+a  b\r\n"),
-            (
-                |r| r.error("ERR x\n+OK"),
-                "-ERR x +OK\r\n",
-                "-ERR x +OK\r\n",
-            ),
+            (|r| r.error("ERR x\n+OK"), "-ERR x +OK\r\n", "-ERR x +OK\r\n"),
             (|r| r.int(-42), ":-42\r\n", ":-42\r\n"),
             (|r| r.bulk(b"abc"), "$3\r\nabc\r\n", "$3\r\nabc\r\n"),
             (|r| r.bulk_int(100), "$3\r\n100\r\n", "$3\r\n100\r\n"),
@@ -544,23 +511,11 @@ mod tests {
             (|r| r.set(3), "*3\r\n", "~3\r\n"),
             (|r| r.push(3), "*3\r\n", ">3\r\n"),
             (|r| r.double(3.5), "$3\r\n3.5\r\n", ",3.5\r\n"),
-            (
-                |r| r.double(f64::NEG_INFINITY),
-                "$4\r\n-inf\r\n",
-                ",-inf\r\n",
-            ),
+            (|r| r.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),
             (|r| r.bool(true), ":1\r\n", "#t\r\n"),
-            (
-                |r| r.verbatim("txt", b"hi"),
-                "$2\r\nhi\r\n",
-                "=6\r\ntxt:hi\r\n",
-            ),
+            (|r| r.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
             (|r| r.big_number("123"), "$3\r\n123\r\n", "(123\r\n"),
-            (
-                |r| r.int(i64::MIN),
-                ":-9223372036854775808\r\n",
-                ":-9223372036854775808\r\n",
-            ),
+            (|r| r.int(i64::MIN), ":-9223372036854775808\r\n", ":-9223372036854775808\r\n"),
         ];
         for (write, resp2, resp3) in cases {
             assert_eq!(written(Proto::Resp2, write), resp2);
@@ -580,14 +535,8 @@ mod tests {
             reply.finish_deferred(outer, 2);
         };
         let tail = "$1\r\nk\r\n$1\r\nv\r\n";
-        assert_eq!(
-            written(Proto::Resp2, write),
-            format!("*2\r\n:7\r\n*2\r\n{tail}")
-        );
-        assert_eq!(
-            written(Proto::Resp3, write),
-            format!("*2\r\n:7\r\n%1\r\n{tail}")
-        );
+        assert_eq!(written(Proto::Resp2, write), format!("*2\r\n:7\r\n*2\r\n{tail}"));
+        assert_eq!(written(Proto::Resp3, write), format!("*2\r\n:7\r\n%1\r\n{tail}"));
     }
 
     /// A reply with every kind of interruption, and the bytes it must give.
@@ -629,10 +578,7 @@ mod tests {
         let mut slices = Vec::new();
         reply.slices(&mut slices, 2);
         assert_eq!(slices.len(), 2);
-        let sent: Vec<u8> = slices
-            .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .collect();
+        let sent: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         assert!(want.starts_with(&sent));
     }
 

@@ -18,17 +18,17 @@
 //! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
 //!   run at once.
 
+use crate::Roles;
 use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape, table};
-use crate::Roles;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
 use dunlin_protocol::{Reply, Request};
-use dunlin_storage::{Guard, Millis, ShardId, ShardSet};
+use dunlin_storage::{DbId, Guard, Millis, ShardId, ShardSet};
 
 /// Tries of a read over several shards before it takes their roles.
 const OPTIMISTIC_TRIES: usize = 2;
@@ -72,7 +72,12 @@ impl Run {
     const KINDS: usize = 4;
 
     pub(crate) fn start(ctx: &Context<'_, '_>) -> Run {
-        Run { started: ctx.server.clock.monotonic_ns(), calls: [(0, 0); Run::KINDS], kinds: 0, total: 0 }
+        Run {
+            started: ctx.server.clock.monotonic_ns(),
+            calls: [(0, 0); Run::KINDS],
+            kinds: 0,
+            total: 0,
+        }
     }
 
     #[inline]
@@ -149,8 +154,8 @@ pub(crate) fn execute<'g>(
         }
         _ => {
             *held = None;
-            let shards = shards_of(ctx, entry, request);
-            if shards.len() == 0 {
+            let shards = shards_of(ctx, entry, request, env.client.db);
+            if shards.is_empty() {
                 // The arguments do not fit: the handler finds the error before it needs a key.
                 return env.run(None);
             }
@@ -169,15 +174,18 @@ pub(crate) fn runs_with(
     writer: &Roles<'_>,
     prepared: Prepared,
     request: Request<'_>,
+    db: DbId,
 ) -> bool {
-    let Some(entry) = prepared.entry else { return false };
+    let Some(entry) = prepared.entry else {
+        return false;
+    };
     match entry.shape {
         KeyShape::One(at) => {
             request.get(at).is_some() && writer.holds(ctx.server.keyspace.shard_of(prepared.hash))
         }
         KeyShape::Many => {
-            let shards = shards_of(ctx, entry, request);
-            shards.len() > 0 && shards.iter().all(|shard| writer.holds(shard))
+            let shards = shards_of(ctx, entry, request, db);
+            !shards.is_empty() && shards.iter().all(|shard| writer.holds(shard))
         }
         KeyShape::None => {
             entry.has(Flags::ALL_SHARDS)
@@ -197,9 +205,7 @@ pub(crate) fn execute_held<'g>(
     client: &mut Client,
 ) -> Step {
     match admit(ctx, prepared, request, client) {
-        Admission::Run(entry) => {
-            Env { ctx, run, request, reply, client, entry }.run(Some(writer))
-        }
+        Admission::Run(entry) => Env { ctx, run, request, reply, client, entry }.run(Some(writer)),
         Admission::Refuse(error, entry) => refuse(ctx, entry, &error, reply, client),
         Admission::Pause(until) => Step::Paused(until),
     }
@@ -237,7 +243,7 @@ fn admit(
     if client.monitor && entry.command.flags.any(flag_set!(WRITE | READONLY | MAY_REPLICATE)) {
         return Admission::Refuse(error::MONITORING, Some(entry));
     }
-    if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() {
+    if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() && !make_space(ctx) {
         return Admission::Refuse(error::OOM, Some(entry));
     }
     if let Some(until) = ctx.server.pause.blocks(pauses(entry), ctx.now)
@@ -246,6 +252,18 @@ fn admit(
         return Admission::Pause(until);
     }
     Admission::Run(entry)
+}
+
+/// Items evicted for one command before it is refused.
+const EVICT_BEFORE_REFUSAL: usize = 4096;
+
+/// The budget is exceeded although every insertion evicts: evicts more, from all shards.
+#[cold]
+fn make_space(ctx: &Context<'_, '_>) -> bool {
+    let keyspace = &ctx.server.keyspace;
+    let first = ctx.server.random() % keyspace.shards() as u64;
+    let first = ShardId(u16::try_from(first).unwrap_or(0));
+    keyspace.make_space(first, EVICT_BEFORE_REFUSAL, ctx.now, ctx.guard)
 }
 
 fn pauses(entry: &Entry) -> bool {
@@ -406,7 +424,7 @@ impl<'g> Env<'_, '_, 'g> {
     }
 }
 
-fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>) -> ShardSet {
+fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbId) -> ShardSet {
     let keyspace = &ctx.server.keyspace;
     if entry.has(Flags::ALL_SHARDS) {
         return ShardSet::all(keyspace);
@@ -414,46 +432,40 @@ fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>) -> Shar
     let mut shards = Vec::new();
     let fits = entry.command.each_key(&request, &mut |at| {
         let key = keyspace.key(request.arg(at));
-        keyspace.prefetch_bucket(ctx.db_hint(), key.hash, ctx.guard);
+        keyspace.prefetch_bucket(db, key.hash, ctx.guard);
         shards.push(keyspace.shard_of(key.hash));
     });
     if fits { shards.into_iter().collect() } else { std::iter::empty().collect() }
-}
-
-impl Context<'_, '_> {
-    /// Database to prefetch in: a hint only, most deployments use the first.
-    fn db_hint(&self) -> dunlin_storage::DbId {
-        dunlin_storage::DbId(0)
-    }
 }
 
 /// Echo of at most this much of a client's input in an error.
 const ECHO: usize = 128;
 
 fn unknown_command(request: Request<'_>) -> ReplyError {
-    let mut args = String::new();
+    let mut args = Vec::new();
     for arg in request.iter().skip(1) {
         if args.len() >= ECHO {
             break;
         }
         let room = ECHO - args.len();
-        args.push('\'');
-        args.push_str(&echo(arg, room));
-        args.push_str("' ");
+        args.push(b'\'');
+        args.extend_from_slice(echo(arg, room));
+        args.extend_from_slice(b"' ");
     }
     let name = echo(request.arg(0), ECHO);
-    format!("ERR unknown command '{name}', with args beginning with: {args}").into()
+    [b"ERR unknown command '", name, b"', with args beginning with: ", args.as_slice()]
+        .concat()
+        .into()
 }
 
 fn unknown_subcommand(container: &Entry, request: Request<'_>) -> ReplyError {
     let name = echo(request.arg(1), ECHO);
     let container = container.command.name.to_ascii_uppercase();
-    format!("ERR unknown subcommand '{name}'. Try {container} HELP.").into()
+    [b"ERR unknown subcommand '", name, b"'. Try ", container.as_bytes(), b" HELP."].concat().into()
 }
 
-/// The first `max` bytes of `text`, as far as a line of text can hold them.
-fn echo(text: &[u8], max: usize) -> String {
+/// The first `max` bytes of `text`, up to a NUL: what C's `%.128s` prints.
+pub(crate) fn echo(text: &[u8], max: usize) -> &[u8] {
     let cut = &text[..text.len().min(max)];
-    let end = cut.iter().position(|b| *b == 0).unwrap_or(cut.len());
-    String::from_utf8_lossy(&cut[..end]).into_owned()
+    &cut[..cut.iter().position(|b| *b == 0).unwrap_or(cut.len())]
 }

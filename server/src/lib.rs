@@ -17,6 +17,7 @@ pub mod latency;
 pub mod monitor;
 pub mod pause;
 pub mod rates;
+pub mod rdb;
 pub mod redact;
 pub mod runtime;
 pub mod server;

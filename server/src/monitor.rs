@@ -124,7 +124,9 @@ impl Monitors {
 
     /// Shows one command to every monitor (administrative ones are not shown).
     pub fn feed(&self, now_micros: i64, client: &Client, request: &Request<'_>) {
-        let Some(entry) = entry_of(request) else { return };
+        let Some(entry) = entry_of(request) else {
+            return;
+        };
         if entry.command.flags.any(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
             return;
         }

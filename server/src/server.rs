@@ -115,7 +115,8 @@ impl Server {
         hot.time_each.store((0..TIME_EACH_BELOW_MICROS).contains(&slow), Ordering::Relaxed);
         hot.latency_tracking.store(settings.latency_tracking, Ordering::Relaxed);
         hot.output_normal.store(settings.output_limits.normal.hard, Ordering::Relaxed);
-        hot.max_clients.store(self.fds.max_clients(settings.maxclients) as usize, Ordering::Relaxed);
+        hot.max_clients
+            .store(self.fds.max_clients(settings.maxclients) as usize, Ordering::Relaxed);
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.latency.configure(settings.latency_monitor_threshold);

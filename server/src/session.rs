@@ -5,11 +5,11 @@
 //! role is taken, the thread that holds the role (see [`crate::dispatch`]). So a connection never
 //! passes its own unapplied write: while the box is away there is nothing to run.
 
+use crate::Roles;
 use crate::client::Client;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
 use dunlin_protocol::{Decoder, Limits, Proto, Reply};
-use crate::Roles;
 use dunlin_storage::{KeyHash, Millis, ShardSet};
 
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
@@ -91,8 +91,8 @@ impl Session {
             if self.next == self.decoder.len() && !self.next_batch(ctx) {
                 return match self.decoder.error() {
                     Some(error) => {
-                        self.reply.error(&error.to_string());
-                        ctx.stats.error("ERR");
+                        self.reply.error(error.to_string());
+                        ctx.stats.error(b"ERR");
                         Turn::Close
                     }
                     None => Turn::Idle,
@@ -212,7 +212,7 @@ impl Session {
                 self.decoder.flatten(self.next);
             }
             let request = self.decoder.request(self.next);
-            if !dispatch::runs_with(ctx, writer, prepared, request) {
+            if !dispatch::runs_with(ctx, writer, prepared, request, self.client.db) {
                 break;
             }
             let (reply, client) = (&mut self.reply, &mut self.client);

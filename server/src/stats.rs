@@ -188,9 +188,10 @@ impl WorkerStats {
     }
 
     /// Counts an error reply.
-    pub fn error(&self, text: &str) {
+    pub fn error(&self, text: &[u8]) {
         self.error_replies.add(1);
-        let kind = text.split(' ').next().unwrap_or("ERR");
+        let end = text.iter().position(|b| *b == b' ').unwrap_or(text.len());
+        let kind = std::str::from_utf8(&text[..end]).unwrap_or("ERR");
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = errors.get_mut(kind) {
             *count += 1;
@@ -265,11 +266,7 @@ impl Stats {
     }
 
     /// Sum of one counter of one command.
-    pub fn command_sum(
-        &self,
-        id: CommandId,
-        counter: impl Fn(&CommandStats) -> &Counter,
-    ) -> u64 {
+    pub fn command_sum(&self, id: CommandId, counter: impl Fn(&CommandStats) -> &Counter) -> u64 {
         self.workers.iter().map(|worker| counter(worker.command(id)).get()).sum()
     }
 

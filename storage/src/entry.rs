@@ -116,23 +116,14 @@ pub(crate) fn build(key: &[u8], value: NewValue<'_>, expire_at: Option<Millis>) 
         }
         other => other,
     };
-    assert!(
-        key.len() <= ENTRY_PART_MAX,
-        "key longer than the protocol can carry"
-    );
+    assert!(key.len() <= ENTRY_PART_MAX, "key longer than the protocol can carry");
     let (header, header_len) = plan(key, &value, expire_at);
-    let tail = if matches!(value, NewValue::Rope(_)) {
-        POINTER
-    } else {
-        value.len()
-    };
+    let tail = if matches!(value, NewValue::Rope(_)) { POINTER } else { value.len() };
     let size = header_len + key.len() + tail;
     let layout = layout(size);
     // SAFETY: the size is not zero (the header has at least two bytes).
     let base = unsafe { alloc(layout) };
-    let Some(base) = NonNull::new(base) else {
-        handle_alloc_error(layout)
-    };
+    let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
     let mut at = 0;
     let mut push = |bytes: &[u8]| {
         debug_assert!(at + bytes.len() <= size);
@@ -152,10 +143,7 @@ pub(crate) fn build(key: &[u8], value: NewValue<'_>, expire_at: Option<Millis>) 
         }
     }
     let entry = EntryPtr(base);
-    assert!(
-        entry.addr() >> 48 == 0,
-        "the machine hands out addresses above 48 bits"
-    );
+    assert!(entry.addr() >> 48 == 0, "the machine hands out addresses above 48 bits");
     entry
 }
 
@@ -209,15 +197,7 @@ pub(crate) unsafe fn view<'g>(entry: EntryPtr, frequency: u8) -> Entry<'g> {
         EXP6 => 6,
         _ => 8,
     };
-    Entry {
-        base,
-        klen,
-        vlen,
-        flags,
-        key_at: at + expiry,
-        frequency,
-        life: PhantomData,
-    }
+    Entry { base, klen, vlen, flags, key_at: at + expiry, frequency, life: PhantomData }
 }
 
 /// # Safety
@@ -270,10 +250,7 @@ impl<'g> Entry<'g> {
             // SAFETY: the pointer was made from a box in `build` and lives as long as the entry.
             return Value::Str(Str::Rope(unsafe { &*self.rope_ptr() }));
         }
-        Value::Str(Str::Inline {
-            bytes: self.tail(),
-            raw: self.flags & RAW != 0,
-        })
+        Value::Str(Str::Inline { bytes: self.tail(), raw: self.flags & RAW != 0 })
     }
 
     /// When the key expires, in unix milliseconds.
@@ -329,7 +306,8 @@ impl<'g> Entry<'g> {
     }
 
     /// The value in the form that `build` takes, to make a changed copy of the entry.
-    pub(crate) fn to_new_value(self) -> NewValue<'g> {
+    #[must_use]
+    pub fn to_new_value(self) -> NewValue<'g> {
         match self.value() {
             Value::Str(Str::Rope(rope)) => NewValue::Rope(rope.clone()),
             Value::Str(Str::Inline { bytes, raw: true }) => NewValue::Raw(bytes),
@@ -342,10 +320,7 @@ impl<'g> Entry<'g> {
     }
 
     fn tail(&self) -> &'g [u8] {
-        self.bytes(
-            usize::from(self.key_at) + self.klen as usize,
-            self.vlen as usize,
-        )
+        self.bytes(usize::from(self.key_at) + self.klen as usize, self.vlen as usize)
     }
 
     fn rope_ptr(&self) -> *mut Rope {
@@ -392,24 +367,10 @@ mod tests {
         let big = vec![7u8; 100_000];
         for key in [&b""[..], b"k", &[0u8; 127], &[1u8; 128], &[2u8; 20_000]] {
             for expire_at in [None, Some(0), Some(1 << 40), Some(i64::MAX), Some(-5)] {
-                for len in [
-                    0,
-                    1,
-                    127,
-                    128,
-                    16_383,
-                    16_384,
-                    BIG_VALUE,
-                    BIG_VALUE + 1,
-                    100_000,
-                ] {
+                for len in [0, 1, 127, 128, 16_383, 16_384, BIG_VALUE, BIG_VALUE + 1, 100_000] {
                     round(key, NewValue::Bytes(&big[..len]), expire_at);
                     round(key, NewValue::Raw(&big[..len]), expire_at);
-                    round(
-                        key,
-                        NewValue::Rope(Rope::from_bytes(&big[..len])),
-                        expire_at,
-                    );
+                    round(key, NewValue::Rope(Rope::from_bytes(&big[..len])), expire_at);
                 }
             }
         }

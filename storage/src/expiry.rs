@@ -10,6 +10,34 @@ use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
 use crate::shard::{Shard, ShardSet};
 use crate::sync::Guard;
+use crate::writer::Writer;
+
+/// Group summaries per look: half a microsecond.
+const GROUPS_PER_LOOK: usize = 1024;
+
+impl Writer<'_, '_> {
+    /// Removes the expired items of the next due group, if there is one among the next `groups`; how
+    /// many, and whether the walk came to the end of the table.
+    pub(crate) fn remove_due(
+        &mut self,
+        db: usize,
+        shard: ShardId,
+        groups: usize,
+        now: Millis,
+    ) -> (usize, bool) {
+        let (keyspace, guard) = (self.keyspace, self.guard);
+        let table = keyspace.table(db, shard);
+        let (next, hits) = self.with_core(shard, |core| {
+            let from = core.tables[db].expire_group;
+            let (next, hits) = table.due(from, groups, now, &keyspace.hasher, guard);
+            core.tables[db].expire_group = next;
+            (next, hits)
+        });
+        self.remove_hits(db, shard, &hits);
+        Shard::count(&keyspace.shard(shard).counters.expired, hits.len() as u64);
+        (hits.len(), next == 0)
+    }
+}
 
 impl Keyspace {
     /// Removes up to `max_items` expired keys of a shard, in all databases. Skips a busy shard.
@@ -25,11 +53,7 @@ impl Keyspace {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
-            return SliceReport {
-                busy: true,
-                more: true,
-                removed: 0,
-            };
+            return SliceReport { busy: true, more: true, removed: 0 };
         };
         let mut removed = 0;
         for db in 0..databases {
@@ -38,21 +62,13 @@ impl Keyspace {
                 continue;
             }
             while removed < max_items {
-                let from = writer.with_core(shard, |core| core.tables[db].expire_group);
-                let (next, hits) = table.due(from, now, &self.hasher, guard);
-                writer.with_core(shard, |core| core.tables[db].expire_group = next);
-                writer.remove_hits(db, shard, &hits);
-                removed += hits.len();
-                Shard::count(&self.shard(shard).counters.expired, hits.len() as u64);
-                if next == 0 {
+                let (count, complete) = writer.remove_due(db, shard, GROUPS_PER_LOOK, now);
+                removed += count;
+                if complete {
                     break;
                 }
             }
         }
-        SliceReport {
-            removed,
-            more: removed >= max_items,
-            busy: false,
-        }
+        SliceReport { removed, more: removed >= max_items, busy: false }
     }
 }

@@ -45,13 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            shards: 16,
-            databases: 16,
-            max_memory: 0,
-            policy: Policy::default(),
-            seed: None,
-        }
+        Self { shards: 16, databases: 16, max_memory: 0, policy: Policy::default(), seed: None }
     }
 }
 
@@ -74,6 +68,8 @@ pub struct Keyspace {
 pub(crate) struct Budget {
     pub(crate) max: AtomicU64,
     pub(crate) policy: AtomicU8,
+    /// See [`quantum`].
+    quantum: AtomicU64,
     /// Bytes of entries, tables and eviction state.
     pub(crate) used: OwnLine<AtomicI64>,
 }
@@ -94,10 +90,7 @@ impl Keyspace {
     /// An empty keyspace.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let shards = options
-            .shards
-            .clamp(1, 1 << SHARD_BITS_MAX)
-            .next_power_of_two();
+        let shards = options.shards.clamp(1, 1 << SHARD_BITS_MAX).next_power_of_two();
         let databases = usize::from(options.databases.max(1));
         Self {
             hasher: Hasher::new(options.seed, shards.trailing_zeros()),
@@ -106,12 +99,11 @@ impl Keyspace {
             index: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
             collector: Collector::new(),
             reclaim: Arc::new(Reclaim::new()),
-            leftovers: (0..shards.div_ceil(64))
-                .map(|_| AtomicU64::new(0))
-                .collect(),
+            leftovers: (0..shards.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             budget: Budget {
                 max: AtomicU64::new(options.max_memory),
                 policy: AtomicU8::new(options.policy.to_u8()),
+                quantum: AtomicU64::new(quantum(options.max_memory, shards)),
                 used: OwnLine(AtomicI64::new(0)),
             },
         }
@@ -139,10 +131,7 @@ impl Keyspace {
     #[inline]
     #[must_use]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
-        Key {
-            bytes,
-            hash: self.hasher.hash(bytes),
-        }
+        Key { bytes, hash: self.hasher.hash(bytes) }
     }
 
     /// The shard a key lives in, in every database.
@@ -181,7 +170,7 @@ impl Keyspace {
         if hit.entry.is_expired(now) {
             return None;
         }
-        if touch == Touch::Yes {
+        if touch == Touch::Yes && self.policy().counts_reads() {
             bump(hit.slot(), hit.word);
         }
         Some(hit.entry)
@@ -190,14 +179,14 @@ impl Keyspace {
     /// Visits the live keys of up to `buckets` buckets from `cursor` on (0 = start) and returns the
     /// cursor to go on with (0 = end). A key that is there all the time is visited at least once,
     /// also while tables grow and shrink. Cursors are below 2^52.
-    pub fn scan(
+    pub fn scan<'g>(
         &self,
         db: DbId,
         cursor: u64,
         buckets: usize,
         now: Millis,
-        guard: &Guard,
-        visit: &mut dyn FnMut(Entry<'_>),
+        guard: &'g Guard,
+        visit: &mut dyn FnMut(Entry<'g>),
     ) -> u64 {
         let db = self.physical(db);
         let mut shard = (cursor >> POSITION_BITS) as usize;
@@ -217,11 +206,7 @@ impl Keyspace {
                 position = 0;
             }
         }
-        if shard >= self.shards() {
-            0
-        } else {
-            (shard as u64) << POSITION_BITS | position
-        }
+        if shard >= self.shards() { 0 } else { (shard as u64) << POSITION_BITS | position }
     }
 
     /// A live key picked by `random`, if there is one.
@@ -270,10 +255,7 @@ impl Keyspace {
     /// Keys of a database, expired ones that were not removed yet included.
     #[must_use]
     pub fn len(&self, db: DbId) -> u64 {
-        self.tables_of(self.physical(db))
-            .iter()
-            .map(Table::len)
-            .sum()
+        self.tables_of(self.physical(db)).iter().map(Table::len).sum()
     }
 
     /// True if a database has no keys.
@@ -285,10 +267,7 @@ impl Keyspace {
     /// Keys of a database that have an expiry.
     #[must_use]
     pub fn expires(&self, db: DbId) -> u64 {
-        self.tables_of(self.physical(db))
-            .iter()
-            .map(Table::expires)
-            .sum()
+        self.tables_of(self.physical(db)).iter().map(Table::expires).sum()
     }
 
     /// Mean time to live of the keys that have an expiry, in milliseconds.
@@ -299,10 +278,7 @@ impl Keyspace {
         if count == 0 {
             return 0;
         }
-        let sum: i128 = tables
-            .iter()
-            .map(|table| i128::from(table.expire_sum()))
-            .sum();
+        let sum: i128 = tables.iter().map(|table| i128::from(table.expire_sum())).sum();
         let mean = sum * 1000 / i128::from(count) - i128::from(now);
         i64::try_from(mean).unwrap_or(i64::MAX).max(0)
     }
@@ -341,6 +317,7 @@ impl Keyspace {
 
     /// Changes the budget; 0 = none. What is too much goes in slices.
     pub fn set_max_memory(&self, bytes: u64) {
+        self.budget.quantum.store(quantum(bytes, self.shards()), Ordering::Relaxed);
         self.budget.max.store(bytes, Ordering::Relaxed);
     }
 
@@ -350,6 +327,7 @@ impl Keyspace {
     }
 
     /// The policy.
+    #[inline]
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy::from_u8(self.budget.policy.load(Ordering::Relaxed))
@@ -359,10 +337,10 @@ impl Keyspace {
     #[must_use]
     pub fn memory(&self) -> MemoryStats {
         MemoryStats {
-            used: self.used(),
+            used: self.shards.iter().map(Shard::bytes).sum(),
             tables: self.tables.iter().map(Table::table_bytes).sum(),
             entries: self.tables.iter().map(Table::entry_bytes).sum(),
-            eviction: 0,
+            eviction: self.shards.iter().map(Shard::eviction_bytes).sum(),
             limbo: self.reclaim.limbo(),
             limbo_peak: self.reclaim.limbo_peak(),
         }
@@ -411,14 +389,46 @@ impl Keyspace {
         b.store(was_a, Ordering::Release);
     }
 
-    /// Accounts for bytes taken (or given back) by a shard. Only under its role.
+    pub(crate) fn tables_in(&self, id: ShardId) -> impl Iterator<Item = &Table> {
+        self.tables.iter().skip(usize::from(id.0)).step_by(self.shards.len())
+    }
+
+    /// Accounts for bytes taken (or given back) by a shard. Only under its role. The common counter
+    /// hears of it when enough has come together.
     #[inline]
-    pub(crate) fn memory_changed(&self, _shard: ShardId, bytes: i64) {
-        if bytes != 0 {
-            self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn memory_changed(&self, id: ShardId, bytes: i64) {
+        let counters = &self.shard(id).counters;
+        let now = counters.bytes.load(Ordering::Relaxed) + bytes;
+        counters.bytes.store(now, Ordering::Relaxed);
+        let change = now - counters.folded.load(Ordering::Relaxed);
+        if change.unsigned_abs() >= self.budget.quantum.load(Ordering::Relaxed) {
+            self.fold(id);
+        }
+    }
+
+    /// Brings the common counter up to date with a shard. Only under its role.
+    pub(crate) fn fold(&self, id: ShardId) {
+        let counters = &self.shard(id).counters;
+        let now = counters.bytes.load(Ordering::Relaxed);
+        let change = now - counters.folded.load(Ordering::Relaxed);
+        counters.folded.store(now, Ordering::Relaxed);
+        if change != 0 {
+            self.budget.used.fetch_add(change, Ordering::Relaxed);
         }
     }
 }
+
+/// How many bytes a shard may be ahead of the common counter: all shards together at most a fifth
+/// of a percent of the budget.
+fn quantum(max_memory: u64, shards: usize) -> u64 {
+    match max_memory {
+        0 => QUANTUM_MAX,
+        max => (max / (512 * shards as u64)).clamp(QUANTUM_MIN, QUANTUM_MAX),
+    }
+}
+
+const QUANTUM_MIN: u64 = 256;
+const QUANTUM_MAX: u64 = 16 * 1024;
 
 impl Drop for Keyspace {
     fn drop(&mut self) {

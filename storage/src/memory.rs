@@ -10,11 +10,7 @@
 #[must_use]
 pub const fn usable(size: usize) -> usize {
     if size <= 64 {
-        return if size == 0 {
-            16
-        } else {
-            size.div_ceil(16) * 16
-        };
+        return if size == 0 { 16 } else { size.div_ceil(16) * 16 };
     }
     if size > LARGE {
         // Whole operating system pages above the largest class.

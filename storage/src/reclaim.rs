@@ -57,8 +57,7 @@ impl Reclaim {
     }
 
     pub(crate) fn reset_peak(&self) {
-        self.limbo_peak
-            .store(self.limbo.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.limbo_peak.store(self.limbo.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     pub(crate) fn add(&self, bytes: u64) {
@@ -73,11 +72,7 @@ impl Reclaim {
     }
 
     pub(crate) fn push(&self, big: Big, bytes: u64) {
-        let node = Box::new(Node {
-            big,
-            bytes,
-            next: std::ptr::null_mut(),
-        });
+        let node = Box::new(Node { big, bytes, next: std::ptr::null_mut() });
         self.push_node(Box::into_raw(node));
     }
 
@@ -86,10 +81,7 @@ impl Reclaim {
         loop {
             // SAFETY: the node is ours until the exchange below succeeds.
             unsafe { (*node).next = head };
-            match self
-                .queue
-                .compare_exchange(head, node, Ordering::Release, Ordering::Relaxed)
-            {
+            match self.queue.compare_exchange(head, node, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -177,11 +169,7 @@ impl Limbo {
         let entries = std::mem::replace(&mut self.entries, Vec::with_capacity(BATCH_ITEMS));
         let bytes = std::mem::take(&mut self.bytes);
         reclaim.add(bytes);
-        let batch = Box::new(Batch {
-            entries,
-            bytes,
-            reclaim: Arc::clone(reclaim),
-        });
+        let batch = Box::new(Batch { entries, bytes, reclaim: Arc::clone(reclaim) });
         // SAFETY: the entries are unlinked, and every reader that may have found one is pinned
         // since before; the closure runs after they have all unpinned, on whichever thread, and
         // is the only owner.

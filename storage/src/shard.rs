@@ -41,7 +41,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
 use crate::reclaim::Limbo;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, RoleCell, fence};
+use crate::sync::{
+    AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, RoleCell, fence,
+};
 use crate::table::TableCore;
 use crate::writer::Writer;
 
@@ -159,6 +161,10 @@ pub(crate) struct Counters {
     pub(crate) capped: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
+    /// Bytes of the shard, and how many of them the common counter knows about.
+    pub(crate) bytes: AtomicI64,
+    pub(crate) folded: AtomicI64,
+    pub(crate) eviction_bytes: AtomicU64,
 }
 
 /// Words that writers write.
@@ -216,10 +222,7 @@ impl Shard {
     /// Gives the role back if nothing is queued.
     #[inline]
     fn try_release(&self) -> bool {
-        self.words
-            .role
-            .compare_exchange(HELD, 0, Ordering::Release, Ordering::Relaxed)
-            .is_ok()
+        self.words.role.compare_exchange(HELD, 0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// Queues a job; true if the role turned out to be free and is now the caller's.
@@ -243,10 +246,7 @@ impl Shard {
         if core.backlog.is_empty() {
             // Cleared before the stack is taken: a push that comes later sets it again.
             self.words.role.fetch_and(!QUEUED, Ordering::AcqRel);
-            let mut list = self
-                .words
-                .stack
-                .swap(std::ptr::null_mut(), Ordering::Acquire);
+            let mut list = self.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
             while !list.is_null() {
                 // SAFETY: the swap made the whole list ours.
                 let node = unsafe { Box::from_raw(list) };
@@ -297,20 +297,22 @@ impl Shard {
         self.multi_seq.store(seq + 1, Ordering::Release);
     }
 
+    pub(crate) fn bytes(&self) -> u64 {
+        self.counters.bytes.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    pub(crate) fn eviction_bytes(&self) -> u64 {
+        self.counters.eviction_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn count(counter: &AtomicU64, more: u64) {
-        counter.store(
-            counter.load(Ordering::Relaxed).wrapping_add(more),
-            Ordering::Relaxed,
-        );
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 }
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        let mut list = self
-            .words
-            .stack
-            .swap(std::ptr::null_mut(), Ordering::Acquire);
+        let mut list = self.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
         while !list.is_null() {
             // SAFETY: `&mut self`: the list is ours.
             let node = unsafe { Box::from_raw(list) };
@@ -329,10 +331,7 @@ impl Keyspace {
     ) -> Option<Writer<'k, 'g>> {
         for (taken, &shard) in shards.as_slice().iter().enumerate() {
             if !self.shard(shard).try_take() {
-                self.shard(shard)
-                    .counters
-                    .busy
-                    .fetch_add(1, Ordering::Relaxed);
+                self.shard(shard).counters.busy.fetch_add(1, Ordering::Relaxed);
                 self.release(&shards.as_slice()[..taken], guard);
                 return None;
             }
@@ -344,12 +343,7 @@ impl Keyspace {
     /// Runs the job here if the roles are free, else leaves it in the queue of the first busy shard:
     /// whoever holds that role will carry it on.
     pub fn submit(&self, shards: ShardSet, job: Box<dyn Job>, guard: &Guard) {
-        let node = Node {
-            job,
-            shards,
-            held: 0,
-            next: std::ptr::null_mut(),
-        };
+        let node = Node { job, shards, held: 0, next: std::ptr::null_mut() };
         self.settle(vec![Work::Advance(Box::new(node))], guard);
     }
 
@@ -422,10 +416,7 @@ impl Keyspace {
         while node.held < node.shards.len() {
             let shard = node.shards.as_slice()[node.held];
             if !self.shard(shard).try_take() {
-                self.shard(shard)
-                    .counters
-                    .busy
-                    .fetch_add(1, Ordering::Relaxed);
+                self.shard(shard).counters.busy.fetch_add(1, Ordering::Relaxed);
                 if self.shard(shard).publish(node) {
                     work.push(Work::Release(shard));
                 }

@@ -36,9 +36,7 @@ impl StoreStats {
             sum.jobs += counters.jobs.load(Ordering::Relaxed);
             sum.batches += counters.batches.load(Ordering::Relaxed);
             sum.capped += counters.capped.load(Ordering::Relaxed);
-            sum.batch_max = sum
-                .batch_max
-                .max(counters.batch_max.load(Ordering::Relaxed));
+            sum.batch_max = sum.batch_max.max(counters.batch_max.load(Ordering::Relaxed));
         }
         sum
     }

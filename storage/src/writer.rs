@@ -33,13 +33,7 @@ impl<'k, 'g> Writer<'k, 'g> {
     /// The caller holds the roles of `shards` and gives them to the writer.
     #[inline]
     pub(crate) fn new(keyspace: &'k Keyspace, shards: ShardSet, guard: &'g Guard) -> Self {
-        Self {
-            keyspace,
-            guard,
-            shards,
-            changing: false,
-            released: false,
-        }
+        Self { keyspace, guard, shards, changing: false, released: false }
     }
 
     /// True if the writer may change this shard.
@@ -73,16 +67,7 @@ impl<'k, 'g> Writer<'k, 'g> {
     ) -> Put {
         let pointer = entry::build(key.bytes, value, expire_at);
         let bytes = entry::allocated(pointer);
-        self.store(
-            db,
-            key,
-            Item {
-                entry: pointer,
-                bytes,
-                expire_at,
-            },
-            now,
-        )
+        self.store(db, key, Item { entry: pointer, bytes, expire_at, small: false }, now)
     }
 
     fn store(&mut self, db: DbId, key: &Key<'_>, item: Item, now: Millis) -> Put {
@@ -105,7 +90,8 @@ impl<'k, 'g> Writer<'k, 'g> {
         let before = table.table_bytes();
         let cx = self.context(id);
         self.with_core(id, |core| {
-            table.insert(&mut core.tables[db], spot, item, &cx);
+            let small = core.eviction.admit(db, spot);
+            table.insert(&mut core.tables[db], spot, Item { small, ..item }, &cx);
         });
         let grown = table.table_bytes() as i64 - before as i64;
         keyspace.memory_changed(id, item.bytes as i64 + grown);
@@ -185,11 +171,7 @@ impl<'k, 'g> Writer<'k, 'g> {
 
     /// Swaps two databases. Needs all roles.
     pub fn swap(&mut self, a: DbId, b: DbId) {
-        assert_eq!(
-            self.shards.len(),
-            self.keyspace.shards(),
-            "a swap needs all roles"
-        );
+        assert_eq!(self.shards.len(), self.keyspace.shards(), "a swap needs all roles");
         self.begin();
         self.keyspace.swap_databases(a, b);
     }
@@ -204,9 +186,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         let id = self.keyspace.shard_of(key.hash);
         assert!(self.holds(id), "a writer touched a shard it does not hold");
         let spot = self.keyspace.hasher.spot(key.hash);
-        self.keyspace
-            .table(db, id)
-            .find(spot, key.bytes, self.guard)
+        self.keyspace.table(db, id).find(spot, key.bytes, self.guard)
     }
 
     pub(crate) fn context(&self, id: ShardId) -> Context<'k>
@@ -216,6 +196,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         Context {
             hasher: &self.keyspace.hasher,
             guard: self.guard,
+            reclaim: &self.keyspace.reclaim,
             phase: usize::from(id.0) * 256 / self.keyspace.shards(),
         }
     }

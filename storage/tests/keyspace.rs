@@ -10,11 +10,7 @@ use dunlin_storage::{
 const DB: DbId = DbId(0);
 
 fn keyspace(shards: usize) -> Keyspace {
-    Keyspace::new(Options {
-        shards,
-        seed: Some([1, 2, 3, 4]),
-        ..Options::default()
-    })
+    Keyspace::new(Options { shards, seed: Some([1, 2, 3, 4]), ..Options::default() })
 }
 
 fn put(ks: &Keyspace, guard: &Guard, key: &[u8], value: &[u8], at: Option<Millis>, now: Millis) {
@@ -27,16 +23,12 @@ fn put(ks: &Keyspace, guard: &Guard, key: &[u8], value: &[u8], at: Option<Millis
 fn remove(ks: &Keyspace, guard: &Guard, key: &[u8], now: Millis) -> bool {
     let key = ks.key(key);
     let set = ShardSet::one(ks.shard_of(key.hash));
-    ks.try_enter(&set, guard)
-        .expect("one thread")
-        .remove(DB, &key, now)
+    ks.try_enter(&set, guard).expect("one thread").remove(DB, &key, now)
 }
 
 fn get(ks: &Keyspace, guard: &Guard, key: &[u8], now: Millis) -> Option<Vec<u8>> {
     let entry = ks.get(DB, &ks.key(key), now, Touch::Yes, guard)?;
-    let Value::Str(text) = entry.value() else {
-        unreachable!()
-    };
+    let Value::Str(text) = entry.value() else { unreachable!() };
     Some(text.to_cow().into_owned())
 }
 
@@ -67,24 +59,19 @@ fn a_long_history_agrees_with_a_map() {
             match rng.next() % 10 {
                 0..5 => {
                     let value = rng.next().to_le_bytes().repeat((rng.next() % 9) as usize);
-                    let at = rng
-                        .next()
-                        .is_multiple_of(3)
-                        .then(|| now + (rng.next() % 4000) as i64);
+                    let at = rng.next().is_multiple_of(3).then(|| now + (rng.next() % 4000) as i64);
                     put(&ks, &guard, &key, &value, at, now);
                     model.insert(key, (value, at));
                 }
                 5..7 if keys == 40 => {
                     let victim = format!("key:{}", rng.next() % 6000).into_bytes();
-                    let live = model
-                        .remove(&victim)
-                        .is_some_and(|(_, at)| at.is_none_or(|at| now <= at));
+                    let live =
+                        model.remove(&victim).is_some_and(|(_, at)| at.is_none_or(|at| now <= at));
                     assert_eq!(remove(&ks, &guard, &victim, now), live);
                 }
                 7 => {
-                    let live = model
-                        .remove(&key)
-                        .is_some_and(|(_, at)| at.is_none_or(|at| now <= at));
+                    let live =
+                        model.remove(&key).is_some_and(|(_, at)| at.is_none_or(|at| now <= at));
                     assert_eq!(remove(&ks, &guard, &key, now), live);
                 }
                 8 if step % 50 == 0 => {
@@ -118,10 +105,7 @@ fn a_long_history_agrees_with_a_map() {
                 break;
             }
         }
-        let live = model
-            .values()
-            .filter(|(_, at)| at.is_none_or(|at| now <= at))
-            .count();
+        let live = model.values().filter(|(_, at)| at.is_none_or(|at| now <= at)).count();
         assert_eq!(seen.len(), live);
     }
 }
@@ -159,10 +143,7 @@ fn scans_see_every_stable_key_while_the_table_changes() {
             }
         }
         for i in 0..500 {
-            assert!(
-                seen.contains(format!("stable:{i}").as_bytes()),
-                "round {round} key {i}"
-            );
+            assert!(seen.contains(format!("stable:{i}").as_bytes()), "round {round} key {i}");
         }
     }
 }
@@ -227,28 +208,16 @@ fn jobs_wait_for_the_role_in_order_and_leftovers_are_reported() {
     let writer = ks.try_enter(&set, &guard).expect("one thread");
     assert!(ks.try_enter(&ShardSet::all(ks), &guard).is_none());
     for letter in [&b"a"[..], b"b", b"c"] {
-        ks.submit(
-            set.clone(),
-            Box::new(Append(b"log".to_vec(), letter)),
-            &guard,
-        );
+        ks.submit(set.clone(), Box::new(Append(b"log".to_vec(), letter)), &guard);
     }
-    ks.submit(
-        ShardSet::all(ks),
-        Box::new(Append(b"log".to_vec(), b"d")),
-        &guard,
-    );
+    ks.submit(ShardSet::all(ks), Box::new(Append(b"log".to_vec(), b"d")), &guard);
     for _ in 0..100 {
         ks.submit(set.clone(), Box::new(Append(b"log".to_vec(), b".")), &guard);
     }
     assert_eq!(get(ks, &guard, b"log", 0), None);
     drop(writer);
     let some = get(ks, &guard, b"log", 0).expect("the release ran the jobs");
-    assert!(
-        some.starts_with(b"abcd."),
-        "{:?}",
-        String::from_utf8_lossy(&some)
-    );
+    assert!(some.starts_with(b"abcd."), "{:?}", String::from_utf8_lossy(&some));
     assert!(some.len() < 104, "a turn is bounded");
     let left: Vec<ShardId> = ks.take_leftovers().collect();
     assert_eq!(left, [ks.shard_of(key.hash)]);
@@ -266,17 +235,13 @@ fn sequence_words_tell_of_writes() {
     let key = ks.key(b"k");
     let id = ks.shard_of(key.hash);
     let (write, multi) = (ks.write_seq(id), ks.multi_seq(id));
-    let mut writer = ks
-        .try_enter(&ShardSet::one(id), &guard)
-        .expect("one thread");
+    let mut writer = ks.try_enter(&ShardSet::one(id), &guard).expect("one thread");
     assert_eq!(ks.write_seq(id), write, "nothing changed yet");
     writer.put(DB, &key, NewValue::Bytes(b"v"), None, 0);
     assert_eq!((ks.write_seq(id), ks.multi_seq(id)), (write + 1, multi));
     drop(writer);
     assert_eq!((ks.write_seq(id), ks.multi_seq(id)), (write + 2, multi));
-    let mut writer = ks
-        .try_enter(&ShardSet::all(&ks), &guard)
-        .expect("one thread");
+    let mut writer = ks.try_enter(&ShardSet::all(&ks), &guard).expect("one thread");
     writer.put(DB, &key, NewValue::Bytes(b"w"), None, 0);
     for shard in 0..4 {
         assert_eq!(ks.multi_seq(ShardId(shard)) % 2, 1);
@@ -333,14 +298,7 @@ fn a_budget_is_kept_by_evicting() {
                 refused += 1;
                 continue;
             }
-            put(
-                &ks,
-                &guard,
-                format!("k{i}").as_bytes(),
-                &[7; 100],
-                Some(1_000_000),
-                0,
-            );
+            put(&ks, &guard, format!("k{i}").as_bytes(), &[7; 100], Some(1_000_000), 0);
             assert!(ks.memory().used <= (1 << 20) + (1 << 20) / 20, "{policy:?}");
         }
         if policy == Policy::NoEviction {

@@ -55,10 +55,7 @@ impl std::error::Error for FloatError {}
 pub fn incr_by_float(current: &[u8], increment: &[u8]) -> Result<Vec<u8>, FloatError> {
     let current = Extended::parse(current).ok_or(FloatError::NotFloat)?;
     let increment = Extended::parse(increment).ok_or(FloatError::NotFloat)?;
-    current
-        .add(&increment)
-        .and_then(|sum| sum.print())
-        .ok_or(FloatError::NotFinite)
+    current.add(&increment).and_then(|sum| sum.print()).ok_or(FloatError::NotFinite)
 }
 
 /// Prints a double with 17 digits behind the point and cuts trailing zeros.
@@ -71,11 +68,7 @@ pub fn format_f64_human(value: f64) -> Vec<u8> {
     let bits = value.to_bits();
     let field = i64::try_from(bits >> 52 & 0x7ff).unwrap_or(0);
     let fraction = bits & ((1 << 52) - 1);
-    let mantissa = if field == 0 {
-        fraction
-    } else {
-        fraction | 1 << 52
-    };
+    let mantissa = if field == 0 { fraction } else { fraction | 1 << 52 };
     let extended = Extended {
         negative: value.is_sign_negative(),
         mantissa,
@@ -88,7 +81,7 @@ pub fn format_f64_human(value: f64) -> Vec<u8> {
 /// `mantissa` times two to the power of `exponent`. The mantissa is not normalised: bits that are
 /// not there are zero, so nothing is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Extended {
+pub struct Extended {
     negative: bool,
     mantissa: u64,
     exponent: i64,
@@ -97,16 +90,11 @@ struct Extended {
 
 impl Extended {
     fn infinity(negative: bool) -> Self {
-        Self {
-            negative,
-            mantissa: 0,
-            exponent: 0,
-            infinite: true,
-        }
+        Self { negative, mantissa: 0, exponent: 0, infinite: true }
     }
 
     /// What C's `strtold` makes of the whole text, errors of range refused.
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() > MAX_FLOAT_TEXT {
             return None;
         }
@@ -120,13 +108,11 @@ impl Extended {
         }
         let value = match text {
             [b'0', b'x' | b'X', hex @ ..] => {
-                let (mantissa, exponent) = hex_parts(hex)?;
-                Self {
-                    negative,
-                    mantissa,
-                    exponent,
-                    infinite: false,
-                }
+                let (digits, power) = hex_parts(hex)?;
+                let (mantissa, cut) = Big::from_u128(digits).round(false);
+                // A zero with an exponent would be shifted by it.
+                let exponent = if mantissa == 0 { 0 } else { power + cut };
+                Self { negative, mantissa, exponent, infinite: false }
             }
             decimal => Self::parse_decimal(decimal, negative)?,
         };
@@ -168,12 +154,7 @@ impl Extended {
             return None;
         }
         if digits.is_zero() {
-            return Some(Self {
-                negative,
-                mantissa: 0,
-                exponent: 0,
-                infinite: false,
-            });
+            return Some(Self { negative, mantissa: 0, exponent: 0, infinite: false });
         }
         if sticky {
             digits.multiply_add(10, 1);
@@ -189,12 +170,7 @@ impl Extended {
         } else {
             digits.divide_rounded(&scale)
         };
-        Some(Self {
-            negative,
-            mantissa,
-            exponent,
-            infinite: false,
-        })
+        Some(Self { negative, mantissa, exponent, infinite: false })
     }
 
     /// The sum; `None` if it is not finite.
@@ -202,18 +178,12 @@ impl Extended {
         if self.infinite || other.infinite {
             return None;
         }
-        let (high, low) = if self.exponent >= other.exponent {
-            (self, other)
-        } else {
-            (other, self)
-        };
+        let (high, low) =
+            if self.exponent >= other.exponent { (self, other) } else { (other, self) };
         if high.mantissa == 0 || low.mantissa == 0 {
             let value = if high.mantissa == 0 { low } else { high };
             let negative = value.negative && (value.mantissa != 0 || high.negative && low.negative);
-            return Some(Self {
-                negative,
-                ..value.clone()
-            });
+            return Some(Self { negative, ..value.clone() });
         }
         let shift = usize::try_from(high.exponent - low.exponent).ok()?;
         let left = Big::from_u64(high.mantissa).shifted_left(shift);
@@ -227,17 +197,12 @@ impl Extended {
         };
         let negative = negative && !sum.is_zero();
         let (mantissa, up) = sum.round(false);
-        let sum = Self {
-            negative,
-            mantissa,
-            exponent: low.exponent + up,
-            infinite: false,
-        };
+        let sum = Self { negative, mantissa, exponent: low.exponent + up, infinite: false };
         (mantissa == 0 || sum.in_range()).then_some(sum)
     }
 
     /// The text with 17 digits behind the point, trailing zeros cut.
-    fn print(&self) -> Option<Vec<u8>> {
+    pub fn print(&self) -> Option<Vec<u8>> {
         if self.infinite {
             return None;
         }
@@ -253,17 +218,11 @@ impl Extended {
             Big::from_u128(shift_right_rounded(product, self.exponent.unsigned_abs()))
         };
         let digits = scaled.decimal();
-        let padded = [
-            &vec![b'0'; (FRACTION_DIGITS + 1).saturating_sub(digits.len())][..],
-            &digits,
-        ]
-        .concat();
+        let padded =
+            [&vec![b'0'; (FRACTION_DIGITS + 1).saturating_sub(digits.len())][..], &digits].concat();
         let (whole, fraction) = padded.split_at(padded.len() - FRACTION_DIGITS);
         text.extend_from_slice(whole);
-        let kept = fraction
-            .iter()
-            .rposition(|&b| b != b'0')
-            .map_or(0, |last| last + 1);
+        let kept = fraction.iter().rposition(|&b| b != b'0').map_or(0, |last| last + 1);
         if kept > 0 {
             text.push(b'.');
             text.extend_from_slice(&fraction[..kept]);
@@ -273,6 +232,51 @@ impl Extended {
             text.insert(0, b'-');
         }
         Some(text)
+    }
+}
+
+/// Arithmetic with infinities, for commands with bounds.
+impl Extended {
+    /// Zero.
+    pub const ZERO: Extended =
+        Extended { negative: false, mantissa: 0, exponent: 0, infinite: false };
+    /// The largest finite number.
+    pub const MAX: Extended =
+        Extended { negative: false, mantissa: u64::MAX, exponent: MAX_EXPONENT, infinite: false };
+    /// The smallest finite number.
+    pub const MIN: Extended =
+        Extended { negative: true, mantissa: u64::MAX, exponent: MAX_EXPONENT, infinite: false };
+
+    /// Whether it is an infinity.
+    pub fn is_infinite(&self) -> bool {
+        self.infinite
+    }
+
+    /// Whether it is below zero.
+    pub fn is_negative(&self) -> bool {
+        self.negative && (self.infinite || self.mantissa != 0)
+    }
+
+    /// The sum; an infinity if one of the two is or if it is too large.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let sign = if self.infinite { self } else { other };
+        // Finite numbers overflow only if their signs are the same.
+        self.add(other).unwrap_or_else(|| Self::infinity(sign.negative))
+    }
+
+    /// The difference, as [`Extended::plus`].
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        self.plus(&Self { negative: !other.negative, ..other.clone() })
+    }
+
+    /// Whether it is less than `other`.
+    pub fn is_below(&self, other: &Self) -> bool {
+        match (self.infinite, other.infinite) {
+            (true, true) => self.negative && !other.negative,
+            _ => self.minus(other).is_negative(),
+        }
     }
 }
 
@@ -323,21 +327,14 @@ impl Big {
     }
 
     fn bits(&self) -> usize {
-        self.0
-            .last()
-            .map_or(0, |top| self.0.len() * 32 - top.leading_zeros() as usize)
+        self.0.last().map_or(0, |top| self.0.len() * 32 - top.leading_zeros() as usize)
     }
 
     fn bit(&self, at: usize) -> bool {
-        self.0
-            .get(at / 32)
-            .is_some_and(|limb| limb >> (at % 32) & 1 == 1)
+        self.0.get(at / 32).is_some_and(|limb| limb >> (at % 32) & 1 == 1)
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "splits a product into limbs"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "splits a product into limbs")]
     fn multiply_add(&mut self, factor: u32, addend: u32) {
         let mut carry = u64::from(addend);
         for limb in &mut self.0 {
@@ -350,10 +347,7 @@ impl Big {
         }
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "splits a product into limbs"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "splits a product into limbs")]
     fn multiply(&self, other: &Self) -> Self {
         let mut limbs = vec![0u32; self.0.len() + other.0.len()];
         for (i, &a) in self.0.iter().enumerate() {
@@ -377,10 +371,7 @@ impl Big {
             limbs.push(carry as u32);
             carry >>= 32;
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "less than one limb is left"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "less than one limb is left")]
         limbs.push(carry as u32);
         Self(limbs).trimmed()
     }
@@ -394,9 +385,7 @@ impl Big {
 
     fn at_least(&self, other: &Self) -> bool {
         let by_length = self.0.len().cmp(&other.0.len());
-        by_length
-            .then_with(|| self.0.iter().rev().cmp(other.0.iter().rev()))
-            .is_ge()
+        by_length.then_with(|| self.0.iter().rev().cmp(other.0.iter().rev())).is_ge()
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "splits a sum into limbs")]
@@ -517,19 +506,16 @@ mod tests {
             ("1e-18", "0", "0"),
             ("-1e-18", "0", "0"),
             ("0x10", "0x1p-1", "16.5"),
+            ("0x10aabbbdbaadcdbadabcbbcaaddb", "0", "338045444351234439812743855865856"),
+            ("0x0p999999999", "-0x0p999999999", "0"),
             ("1e20", "1", "100000000000000000000"),
             ("1e30", "0", "1000000000000000000024696061952"),
         ] {
             assert_eq!(sum(a, b).as_deref(), Ok(text), "{a} + {b}");
         }
-        for (a, b) in [
-            ("a", "1"),
-            ("1", ""),
-            (" 1", "1"),
-            ("1", "1 "),
-            ("nan", "1"),
-            ("1e5000", "0"),
-        ] {
+        for (a, b) in
+            [("a", "1"), ("1", ""), (" 1", "1"), ("1", "1 "), ("nan", "1"), ("1e5000", "0")]
+        {
             assert_eq!(sum(a, b), Err(FloatError::NotFloat), "{a} + {b}");
         }
         for (a, b) in [("1", "inf"), ("-inf", "inf"), ("1e4932", "1e4932")] {

@@ -10,7 +10,7 @@ mod float;
 mod long_double;
 
 pub use float::{FloatText, format_f64, parse_f64};
-pub use long_double::{FloatError, format_f64_human, incr_by_float};
+pub use long_double::{Extended, FloatError, format_f64_human, incr_by_float};
 
 /// Longest text of an integer: a sign and 19 digits, or 20 digits.
 pub const MAX_INT_TEXT: usize = 20;

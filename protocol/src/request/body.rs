@@ -21,21 +21,16 @@ pub(super) struct Body {
 
 impl Body {
     pub(super) fn new(len: usize) -> Self {
-        Self {
-            len,
-            full: Vec::new(),
-            chunk: BytesMut::new(),
-            trailer: TRAILER,
-        }
+        Self { len, full: Vec::new(), chunk: BytesMut::new(), trailer: TRAILER }
     }
 
     /// Bytes collected so far.
     pub(super) fn held(&self) -> usize {
-        self.full.len() * CHUNK + self.chunk.len()
+        (self.full.len() * CHUNK).min(self.len) + self.chunk.len() + TRAILER - self.trailer
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.full.len() * CHUNK + self.chunk.capacity()
+        (self.full.len() * CHUNK).min(self.len) + self.chunk.capacity()
     }
 
     /// Length of the chunk that is being filled; zero when all of them are full.
@@ -54,11 +49,7 @@ impl Body {
         }
         if self.chunk.capacity() == 0 {
             let last = self.full.len() * CHUNK + goal == self.len;
-            let room = if last && goal + TRAILER <= CHUNK {
-                goal + TRAILER
-            } else {
-                goal
-            };
+            let room = if last && goal + TRAILER <= CHUNK { goal + TRAILER } else { goal };
             self.chunk = BytesMut::with_capacity(room);
         }
         Some(&mut self.chunk)
@@ -109,10 +100,6 @@ impl Body {
     }
 
     pub(super) fn finish(self) -> Big {
-        Big {
-            len: self.len,
-            chunks: self.full,
-            flat: None,
-        }
+        Big { len: self.len, chunks: self.full, flat: None }
     }
 }

@@ -16,11 +16,7 @@ pub(super) struct Input {
 
 impl Input {
     pub(super) fn new() -> Self {
-        Self {
-            bytes: BytesMut::new(),
-            room: READ_ROOM,
-            small_batches: 0,
-        }
+        Self { bytes: BytesMut::new(), room: READ_ROOM, small_batches: 0 }
     }
 
     #[inline(always)]

@@ -75,26 +75,14 @@ impl Decoder {
     /// This is the receive buffer or, while a big bulk string arrives, its current chunk. More
     /// than the spare capacity is accepted too, at the price of copies.
     pub fn read_buf(&mut self) -> &mut BytesMut {
-        let in_chunk = self
-            .open
-            .body
-            .as_mut()
-            .is_some_and(|body| body.room().is_some());
+        let in_chunk = self.open.body.as_mut().is_some_and(|body| body.room().is_some());
         if in_chunk {
-            return self
-                .open
-                .body
-                .as_mut()
-                .and_then(Body::room)
-                .expect("checked above");
+            return self.open.body.as_mut().and_then(Body::room).expect("checked above");
         }
         if self.commands.is_empty() {
             self.discard_parsed();
         }
-        let need = self
-            .open
-            .bulk
-            .map_or(0, |len| (self.pos + len + 2) - self.input.len());
+        let need = self.open.bulk.map_or(0, |len| (self.pos + len + 2) - self.input.len());
         self.input.make_room(need);
         self.input.bytes_mut()
     }
@@ -160,11 +148,7 @@ impl Decoder {
         if !self.request(i).has_chunks() {
             return;
         }
-        let Command {
-            first_big: first,
-            big: count,
-            ..
-        } = self.commands[i];
+        let Command { first_big: first, big: count, .. } = self.commands[i];
         for big in &mut self.big[first..first + count] {
             if big.flat.is_none() {
                 big.flat = Some(match std::mem::take(&mut big.chunks) {
@@ -219,14 +203,9 @@ impl Decoder {
 
     /// Bytes received that belong to no command of the batch.
     pub fn buffered(&self) -> usize {
-        let first = if self.open.missing > 0 {
-            self.open.start
-        } else {
-            self.pos
-        };
-        let chunks: usize = self.big[self.open_big()..].iter().map(|big| big.len).sum();
         let body = self.open.body.as_ref().map_or(0, Body::held);
-        self.input.len() - first + chunks + body
+        let open = if self.open.missing > 0 { self.open.wire_len + body } else { 0 };
+        open + self.input.len() - self.pos
     }
 
     /// Whether, beside the batch, a part of a command has been received.
@@ -245,22 +224,10 @@ impl Decoder {
             + self.open.body.as_ref().map_or(0, Body::capacity)
     }
 
-    fn open_big(&self) -> usize {
-        if self.open.missing > 0 {
-            self.open.first_big
-        } else {
-            self.big.len()
-        }
-    }
-
     /// Moves the unparsed rest to the front of the receive buffer. An open command is moved at
     /// most once: from then on it starts at the front.
     fn discard_parsed(&mut self) {
-        let from = if self.open.missing > 0 {
-            self.open.start
-        } else {
-            self.pos
-        };
+        let from = if self.open.missing > 0 { self.open.start } else { self.pos };
         if from > 0 {
             self.input.discard(from);
             self.pos -= from;
@@ -517,14 +484,8 @@ fn plain_header(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
             Some((digit(*a) * 10 + digit(*b), at + 4))
         }
         [b'1'..=b'9', rest @ ..] => {
-            let digits = 1 + rest
-                .iter()
-                .take(8)
-                .take_while(|b| b.is_ascii_digit())
-                .count();
-            let value = bytes[at..at + digits]
-                .iter()
-                .fold(0, |sum, &b| sum * 10 + digit(b));
+            let digits = 1 + rest.iter().take(8).take_while(|b| b.is_ascii_digit()).count();
+            let value = bytes[at..at + digits].iter().fold(0, |sum, &b| sum * 10 + digit(b));
             let end = at + digits;
             (bytes.get(end) == Some(&b'\r') && bytes.len() > end + 1).then_some((value, end + 2))
         }

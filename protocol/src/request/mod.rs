@@ -55,23 +55,14 @@ impl Span {
 
     /// `at` and `len` lie in one command's contiguous bytes, which `MAX_CONTIGUOUS` bounds.
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "bounded by MAX_CONTIGUOUS, see above"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "bounded by MAX_CONTIGUOUS, see above")]
     fn new(at: usize, len: usize) -> Self {
         debug_assert!(at.max(len) <= crate::limits::MAX_CONTIGUOUS);
-        Self {
-            at: at as u32,
-            len: len as u32,
-        }
+        Self { at: at as u32, len: len as u32 }
     }
 
     fn big(number: usize) -> Self {
-        Self {
-            len: Self::BIG,
-            ..Self::new(number, 0)
-        }
+        Self { len: Self::BIG, ..Self::new(number, 0) }
     }
 }
 
@@ -134,10 +125,7 @@ impl ArgValue<'_> {
     }
 }
 
-#[expect(
-    clippy::len_without_is_empty,
-    reason = "a command has at least its name"
-)]
+#[expect(clippy::len_without_is_empty, reason = "a command has at least its name")]
 impl<'a> Request<'a> {
     /// Number of arguments, the name included; at least one.
     #[inline]
@@ -180,10 +168,7 @@ impl<'a> Request<'a> {
         let big = &self.big[span.at as usize];
         match &big.flat {
             Some(flat) => ArgValue::Slice(flat),
-            None => ArgValue::Chunks {
-                len: big.len,
-                chunks: &big.chunks,
-            },
+            None => ArgValue::Chunks { len: big.len, chunks: &big.chunks },
         }
     }
 
@@ -213,10 +198,7 @@ impl<'a> Request<'a> {
     fn slice(&self, span: Span) -> &'a [u8] {
         let at = span.at as usize;
         if span.len == Span::BIG {
-            return self.big[at]
-                .flat
-                .as_deref()
-                .expect("flattened before contiguous use");
+            return self.big[at].flat.as_deref().expect("flattened before contiguous use");
         }
         &self.bytes[at..at + span.len as usize]
     }

@@ -98,61 +98,29 @@ fn commands_of_every_form() {
 #[test]
 fn bytes_behind_headers_and_bulks_are_not_looked_at() {
     let (commands, error) = parse(b"*2\rx$1\ryaXY$1\r\nb\0\0PING\r\n");
-    assert_eq!(
-        commands,
-        [vec![b"a".to_vec(), b"b".to_vec()], vec![b"PING".to_vec()]]
-    );
+    assert_eq!(commands, [vec![b"a".to_vec(), b"b".to_vec()], vec![b"PING".to_vec()]]);
     assert_eq!(error, None);
 }
 
 #[test]
 fn invalid_lengths() {
-    for count in [
-        "3000000000",
-        "2147483648",
-        "+1",
-        "01",
-        "-0",
-        "1x",
-        "",
-        " 1",
-        "1\n",
-    ] {
+    for count in ["3000000000", "2147483648", "+1", "01", "-0", "1x", "", " 1", "1\n"] {
         assert_eq!(
             error(format!("*{count}\r\n").as_bytes()),
             "ERR Protocol error: invalid multibulk length",
             "{count:?}"
         );
     }
-    for len in [
-        "-1",
-        "-10",
-        "536870913",
-        "03",
-        "blabla",
-        "9223372036854775808",
-        "",
-        "+4",
-        "-0",
-    ] {
+    for len in ["-1", "-10", "536870913", "03", "blabla", "9223372036854775808", "", "+4", "-0"] {
         assert_eq!(
             error(format!("*1\r\n${len}\r\n").as_bytes()),
             "ERR Protocol error: invalid bulk length",
             "{len:?}"
         );
     }
-    assert_eq!(
-        error(b"*1\r\nfoo"),
-        "ERR Protocol error: expected '$', got 'f'"
-    );
-    assert_eq!(
-        error(b"*1\r\n:1"),
-        "ERR Protocol error: expected '$', got ':'"
-    );
-    assert_eq!(
-        error(b"get \"a\r\n"),
-        "ERR Protocol error: unbalanced quotes in request"
-    );
+    assert_eq!(error(b"*1\r\nfoo"), "ERR Protocol error: expected '$', got 'f'");
+    assert_eq!(error(b"*1\r\n:1"), "ERR Protocol error: expected '$', got ':'");
+    assert_eq!(error(b"get \"a\r\n"), "ERR Protocol error: unbalanced quotes in request");
 }
 
 #[test]
@@ -166,20 +134,13 @@ fn lines_have_a_limit() {
     ] {
         let mut bytes = prefix.as_bytes().to_vec();
         bytes.resize(MAX_LINE + 100, b'1');
-        assert_eq!(
-            error(&bytes),
-            format!("ERR Protocol error: {what}"),
-            "{prefix:?}"
-        );
+        assert_eq!(error(&bytes), format!("ERR Protocol error: {what}"), "{prefix:?}");
     }
     let mut longest = vec![b'a'; MAX_LINE];
     longest.push(b'\n');
     assert_eq!(parse(&longest).0.len(), 1);
     longest.insert(0, b'a');
-    assert_eq!(
-        error(&longest),
-        "ERR Protocol error: too big inline request"
-    );
+    assert_eq!(error(&longest), "ERR Protocol error: too big inline request");
 }
 
 #[test]
@@ -187,22 +148,10 @@ fn limits_before_authentication() {
     let limits = Limits::UNAUTHENTICATED;
     let outcome = |bytes: &str| parse_with(limits, bytes.as_bytes()).1.unwrap_or_default();
     let prefix = "ERR Protocol error: ";
-    assert_eq!(
-        outcome("*11\r\n"),
-        format!("{prefix}unauthenticated multibulk length")
-    );
-    assert_eq!(
-        outcome("*2147483648\r\n"),
-        format!("{prefix}invalid multibulk length")
-    );
-    assert_eq!(
-        outcome("*1\r\n$16385\r\n"),
-        format!("{prefix}unauthenticated bulk length")
-    );
-    assert_eq!(
-        outcome("*1\r\n$536870913\r\n"),
-        format!("{prefix}invalid bulk length")
-    );
+    assert_eq!(outcome("*11\r\n"), format!("{prefix}unauthenticated multibulk length"));
+    assert_eq!(outcome("*2147483648\r\n"), format!("{prefix}invalid multibulk length"));
+    assert_eq!(outcome("*1\r\n$16385\r\n"), format!("{prefix}unauthenticated bulk length"));
+    assert_eq!(outcome("*1\r\n$536870913\r\n"), format!("{prefix}invalid bulk length"));
     assert_eq!(outcome("*10\r\n$16384\r\n"), "");
 }
 
@@ -210,11 +159,7 @@ fn limits_before_authentication() {
 fn limits_change_between_commands() {
     let mut decoder = Decoder::new(Limits::UNAUTHENTICATED);
     let big = vec![b'x'; 20_000];
-    let bytes = [
-        multibulk(&[b"AUTH", b"secret"]),
-        multibulk(&[b"SET", b"k", &big]),
-    ]
-    .concat();
+    let bytes = [multibulk(&[b"AUTH", b"secret"]), multibulk(&[b"SET", b"k", &big])].concat();
     decoder.read_buf().extend_from_slice(&bytes);
     assert_eq!(decoder.parse(1), 1);
     decoder.clear();
@@ -226,9 +171,7 @@ fn limits_change_between_commands() {
 #[test]
 fn good_commands_come_before_the_error() {
     let mut decoder = Decoder::new(Limits::AUTHENTICATED);
-    decoder
-        .read_buf()
-        .extend_from_slice(b"PING\r\nPING\r\n*x\r\nPING\r\n");
+    decoder.read_buf().extend_from_slice(b"PING\r\nPING\r\n*x\r\nPING\r\n");
     assert_eq!(decoder.parse(2), 2);
     assert_eq!(decoder.error(), None);
     decoder.clear();
@@ -241,22 +184,13 @@ fn good_commands_come_before_the_error() {
 
 #[test]
 fn big_bulks_arrive_in_chunks() {
-    for len in [
-        BIG_BULK - 1,
-        BIG_BULK,
-        CHUNK + 1,
-        2 * CHUNK - 2,
-        2 * CHUNK - 1,
-        2 * CHUNK,
-        300_000,
-    ] {
+    for len in [BIG_BULK - 1, BIG_BULK, CHUNK + 1, 2 * CHUNK - 2, 2 * CHUNK - 1, 2 * CHUNK, 300_000]
+    {
         let value: Vec<u8> = (0..=250).cycle().take(len).collect();
         let command = multibulk(&[b"SET", b"key", &value, b"EX", b"10"]);
         let bytes = [&command[..], b"PING\r\n", &command[..], &command[..]].concat();
-        let set: Args = [&b"SET"[..], b"key", &value, b"EX", b"10"]
-            .iter()
-            .map(|a| a.to_vec())
-            .collect();
+        let set: Args =
+            [&b"SET"[..], b"key", &value, b"EX", b"10"].iter().map(|a| a.to_vec()).collect();
         let want = [set.clone(), vec![b"PING".to_vec()], set.clone(), set];
         for step in [usize::MAX, 4096, 1021] {
             let mut decoder = Decoder::new(Limits::AUTHENTICATED);
@@ -273,9 +207,7 @@ fn big_bulks_arrive_in_chunks() {
 #[test]
 fn a_big_bulk_is_read_into_its_chunks() {
     let mut decoder = Decoder::new(Limits::AUTHENTICATED);
-    decoder
-        .read_buf()
-        .extend_from_slice(b"*2\r\n$4\r\nECHO\r\n$100000\r\n");
+    decoder.read_buf().extend_from_slice(b"*2\r\n$4\r\nECHO\r\n$100000\r\n");
     assert_eq!(decoder.parse(16), 0);
     let room = decoder.read_buf();
     assert_eq!((room.len(), room.capacity()), (0, CHUNK));
@@ -294,31 +226,21 @@ fn a_big_bulk_is_read_into_its_chunks() {
     let request = decoder.request(0);
     assert!(request.has_chunks());
     assert_eq!(request.wire_len(), 100_000 + 2 + 23);
-    let ArgValue::Chunks { chunks, .. } = request.value(1) else {
-        panic!("in chunks")
-    };
-    assert_eq!(
-        chunks[0].as_ptr(),
-        place,
-        "the chunk is what the socket filled"
-    );
+    let ArgValue::Chunks { chunks, .. } = request.value(1) else { panic!("in chunks") };
+    assert_eq!(chunks[0].as_ptr(), place, "the chunk is what the socket filled");
 }
 
 #[test]
 fn headers_allocate_nothing() {
     let mut decoder = Decoder::new(Limits::AUTHENTICATED);
-    decoder
-        .read_buf()
-        .extend_from_slice(b"*1\r\n$536870912\r\n");
+    decoder.read_buf().extend_from_slice(b"*1\r\n$536870912\r\n");
     decoder.parse(16);
     assert!(decoder.is_mid_command());
     let _ = decoder.read_buf();
     assert!(decoder.capacity() <= 64 * 1024, "{}", decoder.capacity());
 
     let mut decoder = Decoder::new(Limits::AUTHENTICATED);
-    decoder
-        .read_buf()
-        .extend_from_slice(b"*2147483647\r\n$1\r\na\r\n");
+    decoder.read_buf().extend_from_slice(b"*2147483647\r\n$1\r\na\r\n");
     decoder.parse(16);
     assert!(decoder.is_mid_command());
     assert!(decoder.capacity() <= 32 * 1024, "{}", decoder.capacity());
@@ -354,11 +276,7 @@ fn a_million_empty_lines_cost_nothing() {
     let lines = b"\r\n*0\r\n\n".repeat(300_000);
     assert_eq!(feed(&mut decoder, &lines, usize::MAX), Vec::<Args>::new());
     assert_eq!(decoder.buffered(), 0);
-    assert!(
-        decoder.capacity() <= READ_ROOM_MAX + 1024,
-        "{}",
-        decoder.capacity()
-    );
+    assert!(decoder.capacity() <= READ_ROOM_MAX + 1024, "{}", decoder.capacity());
     assert_eq!(feed(&mut decoder, b"PING\r\n", 1).len(), 1);
 }
 
@@ -381,9 +299,7 @@ fn the_room_follows_the_traffic() {
 #[test]
 fn the_batch_stays_while_more_is_read() {
     let mut decoder = Decoder::new(Limits::AUTHENTICATED);
-    decoder
-        .read_buf()
-        .extend_from_slice(b"GET a\r\nGET b\r\nGE");
+    decoder.read_buf().extend_from_slice(b"GET a\r\nGET b\r\nGE");
     assert_eq!(decoder.parse(2), 2);
     let more = vec![b'x'; 200_000];
     decoder.read_buf().extend_from_slice(&more);

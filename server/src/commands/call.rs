@@ -6,8 +6,8 @@
 
 use super::error::{self, ReplyError};
 use super::table::Entry;
-use crate::client::Client;
 use crate::Roles;
+use crate::client::Client;
 use crate::server::Server;
 use crate::stats::WorkerStats;
 use dunlin_protocol::{ArgValue, Reply, Request, number};

@@ -2,18 +2,19 @@
 
 use std::borrow::Cow;
 
-/// The text of an error reply, prefix included, without the leading `-`.
+/// The text of an error reply, prefix included, without the leading `-`. Bytes, because some
+/// errors echo what the client has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplyError(Cow<'static, str>);
+pub struct ReplyError(Cow<'static, [u8]>);
 
 impl ReplyError {
     /// An error with a constant text.
     pub const fn new(text: &'static str) -> Self {
-        ReplyError(Cow::Borrowed(text))
+        ReplyError(Cow::Borrowed(text.as_bytes()))
     }
 
     /// The text.
-    pub fn text(&self) -> &str {
+    pub fn text(&self) -> &[u8] {
         &self.0
     }
 }
@@ -26,6 +27,12 @@ impl From<&'static str> for ReplyError {
 
 impl From<String> for ReplyError {
     fn from(text: String) -> Self {
+        ReplyError(Cow::Owned(text.into_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for ReplyError {
+    fn from(text: Vec<u8>) -> Self {
         ReplyError(Cow::Owned(text))
     }
 }
@@ -33,8 +40,7 @@ impl From<String> for ReplyError {
 /// Options in the wrong place, unknown or contradicting.
 pub const SYNTAX: ReplyError = ReplyError::new("ERR syntax error");
 /// An integer argument that is none.
-pub const NOT_INTEGER: ReplyError =
-    ReplyError::new("ERR value is not an integer or out of range");
+pub const NOT_INTEGER: ReplyError = ReplyError::new("ERR value is not an integer or out of range");
 /// A float argument that is none.
 pub const NOT_FLOAT: ReplyError = ReplyError::new("ERR value is not a valid float");
 /// A key of another type.
@@ -45,8 +51,7 @@ pub const NO_KEY: ReplyError = ReplyError::new("ERR no such key");
 /// A number outside of its range.
 pub const OUT_OF_RANGE: ReplyError = ReplyError::new("ERR value is out of range");
 /// A number that must not be negative.
-pub const NOT_POSITIVE: ReplyError =
-    ReplyError::new("ERR value is out of range, must be positive");
+pub const NOT_POSITIVE: ReplyError = ReplyError::new("ERR value is out of range, must be positive");
 /// A database number outside of its range.
 pub const DB_RANGE: ReplyError = ReplyError::new("ERR DB index is out of range");
 /// A string that would grow past `proto-max-bulk-len`.
@@ -59,8 +64,7 @@ pub const OOM: ReplyError =
 pub const NO_AUTH: ReplyError = ReplyError::new("NOAUTH Authentication required.");
 
 /// A connection that monitors wants data.
-pub const MONITORING: ReplyError =
-    ReplyError::new("ERR Replica can't interact with the keyspace");
+pub const MONITORING: ReplyError = ReplyError::new("ERR Replica can't interact with the keyspace");
 
 /// The number of arguments does not fit; `name` is the full name (`client|list`).
 pub fn wrong_arity(name: &str) -> ReplyError {

@@ -353,7 +353,9 @@ impl KeySpec {
                     .ok()
                     .and_then(|at| request.get(at))
                     .and_then(dunlin_protocol::number::parse_i64);
-                let Some(count) = count.filter(|n| (1..=argc).contains(n)) else { return false };
+                let Some(count) = count.filter(|n| (1..=argc).contains(n)) else {
+                    return false;
+                };
                 let first = begin + i64::from(first);
                 (first, first + (count - 1) * i64::from(step), i64::from(step))
             }

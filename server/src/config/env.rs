@@ -35,8 +35,7 @@ impl Draft {
                 vec![text.as_bytes().to_vec()]
             };
             let words = if words.is_empty() { vec![Vec::new()] } else { words };
-            self.assign(row, &words)
-                .map_err(|why| LoadError::new(format!("{variable}: {why}")))?;
+            self.assign(row, &words).map_err(|why| LoadError::new(format!("{variable}: {why}")))?;
             self.from_env.insert(row);
         }
         Ok(())

@@ -75,11 +75,7 @@ impl Draft {
             if line.is_empty() || line[0] == b'#' {
                 continue;
             }
-            let place = Place {
-                path,
-                number: number + 1,
-                line,
-            };
+            let place = Place { path, number: number + 1, line };
             let words = split_words(line)
                 .ok_or_else(|| place.error("Unbalanced quotes in configuration line"))?;
             let Some((name, values)) = words.split_first() else {
@@ -100,7 +96,12 @@ impl Draft {
         Ok(())
     }
 
-    fn file_line(&mut self, place: &Place, name: &[u8], values: &[Vec<u8>]) -> Result<(), LoadError> {
+    fn file_line(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        values: &[Vec<u8>],
+    ) -> Result<(), LoadError> {
         let Some(row) = directives::find(name) else {
             let why = self.missing(name, values).map_err(|why| place.error(&why))?;
             self.warnings.push(place.warning(&why));
@@ -108,8 +109,8 @@ impl Draft {
         };
         match self.assign(row, values) {
             Ok(()) => Ok(()),
-            Err(why) if DIRECTIVES[row].name == "daemonize" && why.starts_with("Dunlin") => {
-                // Packaged files say `daemonize yes`; the supervisor that reads them copes.
+            Err(why) if DIRECTIVES[row].name == "daemonize" && DIRECTIVES[row].is_never(&why) => {
+                // Packaged files say `daemonize yes`; supervisors override it anyway.
                 self.warnings.push(place.warning(&why));
                 Ok(())
             }
@@ -198,10 +199,7 @@ pub(super) fn join(
 
 fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
     let fatal = |why: &str| {
-        LoadError::new(format!(
-            "Fatal error, can't open config file '{}': {why}",
-            path.display()
-        ))
+        LoadError::new(format!("Fatal error, can't open config file '{}': {why}", path.display()))
     };
     let meta = std::fs::metadata(path).map_err(|e| fatal(&super::rewrite::reason(&e)))?;
     if meta.is_dir() {
@@ -234,12 +232,7 @@ impl Place<'_> {
 
     fn warning(&self, why: &str) -> String {
         let name = self.line.split(|c| c.is_ascii_whitespace()).next().unwrap_or_default();
-        format!(
-            "{}:{}: {}: {why}",
-            self.path.display(),
-            self.number,
-            String::from_utf8_lossy(name)
-        )
+        format!("{}:{}: {}: {why}", self.path.display(), self.number, String::from_utf8_lossy(name))
     }
 
     /// The line as it may be shown: secrets stay out of terminals and logs.

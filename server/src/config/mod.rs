@@ -6,17 +6,17 @@
 //!
 //! **Publication.** The current values are an immutable [`Settings`] behind an `Arc`. A reader
 //! keeps its own `Arc` and compares [`Config::generation`] (one relaxed load of a line that only
-//! `CONFIG SET` writes) with the number it copied; [`Cached`] does exactly that. No lock is taken on
-//! the way of a request.
+//! `CONFIG SET` writes) with the number it copied; [`Cached`] does exactly that. No lock is taken
+//! on the way of a request.
 //!
 //! **Change.** [`Config::set_with`] validates every pair before anything changes, lets the caller
 //! apply side effects that may fail, and publishes all values at once.
 
+mod cli;
 pub mod directives;
 mod env;
 mod exposure;
 mod file;
-mod cli;
 mod rewrite;
 mod settings;
 mod split;
@@ -58,10 +58,7 @@ pub struct LoadError {
 
 impl LoadError {
     fn new(text: impl Into<String>) -> Self {
-        LoadError {
-            text: text.into(),
-            code: 1,
-        }
+        LoadError { text: text.into(), code: 1 }
     }
 
     /// Exit code: 0 when the text is what was asked for and belongs on standard output.
@@ -152,10 +149,7 @@ impl Config {
     #[must_use]
     pub fn cached(&self) -> Cached {
         let generation = self.generation();
-        Cached {
-            generation,
-            settings: self.settings(),
-        }
+        Cached { generation, settings: self.settings() }
     }
 
     /// The configuration file, if there is one.
@@ -180,9 +174,8 @@ impl Config {
     #[must_use]
     pub fn get<P: AsRef<[u8]>>(&self, patterns: &[P]) -> Vec<(&'static str, Vec<u8>)> {
         let settings = self.settings();
-        let wanted = |name: &str| {
-            patterns.iter().any(|p| glob::matches_nocase(p.as_ref(), name.as_bytes()))
-        };
+        let wanted =
+            |name: &str| patterns.iter().any(|p| glob::matches_nocase(p.as_ref(), name.as_bytes()));
         let mut found = Vec::new();
         for (row, value) in DIRECTIVES.iter().zip(&settings.values) {
             for name in std::iter::once(&row.name).chain(row.aliases) {

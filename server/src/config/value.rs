@@ -120,10 +120,7 @@ impl Kind {
     /// Kinds whose `CONFIG SET` value is itself a line of several words.
     #[must_use]
     pub fn takes_words(self) -> bool {
-        matches!(
-            self,
-            Kind::Words | Kind::OutputLimits | Kind::SavePoints | Kind::Percentiles
-        )
+        matches!(self, Kind::Words | Kind::OutputLimits | Kind::SavePoints | Kind::Percentiles)
     }
 
     /// Reads the words of a line. `old` is the value so far: some kinds change only a part.
@@ -159,12 +156,7 @@ impl Kind {
                 parse_int(word, 0, i64::from(i32::MAX)).map(|n| Value::Int(n.clamp(min, max)))
             }
             Kind::Octal => parse_octal(word),
-            Kind::Memory {
-                min,
-                max,
-                auto,
-                percent,
-            } => {
+            Kind::Memory { min, max, auto, percent } => {
                 if let Some(share) = auto
                     && word.eq_ignore_ascii_case(b"auto")
                 {
@@ -258,9 +250,8 @@ pub fn parse_memory(word: &[u8]) -> Option<u64> {
         b"gb" => 1 << 30,
         _ => return None,
     };
-    let n = digits.iter().fold(0u64, |n, c| {
-        n.saturating_mul(10).saturating_add(u64::from(c - b'0'))
-    });
+    let n =
+        digits.iter().fold(0u64, |n, c| n.saturating_mul(10).saturating_add(u64::from(c - b'0')));
     Some(n.saturating_mul(scale))
 }
 
@@ -281,9 +272,7 @@ fn parse_enum(word: &[u8], names: &'static [&'static str]) -> Result<Value, Refu
         .iter()
         .position(|name| name.as_bytes().eq_ignore_ascii_case(word))
         .map(|i| Value::Enum(i, names[i]))
-        .ok_or_else(|| {
-            format!("argument(s) must be one of the following: {}", names.join(", "))
-        })
+        .ok_or_else(|| format!("argument(s) must be one of the following: {}", names.join(", ")))
 }
 
 /// Most addresses a `bind` line may name.
@@ -319,7 +308,9 @@ fn parse_output_limits<W: AsRef<[u8]>>(words: &[W], old: &Value) -> Result<Value
             b"normal" => &mut limits.normal,
             b"replica" | b"slave" => &mut limits.replica,
             b"pubsub" => &mut limits.pubsub,
-            _ => return Err("Invalid client class specified in buffer limit configuration.".into()),
+            _ => {
+                return Err("Invalid client class specified in buffer limit configuration.".into());
+            }
         };
         let seconds = strict_int(group[3].as_ref()).and_then(|n| u32::try_from(n).ok());
         *place = OutputLimit {
@@ -359,9 +350,8 @@ fn parse_percentiles<W: AsRef<[u8]>>(words: &[W]) -> Result<Value, Refusal> {
         if text.is_empty() && words.len() == 1 {
             break;
         }
-        let n: f64 = text
-            .parse()
-            .map_err(|_| "Invalid latency-tracking-info-percentiles parameters")?;
+        let n: f64 =
+            text.parse().map_err(|_| "Invalid latency-tracking-info-percentiles parameters")?;
         if !(0.0..=100.0).contains(&n) {
             return Err("latency-tracking-info-percentiles parameters should sit between \
                         [0.0,100.0]"

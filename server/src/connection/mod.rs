@@ -11,12 +11,12 @@
 
 mod stream;
 
+use crate::Roles;
 use crate::client::{ClientShared, ReplyMode, Unblock};
 use crate::dispatch::Context;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
 use crate::session::{Session, Turn, Wait};
-use crate::Roles;
 use dunlin_storage::{Guard, Job, ShardSet};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -53,8 +53,7 @@ enum End {
 /// Serves one accepted connection until it ends.
 pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Worker>) {
     let shared = session.client.shared.clone();
-    let mut connection =
-        Connection { stream, shared, worker, session: Some(session) };
+    let mut connection = Connection { stream, shared, worker, session: Some(session) };
     let end = connection.run().await;
     if let (End::Flush, Some(mut session)) = (end, connection.session.take()) {
         let flush = connection.flush_all(&mut session);
@@ -82,7 +81,9 @@ impl Drop for Connection {
 impl Connection {
     async fn run(&mut self) -> End {
         loop {
-            let Some(mut session) = self.session.take() else { return End::Drop };
+            let Some(mut session) = self.session.take() else {
+                return End::Drop;
+            };
             let event = self.wait(&mut session).await;
             self.session = Some(session);
             match event {
@@ -208,7 +209,9 @@ impl Connection {
             }
         };
         self.shared.set_flag(ClientShared::BLOCKED, false);
-        let Some(outcome) = outcome else { return Some(End::Drop) };
+        let Some(outcome) = outcome else {
+            return Some(End::Drop);
+        };
         let session = self.session.as_mut()?;
         if session.client.reply_mode == ReplyMode::On {
             if outcome == Unblock::Error {
@@ -242,7 +245,9 @@ impl Connection {
 
     /// Shutdown: executes what has arrived, so that nothing received goes unanswered.
     async fn last_turn(&mut self) -> End {
-        let Some(session) = self.session.as_mut() else { return End::Drop };
+        let Some(session) = self.session.as_mut() else {
+            return End::Drop;
+        };
         while let Ok(read) = self.stream.try_read(session.decoder.read_buf()) {
             if read == 0 {
                 break;

@@ -83,9 +83,7 @@ impl Stream {
             },
             Stream::Unix(stream) => {
                 ready!(stream.poll_read_ready(cx)).is_err()
-                    || stream
-                        .try_io(Interest::READABLE, || Ok(()))
-                        .is_ok_and(|()| false)
+                    || stream.try_io(Interest::READABLE, || Ok(())).is_ok_and(|()| false)
             }
         };
         if closed { Poll::Ready(()) } else { Poll::Pending }
@@ -95,7 +93,9 @@ impl Stream {
     pub(crate) fn shutdown(&mut self) {
         // The peer may be gone already; then there is nothing to tell it.
         let _ = match self {
-            Stream::Tcp(stream) => socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write),
+            Stream::Tcp(stream) => {
+                socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
+            }
             Stream::Unix(stream) => {
                 socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
             }

@@ -56,10 +56,9 @@ impl Acceptor {
                             let keepalive = self.server.settings().tcp_keepalive;
                             // An option that cannot be set is no reason to refuse the client.
                             let _ = listen::prepare_tcp(&stream, keepalive);
-                            let laddr = stream.local_addr().map_or_else(
-                                |_| "?:0".to_owned(),
-                                |addr| addr.to_string(),
-                            );
+                            let laddr = stream
+                                .local_addr()
+                                .map_or_else(|_| "?:0".to_owned(), |addr| addr.to_string());
                             self.place(Socket::Tcp(stream), peer.to_string(), laddr);
                         }
                         Err(error) => failed(&error).await,

@@ -17,15 +17,14 @@ impl Plan {
     /// thread is pinned: a pinned thread sees only its own CPU.
     #[must_use]
     pub fn new(workers: usize, wanted: bool) -> Plan {
-        let allowed = if wanted { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
+        let allowed =
+            if wanted { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
         Plan::choose(workers, allowed)
     }
 
     fn choose(workers: usize, allowed: Vec<CoreId>) -> Plan {
         let fits = allowed.len() == workers;
-        Plan {
-            cpus: if fits { allowed } else { Vec::new() },
-        }
+        Plan { cpus: if fits { allowed } else { Vec::new() } }
     }
 
     /// Whether workers are pinned.

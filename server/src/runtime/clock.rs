@@ -1,8 +1,8 @@
 //! Time. The only module that asks the operating system what time it is.
 //!
 //! **Server time.** Commands and the store see one [`Millis`] count: the wall clock as it was when
-//! the server started, carried on by a clock that is never set (the monotonic clock that also counts
-//! suspended time). So a TTL given as a duration lasts that long even when somebody sets the wall
+//! the server started, carried on by a clock that is never set (the monotonic clock that also
+//! counts suspended time). So a TTL given as a duration lasts that long even when somebody sets the wall
 //! clock: without this, the first time correction after a boot expires everything at once, or
 //! nothing for hours.
 //!
@@ -44,10 +44,7 @@ impl Clock {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "reading a clock is not a default value")]
     pub fn new() -> Clock {
-        Clock {
-            base_us: wall_us() - steady_ns() / 1000,
-            skew_us: AtomicI64::new(0),
-        }
+        Clock { base_us: wall_us() - steady_ns() / 1000, skew_us: AtomicI64::new(0) }
     }
 
     /// Server time.
@@ -120,9 +117,7 @@ impl TurnClock {
     /// With a first reading.
     #[must_use]
     pub fn new(clock: &Clock) -> TurnClock {
-        TurnClock {
-            now_us: Cell::new(clock.now_us()),
-        }
+        TurnClock { now_us: Cell::new(clock.now_us()) }
     }
 
     /// Takes a new reading and returns it.

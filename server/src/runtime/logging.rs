@@ -1,12 +1,12 @@
 //! The log: one event per line, time in UTC, nothing of what clients store.
 //!
 //! tracing's events are written by [`Line`] in one of three shapes. Redis's level names map to
-//! tracing's: warning = warn and error, notice = info, verbose = debug, debug = trace. The level can
-//! be changed while the server runs ([`Log::set_level`]); a disabled event costs one load.
+//! tracing's: warning = warn and error, notice = info, verbose = debug, debug = trace. The level
+//! can be changed while the server runs ([`Log::set_level`]); a disabled event costs one load.
 //!
 //! Keys, values and arguments never go into an event: logs are read by people who may not see the
-//! data. A message that a client can provoke goes through [`Every`], so that a hostile client cannot
-//! fill the disk: at most one per interval, with the number of those left out.
+//! data. A message that a client can provoke goes through [`Every`], so that a hostile client
+//! cannot fill the disk: at most one per interval, with the number of those left out.
 
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
@@ -249,7 +249,11 @@ impl Visit for Fields {
 fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
     }
     out
 }
@@ -303,8 +307,7 @@ fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
@@ -335,11 +338,7 @@ impl Every {
     /// At most one message per this many milliseconds.
     #[must_use]
     pub const fn millis(interval: i64) -> Every {
-        Every {
-            interval,
-            next: AtomicI64::new(i64::MIN),
-            folded: AtomicU64::new(0),
-        }
+        Every { interval, next: AtomicI64::new(i64::MIN), folded: AtomicU64::new(0) }
     }
 
     /// Whether to log now; the number is how many were held back since the last time.
@@ -398,7 +397,10 @@ mod tests {
     fn an_event_is_one_line_of_its_format() {
         let event = |_: &Log| tracing::info!(clients = 3, who = "a \"b\"\n", "hello\nworld");
         let text = logged(LogFormat::Text, LogLevel::Notice, event);
-        assert!(text.ends_with("Z notice hello\\nworld clients=3 who=\"a \\\"b\\\"\\n\"\n"), "{text}");
+        assert!(
+            text.ends_with("Z notice hello\\nworld clients=3 who=\"a \\\"b\\\"\\n\"\n"),
+            "{text}"
+        );
         let text = logged(LogFormat::Logfmt, LogLevel::Notice, event);
         let tail = "Z level=notice msg=\"hello\\nworld\" clients=3 who=\"a \\\"b\\\"\\n\"\n";
         assert!(text.starts_with("time=2") && text.ends_with(tail), "{text}");

@@ -2,9 +2,11 @@
 
 pub mod accept;
 pub mod affinity;
+pub mod announce;
 pub mod clock;
 pub mod container;
 pub mod listen;
 pub mod logging;
+pub mod pidfile;
 pub mod shutdown;
 pub mod worker;

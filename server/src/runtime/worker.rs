@@ -1,16 +1,16 @@
 //! A worker: one thread, one single-threaded tokio runtime, its connections, and its share of the
 //! store's background work.
 
-use crate::client::{Client, ClientShared, ReplyMode};
 use super::accept::{Acceptor, Listener};
 use super::shutdown;
+use crate::client::{Client, ClientShared, ReplyMode};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
 use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
 use dunlin_protocol::Limits;
-use dunlin_storage::{DbId, Handle, Job, ShardId, ShardSet};
+use dunlin_storage::{DbId, Handle, Job, ShardId, ShardSet, SliceReport};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,8 +22,6 @@ use tokio::sync::mpsc;
 const TICK: Duration = Duration::from_millis(100);
 /// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
 const SLICE_ITEMS: usize = 512;
-/// Slices of one kind per shard and tick before the rest waits for the next turn.
-const SLICES_PER_TURN: usize = 4;
 /// Accepted connections on their way to a worker.
 pub const INBOX: usize = 1024;
 
@@ -229,55 +227,50 @@ impl Worker {
             if self.index == 0 {
                 self.housekeeping();
             }
-            let shards = self.server.keyspace.shards();
-            for shard in (self.index..shards).step_by(self.server.workers) {
-                let shard = ShardId(u16::try_from(shard).unwrap_or(u16::MAX));
-                self.expire(shard).await;
-                self.evict(shard).await;
+            if self.server.active_expire.load(Ordering::Relaxed) {
+                self.slices(Self::expire).await;
             }
-            while self.free() {
+            self.slices(Self::evict).await;
+            if self.server.keyspace.memory().limbo > 0 {
+                self.server.keyspace.flush_limbo(&self.epoch.pin());
+            }
+            while self.server.keyspace.free_slice(SLICE_ITEMS) {
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    async fn expire(&self, shard: ShardId) {
-        if !self.server.active_expire.load(Ordering::Relaxed) {
-            return;
-        }
-        let mut slices = 0;
-        loop {
-            let now = self.server.clock.now();
-            let report = {
-                let guard = self.epoch.pin();
-                self.server.keyspace.expire_slice(shard, now, SLICE_ITEMS, &guard)
-            };
-            if !report.more {
-                return;
+    /// Runs one kind of slice on each of this worker's shards in turn, as long as there is
+    /// anything to do. A shard whose role is taken has to wait for the next tick.
+    async fn slices(&self, slice: fn(&Self, ShardId) -> SliceReport) {
+        let mut shards: Vec<ShardId> = (self.index..self.server.keyspace.shards())
+            .step_by(self.server.workers)
+            .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
+            .collect();
+        while !shards.is_empty() {
+            let mut left = Vec::new();
+            for shard in shards {
+                let report = slice(self, shard);
+                if report.more && !report.busy {
+                    left.push(shard);
+                }
+                if report.removed > 0 {
+                    self.leftovers();
+                    tokio::task::yield_now().await;
+                }
             }
-            slices += 1;
-            if slices % SLICES_PER_TURN == 0 {
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    async fn evict(&self, shard: ShardId) {
-        loop {
-            let now = self.server.clock.now();
-            let report = {
-                let guard = self.epoch.pin();
-                self.server.keyspace.evict_slice(shard, SLICE_ITEMS, now, &guard)
-            };
-            if !report.more {
-                return;
-            }
-            tokio::task::yield_now().await;
+            shards = left;
         }
     }
 
-    fn free(&self) -> bool {
-        self.server.keyspace.free_slice(SLICE_ITEMS)
+    fn expire(&self, shard: ShardId) -> SliceReport {
+        let now = self.server.clock.now();
+        self.server.keyspace.expire_slice(shard, now, SLICE_ITEMS, &self.epoch.pin())
+    }
+
+    fn evict(&self, shard: ShardId) -> SliceReport {
+        let now = self.server.clock.now();
+        self.server.keyspace.evict_slice(shard, SLICE_ITEMS, now, &self.epoch.pin())
     }
 
     /// Once per tick on the first worker: clock, idle clients, peaks.

@@ -1,15 +1,41 @@
 //! Staying within the budget.
+//!
+//! The recency and frequency policies are S3-FIFO with a clock as its main queue:
+//!
+//! ```text
+//! new key --(not in ghost)--> small ring, about 10 % of the items
+//!    |                          | oldest: read since it came? -> main    else evict, remember in ghost
+//!    `--(in ghost)--> main: a hand goes round the table in hash order; frequency > 0 -> minus one
+//!                           frequency 0 -> evict
+//! ```
+//!
+//! The ring holds positions, not pointers: an item that was removed is simply not found. Whether an
+//! item belongs to the ring, and its 2-bit frequency, live in its slot word, so the hand reads only
+//! buckets. Ring and ghost exist only while the store is near its budget.
+//!
+//! `volatile-*` policies look at keys with an expiry only; `*-random` takes any of a random bucket;
+//! `volatile-ttl` takes the nearest expiry of a sample. Whatever the policy, expired keys go first.
+//! `*-lrm` is the same as `*-lru` except that reads do not count as a use.
+//!
+//! An insertion evicts from its own shard, [`VICTIMS_PER_INSERT`] at most (more when the store is far
+//! above); `evict_slice` and `make_space` do the rest, so that a smaller budget is reached in slices.
 
+mod ghost;
 pub mod policy;
 
 pub use policy::Policy;
 
+use std::collections::VecDeque;
+
 use crate::Millis;
-use crate::hash::ShardId;
+use crate::hash::{POSITION_BITS, ShardId, Spot, TAG_BITS};
 use crate::keyspace::Keyspace;
-use crate::shard::{Shard, ShardSet};
+use crate::memory::usable;
+use crate::shard::{Core, Shard, ShardSet};
 use crate::sync::{Guard, Ordering};
+use crate::table::probe::Hit;
 use crate::writer::Writer;
+use ghost::Ghost;
 
 /// What a background slice did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,55 +48,208 @@ pub struct SliceReport {
     pub busy: bool,
 }
 
+/// Victims per insertion at most, usually.
+const VICTIMS_PER_INSERT: usize = 16;
+/// Victims per insertion when the store is more than 1/128 above its budget.
+const VICTIMS_WHEN_BEHIND: usize = 128;
+/// Looks (ring entries or buckets) per victim at most, on average.
+const LOOKS_PER_VICTIM: usize = 16;
+/// The ring's share of the items: one in ten.
+const SMALL_SHARE: usize = 10;
+/// Group summaries looked at for expired keys before anything is evicted.
+const EXPIRED_LOOK: usize = 32;
+/// Groups compared by `volatile-ttl`.
+const TTL_SAMPLE: usize = 16;
+/// Above this the hard limit is reached: share of the budget, and the least slack in bytes (a
+/// table that grows takes its new array in one piece).
+const HARD_LIMIT_SHARE: u64 = 50;
+const HARD_LIMIT_LEAST: u64 = 128 * 1024;
+
 /// Role-protected eviction state of a shard.
 #[derive(Default)]
 pub(crate) struct Eviction {
     /// The database the hand is in.
     db: usize,
+    active: bool,
+    ring: VecDeque<u64>,
+    ghost: Ghost,
+    /// What ring and ghost were last counted as.
+    bytes: usize,
+    random: u64,
 }
 
-/// Victims per insertion at most.
-const VICTIMS_PER_INSERT: usize = 16;
-/// Buckets looked at per victim at most.
-const BUCKETS_PER_VICTIM: usize = 64;
+/// Packs what the ring needs to find an item again.
+fn pack(db: usize, spot: Spot) -> u64 {
+    (spot.position << TAG_BITS | u64::from(spot.tag)) << 8 | db as u64
+}
 
-/// Called after every insertion.
-pub(crate) fn after_insert(writer: &mut Writer<'_, '_>, id: ShardId, now: Millis) {
-    if writer.keyspace.excess() > 0 {
-        evict(writer, id, VICTIMS_PER_INSERT, now);
+fn unpack(packed: u64) -> (usize, Spot) {
+    let tag = (packed >> 8 & ((1 << TAG_BITS) - 1)) as u16;
+    let position = packed >> (8 + TAG_BITS) & ((1 << POSITION_BITS) - 1);
+    ((packed & 0xff) as usize, Spot { position, tag })
+}
+
+impl Eviction {
+    /// Called for every new key; true if it starts in the small ring.
+    #[inline]
+    pub(crate) fn admit(&mut self, db: usize, spot: Spot) -> bool {
+        self.active && self.admit_active(db, spot)
+    }
+
+    fn admit_active(&mut self, db: usize, spot: Spot) -> bool {
+        if self.ghost.take(spot) {
+            return false;
+        }
+        self.ring.push_back(pack(db, spot));
+        true
+    }
+
+    /// The bytes of ring and ghost, and how much that is more than last time.
+    fn count(&mut self) -> i64 {
+        let bytes = usable(self.ring.capacity() * 8) + self.ghost.bytes();
+        let change = bytes as i64 - self.bytes as i64;
+        self.bytes = bytes;
+        change
+    }
+
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ mixed >> 29
     }
 }
 
+/// Called after every insertion of a new key.
+#[inline]
+pub(crate) fn after_insert(writer: &mut Writer<'_, '_>, id: ShardId, now: Millis) {
+    let keyspace = writer.keyspace;
+    let max = keyspace.budget.max.load(Ordering::Relaxed);
+    if max != 0 && keyspace.used() > max / 4 * 3 {
+        near_the_limit(writer, id, max, now);
+    }
+}
+
+#[cold]
+fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, max: u64, now: Millis) {
+    let keyspace = writer.keyspace;
+    let policy = keyspace.policy();
+    let items = keyspace.items_of(id);
+    let change = writer.with_core(id, |core| {
+        let state = &mut core.eviction;
+        state.active = policy.is_ranked();
+        if state.active {
+            state.ghost.fit(items);
+        } else {
+            state.ring = VecDeque::new();
+            state.ghost = Ghost::default();
+        }
+        state.count()
+    });
+    if change != 0 {
+        let bytes = writer.with_core(id, |core| core.eviction.bytes);
+        keyspace.shard(id).counters.eviction_bytes.store(bytes as u64, Ordering::Relaxed);
+        keyspace.memory_changed(id, change);
+    }
+    if keyspace.excess() > 0 {
+        let behind = keyspace.excess() > max / 128;
+        let victims = if behind { VICTIMS_WHEN_BEHIND } else { VICTIMS_PER_INSERT };
+        evict(writer, id, victims, now);
+    }
+}
+
+/// Evicts up to `max` items of a shard while the store is above its budget.
 fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> usize {
-    let policy = writer.keyspace.policy();
-    let mut removed = 0;
+    let keyspace = writer.keyspace;
+    let policy = keyspace.policy();
     if policy == Policy::NoEviction {
         return 0;
     }
-    let databases = usize::from(writer.keyspace.databases());
-    for _ in 0..databases {
-        let db = writer.with_core(id, |core| core.eviction.db % databases);
-        for _ in 0..max * BUCKETS_PER_VICTIM {
-            if removed >= max || writer.keyspace.excess() == 0 {
-                return removed;
-            }
-            let table = writer.keyspace.table(db, id);
-            if table.len() == 0 {
-                break;
-            }
-            let hand = writer.with_core(id, |core| core.tables[db].hand);
-            let (next, hits) = table.clock(hand, policy.is_volatile(), now, writer.guard);
-            writer.with_core(id, |core| core.tables[db].hand = next);
-            writer.remove_hits(db, id, &hits);
-            Shard::count(
-                &writer.keyspace.shard(id).counters.evicted,
-                hits.len() as u64,
-            );
-            removed += hits.len();
+    let mut removed = evict_expired(writer, id, now);
+    let mut looks = max * LOOKS_PER_VICTIM;
+    while removed < max && looks > 0 && keyspace.excess() > 0 {
+        if policy.is_volatile() && keyspace.volatile_of(id) == 0 || keyspace.items_of(id) == 0 {
+            break;
         }
-        writer.with_core(id, |core| core.eviction.db += 1);
+        looks -= 1;
+        let (db, hits) = pick(writer, id, policy, now);
+        let count = hits.len().min(max - removed);
+        writer.remove_hits(db, id, &hits[..count]);
+        Shard::count(&keyspace.shard(id).counters.evicted, count as u64);
+        removed += count;
+        keyspace.fold(id);
     }
     removed
+}
+
+/// Removes some keys whose time is over: better than any victim.
+fn evict_expired(writer: &mut Writer<'_, '_>, id: ShardId, now: Millis) -> usize {
+    let keyspace = writer.keyspace;
+    let db = writer.with_core(id, |core| core.eviction.db);
+    if keyspace.table(db, id).expires() == 0 {
+        return 0;
+    }
+    let (removed, _) = writer.remove_due(db, id, EXPIRED_LOOK, now);
+    keyspace.fold(id);
+    removed
+}
+
+/// The next victims, of one bucket; maybe none yet.
+fn pick<'g>(
+    writer: &mut Writer<'_, 'g>,
+    id: ShardId,
+    policy: Policy,
+    now: Millis,
+) -> (usize, Vec<Hit<'g>>) {
+    let keyspace = writer.keyspace;
+    let guard = writer.guard;
+    let items = keyspace.items_of(id);
+    if policy.is_ranked() && !policy.is_volatile() {
+        let packed = writer.with_core(id, |core| {
+            let ring = &mut core.eviction.ring;
+            if ring.len() > items / SMALL_SHARE { ring.pop_front() } else { None }
+        });
+        if let Some(packed) = packed {
+            let (db, spot) = unpack(packed);
+            let hit = keyspace.table(db, id).small_victim(spot, guard);
+            if hit.is_some() {
+                writer.with_core(id, |core| core.eviction.ghost.insert(spot));
+            }
+            return (db, hit.into_iter().collect());
+        }
+    }
+    let (db, hand, random) = writer.with_core(id, |core| where_to_look(keyspace, id, core));
+    let table = keyspace.table(db, id);
+    let volatile = policy.is_volatile();
+    let (next, hits) = match policy {
+        Policy::VolatileTtl => (hand, table.nearest(random, TTL_SAMPLE, guard)),
+        Policy::AllKeysRandom | Policy::VolatileRandom => {
+            (hand, table.random_victim(random, volatile, guard))
+        }
+        _ => table.clock(hand, volatile, now, &keyspace.hasher, guard),
+    };
+    writer.with_core(id, |core| {
+        core.tables[db].hand = next;
+        if next == 0 {
+            // Once round: the next database's turn.
+            core.eviction.db = db + 1;
+        }
+    });
+    (db, hits)
+}
+
+/// The database whose turn it is, its hand, and a random number.
+fn where_to_look(keyspace: &Keyspace, id: ShardId, core: &mut Core) -> (usize, u64, u64) {
+    let databases = usize::from(keyspace.databases());
+    let state = &mut core.eviction;
+    for step in 0..databases {
+        let db = (state.db + step) % databases;
+        if keyspace.table(db, id).len() > 0 {
+            state.db = db;
+            break;
+        }
+    }
+    state.db %= databases;
+    (state.db, core.tables[state.db].hand, core.eviction.next_random())
 }
 
 impl Keyspace {
@@ -82,18 +261,18 @@ impl Keyspace {
         }
     }
 
-    /// True if commands that need memory must be refused: the budget is used up and nothing can go,
-    /// or eviction has fallen behind by 2 %.
+    /// True if commands that need memory must be refused: the budget is used up and nothing may go
+    /// (`noeviction`), or eviction has fallen behind by 2 % (try [`Keyspace::make_space`] first).
     #[must_use]
+    #[inline]
     pub fn over_limit(&self) -> bool {
         let max = self.budget.max.load(Ordering::Relaxed);
-        if max == 0 {
+        if max == 0 || self.used() <= max {
             return false;
         }
-        let slack = if self.policy() == Policy::NoEviction {
-            0
-        } else {
-            max / 50
+        let slack = match self.policy() {
+            Policy::NoEviction => 0,
+            _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST),
         };
         self.used() > max + slack
     }
@@ -110,17 +289,42 @@ impl Keyspace {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
-            return SliceReport {
-                busy: true,
-                more: true,
-                removed: 0,
-            };
+            return SliceReport { busy: true, more: true, removed: 0 };
         };
         let removed = evict(&mut writer, shard, max_items, now);
-        SliceReport {
-            removed,
-            more: removed > 0 && self.excess() > 0,
-            busy: false,
+        SliceReport { removed, more: removed > 0 && self.excess() > 0, busy: false }
+    }
+
+    /// Evicts up to `max_items` keys from shards in turn, beginning with `first`, until the store is
+    /// within its budget: what to do before refusing a command. True if it is within the hard limit.
+    pub fn make_space(&self, first: ShardId, max_items: usize, now: Millis, guard: &Guard) -> bool {
+        let mut left = max_items;
+        for step in 0..self.shards() {
+            if left == 0 || self.excess() == 0 {
+                break;
+            }
+            let id = ShardId(((usize::from(first.0) + step) % self.shards()) as u16);
+            left -= self.evict_slice(id, left, now, guard).removed.min(left);
         }
+        !self.over_limit()
+    }
+
+    fn items_of(&self, id: ShardId) -> usize {
+        self.tables_in(id).map(|table| table.len() as usize).sum()
+    }
+
+    fn volatile_of(&self, id: ShardId) -> u64 {
+        self.tables_in(id).map(|table| table.expires()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ring_entries_keep_what_finds_the_item() {
+        let spot = Spot { position: (1 << POSITION_BITS) - 3, tag: 0xabc };
+        assert_eq!(unpack(pack(15, spot)), (15, spot));
     }
 }

@@ -44,9 +44,7 @@ impl Policy {
     /// The policy of a name, in any case.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        ALL.iter()
-            .find(|(_, text)| text.eq_ignore_ascii_case(name))
-            .map(|(policy, _)| *policy)
+        ALL.iter().find(|(_, text)| text.eq_ignore_ascii_case(name)).map(|(policy, _)| *policy)
     }
 
     /// The name in configuration files.
@@ -61,6 +59,23 @@ impl Policy {
         self.to_u8() >= Policy::VolatileLru.to_u8()
     }
 
+    /// True if victims are chosen by their use.
+    pub(crate) fn is_ranked(self) -> bool {
+        !matches!(
+            self,
+            Policy::NoEviction
+                | Policy::AllKeysRandom
+                | Policy::VolatileRandom
+                | Policy::VolatileTtl
+        )
+    }
+
+    /// True if reading a key counts as using it.
+    #[inline]
+    pub(crate) fn counts_reads(self) -> bool {
+        !matches!(self, Policy::AllKeysLrm | Policy::VolatileLrm)
+    }
+
     /// Every policy.
     pub fn all() -> impl Iterator<Item = Self> {
         ALL.iter().map(|(policy, _)| *policy)
@@ -70,6 +85,7 @@ impl Policy {
         self as u8
     }
 
+    #[inline]
     pub(crate) fn from_u8(value: u8) -> Self {
         ALL[usize::from(value)].0
     }

@@ -80,21 +80,18 @@ impl Word {
     }
 
     pub(crate) fn with_small(self, small: bool) -> Self {
-        Word(if small {
-            self.0 | SMALL
-        } else {
-            self.0 & !SMALL
-        })
+        Word(if small { self.0 | SMALL } else { self.0 & !SMALL })
     }
 
     pub(crate) fn has_ttl(self) -> bool {
         self.0 & TTL != 0
     }
 
-    /// This entry in the place of `old`: keeps what is known about the use of the key.
+    /// This entry in the place of `old`: keeps what is known about the use of the key, and counts
+    /// as a use itself.
     pub(crate) fn replacing(self, old: Word) -> Self {
-        self.with_frequency(old.frequency())
-            .with_small(old.is_small())
+        let frequency = (old.frequency() + 1).min(FREQUENCY_MAX);
+        self.with_frequency(frequency).with_small(old.is_small())
     }
 }
 
@@ -146,9 +143,7 @@ impl Due {
 
     /// The second this moment lies in, for the group summaries.
     pub(crate) fn second(self) -> u32 {
-        u32::try_from((self.0 << 6) / 1000)
-            .unwrap_or(u32::MAX - 1)
-            .min(u32::MAX - 1)
+        u32::try_from((self.0 << 6) / 1000).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
     }
 }
 
@@ -161,10 +156,7 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     pub(crate) fn new() -> Self {
-        Self {
-            slots: std::array::from_fn(|_| AtomicU64::new(0)),
-            about: AtomicU64::new(0),
-        }
+        Self { slots: std::array::from_fn(|_| AtomicU64::new(0)), about: AtomicU64::new(0) }
     }
 
     #[inline(always)]
@@ -195,8 +187,7 @@ impl Bucket {
 
     /// Only under the role, and only for overflow buckets.
     pub(crate) fn set_chained(&self, next: *mut Bucket) {
-        self.about
-            .store(next.expose_provenance() as u64, Ordering::Release);
+        self.about.store(next.expose_provenance() as u64, Ordering::Release);
     }
 
     /// The first free slot. Only under the role.
@@ -227,10 +218,7 @@ mod tests {
         let about = about.with_due(Some(Due::at(0))).overflow_changed(true);
         assert_eq!((about.due(), about.overflow()), (Some(Due(0)), 1));
         let about = about.with_due(Some(Due::at(i64::MAX)));
-        assert_eq!(
-            (about.due(), about.overflow()),
-            (Some(Due(MIN_MASK - 1)), 1)
-        );
+        assert_eq!((about.due(), about.overflow()), (Some(Due(MIN_MASK - 1)), 1));
         assert_eq!(about.with_due(None).overflow_changed(false), About(0));
     }
 

@@ -48,11 +48,7 @@ impl Table {
 /// Where the bucket of `position` ends.
 fn bucket_end(array: &Array, position: u64) -> u64 {
     let home = array.home_at(position);
-    if home + 1 == array.homes() {
-        POSITION_END
-    } else {
-        array.position_of(home + 1)
-    }
+    if home + 1 == array.homes() { POSITION_END } else { array.position_of(home + 1) }
 }
 
 fn visit_range<'g>(

@@ -218,10 +218,7 @@ pub(crate) struct TableCore {
 
 impl Table {
     pub(crate) fn new() -> Self {
-        Self {
-            head: AtomicPtr::new(std::ptr::null_mut()),
-            figures: OwnLine(Figures::default()),
-        }
+        Self { head: AtomicPtr::new(std::ptr::null_mut()), figures: OwnLine(Figures::default()) }
     }
 
     /// The oldest array. The guard (or the role) keeps it alive.
@@ -288,10 +285,7 @@ impl Table {
 }
 
 fn add(counter: &AtomicU64, more: u64) {
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(more),
-        Ordering::Relaxed,
-    );
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 fn sub(counter: &AtomicU64, less: u64) {
@@ -326,11 +320,7 @@ impl Figures {
             change(&self.expires, 1);
             let old = self.expire_sum.load(Ordering::Relaxed);
             let seconds = at / 1000;
-            let new = if more {
-                old.wrapping_add(seconds)
-            } else {
-                old.wrapping_sub(seconds)
-            };
+            let new = if more { old.wrapping_add(seconds) } else { old.wrapping_sub(seconds) };
             self.expire_sum.store(new, Ordering::Relaxed);
         }
     }

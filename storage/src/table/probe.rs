@@ -31,11 +31,13 @@ pub(crate) struct Item {
     pub(crate) entry: EntryPtr,
     pub(crate) bytes: usize,
     pub(crate) expire_at: Option<Millis>,
+    /// Starts in the small ring of the eviction.
+    pub(crate) small: bool,
 }
 
 impl Item {
     pub(crate) fn word(&self, tag: u16) -> Word {
-        Word::new(self.entry, tag, self.expire_at.is_some())
+        Word::new(self.entry, tag, self.expire_at.is_some()).with_small(self.small)
     }
 }
 
@@ -106,15 +108,7 @@ impl Array {
             // borrowed for `'g`; entries are retired only after their word was replaced.
             let entry = unsafe { entry::view(pointer, word.frequency()) };
             if entry.key() == key {
-                return Some(Hit {
-                    entry,
-                    word,
-                    array: self,
-                    bucket,
-                    home,
-                    slot,
-                    spilled,
-                });
+                return Some(Hit { entry, word, array: self, bucket, home, slot, spilled });
             }
         }
         None
@@ -130,15 +124,7 @@ impl Array {
     ) -> Option<Hit<'g>> {
         let word = bucket.word(slot);
         let entry = entry_of(word)?;
-        Some(Hit {
-            entry,
-            word,
-            array: self,
-            bucket,
-            home,
-            slot,
-            spilled,
-        })
+        Some(Hit { entry, word, array: self, bucket, home, slot, spilled })
     }
 
     /// Puts a word into its home, or into the overflow chain if the home is full. Returns the
@@ -163,8 +149,7 @@ impl Array {
         let fresh = Box::new(Bucket::new());
         fresh.set_word(0, word);
         last.set_chained(Box::into_raw(fresh));
-        self.chained
-            .store(self.chained.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.chained.store(self.chained.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         64
     }
 
@@ -251,11 +236,9 @@ impl Table {
         // The word as it is now: readers may have bumped it since.
         let old = hit.bucket.word(hit.slot);
         hit.bucket.set_word(hit.slot, item.word(tag).replacing(old));
-        self.figures
-            .entry_removed(hit.entry.allocated(), hit.entry.expire_at());
+        self.figures.entry_removed(hit.entry.allocated(), hit.entry.expire_at());
         self.figures.entry_added(item.bytes, item.expire_at);
-        old.entry()
-            .expect("a hit's slot holds its entry until the role changes it")
+        old.entry().expect("a hit's slot holds its entry until the role changes it")
     }
 
     /// Removes a found item and returns it. Only under the role.
@@ -268,9 +251,7 @@ impl Table {
         } else if home.about().overflow() > 0 {
             hit.array.pull_back(hit.home, hasher);
         }
-        self.figures
-            .entry_removed(hit.entry.allocated(), hit.entry.expire_at());
-        old.entry()
-            .expect("a hit's slot holds its entry until the role changes it")
+        self.figures.entry_removed(hit.entry.allocated(), hit.entry.expire_at());
+        old.entry().expect("a hit's slot holds its entry until the role changes it")
     }
 }

@@ -11,7 +11,7 @@ use super::probe::{entry_of, key_of};
 use super::{Array, HOMES, Table, TableCore};
 use crate::hash::Hasher;
 use crate::reclaim::Reclaim;
-use crate::sync::{Guard, Ordering, prefetch};
+use crate::sync::{Arc, Guard, Ordering, prefetch};
 
 /// Share of home slots, in percent, above which a table grows.
 const FILL_MAX: usize = 88;
@@ -30,6 +30,7 @@ const STAGGER_AT: usize = 32;
 pub(crate) struct Context<'a> {
     pub(crate) hasher: &'a Hasher,
     pub(crate) guard: &'a Guard,
+    pub(crate) reclaim: &'a Arc<Reclaim>,
     /// 0..256, different from shard to shard.
     pub(crate) phase: usize,
 }
@@ -90,24 +91,28 @@ impl Table {
         }
         core.moving = end;
         if end == head.homes() {
-            self.finish_resize(core, head, cx.guard);
+            self.finish_resize(core, head, cx);
         }
     }
 
-    fn finish_resize(&self, core: &mut TableCore, head: &Array, guard: &Guard) {
+    fn finish_resize(&self, core: &mut TableCore, head: &Array, cx: &Context<'_>) {
         core.moving = 0;
         core.expire_group = 0;
-        super::sub(&self.figures.table_bytes, head.bytes() as u64);
+        let bytes = head.bytes() as u64;
+        super::sub(&self.figures.table_bytes, bytes);
+        cx.reclaim.add(bytes);
+        let reclaim = Arc::clone(cx.reclaim);
         let next = head.next.load(Ordering::Relaxed);
         let old = self.head.swap(next, Ordering::AcqRel);
         let free = move || {
             // SAFETY: `old` came from `Box::into_raw`, and only this closure frees it.
             drop(unsafe { Box::from_raw(old) });
+            reclaim.sub(bytes);
         };
         // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
         // still walk it are pinned; the closure waits for them and may run on any thread.
-        unsafe { guard.defer_unchecked(free) };
-        guard.flush();
+        unsafe { cx.guard.defer_unchecked(free) };
+        cx.guard.flush();
     }
 }
 
@@ -218,10 +223,7 @@ impl Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        debug_assert!(
-            self.head.is_null(),
-            "a detached table was dropped before it was freed"
-        );
+        debug_assert!(self.head.is_null(), "a detached table was dropped before it was freed");
     }
 }
 

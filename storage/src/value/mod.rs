@@ -11,6 +11,16 @@ pub enum Kind {
     String,
 }
 
+impl Kind {
+    /// The name of the type, as TYPE answers it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+        }
+    }
+}
+
 /// A value, as readers see it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

@@ -59,10 +59,7 @@ impl Rope {
             }
             leaves.push(Arc::new(leaf));
         }
-        Self {
-            len,
-            leaves: leaves.into(),
-        }
+        Self { len, leaves: leaves.into() }
     }
 
     /// Length in bytes.
@@ -145,10 +142,7 @@ impl Rope {
             }
             set_chunk(&mut leaves, i, Bytes::from(chunk));
         }
-        Self {
-            len,
-            leaves: leaves.into(),
-        }
+        Self { len, leaves: leaves.into() }
     }
 
     /// A copy with `bytes` added at the end.
@@ -226,10 +220,7 @@ fn rechunk(chunks: &[Bytes]) -> Vec<Bytes> {
             current.extend_from_slice(&rest[..take]);
             rest = &rest[take..];
             if current.len() == CHUNK {
-                out.push(Bytes::from(std::mem::replace(
-                    &mut current,
-                    Vec::with_capacity(CHUNK),
-                )));
+                out.push(Bytes::from(std::mem::replace(&mut current, Vec::with_capacity(CHUNK))));
             }
         }
     }
@@ -263,24 +254,12 @@ mod tests {
 
     #[test]
     fn writes_and_reads_agree_with_a_vector() {
-        for len in [
-            0,
-            1,
-            CHUNK - 1,
-            CHUNK,
-            CHUNK + 1,
-            3 * CHUNK + 7,
-            FANOUT * CHUNK + 5,
-        ] {
+        for len in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7, FANOUT * CHUNK + 5] {
             let mut model = pattern(len);
             let rope = Rope::from_bytes(&model);
             assert_eq!(rope.to_vec(), model);
-            for (offset, size) in [
-                (0, 5),
-                (len, 3),
-                (len + CHUNK * 2 + 9, 4),
-                (len / 2, CHUNK + 3),
-            ] {
+            for (offset, size) in [(0, 5), (len, 3), (len + CHUNK * 2 + 9, 4), (len / 2, CHUNK + 3)]
+            {
                 let bytes = vec![0xEE; size];
                 let updated = rope.write_at(offset, &bytes);
                 let mut expected = model.clone();
@@ -294,16 +273,8 @@ mod tests {
             }
             assert_eq!(rope.to_vec(), model, "the original is untouched");
             let part: Vec<u8> = rope.slice(1, len.saturating_sub(1)).flatten().collect();
-            let part2: Vec<u8> = rope
-                .slices(1, len.saturating_sub(1))
-                .flatten()
-                .copied()
-                .collect();
-            let wanted = if len > 2 {
-                model[1..len - 1].to_vec()
-            } else {
-                Vec::new()
-            };
+            let part2: Vec<u8> = rope.slices(1, len.saturating_sub(1)).flatten().copied().collect();
+            let wanted = if len > 2 { model[1..len - 1].to_vec() } else { Vec::new() };
             assert!(part == wanted && part2 == wanted);
             model.extend_from_slice(b"tail");
             assert!(rope.append(b"tail").to_vec() == model);
@@ -323,11 +294,7 @@ mod tests {
 
     #[test]
     fn odd_chunks_are_made_regular() {
-        let chunks = vec![
-            Bytes::from(vec![1; 10]),
-            Bytes::from(vec![2; CHUNK]),
-            Bytes::new(),
-        ];
+        let chunks = vec![Bytes::from(vec![1; 10]), Bytes::from(vec![2; CHUNK]), Bytes::new()];
         let rope = Rope::from_chunks(chunks);
         assert_eq!(rope.len(), CHUNK + 10);
         assert_eq!(rope.chunks().next().map(Bytes::len), Some(CHUNK));

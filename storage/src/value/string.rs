@@ -101,10 +101,7 @@ impl<'g> Str<'g> {
             }
             Str::Rope(rope) => (None, Some(rope)),
         };
-        let rest = rope
-            .map(|rope| rope.slices(start, end))
-            .into_iter()
-            .flatten();
+        let rest = rope.map(|rope| rope.slices(start, end)).into_iter().flatten();
         inline.into_iter().chain(rest)
     }
 
@@ -187,15 +184,9 @@ pub fn canonical_i64(bytes: &[u8]) -> Option<i64> {
         if !digit.is_ascii_digit() {
             return None;
         }
-        value = value
-            .checked_mul(10)?
-            .checked_sub(i64::from(digit - b'0'))?;
+        value = value.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))?;
     }
-    if negative {
-        Some(value)
-    } else {
-        value.checked_neg()
-    }
+    if negative { Some(value) } else { value.checked_neg() }
 }
 
 #[cfg(test)]
@@ -207,18 +198,7 @@ mod tests {
         for good in [0, 1, -1, 10, i64::MAX, i64::MIN, -90] {
             assert_eq!(canonical_i64(good.to_string().as_bytes()), Some(good));
         }
-        for bad in [
-            "",
-            "-",
-            "+1",
-            "01",
-            "-0",
-            " 1",
-            "1 ",
-            "1a",
-            "9223372036854775808",
-            "1.0",
-        ] {
+        for bad in ["", "-", "+1", "01", "-0", " 1", "1 ", "1a", "9223372036854775808", "1.0"] {
             assert_eq!(canonical_i64(bad.as_bytes()), None, "{bad:?}");
         }
     }
@@ -237,10 +217,7 @@ mod tests {
         let bytes: Vec<u8> = (0..100_000u32).map(|i| (i * 7) as u8).collect();
         let rope = Rope::from_bytes(&bytes);
         let big = Str::Rope(&rope);
-        let small = Str::Inline {
-            bytes: &bytes,
-            raw: false,
-        };
+        let small = Str::Inline { bytes: &bytes, raw: false };
         for s in [big, small] {
             assert!(s.eq_bytes(&bytes) && !s.eq_bytes(&bytes[1..]));
             assert_eq!(s.byte(99_999), Some(bytes[99_999]));

@@ -99,7 +99,7 @@ fn log(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn error(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    call.reply.error(&String::from_utf8_lossy(call.arg(2)));
+    call.reply.error(call.arg(2));
     Ok(Outcome::Done)
 }
 

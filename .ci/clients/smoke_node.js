@@ -1,0 +1,119 @@
+// ioredis, node-redis, keyv with @keyv/redis and cache-manager.
+'use strict';
+const assert = require('assert');
+const { createRequire } = require('module');
+const port = Number(process.argv[2]);
+const reference = process.argv.includes('--reference');
+// Packages live in a scratch folder, not beside this file.
+const from = createRequire(`${process.env.CLIENTS_DIR}/package.json`);
+const { runAll } = require('./commands.js');
+const version = (name) => {
+  const file = require.resolve.paths && `${process.env.CLIENTS_DIR}/node_modules/${name}/package.json`;
+  return JSON.parse(require('fs').readFileSync(file, 'utf8')).version;
+};
+
+async function ioredis() {
+  const Redis = from('ioredis');
+  for (const protocol of [2, 3]) {
+    const c = new Redis({ port, protocol, db: 6, connectionName: 'io', maxRetriesPerRequest: 1 });
+    await c.flushdb();
+    assert.equal(await c.set('a', 1, 'EX', 100, 'NX'), 'OK');
+    assert.equal(await c.set('a', 1, 'NX'), null);
+    assert.equal(await c.incrby('a', 4), 5);
+    assert.deepEqual(await c.mget('a', 'b'), ['5', null]);
+    assert.ok((await c.ttl('a')) > 90);
+    assert.deepEqual(await c.getBuffer('a'), Buffer.from('5'));
+    assert.equal(await c.client('GETNAME'), 'io');
+    const pipeline = c.pipeline();
+    for (let i = 0; i < 1000; i++) pipeline.set(`p${i}`, i).get(`p${i}`);
+    const replies = await pipeline.exec();
+    assert.ok(replies.every(([e]) => e === null) && replies[1999][1] === '999');
+    let seen = 0;
+    for await (const keys of c.scanStream({ match: 'p*', count: 100 })) seen += keys.length;
+    assert.equal(seen, 1000);
+    await assert.rejects(c.set('t', 'x').then(() => c.incr('t')), /not an integer/);
+    await c.flushdb();
+    await c.select(0);
+    await runAll((args) => c.call(...args), `ioredis RESP${protocol}`, reference);
+    assert.equal(await c.quit(), 'OK');
+  }
+  console.log(`ioredis ${version('ioredis')}: ok`);
+}
+
+async function nodeRedis() {
+  const { createClient } = from('redis');
+  for (const RESP of [2, 3]) {
+    const c = createClient({ url: `redis://127.0.0.1:${port}/7`, RESP, name: 'nr' });
+    c.on('error', (e) => { throw e; });
+    await c.connect();
+    await c.flushDb();
+    assert.equal(await c.set('a', '1', { expiration: { type: 'EX', value: 100 }, condition: 'NX' }), 'OK');
+    assert.equal(await c.set('a', '1', { condition: 'NX' }), null);
+    assert.equal(await c.incrBy('a', 4), 5);
+    assert.deepEqual(await c.mGet(['a', 'b']), ['5', null]);
+    assert.equal(await c.clientGetName(), 'nr');
+    assert.ok((await c.ttl('a')) > 90);
+    assert.equal(await c.expire('a', 50, 'LT'), 1);
+    const all = [];
+    for (let i = 0; i < 1000; i++) all.push(c.set(`p${i}`, String(i)), c.get(`p${i}`));
+    assert.equal((await Promise.all(all))[1999], '999');
+    let seen = 0;
+    for await (const keys of c.scanIterator({ MATCH: 'p*', COUNT: 100 })) seen += keys.length;
+    assert.equal(seen, 1000);
+    assert.ok((await c.info('server')).includes('redis_version'));
+    assert.ok(await c.configGet('maxmemory'));
+    await assert.rejects(c.incr('p1').then(() => c.set('t', 'x')).then(() => c.incr('t')), /not an integer/);
+    await c.flushDb();
+    await c.select(0);
+    await runAll((args) => c.sendCommand(args), `node-redis RESP${RESP}`, reference);
+    await c.close();
+  }
+  console.log(`node-redis ${version('redis')}: ok`);
+}
+
+async function stores() {
+  const keyvModule = await import(from.resolve('keyv')).catch(() => from('keyv'));
+  const Keyv = keyvModule.Keyv ?? keyvModule.default;
+  const storeModule = from('@keyv/redis');
+  const KeyvRedis = storeModule.default ?? storeModule;
+  const keyv = new Keyv(new KeyvRedis(`redis://127.0.0.1:${port}/8`), { namespace: 'kv' });
+  keyv.on('error', (e) => { throw e; });
+  await keyv.clear();
+  assert.equal(await keyv.set('a', { n: 1 }, 60000), true);
+  assert.deepEqual(await keyv.get('a'), { n: 1 });
+  await keyv.set('b', 'x');
+  assert.deepEqual(await keyv.get(['a', 'b', 'c']), [{ n: 1 }, 'x', undefined]);
+  assert.equal(await keyv.has('a'), true);
+  assert.equal(await keyv.delete('a'), true);
+  assert.equal(await keyv.get('a'), undefined);
+  await keyv.clear();
+  assert.equal(await keyv.get('b'), undefined);
+  console.log(`keyv ${version('keyv')} with @keyv/redis ${version('@keyv/redis')}: ok`);
+
+  const { createCache } = from('cache-manager');
+  const cache = createCache({ stores: [keyv], ttl: 60000 });
+  await cache.set('x', { deep: [1, 2] });
+  assert.deepEqual(await cache.get('x'), { deep: [1, 2] });
+  let calls = 0;
+  const compute = () => { calls += 1; return 'value'; };
+  assert.equal(await cache.wrap('w', compute), 'value');
+  assert.equal(await cache.wrap('w', compute), 'value');
+  assert.equal(calls, 1);
+  assert.deepEqual(await cache.mget(['x', 'w']), [{ deep: [1, 2] }, 'value']);
+  await cache.del('x');
+  assert.ok((await cache.get('x')) == null);
+  await cache.clear();
+  assert.ok((await cache.get('w')) == null);
+  await keyv.disconnect();
+  console.log(`cache-manager ${version('cache-manager')}: ok`);
+}
+
+(async () => {
+  await ioredis();
+  await nodeRedis();
+  await stores();
+  process.exit(0);
+})().catch((e) => {
+  console.error(e);
+  process.exit(1);
+});

@@ -1,0 +1,42 @@
+//! `dunlin-bench`: measures Dunlin and its peers. `dunlin-bench help` lists the subcommands.
+
+mod cli;
+
+use clap::ArgMatches;
+use cli::stage;
+use dunlin_benches::report::Report;
+use dunlin_benches::{
+    Outcome, compare, expiry, latency, maxmemory, memory, process, stall, storage,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    let matches = cli::command().get_matches();
+    let mut report = Report::default();
+    let result = process::kill_all_on_signal().and_then(|()| dispatch(&matches, &mut report));
+    if let Some(path) = matches.get_one::<String>("json")
+        && let Err(e) = std::fs::write(path, report.json())
+    {
+        eprintln!("error: {path}: {e}");
+    }
+    if let Err(e) = result {
+        eprintln!("error: {e}");
+        return 2.into();
+    }
+    if report.failures().is_empty() { 0.into() } else { 1.into() }
+}
+
+fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
+    match matches.subcommand() {
+        Some(("compare", m)) => compare::run(&stage(m)?, &cli::compare_plan(m), report),
+        Some(("latency", m)) => latency::run(&stage(m)?, &cli::latency_plan(m), report),
+        Some(("stall", m)) => stall::run(&stage(m)?, &cli::stall_plan(m), report),
+        Some(("memory", m)) => memory::run(&stage(m)?, &cli::memory_plan(m), report),
+        Some(("maxmemory", m)) => maxmemory::run(&stage(m)?, &cli::maxmemory_plan(m)?, report),
+        Some(("expiry", m)) => expiry::run(&stage(m)?, &cli::expiry_plan(m), report),
+        Some(("storage", m)) => storage::run(&cli::storage_plan(m), report),
+        _ => Err("no such subcommand".into()),
+    }
+}

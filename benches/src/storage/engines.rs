@@ -1,0 +1,173 @@
+//! The maps Dunlin's keyspace is measured against, used as a cache would use them: boxed keys and
+//! values, ahash, a replaced value in place where the map can.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::{PoisonError, RwLock};
+
+use ahash::RandomState;
+use dashmap::DashMap;
+
+use super::{Engine, Op, Worker};
+
+type Bytes = Box<[u8]>;
+
+/// The value written under a key.
+pub(super) fn value(n: u32, size: usize) -> Bytes {
+    vec![n as u8; size].into_boxed_slice()
+}
+
+#[inline]
+fn copy_out(value: &[u8], out: &mut [u8]) {
+    out[..value.len()].copy_from_slice(value);
+    black_box(out);
+}
+
+/// DashMap.
+pub(super) struct Dash {
+    map: DashMap<Bytes, Bytes, RandomState>,
+    size: usize,
+}
+
+impl Dash {
+    pub(super) fn new(keys: u64, size: usize) -> Self {
+        let map = DashMap::with_hasher(RandomState::new());
+        for n in 0..keys as u32 {
+            map.insert(Op::new(n, false).bytes().into(), value(n, size));
+        }
+        Self { map, size }
+    }
+}
+
+struct DashWorker<'a>(&'a Dash, Vec<u8>);
+
+impl Engine for Dash {
+    fn worker(&self) -> Box<dyn Worker + '_> {
+        Box::new(DashWorker(self, vec![0; self.size]))
+    }
+}
+
+impl Worker for DashWorker<'_> {
+    fn batch(&mut self, ops: &[Op]) -> u64 {
+        let Self(Dash { map, size }, out) = self;
+        let mut found = 0;
+        for op in ops {
+            let key = op.bytes();
+            if op.is_write() {
+                let new = value(op.key(), *size);
+                if let Some(mut slot) = map.get_mut(&key[..]) {
+                    *slot = new;
+                } else {
+                    map.insert(key.into(), new);
+                }
+            } else if let Some(value) = map.get(&key[..]) {
+                copy_out(&value, out);
+                found += 1;
+            }
+        }
+        found
+    }
+}
+
+/// papaya; one pin per batch.
+pub(super) struct Papaya {
+    map: papaya::HashMap<Bytes, Bytes, RandomState>,
+    size: usize,
+}
+
+impl Papaya {
+    pub(super) fn new(keys: u64, size: usize) -> Self {
+        let map = papaya::HashMap::with_hasher(RandomState::new());
+        for n in 0..keys as u32 {
+            map.pin().insert(Op::new(n, false).bytes().into(), value(n, size));
+        }
+        Self { map, size }
+    }
+}
+
+struct PapayaWorker<'a>(&'a Papaya, Vec<u8>);
+
+impl Engine for Papaya {
+    fn worker(&self) -> Box<dyn Worker + '_> {
+        Box::new(PapayaWorker(self, vec![0; self.size]))
+    }
+}
+
+impl Worker for PapayaWorker<'_> {
+    fn batch(&mut self, ops: &[Op]) -> u64 {
+        let Self(Papaya { map, size }, out) = self;
+        let map = map.pin();
+        let mut found = 0;
+        for op in ops {
+            let key = op.bytes();
+            if op.is_write() {
+                map.insert(key.into(), value(op.key(), *size));
+            } else if let Some(value) = map.get(&key[..]) {
+                copy_out(value, out);
+                found += 1;
+            }
+        }
+        found
+    }
+}
+
+/// 64 standard maps, each behind a reader-writer lock.
+pub(super) struct Locked {
+    shards: Vec<RwLock<HashMap<Bytes, Bytes, RandomState>>>,
+    size: usize,
+}
+
+const LOCKED_SHARDS: usize = 64;
+
+impl Locked {
+    pub(super) fn new(keys: u64, size: usize) -> Self {
+        let shard = || RwLock::new(HashMap::with_hasher(RandomState::new()));
+        let shards = (0..LOCKED_SHARDS).map(|_| shard()).collect();
+        let locked = Self { shards, size };
+        for n in 0..keys as u32 {
+            let key = Op::new(n, false).bytes();
+            let mut shard = locked.shard(&key).write().unwrap_or_else(PoisonError::into_inner);
+            shard.insert(key.into(), value(n, size));
+        }
+        locked
+    }
+
+    /// The key's own bytes choose the shard: a second keyed hash would only slow the rival down.
+    fn shard(&self, key: &[u8; 16]) -> &RwLock<HashMap<Bytes, Bytes, RandomState>> {
+        &self.shards[usize::from(key[15]) % LOCKED_SHARDS]
+    }
+}
+
+struct LockedWorker<'a>(&'a Locked, Vec<u8>);
+
+impl Engine for Locked {
+    fn worker(&self) -> Box<dyn Worker + '_> {
+        Box::new(LockedWorker(self, vec![0; self.size]))
+    }
+}
+
+impl Worker for LockedWorker<'_> {
+    fn batch(&mut self, ops: &[Op]) -> u64 {
+        let Self(locked, out) = self;
+        let mut found = 0;
+        for op in ops {
+            let key = op.bytes();
+            let shard = locked.shard(&key);
+            if op.is_write() {
+                let new = value(op.key(), locked.size);
+                let mut map = shard.write().unwrap_or_else(PoisonError::into_inner);
+                if let Some(slot) = map.get_mut(&key[..]) {
+                    *slot = new;
+                } else {
+                    map.insert(key.into(), new);
+                }
+            } else if let Some(value) =
+                shard.read().unwrap_or_else(PoisonError::into_inner).get(&key[..])
+            {
+                copy_out(value, out);
+                found += 1;
+            }
+        }
+        found
+    }
+}

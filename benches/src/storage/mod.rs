@@ -1,0 +1,387 @@
+//! `storage`: the keyspace alone, in this process, against concurrent maps.
+//!
+//! Zipf-distributed keys in batches, as a worker gets them from pipelines; values are copied out on
+//! a read and replaced on a write. All engines see the same streams of operations, drawn
+//! beforehand, and make their keys from the numbers in registers, so what is measured is the map.
+//! Engines take turns within a round.
+//!
+//! Two figures per cell: **CPU time per operation** (threads' own, hardly disturbed by
+//! neighbours) and wall-clock throughput of all threads together. Scaling is given by wall clock
+//! and, as `threads x (CPU per operation with one thread / with n)`, by CPU: what contention alone
+//! would leave on a quiet machine.
+//!
+//! For Dunlin the table also shows contention: the share of turns that found the role taken, jobs
+//! left with a holder, and how many a release found.
+
+mod dunlin;
+mod engines;
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::Instant;
+
+use crate::process::{pin, thread_cpu_ns};
+use crate::report::{Cell, Report, Table, median, number, ratio};
+use crate::rng::{Rng, Zipf, mix};
+use crate::{Failure, Outcome};
+
+pub use dunlin::Dunlin;
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Engines by name.
+    pub engines: Vec<String>,
+    /// Shard counts Dunlin is built with.
+    pub shards: Vec<u32>,
+    /// Thread counts.
+    pub threads: Vec<u32>,
+    /// Shares of reads in percent.
+    pub reads: Vec<u32>,
+    /// Keys.
+    pub keys: u64,
+    /// Length of the values.
+    pub size: usize,
+    /// Operations per batch.
+    pub batch: usize,
+    /// Operations of one run, all threads together.
+    pub ops: u64,
+    /// Rounds.
+    pub rounds: usize,
+    /// Exponent of the keys' distribution.
+    pub zipf: f64,
+    /// Whether to measure reads of one hot key too.
+    pub hot: bool,
+    /// Seed of the streams.
+    pub seed: u64,
+}
+
+/// Names of the engines there are.
+pub const ENGINES: &str = "dunlin,dashmap,papaya,rwlock";
+
+/// One operation on a key number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Op(u32);
+
+impl Op {
+    const WRITE: u32 = 1 << 31;
+
+    fn new(key: u32, write: bool) -> Self {
+        Self(key | if write { Self::WRITE } else { 0 })
+    }
+
+    /// Number of the key.
+    #[must_use]
+    pub fn key(self) -> u32 {
+        self.0 & !Self::WRITE
+    }
+
+    /// Whether it replaces the value; else it reads.
+    #[must_use]
+    pub fn is_write(self) -> bool {
+        self.0 & Self::WRITE != 0
+    }
+
+    /// The 16 bytes of the key.
+    #[inline]
+    #[must_use]
+    pub fn bytes(self) -> [u8; 16] {
+        let n = u64::from(self.key());
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        bytes[8..].copy_from_slice(&mix(n).to_le_bytes());
+        bytes
+    }
+}
+
+/// A map under test.
+pub trait Engine: Sync {
+    /// The calling thread's access to it.
+    fn worker(&self) -> Box<dyn Worker + '_>;
+
+    /// Forgets counters.
+    fn reset(&self) {}
+
+    /// Contention since the last reset, if the engine can tell.
+    fn contention(&self) -> Option<Contention> {
+        None
+    }
+}
+
+/// A thread's access to a map.
+pub trait Worker {
+    /// Runs a batch; the number of reads that found their key.
+    fn batch(&mut self, ops: &[Op]) -> u64;
+
+    /// Finishes what was left with others; the number of reads that found their key.
+    fn finish(&mut self) -> u64 {
+        0
+    }
+}
+
+/// How often threads met.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Contention {
+    /// Turns that began at once.
+    pub taken: u64,
+    /// Turns that found the role taken.
+    pub busy: u64,
+    /// Jobs run for others.
+    pub jobs: u64,
+    /// Releases that found jobs.
+    pub batches: u64,
+    /// Most jobs one release found.
+    pub batch_max: u64,
+}
+
+struct Named {
+    name: String,
+    engine: Box<dyn Engine>,
+}
+
+#[derive(Clone, Default)]
+struct Series {
+    cpu: Vec<f64>,
+    wall: Vec<f64>,
+    met: Contention,
+}
+
+/// The loads: share of reads and number of threads, or reads of one key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Load {
+    reads: u32,
+    threads: u32,
+    hot: bool,
+}
+
+/// Runs the measurement.
+///
+/// # Errors
+///
+/// When an engine loses keys.
+pub fn run(plan: &Plan, report: &mut Report) -> Outcome<()> {
+    let engines = build(plan)?;
+    let loads = loads(plan);
+    let mut series = vec![vec![Series::default(); engines.len()]; loads.len()];
+    for (l, &load) in loads.iter().enumerate() {
+        let streams = streams(plan, load);
+        for round in 0..plan.rounds {
+            for k in 0..engines.len() {
+                let i = (k + round) % engines.len();
+                let Named { name, engine } = &engines[i];
+                engine.reset();
+                let (cpu, wall) = run_once(engine.as_ref(), &streams, plan.batch)
+                    .map_err(|e| format!("{name}: {e}"))?;
+                let s = &mut series[l][i];
+                s.cpu.push(cpu);
+                s.wall.push(wall);
+                s.met.add(engine.contention().unwrap_or_default());
+            }
+        }
+        eprintln!("{}% reads, {} threads, hot: {}", load.reads, load.threads, load.hot);
+    }
+    print(plan, &engines, &loads, &series, report);
+    Ok(())
+}
+
+fn build(plan: &Plan) -> Outcome<Vec<Named>> {
+    let mut all: Vec<Named> = Vec::new();
+    for name in &plan.engines {
+        let mut add = |name: String, engine: Box<dyn Engine>| all.push(Named { name, engine });
+        match name.as_str() {
+            "dunlin" => {
+                for &shards in &plan.shards {
+                    let engine = Dunlin::new(shards as usize, plan.keys, plan.size);
+                    add(format!("dunlin-{shards}"), Box::new(engine));
+                }
+            }
+            "dashmap" => add(name.clone(), Box::new(engines::Dash::new(plan.keys, plan.size))),
+            "papaya" => add(name.clone(), Box::new(engines::Papaya::new(plan.keys, plan.size))),
+            "rwlock" => add(name.clone(), Box::new(engines::Locked::new(plan.keys, plan.size))),
+            other => return Err(format!("no engine named {other}").into()),
+        }
+    }
+    Ok(all)
+}
+
+fn loads(plan: &Plan) -> Vec<Load> {
+    let mut loads = Vec::new();
+    for &reads in &plan.reads {
+        loads.extend(plan.threads.iter().map(|&threads| Load { reads, threads, hot: false }));
+    }
+    if plan.hot {
+        loads.extend([1, 2].map(|threads| Load { reads: 100, threads, hot: true }));
+    }
+    loads
+}
+
+/// One stream of operations per thread.
+fn streams(plan: &Plan, load: Load) -> Vec<Vec<Op>> {
+    let zipf = Zipf::new(plan.keys, plan.zipf);
+    let per_thread = plan.ops / u64::from(load.threads);
+    let stream = |thread: u32| {
+        let mut rng = Rng::new(plan.seed + u64::from(thread));
+        let draw = |_| {
+            let rank = if load.hot { 0 } else { zipf.sample(&mut rng) };
+            let write = rng.below(100) >= u64::from(load.reads);
+            Op::new((mix(rank) % plan.keys) as u32, write)
+        };
+        (0..per_thread).map(draw).collect()
+    };
+    (0..load.threads).map(stream).collect()
+}
+
+/// CPU time per operation (ns) and throughput (million per second) of one run.
+fn run_once(engine: &dyn Engine, streams: &[Vec<Op>], batch: usize) -> Outcome<(f64, f64)> {
+    let barrier = Barrier::new(streams.len());
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let one = |i: usize, ops: &[Op]| {
+        // More threads than cores are left to the scheduler: preemption is what they are for.
+        if streams.len() <= cores.len() {
+            pin(Some(cores[i].id));
+        }
+        let mut worker = engine.worker();
+        barrier.wait();
+        let (begin, cpu) = (Instant::now(), thread_cpu_ns());
+        let mut found: u64 = ops.chunks(batch).map(|chunk| worker.batch(chunk)).sum();
+        found += worker.finish();
+        (begin, Instant::now(), thread_cpu_ns() - cpu, found)
+    };
+    let results: Vec<_> = thread::scope(|scope| {
+        let handles: Vec<_> = streams
+            .iter()
+            .enumerate()
+            .map(|(i, ops)| {
+                let one = &one;
+                scope.spawn(move || one(i, ops))
+            })
+            .collect();
+        handles.into_iter().map(thread::ScopedJoinHandle::join).collect()
+    });
+    let mut parts = Vec::new();
+    for result in results {
+        parts.push(result.map_err(|_| Failure::from("a thread panicked"))?);
+    }
+    let total: u64 = streams.iter().map(|s| s.len() as u64).sum();
+    let reads: u64 = streams.iter().flatten().filter(|op| !op.is_write()).count() as u64;
+    let found: u64 = parts.iter().map(|p| p.3).sum();
+    if found != reads {
+        return Err(format!("{found} of {reads} reads found their key").into());
+    }
+    let cpu: u64 = parts.iter().map(|p| p.2).sum();
+    let (Some(begin), Some(end)) =
+        (parts.iter().map(|p| p.0).min(), parts.iter().map(|p| p.1).max())
+    else {
+        return Err("no threads".into());
+    };
+    let wall = (end - begin).as_secs_f64();
+    Ok((cpu as f64 / total as f64, total as f64 / wall / 1e6))
+}
+
+impl Contention {
+    fn add(&mut self, other: Self) {
+        self.taken += other.taken;
+        self.busy += other.busy;
+        self.jobs += other.jobs;
+        self.batches += other.batches;
+        self.batch_max = self.batch_max.max(other.batch_max);
+    }
+}
+
+fn print(
+    plan: &Plan,
+    engines: &[Named],
+    loads: &[Load],
+    series: &[Vec<Series>],
+    report: &mut Report,
+) {
+    let title = format!(
+        "storage: {} keys, {}-byte values, zipf {}, batches of {}; medians of {} rounds",
+        plan.keys, plan.size, plan.zipf, plan.batch, plan.rounds
+    );
+    let columns = [
+        "reads",
+        "threads",
+        "engine",
+        "cpu ns/op",
+        "Mops/s",
+        "cpu to dashmap",
+        "cpu to papaya",
+        "scaling",
+        "scaling by cpu",
+        "role busy %",
+        "jobs",
+        "jobs/batch",
+        "batch max",
+    ];
+    let mut table = Table::new(&title, &columns);
+    let at = |name: &str| engines.iter().position(|e| e.name == name);
+    let (dash, papaya) = (at("dashmap"), at("papaya"));
+    for (l, (load, row)) in loads.iter().zip(series).enumerate() {
+        let single = loads.iter().position(|x| Load { threads: load.threads, ..*x } == *load);
+        for (i, s) in row.iter().enumerate() {
+            let to = |other: Option<usize>| other.map_or(f64::NAN, |o| ratio(&s.cpu, &row[o].cpu));
+            let base = single.map(|b| &series[b][i]).filter(|_| single != Some(l));
+            let scaling = base.map_or(f64::NAN, |b| median(&s.wall) / median(&b.wall));
+            let by_cpu = base.map_or(f64::NAN, |b| median(&b.cpu) / median(&s.cpu));
+            let met = s.met;
+            let told = met.taken > 0;
+            let told = |cell: Cell| if told { cell } else { Cell::Empty };
+            let busy = 100.0 * met.busy as f64 / (met.taken + met.busy) as f64;
+            table.row(vec![
+                if load.hot {
+                    "one key".into()
+                } else {
+                    format!("{}%", load.reads).as_str().into()
+                },
+                u64::from(load.threads).into(),
+                engines[i].name.as_str().into(),
+                number(median(&s.cpu), 1),
+                number(median(&s.wall), 2),
+                number(to(dash), 2),
+                number(to(papaya), 2),
+                number(scaling, 2),
+                number(by_cpu * f64::from(load.threads), 2),
+                told(number(busy, 3)),
+                told(met.jobs.into()),
+                told(number(met.jobs as f64 / met.batches as f64, 2)),
+                told(met.batch_max.into()),
+            ]);
+        }
+    }
+    report.table(table);
+    judge(engines, loads, series, report);
+}
+
+/// The goals, for Dunlin with its first shard count.
+fn judge(engines: &[Named], loads: &[Load], series: &[Vec<Series>], report: &mut Report) {
+    let at = |name: &str| engines.iter().position(|e| e.name == name);
+    let Some(own) = engines.iter().position(|e| e.name.starts_with("dunlin")) else {
+        return;
+    };
+    let find = |load: Load| loads.iter().position(|l| *l == load).map(|l| &series[l]);
+    for reads in [95, 50] {
+        let at_threads = |threads| find(Load { reads, threads, hot: false });
+        let Some(two) = at_threads(2) else { continue };
+        for (name, limit) in [("dashmap", 0.45), ("papaya", 0.40)] {
+            if let Some(other) = at(name) {
+                let r = ratio(&two[own].cpu, &two[other].cpu);
+                let text = format!("{reads}% reads, 2 threads: {r:.3} of {name}'s CPU <= {limit}");
+                report.goal(r <= limit, &text);
+            }
+        }
+        if let Some(one) = at_threads(1) {
+            let r = median(&two[own].wall) / median(&one[own].wall);
+            report.goal(r >= 1.8, &format!("{reads}% reads: 2 threads do {r:.2}x of one >= 1.8"));
+        }
+        if let Some(eight) = at_threads(8) {
+            let r = median(&eight[own].wall) / median(&two[own].wall);
+            report.goal(r >= 0.9, &format!("{reads}% reads: 8 threads do {r:.2}x of two >= 0.9"));
+        }
+    }
+    let hot = |threads| find(Load { reads: 100, threads, hot: true });
+    if let (Some(one), Some(two)) = (hot(1), hot(2)) {
+        let r = median(&two[own].wall) / median(&one[own].wall);
+        report.goal(r >= 1.9, &format!("reads of one key: 2 threads do {r:.2}x of one >= 1.9"));
+    }
+}

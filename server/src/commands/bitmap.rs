@@ -1,3 +1,0 @@
-//! Placeholder.
-use super::spec::Command;
-pub(super) static COMMANDS: &[Command] = &[];

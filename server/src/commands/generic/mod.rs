@@ -1,0 +1,76 @@
+//! Commands that work on keys of any type, and on whole databases.
+
+mod delete;
+mod dump;
+mod expire;
+mod flush;
+mod object;
+mod rename;
+mod scan;
+mod ttl;
+mod wait;
+
+use super::call::Call;
+use super::error::{self, ReplyError};
+use super::spec::Command;
+use dunlin_storage::{DbId, Entry, Key};
+
+pub(super) static COMMANDS: &[Command] = &[
+    delete::DEL,
+    delete::UNLINK,
+    delete::EXISTS,
+    delete::TOUCH,
+    delete::TYPE,
+    scan::KEYS,
+    scan::SCAN,
+    scan::RANDOMKEY,
+    scan::DBSIZE,
+    rename::RENAME,
+    rename::RENAMENX,
+    rename::COPY,
+    rename::MOVE,
+    dump::DUMP,
+    dump::RESTORE,
+    expire::EXPIRE,
+    expire::PEXPIRE,
+    expire::EXPIREAT,
+    expire::PEXPIREAT,
+    expire::PERSIST,
+    ttl::TTL,
+    ttl::PTTL,
+    ttl::EXPIRETIME,
+    ttl::PEXPIRETIME,
+    object::OBJECT,
+    wait::WAIT,
+    wait::WAITAOF,
+    flush::SWAPDB,
+    flush::FLUSHDB,
+    flush::FLUSHALL,
+];
+
+/// The entry of `key` for commands that ask about it without using it: a hit or a miss in the
+/// statistics, but no sign of life for eviction.
+fn look<'g>(call: &Call<'_, 'g>, key: &Key<'_>) -> Option<Entry<'g>> {
+    let found = call.peek(key);
+    if found.is_some() {
+        call.stats.hit();
+    } else {
+        call.stats.miss();
+    }
+    found
+}
+
+/// Argument `at` as the number of a database.
+fn database(call: &Call<'_, '_>, at: usize) -> Result<DbId, ReplyError> {
+    let index = call.int(at)?;
+    if i32::try_from(index).is_err() {
+        let (min, max) = (i32::MIN, i32::MAX);
+        let text = format!("ERR value is out of range, value must between {min} and {max}");
+        return Err(text.into());
+    }
+    existing_database(call, index).ok_or(error::DB_RANGE)
+}
+
+fn existing_database(call: &Call<'_, '_>, index: i64) -> Option<DbId> {
+    u8::try_from(index).ok().filter(|db| *db < call.keyspace().databases()).map(DbId)
+}

@@ -1,0 +1,241 @@
+//! KEYS, SCAN, RANDOMKEY, DBSIZE: what is in a database.
+//!
+//! A walk visits buckets in the order of the keys' hashes; its cursor is a position in that
+//! order. It may see the shards at different instants: a key that is there all the time is found,
+//! one that comes or goes meanwhile may be. Walks with SCAN may find a key twice if tables grow.
+
+use crate::commands::call::Call;
+use crate::commands::docs::{Arg, Docs, Group};
+use crate::commands::error::{self, ReplyError};
+use crate::commands::spec::{Arity, Command, Outcome};
+use crate::glob;
+use dunlin_storage::Entry;
+
+/// Keys that SCAN returns if it is not told otherwise.
+const DEFAULT_COUNT: usize = 10;
+/// SCAN looks at up to this many buckets per requested key, so that a call stays short in a
+/// database that has become empty,
+const BUCKETS_PER_KEY: usize = 10;
+/// but at this many anyway: looking at an empty bucket is cheap, a round trip is not.
+const MIN_BUCKETS: usize = 512;
+/// Buckets between two looks at the cursor in KEYS.
+const STRIDE: usize = 1 << 16;
+
+pub(super) const KEYS: Command = Command::new("keys", Arity::exactly(2), keys)
+    .flags(flag_set!(READONLY | ANY_SHARD))
+    .categories(&["keyspace", "dangerous"])
+    .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
+    .docs(
+        Docs::new(
+            Group::Generic,
+            "1.0.0",
+            "O(N) in the number of keys in the database.",
+            "Returns every key that matches a pattern.",
+        )
+        .args(&[Arg::pattern("pattern")]),
+    );
+
+pub(super) const SCAN: Command = Command::new("scan", Arity::at_least(2), scan)
+    .flags(flag_set!(READONLY | ANY_SHARD))
+    .categories(&["keyspace"])
+    .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])
+    .docs(
+        Docs::new(
+            Group::Generic,
+            "2.8.0",
+            "O(1) for each call, O(N) for a walk through all N keys.",
+            "Walks through the keys in steps.",
+        )
+        .args(&[
+            Arg::integer("cursor"),
+            Arg::pattern("pattern").token("MATCH").optional(),
+            Arg::integer("count").token("COUNT").optional(),
+            Arg::string("type").token("TYPE").since("6.0.0").optional(),
+        ])
+        .history(&[("6.0.0", "Added the `TYPE` subcommand.")]),
+    );
+
+pub(super) const RANDOMKEY: Command = Command::new("randomkey", Arity::exactly(1), randomkey)
+    .flags(flag_set!(READONLY | ANY_SHARD | CHEAP))
+    .categories(&["keyspace"])
+    .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
+    .docs(Docs::new(Group::Generic, "1.0.0", "O(1)", "Returns some key of the database."));
+
+pub(super) const DBSIZE: Command = Command::new("dbsize", Arity::exactly(1), dbsize)
+    .flags(flag_set!(READONLY | FAST | ANY_SHARD))
+    .categories(&["keyspace"])
+    .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+    .docs(Docs::new(Group::Server, "1.0.0", "O(1)", "Counts the keys of the database."));
+
+/// `*` is every key. To [`glob::matches`] it would not be: that, like Redis's, matches an empty
+/// text with an empty pattern only.
+fn is_all(pattern: &[u8]) -> bool {
+    pattern == b"*"
+}
+
+fn keys(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let pattern = call.arg(1);
+    if let Some(name) = glob::literal(pattern) {
+        let found = call.peek(&call.keyspace().key(name)).is_some();
+        call.reply.array(usize::from(found));
+        if found {
+            call.reply.bulk(name);
+        }
+        return Ok(Outcome::Done);
+    }
+    let all = is_all(pattern);
+    let (keyspace, db, now, guard) = (call.keyspace(), call.db(), call.now, call.guard);
+    let array = call.reply.deferred_array();
+    let reply = &mut *call.reply;
+    let mut total = 0;
+    let mut cursor = 0;
+    loop {
+        cursor = keyspace.scan(db, cursor, STRIDE, now, guard, &mut |entry| {
+            let name = entry.key();
+            if all || glob::matches(pattern, name) {
+                reply.bulk(name);
+                total += 1;
+            }
+        });
+        if cursor == 0 {
+            break;
+        }
+    }
+    call.reply.finish_deferred(array, total);
+    Ok(Outcome::Done)
+}
+
+/// Options of SCAN.
+struct Filter<'a> {
+    pattern: Option<&'a [u8]>,
+    kind: Option<&'a [u8]>,
+    count: usize,
+}
+
+impl<'a> Filter<'a> {
+    fn parse(call: &Call<'a, '_>) -> Result<Self, ReplyError> {
+        let mut filter = Filter { pattern: None, kind: None, count: DEFAULT_COUNT };
+        let mut at = 2;
+        while at < call.argc() {
+            if at + 1 >= call.argc() {
+                return Err(error::SYNTAX);
+            }
+            if call.is(at, "count") {
+                let count = usize::try_from(call.int(at + 1)?).unwrap_or(0);
+                if count == 0 {
+                    return Err(error::SYNTAX);
+                }
+                filter.count = count;
+            } else if call.is(at, "match") {
+                filter.pattern = Some(call.arg(at + 1)).filter(|pattern| !is_all(pattern));
+            } else if call.is(at, "type") {
+                filter.kind = Some(call.arg(at + 1));
+            } else {
+                return Err(error::SYNTAX);
+            }
+            at += 2;
+        }
+        Ok(filter)
+    }
+
+    fn takes(&self, entry: &Entry<'_>) -> bool {
+        let kind = entry.kind().name().as_bytes();
+        self.kind.is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind))
+            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
+    }
+}
+
+fn scan(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let mut cursor = parse_cursor(call.arg(1)).ok_or("ERR invalid cursor")?;
+    let filter = Filter::parse(call)?;
+    let (keyspace, db, now, guard) = (call.keyspace(), call.db(), call.now, call.guard);
+    let mut found: Vec<&[u8]> = Vec::new();
+    let mut seen = 0;
+    let mut buckets = filter.count.saturating_mul(BUCKETS_PER_KEY).max(MIN_BUCKETS);
+    while buckets > 0 && seen < filter.count {
+        cursor = keyspace.scan(db, cursor, 1, now, guard, &mut |entry| {
+            seen += 1;
+            if filter.takes(&entry) {
+                found.push(entry.key());
+            }
+        });
+        if cursor == 0 {
+            break;
+        }
+        buckets -= 1;
+    }
+    call.reply.array(2);
+    call.reply.bulk(cursor.to_string().as_bytes());
+    call.reply.array(found.len());
+    for name in found {
+        call.reply.bulk(name);
+    }
+    Ok(Outcome::Done)
+}
+
+/// A cursor as the C library reads it, because clients rely on what it lets pass: nothing at all
+/// is 0, a sign is allowed and a negative number wraps, and the text ends at a NUL.
+fn parse_cursor(text: &[u8]) -> Option<u64> {
+    let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
+    let (negative, digits) = match &text[..end] {
+        [] => return Some(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let value = digits.iter().try_fold(0_u64, |value, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        value.checked_mul(10)?.checked_add(digit.into())
+    })?;
+    Some(if negative { value.wrapping_neg() } else { value })
+}
+
+fn randomkey(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let random = call.server.random();
+    match call.keyspace().random(call.db(), call.now, random, call.guard) {
+        Some(entry) => call.reply.bulk(entry.key()),
+        None => call.reply.null(),
+    }
+    Ok(Outcome::Done)
+}
+
+fn dbsize(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let total = call.keyspace().len(call.db());
+    call.reply.int(i64::try_from(total).unwrap_or(i64::MAX));
+    Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors() {
+        for (text, wanted) in [
+            ("0", Some(0)),
+            ("", Some(0)),
+            ("+7", Some(7)),
+            ("007", Some(7)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("9223372036854775808", Some(1 << 63)),
+            ("-1", Some(u64::MAX)),
+            ("-0", Some(0)),
+            ("5\0x", Some(5)),
+            ("\0x", Some(0)),
+            ("18446744073709551616", None),
+            ("-18446744073709551616", None),
+            ("x", None),
+            ("1x", None),
+            (" 1", None),
+            ("1 ", None),
+            ("-", None),
+            ("+", None),
+            ("+-1", None),
+            ("0x10", None),
+        ] {
+            assert_eq!(parse_cursor(text.as_bytes()), wanted, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! WAIT and WAITAOF: wait until writes have reached replicas or files.
+//!
+//! There are neither replicas nor append-only files, so what is asked for is there at once if it
+//! is nothing, and else never: the client waits for its timeout and is told 0.
+
+use crate::commands::call::Call;
+use crate::commands::docs::{Arg, Docs, Group};
+use crate::commands::error::{self, ReplyError};
+use crate::commands::spec::{Arity, Command, Outcome};
+use crate::session::Wait;
+use dunlin_protocol::{Reply, number};
+use dunlin_storage::Millis;
+
+const TIPS: &[&str] = &["request_policy:all_shards", "response_policy:agg_min"];
+
+pub(super) const WAIT: Command = Command::new("wait", Arity::exactly(3), wait)
+    .flags(flag_set!(CHEAP))
+    .categories(&["connection"])
+    .tips(TIPS)
+    .docs(
+        Docs::new(
+            Group::Generic,
+            "3.0.0",
+            "O(1)",
+            "Waits until the connection's writes have reached some replicas.",
+        )
+        .args(&[Arg::integer("numreplicas"), Arg::integer("timeout")]),
+    );
+
+pub(super) const WAITAOF: Command = Command::new("waitaof", Arity::exactly(4), waitaof)
+    .flags(flag_set!(NOSCRIPT | CHEAP))
+    .categories(&["connection"])
+    .tips(TIPS)
+    .docs(
+        Docs::new(
+            Group::Generic,
+            "7.2.0",
+            "O(1)",
+            "Waits until the connection's writes have reached append-only files, here or on \
+             replicas.",
+        )
+        .args(&[
+            Arg::integer("numlocal"),
+            Arg::integer("numreplicas"),
+            Arg::integer("timeout"),
+        ]),
+    );
+
+/// A timeout in milliseconds as the time when it is over; 0 is never.
+fn timeout(argument: &[u8], now: Millis) -> Result<Option<Millis>, ReplyError> {
+    match number::parse_i64(argument) {
+        None => Err("ERR timeout is not an integer or out of range".into()),
+        Some(..0) => Err("ERR timeout is negative".into()),
+        Some(0) => Ok(None),
+        Some(left) => match now.checked_add(left) {
+            Some(deadline) => Ok(Some(deadline)),
+            None => Err("ERR timeout is out of range".into()),
+        },
+    }
+}
+
+fn no_replicas(reply: &mut Reply) {
+    reply.int(0);
+}
+
+fn no_files(reply: &mut Reply) {
+    reply.array(2);
+    reply.int(0);
+    reply.int(0);
+}
+
+/// Answers at once if `enough`, else at the deadline.
+fn answer(
+    call: &mut Call<'_, '_>,
+    enough: bool,
+    deadline: Option<Millis>,
+    reply: fn(&mut Reply),
+) -> Outcome {
+    if enough {
+        reply(call.reply);
+        return Outcome::Done;
+    }
+    Outcome::Block(Wait { deadline, on_timeout: reply, can_unblock: true })
+}
+
+fn wait(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let replicas = call.int(1)?;
+    let deadline = timeout(call.arg(2), call.now)?;
+    Ok(answer(call, replicas <= 0, deadline, no_replicas))
+}
+
+fn waitaof(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let local = call.int(1)?;
+    if !(0..=1).contains(&local) {
+        return Err("ERR value is out of range, value must between 0 and 1".into());
+    }
+    let replicas = call.int(2)?;
+    if replicas < 0 {
+        return Err(error::NOT_POSITIVE);
+    }
+    let deadline = timeout(call.arg(3), call.now)?;
+    if local > 0 {
+        let text = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+        return Err(text.into());
+    }
+    Ok(answer(call, replicas == 0, deadline, no_files))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts() {
+        assert_eq!(timeout(b"0", 100), Ok(None));
+        assert_eq!(timeout(b"5", 100), Ok(Some(105)));
+        assert_eq!(timeout(b"-1", 100), Err("ERR timeout is negative".into()));
+        let text = "ERR timeout is not an integer or out of range";
+        for argument in ["", "x", "1.5", "9223372036854775808"] {
+            assert_eq!(timeout(argument.as_bytes(), 100), Err(text.into()), "{argument}");
+        }
+        let text = "ERR timeout is out of range";
+        assert_eq!(timeout(b"9223372036854775807", 100), Err(text.into()));
+    }
+}

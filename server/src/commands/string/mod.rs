@@ -1,0 +1,126 @@
+//! Strings.
+//!
+//! A small string lives in its entry; one beyond 32 KiB is a rope of shared chunks. Big arguments
+//! come in chunks of the same size and are stored without a copy, and big values are replied from
+//! their chunks. Updates of a rope copy the chunks they touch.
+//!
+//! A string that was updated in place keeps the mark `raw`, because clients see it in OBJECT
+//! ENCODING.
+
+mod compare;
+mod counter;
+mod docs;
+mod get;
+mod increx;
+mod lcs;
+mod multi;
+mod range;
+mod set;
+
+use super::call::{Call, string_of};
+use super::error::{ReplyError, TOO_LONG};
+use super::spec::Command;
+pub(super) use range::{clamp, rope_of};
+
+use dunlin_protocol::{ArgValue, Reply};
+use dunlin_storage::{Key, Millis, NewValue, Rope, Str};
+
+pub(super) static COMMANDS: &[Command] = &[
+    get::GET,
+    get::GETDEL,
+    get::GETEX,
+    get::STRLEN,
+    set::SET,
+    set::SETNX,
+    set::SETEX,
+    set::PSETEX,
+    set::GETSET,
+    compare::DELEX,
+    compare::DELIFEQ,
+    compare::DIGEST,
+    counter::INCR,
+    counter::DECR,
+    counter::INCRBY,
+    counter::DECRBY,
+    counter::INCRBYFLOAT,
+    increx::INCREX,
+    multi::MGET,
+    multi::MSET,
+    multi::MSETNX,
+    multi::MSETEX,
+    range::APPEND,
+    range::SETRANGE,
+    range::GETRANGE,
+    range::SUBSTR,
+    lcs::LCS,
+];
+
+/// A string longer than this is kept as a rope.
+pub(super) const INLINE_MAX: usize = dunlin_protocol::limits::CHUNK;
+
+/// `proto-max-bulk-len` cannot be set lower, so shorter strings need no look at the settings.
+const LEAST_MAX_LEN: usize = 1024 * 1024;
+
+/// The value to store for an argument: big ones as the chunks they came in.
+#[inline]
+fn new_value(arg: ArgValue<'_>) -> NewValue<'_> {
+    match arg {
+        ArgValue::Slice(bytes) => NewValue::Bytes(bytes),
+        ArgValue::Chunks { chunks, .. } => NewValue::Rope(Rope::from_chunks(chunks.to_vec())),
+    }
+}
+
+/// Replies a whole string.
+#[inline]
+fn reply_str(reply: &mut Reply, value: Str<'_>) {
+    match value {
+        Str::Inline { bytes, .. } => reply.bulk(bytes),
+        Str::Rope(rope) => reply.bulk_chunks(rope.len(), rope.chunks().cloned()),
+    }
+}
+
+/// Replies a string or null.
+#[inline]
+fn reply_opt(reply: &mut Reply, value: Option<Str<'_>>) {
+    match value {
+        Some(value) => reply_str(reply, value),
+        None => reply.null(),
+    }
+}
+
+/// The string at `key` and the expire time of its entry, for commands that will replace it.
+#[inline]
+pub(super) fn for_update<'g>(
+    call: &Call<'_, 'g>,
+    key: &Key<'_>,
+) -> Result<Option<(Str<'g>, Option<Millis>)>, ReplyError> {
+    match call.find(key) {
+        Some(entry) => Ok(Some((string_of(&entry)?, entry.expire_at()))),
+        None => Ok(None),
+    }
+}
+
+/// Stores `value` with the deadline; a deadline in the past removes the key instead.
+#[inline]
+fn store(call: &mut Call<'_, '_>, key: &Key<'_>, value: NewValue<'_>, at: Option<Millis>) {
+    if at.is_some_and(|at| at <= call.now) {
+        call.remove(key);
+    } else {
+        call.put(key, value, at);
+    }
+}
+
+/// Refuses strings longer than `proto-max-bulk-len`; `None` is a length that overflowed.
+#[inline]
+fn check_len(call: &Call<'_, '_>, len: Option<usize>) -> Result<usize, ReplyError> {
+    match len {
+        Some(len) if len <= LEAST_MAX_LEN => Ok(len),
+        Some(len) if len <= max_len(call) => Ok(len),
+        _ => Err(TOO_LONG),
+    }
+}
+
+/// Longest string in bytes.
+pub(super) fn max_len(call: &Call<'_, '_>) -> usize {
+    call.server.settings().proto_max_bulk_len
+}

@@ -1,0 +1,153 @@
+//! Which replies may differ, and by how much.
+
+use crate::sequence::Step;
+use crate::support::Value;
+
+/// How two replies to one command are compared. Errors always have to be the same text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// the same bytes
+    Exact,
+    /// the same items in any order
+    Unordered,
+    /// the same pairs in any order, as a map or as a flat array
+    Pairs,
+    /// cursor, then the same items in any order
+    WholeScan,
+    /// numbers that may differ by this much while both are positive
+    Near(i64),
+    /// the same type, and the same types inside
+    Shape,
+    /// only both an error or both none: the text or the type is the server's own
+    Kind,
+    /// numbers that differ by at most the keys which have expired but may still be counted
+    Count,
+    /// the same names, and the same values of `proto`, `mode` and `role`
+    Hello,
+}
+
+/// The rule of a command.
+pub(crate) fn rule(step: &Step) -> Rule {
+    match step.name().as_str() {
+        "keys" => Rule::Unordered,
+        "scan" => match (step.word(1).as_str(), step.has("100000")) {
+            ("0", true) => Rule::WholeScan,
+            _ => Rule::Shape,
+        },
+        "ttl" | "expiretime" => Rule::Near(2),
+        "pttl" | "pexpiretime" => Rule::Near(3000),
+        "randomkey" | "time" | "lastsave" | "dump" => Rule::Shape,
+        "dbsize" => Rule::Count,
+        "hello" => Rule::Hello,
+        "info" | "lolwut" => Rule::Kind,
+        "object" => match step.word(1).as_str() {
+            "idletime" | "freq" | "refcount" => Rule::Shape,
+            "help" => Rule::Kind,
+            _ => Rule::Exact,
+        },
+        "client" => match step.word(1).as_str() {
+            "id" => Rule::Shape,
+            "info" | "list" | "help" => Rule::Kind,
+            _ => Rule::Exact,
+        },
+        "memory" => match step.word(1).as_str() {
+            "usage" => Rule::Shape,
+            _ => Rule::Kind,
+        },
+        "command" => match step.word(1).as_str() {
+            "count" | "help" | "list" | "docs" | "info" | "" => Rule::Kind,
+            _ => Rule::Exact,
+        },
+        "config" if step.word(1) == "get" => Rule::Pairs,
+        "config" | "latency" | "slowlog" | "debug" | "acl" => match step.word(1).as_str() {
+            "help" | "len" | "cat" => Rule::Kind,
+            "get" if step.name() == "slowlog" => Rule::Kind,
+            _ => Rule::Exact,
+        },
+        _ => Rule::Exact,
+    }
+}
+
+/// Whether the replies agree under the command's rule. `pending` is the number of keys that may have
+/// expired without being gone.
+pub(crate) fn agree(step: &Step, reference: &Value, subject: &Value, pending: i64) -> bool {
+    if reference == subject {
+        return true;
+    }
+    if reference.is_error() || subject.is_error() {
+        return false;
+    }
+    match rule(step) {
+        Rule::Exact => false,
+        Rule::Unordered => sorted(reference) == sorted(subject),
+        Rule::Pairs => pairs(reference).is_some() && pairs(reference) == pairs(subject),
+        Rule::WholeScan => match (reference, subject) {
+            (Value::Array(a), Value::Array(b)) if a.len() == 2 && b.len() == 2 => {
+                a[0] == b[0] && sorted(&a[1]) == sorted(&b[1])
+            }
+            _ => false,
+        },
+        Rule::Near(by) => match (reference, subject) {
+            (Value::Int(a), Value::Int(b)) => *a > 0 && *b > 0 && (a - b).abs() <= by,
+            _ => false,
+        },
+        Rule::Count => match (reference, subject) {
+            (Value::Int(a), Value::Int(b)) => (a - b).abs() <= pending,
+            _ => false,
+        },
+        Rule::Shape => same_shape(reference, subject),
+        Rule::Kind => same_type(reference, subject),
+        Rule::Hello => hello(reference) == hello(subject),
+    }
+}
+
+fn sorted(value: &Value) -> Option<(u8, Vec<Value>)> {
+    let (kind, items) = match value {
+        Value::Array(items) => (0, items),
+        Value::Set(items) => (1, items),
+        _ => return None,
+    };
+    let mut items = items.clone();
+    items.sort();
+    Some((kind, items))
+}
+
+fn pairs(value: &Value) -> Option<(bool, Vec<Vec<Value>>)> {
+    let (Value::Map(_) | Value::Array(_)) = value else {
+        return None;
+    };
+    let mut pairs: Vec<Vec<Value>> = value.items().chunks(2).map(<[Value]>::to_vec).collect();
+    pairs.sort();
+    Some((matches!(value, Value::Map(_)), pairs))
+}
+
+fn same_type(a: &Value, b: &Value) -> bool {
+    std::mem::discriminant(a) == std::mem::discriminant(b)
+}
+
+fn same_shape(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            // Of a step of a scan even the number of keys may differ.
+            let same = a.iter().zip(b).all(|(a, b)| same_shape(a, b));
+            same && (a.len() == b.len() || a.iter().chain(b).all(|v| v.bytes().is_some()))
+        }
+        _ => same_type(a, b),
+    }
+}
+
+fn hello(value: &Value) -> (bool, Vec<(Value, Option<Value>)>) {
+    let kept: [&[u8]; 3] = [b"proto", b"mode", b"role"];
+    let flat = match value {
+        Value::Map(_) | Value::Array(_) => value.items(),
+        _ => return (false, vec![(value.clone(), None)]),
+    };
+    let pairs = flat
+        .chunks(2)
+        .map(|pair| {
+            let keep = pair[0].bytes().is_some_and(|b| kept.contains(&b));
+            (pair[0].clone(), keep.then(|| pair[1].clone()))
+        })
+        .collect();
+    (matches!(value, Value::Map(_)), pairs)
+}

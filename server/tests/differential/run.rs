@@ -1,0 +1,239 @@
+//! Runs a sequence on both servers and compares.
+
+use crate::accepted::{ACCEPTED, accepted};
+use crate::compare::agree;
+use crate::sequence::{Batch, Sequence, Step};
+use crate::support::client::Broken;
+use crate::support::{Client, Value, eventually};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The two servers. `tamper` changes replies of the subject: with it the test tests itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair {
+    pub(crate) reference: SocketAddr,
+    pub(crate) subject: SocketAddr,
+    pub(crate) tamper: Option<fn(&Step, &mut Value)>,
+}
+
+/// A difference that nothing explains.
+#[derive(Debug)]
+pub(crate) struct Mismatch {
+    pub(crate) step: String,
+    pub(crate) reference: String,
+    pub(crate) subject: String,
+    /// what kind of difference, to tell repeated ones from new ones
+    pub(crate) class: String,
+}
+
+/// What was seen.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) commands: u64,
+    pub(crate) by_name: BTreeMap<String, u64>,
+    pub(crate) accepted: Vec<u64>,
+}
+
+struct Connection {
+    reference: Client,
+    subject: Client,
+}
+
+impl Pair {
+    fn connect(&self) -> Connection {
+        let open = |address| Client::tcp(address).expect("both servers accept connections");
+        Connection { reference: open(self.reference), subject: open(self.subject) }
+    }
+
+    /// Runs the sequence from an empty state; `Err` at the first unexplained difference.
+    pub(crate) fn run(&self, sequence: &Sequence, tally: &mut Tally) -> Result<(), Box<Mismatch>> {
+        let mut admin = self.connect();
+        for client in [&mut admin.reference, &mut admin.subject] {
+            let reply = client.run("FLUSHALL");
+            assert_eq!(reply, Value::ok());
+        }
+        let mut connections: Vec<Connection> = Vec::new();
+        for protocol in &sequence.protocols {
+            let mut connection = self.connect();
+            if *protocol == 3 {
+                for client in [&mut connection.reference, &mut connection.subject] {
+                    let reply = client.run("HELLO 3");
+                    assert!(!reply.is_error(), "{reply:?}");
+                }
+            }
+            connections.push(connection);
+        }
+        let mut pending = 0;
+        for batch in &sequence.batches {
+            let connection = &mut connections[batch.connection];
+            if !self.batch(connection, batch, &mut pending, tally)? {
+                return Ok(());
+            }
+        }
+        drop(connections);
+        compare_states(&mut admin)
+    }
+
+    /// False when an accepted difference ends the sequence.
+    fn batch(
+        &self,
+        connection: &mut Connection,
+        batch: &Batch,
+        pending: &mut i64,
+        tally: &mut Tally,
+    ) -> Result<bool, Box<Mismatch>> {
+        let bytes: Vec<u8> = batch.steps.iter().flat_map(Step::encode).collect();
+        let mut cuts: Vec<usize> =
+            batch.cuts.iter().map(|c| (c % (bytes.len() as u64 + 1)) as usize).collect();
+        cuts.sort_unstable();
+        cuts.push(bytes.len());
+        let mut from = 0;
+        for cut in cuts {
+            for client in [&mut connection.reference, &mut connection.subject] {
+                if client.try_send(&bytes[from..cut]).is_err() {
+                    return Err(broken(&batch.steps[0], "could not be sent"));
+                }
+            }
+            from = cut;
+        }
+        let mut goes_on = true;
+        for step in &batch.steps {
+            *pending += i64::from(step.past);
+            let reference = receive(&mut connection.reference, step, "the reference")?;
+            let mut subject = receive(&mut connection.subject, step, "the subject")?;
+            if let Some(tamper) = self.tamper {
+                tamper(step, &mut subject);
+            }
+            tally.commands += 1;
+            *tally.by_name.entry(step.name()).or_default() += 1;
+            if agree(step, &reference, &subject, *pending) {
+                continue;
+            }
+            match accepted(step, &reference, &subject) {
+                Some(row) => {
+                    tally.accepted.resize(ACCEPTED.len(), 0);
+                    tally.accepted[row] += 1;
+                    goes_on &= !ACCEPTED[row].ends;
+                }
+                None => {
+                    return Err(mismatch(format!("{step:?}"), &step.name(), &reference, &subject));
+                }
+            }
+            if step.name().starts_with("flush") {
+                *pending = 0;
+            }
+        }
+        if batch.steps.iter().any(|s| s.pause) {
+            std::thread::sleep(Duration::from_millis(12));
+        }
+        if batch.steps.last().is_some_and(Step::is_last) {
+            for client in [&mut connection.reference, &mut connection.subject] {
+                if !client.is_closed() {
+                    return Err(broken(&batch.steps[0], "the connection stays open"));
+                }
+            }
+            *connection = self.connect();
+        }
+        Ok(goes_on)
+    }
+}
+
+fn receive(client: &mut Client, step: &Step, who: &str) -> Result<Value, Box<Mismatch>> {
+    client.try_recv().map_err(|e| match e {
+        Broken::Closed => broken(step, &format!("{who} closed the connection")),
+        Broken::Timeout => broken(step, &format!("{who} does not answer")),
+        Broken::Garbage(text) => broken(step, &format!("{who} sends {text}")),
+    })
+}
+
+fn broken(step: &Step, what: &str) -> Box<Mismatch> {
+    Box::new(Mismatch {
+        step: format!("{step:?}"),
+        reference: String::new(),
+        subject: what.to_string(),
+        class: format!("{} {what}", step.name()),
+    })
+}
+
+fn mismatch(step: String, name: &str, reference: &Value, subject: &Value) -> Box<Mismatch> {
+    let kind = |v: &Value| match v {
+        Value::Error(text) => {
+            // Without what was quoted from the command.
+            let text = String::from_utf8_lossy(text);
+            text.split('\'').step_by(2).collect::<String>()
+        }
+        other => format!("{other:?}").chars().take(1).collect(),
+    };
+    Box::new(Mismatch {
+        class: format!("{name}: {} / {}", kind(reference), kind(subject)),
+        step,
+        reference: format!("{reference:?}"),
+        subject: format!("{subject:?}"),
+    })
+}
+
+/// Everything both servers hold at the end: keys, values, lifetimes, encodings.
+fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
+    for db in 0..16 {
+        let select = format!("SELECT {db}");
+        let mut keys = Vec::new();
+        for client in [&mut admin.reference, &mut admin.subject] {
+            assert_eq!(client.run(&select), Value::ok());
+            keys.push(scan(client));
+        }
+        let state = |what: &str| format!("final state of database {db}: {what}");
+        if keys[0] != keys[1] {
+            let (a, b) = (Value::Array(keys[0].clone()), Value::Array(keys[1].clone()));
+            return Err(mismatch(state("keys"), "state keys", &a, &b));
+        }
+        for key in &keys[0] {
+            let key = key.bytes().unwrap_or_default();
+            for name in ["TYPE", "GET", "PTTL", "ENCODING"] {
+                let reference = look(&mut admin.reference, name, key);
+                let subject = look(&mut admin.subject, name, key);
+                let near = match (&reference, &subject) {
+                    (Value::Int(a), Value::Int(b)) => *a > 0 && *b > 0 && (a - b).abs() < 3000,
+                    _ => false,
+                };
+                if reference != subject && !near {
+                    let what = state(&format!("{name} {}", crate::support::resp::show(key)));
+                    return Err(mismatch(what, &format!("state {name}"), &reference, &subject));
+                }
+            }
+        }
+        let mut sizes = (Value::Null, Value::Null);
+        let same = eventually(Duration::from_secs(3), || {
+            sizes = (admin.reference.run("DBSIZE"), admin.subject.run("DBSIZE"));
+            sizes.0 == sizes.1
+        });
+        if !same {
+            return Err(mismatch(state("DBSIZE"), "state DBSIZE", &sizes.0, &sizes.1));
+        }
+    }
+    Ok(())
+}
+
+fn look(client: &mut Client, name: &str, key: &[u8]) -> Value {
+    match name {
+        "ENCODING" => client.call(&[b"OBJECT".as_slice(), b"ENCODING", key]),
+        name => client.call(&[name.as_bytes(), key]),
+    }
+}
+
+/// All keys by SCAN, sorted, each once.
+pub(crate) fn scan(client: &mut Client) -> Vec<Value> {
+    let mut cursor = b"0".to_vec();
+    let mut keys = Vec::new();
+    loop {
+        let reply = client.call(&[b"SCAN", cursor.as_slice(), b"COUNT", b"1000"]).items();
+        keys.extend(reply[1].items());
+        cursor = reply[0].bytes().unwrap_or_default().to_vec();
+        if cursor == b"0" {
+            break;
+        }
+    }
+    keys.sort();
+    keys.dedup();
+    keys
+}

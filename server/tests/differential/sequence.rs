@@ -1,0 +1,248 @@
+//! A test sequence: what is sent, on which connection, in which packets.
+
+use crate::grammar::{Node, parse, produce};
+use crate::support::{Rng, command};
+use crate::table::TABLE;
+use crate::values::Values;
+use std::fmt;
+
+/// One command.
+#[derive(Clone)]
+pub(crate) struct Step {
+    pub(crate) args: Vec<Vec<u8>>,
+    /// sent as an inline command
+    pub(crate) inline: bool,
+    /// gives a key a lifetime of a few milliseconds: let it pass before going on
+    pub(crate) pause: bool,
+    /// may leave a key that has expired but still counts
+    pub(crate) past: bool,
+}
+
+/// Commands that go out together on one connection, cut into packets.
+#[derive(Clone)]
+pub(crate) struct Batch {
+    pub(crate) connection: usize,
+    pub(crate) steps: Vec<Step>,
+    /// where the bytes are cut, as numbers to be taken modulo the length
+    pub(crate) cuts: Vec<u64>,
+}
+
+/// A run from an empty server.
+#[derive(Clone)]
+pub(crate) struct Sequence {
+    /// the protocol every connection starts with
+    pub(crate) protocols: Vec<u8>,
+    pub(crate) batches: Vec<Batch>,
+}
+
+impl Step {
+    pub(crate) fn name(&self) -> String {
+        let name = self.args.first().map_or(&b""[..], |a| a);
+        String::from_utf8_lossy(name).to_lowercase()
+    }
+
+    /// Argument `i` in lower case, empty if there is none.
+    pub(crate) fn word(&self, i: usize) -> String {
+        let word = self.args.get(i).map_or(&b""[..], |a| a);
+        String::from_utf8_lossy(word).to_lowercase()
+    }
+
+    pub(crate) fn has(&self, word: &str) -> bool {
+        self.args.iter().any(|a| a.eq_ignore_ascii_case(word.as_bytes()))
+    }
+
+    /// The connection ends after this command.
+    pub(crate) fn is_last(&self) -> bool {
+        self.name() == "quit"
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        if !self.inline {
+            return command(&self.args);
+        }
+        let mut line = Vec::new();
+        for arg in &self.args {
+            if !line.is_empty() {
+                line.push(b' ');
+            }
+            let plain = !arg.is_empty()
+                && arg.iter().all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b));
+            if plain {
+                line.extend_from_slice(arg);
+                continue;
+            }
+            line.push(b'"');
+            for &b in arg {
+                match b {
+                    b'"' | b'\\' => line.extend_from_slice(&[b'\\', b]),
+                    b' '..=b'~' => line.push(b),
+                    _ => line.extend_from_slice(format!("\\x{b:02x}").as_bytes()),
+                }
+            }
+            line.push(b'"');
+        }
+        line.extend_from_slice(b"\r\n");
+        line
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for arg in &self.args {
+            write!(f, "{} ", crate::support::resp::show(arg))?;
+        }
+        if self.inline { f.write_str("(inline)") } else { Ok(()) }
+    }
+}
+
+/// Makes sequences from the table.
+pub(crate) struct Generator {
+    commands: Vec<(u32, Node)>,
+    total: u32,
+    payloads: Vec<Vec<u8>>,
+}
+
+impl Generator {
+    pub(crate) fn new(payloads: Vec<Vec<u8>>) -> Self {
+        let commands: Vec<_> = TABLE.iter().map(|(w, text)| (*w, parse(text))).collect();
+        let total = commands.iter().map(|(w, _)| w).sum();
+        Generator { commands, total, payloads }
+    }
+
+    /// About `length` commands; the same for the same seed.
+    pub(crate) fn sequence(&self, seed: u64, index: u64, length: usize) -> Sequence {
+        let mut values = Values::new(Rng::part(seed, index), self.payloads.clone());
+        let count = 1 + values.rng.below(4);
+        let protocols = (0..count).map(|_| 2 + (values.rng.next() % 2) as u8).collect();
+        let mut batches = Vec::new();
+        let mut made = 0;
+        while made < length {
+            let batch = self.batch(&mut values, count);
+            made += batch.steps.len();
+            batches.push(batch);
+        }
+        Sequence { protocols, batches }
+    }
+
+    fn batch(&self, values: &mut Values, connections: usize) -> Batch {
+        let size = match values.rng.below(10) {
+            0..=3 => 1,
+            4..=7 => 1 + values.rng.below(10),
+            _ => 1 + values.rng.below(60),
+        };
+        let mut steps = Vec::with_capacity(size);
+        for _ in 0..size {
+            let step = self.step(values);
+            let end = step.pause || step.is_last();
+            steps.push(step);
+            if end {
+                break;
+            }
+        }
+        let cuts = match values.rng.below(3) {
+            0 => Vec::new(),
+            1 => vec![values.rng.next()],
+            _ => (0..values.rng.below(12)).map(|_| values.rng.next()).collect(),
+        };
+        Batch { connection: values.rng.below(connections), steps, cuts }
+    }
+
+    fn step(&self, values: &mut Values) -> Step {
+        loop {
+            let mut at = values.rng.below(self.total as usize) as u32;
+            let chosen = self.commands.iter().find(|(weight, _)| {
+                let found = at < *weight;
+                at = at.wrapping_sub(*weight);
+                found
+            });
+            let (_, node) = chosen.expect("the weights add up");
+            values.short_lived = false;
+            values.past = false;
+            let mut args = Vec::new();
+            produce(node, values, &mut args);
+            let changed = values.rng.chance(1, 12);
+            if changed {
+                spoil(&mut args, values);
+            }
+            let small = args.iter().map(Vec::len).sum::<usize>() < 200;
+            let named = args.first().is_some_and(|a| !a.is_empty());
+            let inline = small && named && values.rng.chance(1, 20);
+            // A changed command may have moved a number where it is a lifetime or a time.
+            let lifetime = matches!(args.first(), Some(a) if gives_lifetime(a));
+            let pause = values.short_lived || (changed && lifetime);
+            let past = values.past || pause || lifetime;
+            let step = Step { args, inline, pause, past };
+            if named && is_safe(&step) {
+                return step;
+            }
+        }
+    }
+}
+
+fn gives_lifetime(name: &[u8]) -> bool {
+    const NAMES: &[&str] = &[
+        "set",
+        "getex",
+        "setex",
+        "psetex",
+        "expire",
+        "pexpire",
+        "expireat",
+        "pexpireat",
+        "restore",
+    ];
+    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
+}
+
+/// Breaks a command: wrong arity, arguments of the wrong kind or in the wrong order.
+fn spoil(args: &mut Vec<Vec<u8>>, values: &mut Values) {
+    match values.rng.below(4) {
+        0 => args.truncate(1 + values.rng.below(args.len())),
+        1 => {
+            for _ in 0..=values.rng.below(2) {
+                args.push(values.junk());
+            }
+        }
+        2 if args.len() > 1 => {
+            let at = 1 + values.rng.below(args.len() - 1);
+            args[at] = values.junk();
+        }
+        _ if args.len() > 2 => {
+            let a = 1 + values.rng.below(args.len() - 1);
+            let b = 1 + values.rng.below(args.len() - 1);
+            args.swap(a, b);
+        }
+        _ => args.truncate(1),
+    }
+}
+
+/// Whether both servers can run it without gigabytes of memory, minutes of time or the end of the
+/// comparison.
+fn is_safe(step: &Step) -> bool {
+    let largest = |limit: i64| {
+        step.args.iter().skip(1).all(|arg| {
+            let text = std::str::from_utf8(arg).unwrap_or("");
+            match text.trim_start_matches('#').parse::<i64>() {
+                Ok(n) => n < limit || n > 1 << 37,
+                Err(_) => true,
+            }
+        })
+    };
+    match step.name().as_str() {
+        "setbit" => largest(400_000) || step.args.len() != 4,
+        "setrange" => largest(400_000) || step.args.len() != 4,
+        "bitfield" => largest(400_000),
+        // The matrix of two long strings is gigabytes.
+        "lcs" => step.args.iter().skip(1).take(2).all(|a| a.starts_with(b"lcs")),
+        // Nothing but LCS may write long values under its keys.
+        "set" if step.word(1).starts_with("lcs") => step.args.get(2).is_none_or(|v| v.len() < 60),
+        _ if step.args.iter().skip(1).any(|a| a.starts_with(b"lcs")) => false,
+        // These turn the connection into something else, wait, or change the server.
+        "sync" | "psync" | "monitor" | "shutdown" | "subscribe" | "psubscribe" => false,
+        "wait" => step.word(2) == "0" || step.args.len() != 3,
+        "debug" => step.word(1) != "sleep" || step.word(2).parse::<f64>().is_err(),
+        "client" => !matches!(step.word(1).as_str(), "pause" | "reply" | "tracking"),
+        "config" => step.word(1) != "set" || !largest(1) || step.word(2) != "timeout",
+        _ => true,
+    }
+}

@@ -1,0 +1,89 @@
+//! Rows 46, 50 and 51: clients that do not read, names, logins.
+
+use crate::support::{Value, alone, command};
+use crate::{Victim, error};
+use std::time::Duration;
+
+/// Memory one client that does not read may hold: the output a connection may have pending, and the
+/// sockets' buffers, which belong to the kernel, not to the server.
+const UNREAD: u64 = 96 << 20;
+
+#[test]
+fn row_46_a_client_that_never_reads_holds_little_memory() {
+    let _alone = alone();
+    let victim = Victim::start(&["--client-output-buffer-limit", "normal 64mb 32mb 10"]);
+    let mut client = victim.client();
+    let value = vec![b'v'; 1 << 20];
+    assert_eq!(client.call(&[b"SET".as_slice(), b"big", &value]), Value::ok());
+    let mut deaf = victim.client();
+    deaf.set_patience(Duration::from_secs(3));
+    // 10 GB of replies.
+    let packet = command(&["GET", "big"]).repeat(100);
+    let mut highest = 0;
+    for _ in 0..100 {
+        if deaf.try_send(&packet).is_err() {
+            break;
+        }
+        assert_eq!(client.run("PING"), Value::Simple(b"PONG".to_vec()));
+        highest = highest.max(victim.server.rss());
+    }
+    for _ in 0..50 {
+        assert_eq!(client.run("PING"), Value::Simple(b"PONG".to_vec()));
+        highest = highest.max(victim.server.rss());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(highest <= victim.rss + UNREAD, "{} MiB", highest >> 20);
+    drop(deaf);
+    assert_eq!(client.run("FLUSHALL"), Value::ok());
+    drop(client);
+    victim.is_unharmed();
+}
+
+#[test]
+fn row_50_names_of_clients() {
+    let victim = Victim::start(&[]);
+    let mut client = victim.client();
+    let text = "ERR Client names cannot contain spaces, newlines or special characters.";
+    for name in ["a b\n", "a b", "\n", "a\r", "a\0", "\u{e4}", "\x7f"] {
+        assert_eq!(client.call(&["CLIENT", "SETNAME", name]), error(text), "{name:?}");
+        let hello = client.call(&["HELLO", "3", "SETNAME", name]);
+        assert_eq!(hello, error(text), "{name:?}");
+    }
+    assert!(client.run("CLIENT GETNAME").is_null());
+    assert_eq!(client.call(&["CLIENT", "SETNAME", "a~!"]), Value::ok());
+    assert_eq!(client.run("CLIENT GETNAME"), Value::bulk("a~!"));
+    drop(client);
+    victim.is_unharmed();
+}
+
+#[test]
+fn row_51_hello_and_auth() {
+    let victim = Victim::start(&["--requirepass", "secret"]);
+    let mut client = victim.client();
+    let wrong = error("WRONGPASS invalid username-password pair or user is disabled.");
+    let version = error("NOPROTO unsupported protocol version");
+    for line in ["HELLO 4", "HELLO 1", "HELLO 0", "HELLO -1", "HELLO 9223372036854775807"] {
+        assert_eq!(client.run(line), version, "{line}");
+    }
+    assert!(client.run("HELLO x").is_error());
+    assert_eq!(client.run("HELLO 3 AUTH"), error("ERR Syntax error in HELLO option 'AUTH'"));
+    assert_eq!(client.run("HELLO 3 AUTH default bad"), wrong);
+    assert_eq!(client.call(&["AUTH", "sec\0ret"]), wrong);
+    assert_eq!(client.call(&["AUTH", "secret\0"]), wrong);
+    assert_eq!(client.call(&["AUTH", ""]), wrong);
+    assert_eq!(client.call(&["AUTH", "default", "bad"]), wrong);
+    assert_eq!(client.call(&["AUTH", "nobody", "secret"]), wrong);
+    assert_eq!(client.call(&["AUTH", &"x".repeat(16_000)]), wrong);
+    assert_eq!(client.run("PING"), error("NOAUTH Authentication required."));
+    let noauth = client.run("HELLO 3").error_text().unwrap_or_default();
+    assert!(noauth.starts_with("NOAUTH HELLO must be called with the client already"), "{noauth}");
+    assert_eq!(client.call(&["AUTH", "secret"]), Value::ok());
+    // Long passwords are read only from those who already have one.
+    assert_eq!(client.call(&["AUTH", &"x".repeat(1 << 20)]), wrong);
+    assert_eq!(client.run("PING"), Value::Simple(b"PONG".to_vec()));
+    let mut client = victim.client();
+    assert!(!client.run("HELLO 3 AUTH default secret").is_error());
+    assert_eq!(client.run("GET nokey"), Value::Null);
+    drop(client);
+    victim.is_unharmed();
+}

@@ -1,0 +1,98 @@
+//! What was evicted lately, in two bytes per item.
+//!
+//! Sets of eight 16-bit fingerprints, in hash order, each set a queue of its own: a new fingerprint
+//! pushes the oldest out. A key that comes back while it is remembered has shown that it is used
+//! more than once.
+
+use crate::hash::{POSITION_BITS, Spot};
+use crate::memory::usable;
+
+/// Fingerprints per set: 16 bytes, four sets to a cache line.
+const WAYS: usize = 8;
+
+/// The fingerprints of one shard.
+#[derive(Default)]
+pub(crate) struct Ghost {
+    sets: Vec<[u16; WAYS]>,
+}
+
+impl Ghost {
+    /// Makes room for about `items` fingerprints. Growing keeps what is known.
+    pub(crate) fn fit(&mut self, items: usize) {
+        let wanted = items.div_ceil(WAYS).max(1);
+        if self.sets.is_empty() {
+            self.sets = vec![[0; WAYS]; wanted];
+        }
+        while self.sets.len() * 3 / 2 < wanted {
+            // A set's keys spread over the two that take its place: both get a copy.
+            self.sets = self.sets.iter().flat_map(|set| [*set, *set]).collect();
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        if self.sets.is_empty() { 0 } else { usable(self.sets.capacity() * 2 * WAYS) }
+    }
+
+    /// Remembers an evicted item.
+    pub(crate) fn insert(&mut self, spot: Spot) {
+        let (set, fingerprint) = self.place(spot);
+        if let Some(set) = self.sets.get_mut(set) {
+            set.rotate_right(1);
+            set[0] = fingerprint;
+        }
+    }
+
+    /// Forgets an item; true if it was remembered.
+    pub(crate) fn take(&mut self, spot: Spot) -> bool {
+        let (set, fingerprint) = self.place(spot);
+        let Some(set) = self.sets.get_mut(set) else {
+            return false;
+        };
+        let Some(way) = set.iter().position(|&known| known == fingerprint) else {
+            return false;
+        };
+        set[way..].rotate_left(1);
+        set[WAYS - 1] = 0;
+        true
+    }
+
+    fn place(&self, spot: Spot) -> (usize, u16) {
+        let set = (spot.position * self.sets.len() as u64) >> POSITION_BITS;
+        // The low bits of the position do not choose the set of any table of a sane size.
+        let mixed = (spot.position as u16 & 0xf) << 12 | spot.tag;
+        (set as usize, mixed.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spot(i: u64) -> Spot {
+        let mixed = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Spot { position: mixed >> (64 - POSITION_BITS), tag: (mixed & 0xfff) as u16 }
+    }
+
+    #[test]
+    fn remembers_about_as_many_as_it_has_room_for() {
+        let mut ghost = Ghost::default();
+        assert!(!ghost.take(spot(1)), "an empty one remembers nothing");
+        ghost.fit(1000);
+        (0..5000).for_each(|i| ghost.insert(spot(i)));
+        let known = |ghost: &mut Ghost, range: std::ops::Range<u64>| {
+            range.filter(|&i| ghost.take(spot(i))).count()
+        };
+        assert!(known(&mut ghost, 0..3000) < 100);
+        assert!(known(&mut ghost, 4500..5000) > 450);
+        assert!(known(&mut ghost, 4500..5000) < 50, "taken ones are forgotten");
+    }
+
+    #[test]
+    fn growing_keeps_what_is_known() {
+        let mut ghost = Ghost::default();
+        ghost.fit(1000);
+        (0..500).for_each(|i| ghost.insert(spot(i)));
+        ghost.fit(10_000);
+        assert!((0..500).filter(|&i| ghost.take(spot(i))).count() > 480);
+    }
+}
