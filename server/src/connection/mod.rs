@@ -32,6 +32,8 @@ use tokio::sync::oneshot;
 pub const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
 /// A connection with that much pending which sends nothing for this long is closed.
 pub const STALL_SECONDS: u64 = 30;
+/// Pending replies (what the kernel did not take) that end a connection before authentication.
+pub const UNAUTHENTICATED_OUTPUT: usize = 4 * 1024;
 /// Bound of the last flush of a connection that is being closed.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
@@ -377,8 +379,12 @@ impl Connection {
 
     /// client-output-buffer-limit.
     fn over_output_limit(&self, session: &Session) -> bool {
+        let pending = session.reply.pending();
+        if !session.client.authenticated && pending > UNAUTHENTICATED_OUTPUT {
+            return true;
+        }
         let limit = self.worker.server.output_limit();
-        limit > 0 && session.reply.pending() as u64 > limit
+        limit > 0 && pending as u64 > limit
     }
 }
 
