@@ -69,10 +69,7 @@ fn put(ks: &Keyspace, key: &Key<'_>, value: &[u8], guard: &Guard) -> bool {
 
 fn cpu_ns() -> u64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    stat.split(' ')
-        .next()
-        .and_then(|ns| ns.parse().ok())
-        .unwrap_or(0)
+    stat.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }
 
 /// One batch: hash and prefetch, prefetch again, run.
@@ -154,27 +151,16 @@ fn run(
         ops += o;
         cpu += c;
     }
-    (
-        ops as f64 / begin.elapsed().as_secs_f64() / 1e6,
-        cpu as f64 / ops as f64,
-    )
+    (ops as f64 / begin.elapsed().as_secs_f64() / 1e6, cpu as f64 / ops as f64)
 }
 
 fn rss() -> f64 {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    status
-        .split(' ')
-        .nth(1)
-        .and_then(|p| p.parse::<f64>().ok())
-        .unwrap_or(0.0)
-        * 4096.0
+    status.split(' ').nth(1).and_then(|p| p.parse::<f64>().ok()).unwrap_or(0.0) * 4096.0
 }
 
 fn memory(keys: u32, size: usize, ttl: bool, shards: usize) {
-    let ks = Keyspace::new(Options {
-        shards,
-        ..Options::default()
-    });
+    let ks = Keyspace::new(Options { shards, ..Options::default() });
     let handle = ks.handle();
     let before = rss();
     let value = vec![b'v'; size];
@@ -215,10 +201,7 @@ fn memory(keys: u32, size: usize, ttl: bool, shards: usize) {
             }
         }
         let ns = start.elapsed().as_nanos() as f64 / 4e6;
-        println!(
-            "  4M random overwrites at 64 per pin: {ns:.0} ns each, {:?}",
-            ks.memory()
-        );
+        println!("  4M random overwrites at 64 per pin: {ns:.0} ns each, {:?}", ks.memory());
     }
     std::process::exit(0);
 }
@@ -228,18 +211,10 @@ fn main() {
     let number =
         |i: usize, default: usize| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
     if args.get(1).is_some_and(|a| a == "memory") {
-        memory(
-            number(2, 2_000_000) as u32,
-            number(3, 64),
-            number(4, 0) == 1,
-            number(5, 64),
-        );
+        memory(number(2, 2_000_000) as u32, number(3, 64), number(4, 0) == 1, number(5, 64));
     }
     let (keys, shards) = (number(1, 1_000_000), number(2, 16));
-    let ks = Arc::new(Keyspace::new(Options {
-        shards,
-        ..Options::default()
-    }));
+    let ks = Arc::new(Keyspace::new(Options { shards, ..Options::default() }));
     let handle = ks.handle();
     for i in 0..keys as u32 {
         put(&ks, &ks.key(&key_bytes(i)), &[b'v'; 64], &handle.pin());

@@ -7,7 +7,7 @@
 //! after its grace period and worked off by `free_slice`.
 
 use crate::entry::{self, EntryPtr};
-use crate::sync::{Arc, AtomicI64, AtomicPtr, Guard, Ordering};
+use crate::sync::{Arc, AtomicI64, AtomicPtr, AtomicU32, Guard, Ordering, RoleCell};
 use crate::table::resize::Detached;
 use crate::value::rope::Rope;
 
@@ -37,7 +37,19 @@ pub(crate) struct Reclaim {
     limbo_peak: AtomicI64,
     /// Stack of things to free in slices. Pushed by anybody (Release), taken whole (Acquire).
     queue: AtomicPtr<Node>,
+    /// How many things are in the queue or being freed.
+    waiting: AtomicI64,
+    /// 1 while a thread works on `pending`.
+    freeing: AtomicU32,
+    pending: RoleCell<Pending>,
 }
+
+/// The list that is being worked off. Protected by `freeing`.
+#[derive(Default)]
+struct Pending(Option<Box<Node>>);
+
+// SAFETY: the nodes form a list that belongs to this value only.
+unsafe impl Send for Pending {}
 
 impl Reclaim {
     pub(crate) fn new() -> Self {
@@ -45,6 +57,9 @@ impl Reclaim {
             limbo: AtomicI64::new(0),
             limbo_peak: AtomicI64::new(0),
             queue: AtomicPtr::new(std::ptr::null_mut()),
+            waiting: AtomicI64::new(0),
+            freeing: AtomicU32::new(0),
+            pending: RoleCell::new(Pending::default()),
         }
     }
 
@@ -72,11 +87,8 @@ impl Reclaim {
     }
 
     pub(crate) fn push(&self, big: Big, bytes: u64) {
-        let node = Box::new(Node { big, bytes, next: std::ptr::null_mut() });
-        self.push_node(Box::into_raw(node));
-    }
-
-    fn push_node(&self, node: *mut Node) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let node = Box::into_raw(Box::new(Node { big, bytes, next: std::ptr::null_mut() }));
         let mut head = self.queue.load(Ordering::Relaxed);
         loop {
             // SAFETY: the node is ours until the exchange below succeeds.
@@ -88,29 +100,48 @@ impl Reclaim {
         }
     }
 
-    /// Frees up to `units` pieces; true if there is more.
+    /// Frees up to `units` pieces; true if there is more. One thread at a time; others are told that
+    /// there is more.
     pub(crate) fn free(&self, units: usize) -> bool {
-        if self.queue.load(Ordering::Relaxed).is_null() {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        let mut list = self.queue.swap(std::ptr::null_mut(), Ordering::Acquire);
+        if self.freeing.swap(1, Ordering::Acquire) == 1 {
+            return true;
+        }
+        // SAFETY: `freeing` makes this thread the only one here until the store below.
+        unsafe { self.pending.with(|pending| self.free_pending(pending, units)) };
+        self.freeing.store(0, Ordering::Release);
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    fn free_pending(&self, pending: &mut Pending, units: usize) {
         let mut left = units;
-        while !list.is_null() {
-            // SAFETY: the swap made the whole list ours.
-            let mut node = unsafe { Box::from_raw(list) };
-            list = node.next;
-            let done = left > 0
-                && match &mut node.big {
-                    Big::Rope(rope) => rope_done(rope, &mut left),
-                    Big::Table(table) => table.free(&mut left, self),
-                };
-            if done {
-                self.sub(node.bytes);
-            } else {
-                self.push_node(Box::into_raw(node));
+        while left > 0 {
+            if pending.0.is_none() {
+                let list = self.queue.swap(std::ptr::null_mut(), Ordering::Acquire);
+                if list.is_null() {
+                    return;
+                }
+                // SAFETY: the swap made the whole list ours.
+                pending.0 = Some(unsafe { Box::from_raw(list) });
+            }
+            let Some(mut node) = pending.0.take() else { return };
+            let done = match &mut node.big {
+                Big::Rope(rope) => rope_done(rope, &mut left),
+                Big::Table(table) => table.free(&mut left, self),
+            };
+            if !done {
+                pending.0 = Some(node);
+                continue;
+            }
+            self.sub(node.bytes);
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            if !node.next.is_null() {
+                // SAFETY: the rest of the list that the swap gave us.
+                pending.0 = Some(unsafe { Box::from_raw(node.next) });
             }
         }
-        !self.queue.load(Ordering::Relaxed).is_null()
     }
 
     /// Frees entries that nobody can reach any more.

@@ -11,18 +11,21 @@ const DB: DbId = DbId(0);
 const WRITERS: u64 = 3;
 const STABLE: u64 = 64;
 
+/// Ends the other threads' loops, also when its own thread fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 fn keyspace(shards: usize, max_memory: u64) -> Arc<Keyspace> {
-    Arc::new(Keyspace::new(Options {
-        shards,
-        max_memory,
-        ..Options::default()
-    }))
+    Arc::new(Keyspace::new(Options { shards, max_memory, ..Options::default() }))
 }
 
 fn number(entry: dunlin_storage::Entry<'_>) -> u64 {
-    let Value::Str(Str::Inline { bytes, .. }) = entry.value() else {
-        panic!("small strings only")
-    };
+    let Value::Str(Str::Inline { bytes, .. }) = entry.value() else { panic!("small strings only") };
     // The number, repeated: a torn or freed value would not agree with itself.
     let first = &bytes[..8];
     assert!(bytes.chunks(8).all(|part| part == first));
@@ -44,13 +47,7 @@ struct Store {
 impl Job for Store {
     fn run(self: Box<Self>, writer: &mut Writer<'_, '_>, _guard: &Guard) {
         for key in &self.keys {
-            writer.put(
-                DB,
-                &self.keyspace.key(key),
-                NewValue::Bytes(&self.value),
-                None,
-                0,
-            );
+            writer.put(DB, &self.keyspace.key(key), NewValue::Bytes(&self.value), None, 0);
         }
         self.done.fetch_add(1, Ordering::Release);
     }
@@ -80,6 +77,7 @@ fn readers_see_stable_keys_and_growing_numbers() {
     }
     let done = Arc::new(AtomicU64::new(0));
     std::thread::scope(|scope| {
+        let stop_all = Stop(&stop);
         let writers: Vec<_> = (0..WRITERS)
             .map(|me| {
                 scope.spawn({
@@ -94,14 +92,10 @@ fn readers_see_stable_keys_and_growing_numbers() {
         }
         scope.spawn(|| scan(&ks, &stop));
         let submitted: u64 = writers.into_iter().map(|w| w.join().expect("writer")).sum();
-        stop.store(true, Ordering::Release);
+        drop(stop_all);
         let handle = ks.handle();
         help(&ks, &handle.pin());
-        assert_eq!(
-            done.load(Ordering::Acquire),
-            submitted,
-            "no job is lost, none runs twice"
-        );
+        assert_eq!(done.load(Ordering::Acquire), submitted, "no job is lost, none runs twice");
     });
     assert!(ks.stats().role_taken > 0);
 }
@@ -185,10 +179,7 @@ fn scan(ks: &Keyspace, stop: &AtomicBool) {
 fn writes_over_several_shards_are_seen_whole() {
     let ks = keyspace(4, 0);
     let keys: Vec<Vec<u8>> = (0..6).map(|i| format!("part:{i}").into_bytes()).collect();
-    let all: ShardSet = keys
-        .iter()
-        .map(|key| ks.shard_of(ks.key(key).hash))
-        .collect();
+    let all: ShardSet = keys.iter().map(|key| ks.shard_of(ks.key(key).hash)).collect();
     let stop = AtomicBool::new(false);
     let done = Arc::new(AtomicU64::new(0));
     let write = |me: u64| {
@@ -223,12 +214,13 @@ fn writes_over_several_shards_are_seen_whole() {
         }
     };
     std::thread::scope(|scope| {
+        let stop_all = Stop(&stop);
         let readers: Vec<_> = (0..2).map(|_| scope.spawn(read)).collect();
         let writers: Vec<_> = (0..3).map(|me| scope.spawn(move || write(me))).collect();
         for writer in writers {
             writer.join().expect("writer");
         }
-        stop.store(true, Ordering::Release);
+        drop(stop_all);
         for reader in readers {
             reader.join().expect("reader");
         }
@@ -244,6 +236,7 @@ fn eviction_expiry_and_flush_beside_readers() {
     let stop = AtomicBool::new(false);
     let clock = AtomicU64::new(0);
     std::thread::scope(|scope| {
+        let stop_all = Stop(&stop);
         for _ in 0..2 {
             scope.spawn(|| {
                 let handle = ks.handle();
@@ -305,14 +298,11 @@ fn eviction_expiry_and_flush_beside_readers() {
         for writer in writers {
             writer.join().expect("writer");
         }
-        stop.store(true, Ordering::Release);
+        drop(stop_all);
     });
     let memory = ks.memory();
     assert!(memory.used <= (2 << 20) + (2 << 20) / 20, "{memory:?}");
-    assert_eq!(
-        memory.used,
-        memory.entries + memory.tables + memory.eviction
-    );
+    assert_eq!(memory.used, memory.entries + memory.tables + memory.eviction);
     // Everything that was removed can be freed, to the last byte.
     let handle = ks.handle();
     ks.flush_limbo(&handle.pin());

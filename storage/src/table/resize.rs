@@ -14,7 +14,7 @@ use crate::reclaim::Reclaim;
 use crate::sync::{Arc, Guard, Ordering, prefetch};
 
 /// Share of home slots, in percent, above which a table grows.
-const FILL_MAX: usize = 88;
+const FILL_MAX: usize = 90;
 /// Share of home slots, in percent, below which a table shrinks.
 const FILL_MIN: usize = 20;
 /// Fill after shrinking, in percent.
@@ -22,9 +22,9 @@ const FILL_SHRUNK: usize = 60;
 /// Growth per step, in percent.
 const GROWTH: usize = 125;
 /// Homes moved per write.
-const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 4 };
+const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 8 };
 /// Groups at which the sizes of different shards part ways.
-const STAGGER_AT: usize = 32;
+const STAGGER_AT: usize = 128;
 
 /// What changing a table needs beside the table.
 pub(crate) struct Context<'a> {
