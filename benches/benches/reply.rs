@@ -30,7 +30,7 @@ fn replies(c: &mut Criterion) {
         ("int", |r, _| r.int(black_box(1_234_567))),
         ("null", |r, _| r.null()),
         ("error", |r, _| {
-            r.error("WRONGTYPE Operation against a key holding the wrong kind")
+            r.error("WRONGTYPE Operation against a key holding the wrong kind");
         }),
         ("double", |r, _| r.double(black_box(3.25))),
         ("array-10x64B", |r, v| {
@@ -58,9 +58,7 @@ fn replies(c: &mut Criterion) {
             });
         }
     }
-    let chunks: Vec<Bytes> = (0..32)
-        .map(|_| Bytes::from(vec![b'c'; 32 * 1024]))
-        .collect();
+    let chunks: Vec<Bytes> = (0..32).map(|_| Bytes::from(vec![b'c'; 32 * 1024])).collect();
     group.throughput(Throughput::Elements(1));
     group.bench_function("chunks-1MB", |b| {
         let mut reply = Reply::new(Proto::Resp2);

@@ -66,22 +66,18 @@ fn requests(c: &mut Criterion) {
         if name.starts_with("inline") {
             continue;
         }
-        group.bench_with_input(
-            BenchmarkId::new("redis-protocol", name),
-            bytes,
-            |b, bytes| {
-                b.iter(|| {
-                    let mut rest = &black_box(bytes)[..];
-                    let mut seen = 0;
-                    while let Ok(Some((frame, used))) = decode(rest) {
-                        black_box(frame);
-                        rest = &rest[used..];
-                        seen += 1;
-                    }
-                    assert_eq!(seen, *commands);
-                });
-            },
-        );
+        group.bench_with_input(BenchmarkId::new("redis-protocol", name), bytes, |b, bytes| {
+            b.iter(|| {
+                let mut rest = &black_box(bytes)[..];
+                let mut seen = 0;
+                while let Ok(Some((frame, used))) = decode(rest) {
+                    black_box(frame);
+                    rest = &rest[used..];
+                    seen += 1;
+                }
+                assert_eq!(seen, *commands);
+            });
+        });
     }
     group.finish();
 }

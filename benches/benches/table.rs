@@ -16,10 +16,7 @@ const BATCH: usize = 16;
 const VALUE: [u8; 64] = [b'v'; 64];
 
 fn filled(keys: u64) -> Keyspace {
-    let keyspace = Keyspace::new(Options {
-        databases: 1,
-        ..Options::default()
-    });
+    let keyspace = Keyspace::new(Options { databases: 1, ..Options::default() });
     let handle = keyspace.handle();
     for n in 0..keys {
         put(&keyspace, &handle, n);
@@ -39,9 +36,7 @@ fn put_pinned(keyspace: &Keyspace, key: &Key<'_>, guard: &Guard) -> bool {
     let Some(mut writer) = keyspace.try_enter(&shards, guard) else {
         return false;
     };
-    writer
-        .put(DB, key, NewValue::Bytes(&VALUE), None, NOW)
-        .existed
+    writer.put(DB, key, NewValue::Bytes(&VALUE), None, NOW).existed
 }
 
 fn get(keyspace: &Keyspace, key: &Key<'_>, guard: &Guard, out: &mut [u8; 64]) -> bool {
@@ -67,23 +62,13 @@ fn single(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("get-hit", keys), |b| {
             b.iter(|| {
                 let bytes = key(rng.below(keys));
-                assert!(get(
-                    &keyspace,
-                    &keyspace.key(&bytes),
-                    &handle.pin(),
-                    &mut out
-                ));
+                assert!(get(&keyspace, &keyspace.key(&bytes), &handle.pin(), &mut out));
             });
         });
         group.bench_function(BenchmarkId::new("get-miss", keys), |b| {
             b.iter(|| {
                 let bytes = key(keys + rng.below(keys));
-                assert!(!get(
-                    &keyspace,
-                    &keyspace.key(&bytes),
-                    &handle.pin(),
-                    &mut out
-                ));
+                assert!(!get(&keyspace, &keyspace.key(&bytes), &handle.pin(), &mut out));
             });
         });
         group.bench_function(BenchmarkId::new("put-overwrite", keys), |b| {
@@ -119,15 +104,10 @@ fn batches(c: &mut Criterion) {
                     let guard = handle.pin();
                     let keys = bytes.each_ref().map(|bytes| keyspace.key(bytes));
                     if prefetch {
-                        keys.iter()
-                            .for_each(|k| keyspace.prefetch_bucket(DB, k.hash, &guard));
-                        keys.iter()
-                            .for_each(|k| keyspace.prefetch_entry(DB, k.hash, &guard));
+                        keys.iter().for_each(|k| keyspace.prefetch_bucket(DB, k.hash, &guard));
+                        keys.iter().for_each(|k| keyspace.prefetch_entry(DB, k.hash, &guard));
                     }
-                    let found = keys
-                        .iter()
-                        .filter(|k| get(&keyspace, k, &guard, &mut out))
-                        .count();
+                    let found = keys.iter().filter(|k| get(&keyspace, k, &guard, &mut out)).count();
                     assert_eq!(found, BATCH);
                 });
             });
@@ -137,14 +117,9 @@ fn batches(c: &mut Criterion) {
                 let bytes: [[u8; 16]; BATCH] = std::array::from_fn(|_| key(rng.below(keys)));
                 let guard = handle.pin();
                 let keys = bytes.each_ref().map(|bytes| keyspace.key(bytes));
-                keys.iter()
-                    .for_each(|k| keyspace.prefetch_bucket(DB, k.hash, &guard));
-                keys.iter()
-                    .for_each(|k| keyspace.prefetch_entry(DB, k.hash, &guard));
-                let existed = keys
-                    .iter()
-                    .filter(|k| put_pinned(&keyspace, k, &guard))
-                    .count();
+                keys.iter().for_each(|k| keyspace.prefetch_bucket(DB, k.hash, &guard));
+                keys.iter().for_each(|k| keyspace.prefetch_entry(DB, k.hash, &guard));
+                let existed = keys.iter().filter(|k| put_pinned(&keyspace, k, &guard)).count();
                 assert_eq!(existed, BATCH);
             });
         });

@@ -3,9 +3,11 @@
 use crate::config::{Config, Settings, check_exposure};
 use crate::runtime::accept::{Acceptor, Listener};
 use crate::runtime::affinity::Plan;
+use crate::runtime::announce;
 use crate::runtime::container::Limits;
 use crate::runtime::listen::Listeners;
 use crate::runtime::logging::Log;
+use crate::runtime::pidfile::PidFile;
 use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::server::Server;
 use dunlin_storage::{Keyspace, Options};
@@ -57,9 +59,13 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     }
     check_exposure(&settings).map_err(io::Error::other)?;
     let limits = Limits::detect(settings.workers, settings.maxclients);
+    for warning in announce::warnings(&settings, &limits) {
+        warn!("{warning}");
+    }
     let listeners = bind(&settings)?;
+    let _pidfile = PidFile::write(settings.pidfile.as_deref())?;
     let server = start(config, log, &limits);
-    info!(workers = server.workers, port = settings.port, "starting");
+    info!("{}", announce::start_line(&settings, &limits));
     let threads = spawn_workers(server, &settings, listeners)?;
     info!("ready to accept connections");
     for thread in threads {

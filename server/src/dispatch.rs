@@ -24,11 +24,13 @@ use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape, table};
+use crate::runtime::logging::Every;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
 use dunlin_protocol::{Reply, Request};
-use dunlin_storage::{Guard, Millis, ShardId, ShardSet};
+use dunlin_storage::{DbId, Guard, Millis, ShardId, ShardSet};
+use std::sync::atomic::Ordering;
 
 /// Tries of a read over several shards before it takes their roles.
 const OPTIMISTIC_TRIES: usize = 2;
@@ -133,7 +135,7 @@ pub(crate) fn execute<'g>(
         Admission::Run(entry) => entry,
         Admission::Refuse(error, entry) => {
             *held = None;
-            return refuse(ctx, entry, &error, reply, client);
+            return refuse(ctx, entry, request, &error, reply, client);
         }
         Admission::Pause(until) => return Step::Paused(until),
     };
@@ -154,8 +156,8 @@ pub(crate) fn execute<'g>(
         }
         _ => {
             *held = None;
-            let shards = shards_of(ctx, entry, request);
-            if shards.len() == 0 {
+            let shards = shards_of(ctx, entry, request, env.client.db);
+            if shards.is_empty() {
                 // The arguments do not fit: the handler finds the error before it needs a key.
                 return env.run(None);
             }
@@ -174,6 +176,7 @@ pub(crate) fn runs_with(
     writer: &Roles<'_>,
     prepared: Prepared,
     request: Request<'_>,
+    db: DbId,
 ) -> bool {
     let Some(entry) = prepared.entry else {
         return false;
@@ -183,8 +186,8 @@ pub(crate) fn runs_with(
             request.get(at).is_some() && writer.holds(ctx.server.keyspace.shard_of(prepared.hash))
         }
         KeyShape::Many => {
-            let shards = shards_of(ctx, entry, request);
-            shards.len() > 0 && shards.iter().all(|shard| writer.holds(shard))
+            let shards = shards_of(ctx, entry, request, db);
+            !shards.is_empty() && shards.iter().all(|shard| writer.holds(shard))
         }
         KeyShape::None => {
             entry.has(Flags::ALL_SHARDS)
@@ -205,7 +208,7 @@ pub(crate) fn execute_held<'g>(
 ) -> Step {
     match admit(ctx, prepared, request, client) {
         Admission::Run(entry) => Env { ctx, run, request, reply, client, entry }.run(Some(writer)),
-        Admission::Refuse(error, entry) => refuse(ctx, entry, &error, reply, client),
+        Admission::Refuse(error, entry) => refuse(ctx, entry, request, &error, reply, client),
         Admission::Pause(until) => Step::Paused(until),
     }
 }
@@ -242,7 +245,7 @@ fn admit(
     if client.monitor && entry.command.flags.any(flag_set!(WRITE | READONLY | MAY_REPLICATE)) {
         return Admission::Refuse(error::MONITORING, Some(entry));
     }
-    if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() {
+    if entry.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() && !make_space(ctx) {
         return Admission::Refuse(error::OOM, Some(entry));
     }
     if let Some(until) = ctx.server.pause.blocks(pauses(entry), ctx.now)
@@ -253,6 +256,18 @@ fn admit(
     Admission::Run(entry)
 }
 
+/// Items evicted for one command before it is refused.
+const EVICT_BEFORE_REFUSAL: usize = 4096;
+
+/// The budget is exceeded although every insertion evicts: evicts more, from all shards.
+#[cold]
+fn make_space(ctx: &Context<'_, '_>) -> bool {
+    let keyspace = &ctx.server.keyspace;
+    let first = ctx.server.random() % keyspace.shards() as u64;
+    let first = ShardId(u16::try_from(first).unwrap_or(0));
+    keyspace.make_space(first, EVICT_BEFORE_REFUSAL, ctx.now, ctx.guard)
+}
+
 fn pauses(entry: &Entry) -> bool {
     entry.command.flags.any(flag_set!(WRITE | MAY_REPLICATE))
 }
@@ -260,10 +275,17 @@ fn pauses(entry: &Entry) -> bool {
 fn refuse(
     ctx: &Context<'_, '_>,
     entry: Option<&Entry>,
+    request: Request<'_>,
     error: &ReplyError,
     reply: &mut Reply,
     client: &mut Client,
 ) -> Step {
+    if entry.is_none() && is_http(request) {
+        if let Some(folded) = HTTP.admit(ctx.now) {
+            tracing::warn!(folded, "a POST or Host: line of HTTP came as a command: closed");
+        }
+        return Step::Close;
+    }
     if let Some(entry) = entry {
         ctx.stats.command(entry.id).rejected.add(1);
     }
@@ -348,6 +370,7 @@ impl<'g> Env<'_, '_, 'g> {
         if ctx.server.monitors.active() {
             ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
         }
+        self.client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
         let mut call = Call {
@@ -411,7 +434,7 @@ impl<'g> Env<'_, '_, 'g> {
     }
 }
 
-fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>) -> ShardSet {
+fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbId) -> ShardSet {
     let keyspace = &ctx.server.keyspace;
     if entry.has(Flags::ALL_SHARDS) {
         return ShardSet::all(keyspace);
@@ -419,17 +442,19 @@ fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>) -> Shar
     let mut shards = Vec::new();
     let fits = entry.command.each_key(&request, &mut |at| {
         let key = keyspace.key(request.arg(at));
-        keyspace.prefetch_bucket(ctx.db_hint(), key.hash, ctx.guard);
+        keyspace.prefetch_bucket(db, key.hash, ctx.guard);
         shards.push(keyspace.shard_of(key.hash));
     });
     if fits { shards.into_iter().collect() } else { std::iter::empty().collect() }
 }
 
-impl Context<'_, '_> {
-    /// Database to prefetch in: a hint only, most deployments use the first.
-    fn db_hint(&self) -> dunlin_storage::DbId {
-        dunlin_storage::DbId(0)
-    }
+static HTTP: Every = Every::millis(60_000);
+
+/// Whether the command is a line of an HTTP request: a web page that tries to talk to the cache
+/// through somebody's browser. What follows must not run.
+fn is_http(request: Request<'_>) -> bool {
+    let name = request.arg(0);
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// Echo of at most this much of a client's input in an error.

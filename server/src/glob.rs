@@ -108,3 +108,127 @@ fn in_range(first: u8, last: u8, byte: u8, nocase: bool) -> bool {
     }
     (low..=high).contains(&byte)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, as directly as it can be put: every `*` tries every length.
+    fn naive(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
+        match (pattern, text) {
+            ([], _) => text.is_empty(),
+            ([b'*', rest @ ..], _) => {
+                (0..=text.len()).any(|skip| naive(rest, &text[skip..], nocase))
+            }
+            (_, []) => false,
+            ([b'?', rest @ ..], [_, tail @ ..]) => naive(rest, tail, nocase),
+            ([b'\\', c, rest @ ..], [t, tail @ ..]) => {
+                same(*c, *t, nocase) && naive(rest, tail, nocase)
+            }
+            ([b'[', rest @ ..], [t, tail @ ..]) => {
+                let (items, negated, rest) = naive_class(rest);
+                let hit = items.iter().any(|(low, high, exact)| {
+                    let fold = |c: u8| {
+                        if nocase && !exact { c.to_ascii_lowercase() } else { c }
+                    };
+                    (fold(*low)..=fold(*high)).contains(&fold(*t))
+                });
+                hit != negated && naive(rest, tail, nocase)
+            }
+            ([c, rest @ ..], [t, tail @ ..]) => same(*c, *t, nocase) && naive(rest, tail, nocase),
+        }
+    }
+
+    type Items = Vec<(u8, u8, bool)>;
+
+    fn naive_class(pattern: &[u8]) -> (Items, bool, &[u8]) {
+        let (negated, mut rest) = match pattern {
+            [b'^', rest @ ..] => (true, rest),
+            rest => (false, rest),
+        };
+        let mut items = Vec::new();
+        loop {
+            match rest {
+                [] => return (items, negated, rest),
+                [b']', tail @ ..] => return (items, negated, tail),
+                [b'\\', c, tail @ ..] => {
+                    items.push((*c, *c, true));
+                    rest = tail;
+                }
+                [a, b'-', b, tail @ ..] => {
+                    items.push((*a.min(b), *a.max(b), false));
+                    rest = tail;
+                }
+                [c, tail @ ..] => {
+                    items.push((*c, *c, false));
+                    rest = tail;
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn agrees_with_the_naive_matcher(
+            pattern in "[abAB*?\\[\\]^\\\\-]{0,10}",
+            text in "[abAB\\[\\]^\\\\*-]{1,8}",
+            nocase: bool,
+        ) {
+            let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+            prop_assert_eq!(run(pattern, text, nocase), naive(pattern, text, nocase));
+        }
+
+        #[test]
+        fn a_literal_matches_itself_only(pattern in "[a-c*?\\[\\\\]{1,6}", text in "[a-c]{1,6}") {
+            if let Some(literal) = literal(pattern.as_bytes()) {
+                let equal = literal == text.as_bytes();
+                prop_assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), equal);
+            } else {
+                prop_assert!(pattern.contains(['*', '?', '[', '\\']));
+            }
+        }
+    }
+
+    #[test]
+    fn redis_corner_cases() {
+        for (pattern, text, expected) in [
+            ("h?llo", "hello", true),
+            ("h[ae]llo", "hillo", false),
+            ("h[^e]llo", "hallo", true),
+            ("h[^e]llo", "hello", false),
+            ("h[b-a]llo", "hallo", true),
+            ("[]", "a", false),
+            ("[^]", "a", true),
+            ("[abc", "b", true),
+            ("[a-]x", "b", false),
+            ("[a-]", "^", true),
+            ("[\\]]", "]", true),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("a\\", "a\\", true),
+            ("a*", "a", true),
+            ("a**", "a", true),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b", "ab_", false),
+            ("**", "", false),
+            ("", "", true),
+            ("", "a", false),
+            ("a?", "a", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+        assert!(matches_nocase(b"MAX*[A-C]", b"maxb"));
+        assert!(!matches(b"MAX*", b"max"));
+    }
+
+    #[test]
+    fn a_hostile_pattern_is_polynomial() {
+        // 2^40 steps for a matcher that goes back to every star.
+        let pattern = b"a*".repeat(40);
+        let text = [b"a".repeat(2000), b"b".to_vec()].concat();
+        assert!(!matches(&[pattern, b"c".to_vec()].concat(), &text));
+    }
+}

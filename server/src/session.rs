@@ -7,10 +7,12 @@
 
 use crate::Roles;
 use crate::client::Client;
+use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
-use dunlin_protocol::{Decoder, Limits, Proto, Reply};
+use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use dunlin_storage::{KeyHash, Millis, ShardSet};
+use std::sync::atomic::Ordering;
 
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
 /// first-level cache until they run: 64 commands touch about 12 KiB.
@@ -70,17 +72,21 @@ pub struct Session {
     prepared: Vec<Prepared>,
     /// Index in the batch of the next command.
     next: usize,
+    /// Whether the decoder has the limits of an authenticated client.
+    trusted: bool,
 }
 
 impl Session {
     /// A session that has received nothing.
     pub fn new(client: Client, limits: Limits) -> Self {
+        let trusted = client.authenticated;
         Session {
             decoder: Decoder::new(limits),
             reply: Reply::new(Proto::Resp2),
             client,
             prepared: Vec::new(),
             next: 0,
+            trusted,
         }
     }
 
@@ -120,7 +126,13 @@ impl Session {
         self.prepared.clear();
         // Limits change with authentication: what follows AUTH is parsed after it has run.
         let max = if self.client.authenticated { WINDOW } else { 1 };
+        if self.trusted != self.client.authenticated {
+            self.change_limits(ctx);
+        }
         let count = self.decoder.parse(max);
+        for index in 0..count {
+            self.settle(index);
+        }
         let keyspace = &ctx.server.keyspace;
         let mut last: Option<(&[u8], &'static Entry)> = None;
         for index in 0..count {
@@ -150,8 +162,30 @@ impl Session {
         count > 0
     }
 
+    /// The limits follow AUTH and RESET.
+    #[cold]
+    fn change_limits(&mut self, ctx: &Context<'_, '_>) {
+        self.trusted = self.client.authenticated;
+        self.decoder.set_limits(if self.trusted {
+            ctx.server.settings().protocol_limits()
+        } else {
+            Limits::UNAUTHENTICATED
+        });
+    }
+
+    /// Makes the big arguments of a command contiguous, unless they all are values of a command
+    /// that takes those in chunks. Names, keys and options are always contiguous from here on.
+    #[inline]
+    fn settle(&mut self, index: usize) {
+        let request = self.decoder.request(index);
+        if request.has_chunks() && !takes_chunks(request) {
+            self.decoder.flatten(index);
+        }
+    }
+
     /// Runs the rest of the batch; `None`: all of it ran.
     fn run_batch(&mut self, ctx: &Context<'_, '_>) -> Option<Turn> {
+        let first = self.next;
         let mut run = dispatch::Run::start(ctx);
         let mut held: Option<Roles<'_>> = None;
         let mut end = None;
@@ -176,6 +210,8 @@ impl Session {
         }
         drop(held);
         run.finish(ctx);
+        let commands = &self.client.shared.commands;
+        commands.fetch_add((self.next - first) as u64, Ordering::Relaxed);
         end
     }
 
@@ -186,11 +222,6 @@ impl Session {
         held: &mut Option<Roles<'g>>,
     ) -> Step {
         let prepared = self.prepared[self.next];
-        if self.decoder.request(self.next).has_chunks()
-            && !prepared.entry.is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
-        {
-            self.decoder.flatten(self.next);
-        }
         let request = self.decoder.request(self.next);
         dispatch::execute(ctx, run, held, prepared, request, &mut self.reply, &mut self.client)
     }
@@ -206,13 +237,8 @@ impl Session {
         let mut end = None;
         while end.is_none() && self.next < self.decoder.len() {
             let prepared = self.prepared[self.next];
-            if self.decoder.request(self.next).has_chunks()
-                && !prepared.entry.is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
-            {
-                self.decoder.flatten(self.next);
-            }
             let request = self.decoder.request(self.next);
-            if !dispatch::runs_with(ctx, writer, prepared, request) {
+            if !dispatch::runs_with(ctx, writer, prepared, request, self.client.db) {
                 break;
             }
             let (reply, client) = (&mut self.reply, &mut self.client);
@@ -230,4 +256,20 @@ impl Session {
         run.finish(ctx);
         end
     }
+}
+
+/// Whether every chunked argument of the command stands where its handler takes a value in chunks.
+#[cold]
+fn takes_chunks(request: Request<'_>) -> bool {
+    let chunked = |i: &usize| matches!(request.value(*i), ArgValue::Chunks { .. });
+    if chunked(&0) {
+        return false;
+    }
+    let Some(entry) = table().get(request.arg(0)) else { return false };
+    let is_value = |i: usize| match entry.command.name {
+        "mset" | "msetnx" => i.is_multiple_of(2),
+        "setex" | "psetex" => i == 3,
+        _ => i == 2,
+    };
+    entry.has(Flags::CHUNKED) && (1..request.len()).filter(chunked).all(is_value)
 }

@@ -32,11 +32,7 @@ impl Dunlin {
     /// A keyspace of so many shards that holds `keys` keys.
     #[must_use]
     pub fn new(shards: usize, keys: u64, size: usize) -> Self {
-        let keyspace = Keyspace::new(Options {
-            shards,
-            databases: 1,
-            ..Options::default()
-        });
+        let keyspace = Keyspace::new(Options { shards, databases: 1, ..Options::default() });
         let dunlin = Self { keyspace, size };
         let mut worker = DunlinWorker::new(&dunlin);
         let all: Vec<Op> = (0..keys as u32).map(|n| Op::new(n, true)).collect();
@@ -97,10 +93,7 @@ struct Write {
 
 impl Job for Write {
     fn run(self: Box<Self>, writer: &mut Writer<'_, '_>, _guard: &Guard) {
-        let key = Key {
-            bytes: &self.key,
-            hash: self.hash,
-        };
+        let key = Key { bytes: &self.key, hash: self.hash };
         writer.put(DB, &key, NewValue::Bytes(&self.value), None, NOW);
         self.done.store(true, Ordering::Release);
     }
@@ -158,12 +151,7 @@ impl<'a> DunlinWorker<'a> {
             }
             let done = Arc::new(AtomicBool::new(false));
             connection.waiting = Some(Arc::clone(&done));
-            let job = Write {
-                key: *bytes,
-                hash: *hash,
-                value: self.value.clone(),
-                done,
-            };
+            let job = Write { key: *bytes, hash: *hash, value: self.value.clone(), done };
             keyspace.submit(ShardSet::one(shard), Box::new(job), &guard);
             break;
         }

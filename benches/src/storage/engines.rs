@@ -79,8 +79,7 @@ impl Papaya {
     pub(super) fn new(keys: u64, size: usize) -> Self {
         let map = papaya::HashMap::with_hasher(RandomState::new());
         for n in 0..keys as u32 {
-            map.pin()
-                .insert(Op::new(n, false).bytes().into(), value(n, size));
+            map.pin().insert(Op::new(n, false).bytes().into(), value(n, size));
         }
         Self { map, size }
     }
@@ -127,10 +126,7 @@ impl Locked {
         let locked = Self { shards, size };
         for n in 0..keys as u32 {
             let key = Op::new(n, false).bytes();
-            let mut shard = locked
-                .shard(&key)
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut shard = locked.shard(&key).write().unwrap_or_else(PoisonError::into_inner);
             shard.insert(key.into(), value(n, size));
         }
         locked
@@ -165,10 +161,8 @@ impl Worker for LockedWorker<'_> {
                 } else {
                     map.insert(key.into(), new);
                 }
-            } else if let Some(value) = shard
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(&key[..])
+            } else if let Some(value) =
+                shard.read().unwrap_or_else(PoisonError::into_inner).get(&key[..])
             {
                 copy_out(value, out);
                 found += 1;

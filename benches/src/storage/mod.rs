@@ -178,10 +178,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Outcome<()> {
                 s.met.add(engine.contention().unwrap_or_default());
             }
         }
-        eprintln!(
-            "{}% reads, {} threads, hot: {}",
-            load.reads, load.threads, load.hot
-        );
+        eprintln!("{}% reads, {} threads, hot: {}", load.reads, load.threads, load.hot);
     }
     print(plan, &engines, &loads, &series, report);
     Ok(())
@@ -198,18 +195,9 @@ fn build(plan: &Plan) -> Outcome<Vec<Named>> {
                     add(format!("dunlin-{shards}"), Box::new(engine));
                 }
             }
-            "dashmap" => add(
-                name.clone(),
-                Box::new(engines::Dash::new(plan.keys, plan.size)),
-            ),
-            "papaya" => add(
-                name.clone(),
-                Box::new(engines::Papaya::new(plan.keys, plan.size)),
-            ),
-            "rwlock" => add(
-                name.clone(),
-                Box::new(engines::Locked::new(plan.keys, plan.size)),
-            ),
+            "dashmap" => add(name.clone(), Box::new(engines::Dash::new(plan.keys, plan.size))),
+            "papaya" => add(name.clone(), Box::new(engines::Papaya::new(plan.keys, plan.size))),
+            "rwlock" => add(name.clone(), Box::new(engines::Locked::new(plan.keys, plan.size))),
             other => return Err(format!("no engine named {other}").into()),
         }
     }
@@ -219,18 +207,10 @@ fn build(plan: &Plan) -> Outcome<Vec<Named>> {
 fn loads(plan: &Plan) -> Vec<Load> {
     let mut loads = Vec::new();
     for &reads in &plan.reads {
-        loads.extend(plan.threads.iter().map(|&threads| Load {
-            reads,
-            threads,
-            hot: false,
-        }));
+        loads.extend(plan.threads.iter().map(|&threads| Load { reads, threads, hot: false }));
     }
     if plan.hot {
-        loads.extend([1, 2].map(|threads| Load {
-            reads: 100,
-            threads,
-            hot: true,
-        }));
+        loads.extend([1, 2].map(|threads| Load { reads: 100, threads, hot: true }));
     }
     loads
 }
@@ -276,10 +256,7 @@ fn run_once(engine: &dyn Engine, streams: &[Vec<Op>], batch: usize) -> Outcome<(
                 scope.spawn(move || one(i, ops))
             })
             .collect();
-        handles
-            .into_iter()
-            .map(thread::ScopedJoinHandle::join)
-            .collect()
+        handles.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
     let mut parts = Vec::new();
     for result in results {
@@ -292,10 +269,9 @@ fn run_once(engine: &dyn Engine, streams: &[Vec<Op>], batch: usize) -> Outcome<(
         return Err(format!("{found} of {reads} reads found their key").into());
     }
     let cpu: u64 = parts.iter().map(|p| p.2).sum();
-    let (Some(begin), Some(end)) = (
-        parts.iter().map(|p| p.0).min(),
-        parts.iter().map(|p| p.1).max(),
-    ) else {
+    let (Some(begin), Some(end)) =
+        (parts.iter().map(|p| p.0).min(), parts.iter().map(|p| p.1).max())
+    else {
         return Err("no threads".into());
     };
     let wall = (end - begin).as_secs_f64();
@@ -342,12 +318,7 @@ fn print(
     let at = |name: &str| engines.iter().position(|e| e.name == name);
     let (dash, papaya) = (at("dashmap"), at("papaya"));
     for (l, (load, row)) in loads.iter().zip(series).enumerate() {
-        let single = loads.iter().position(|x| {
-            Load {
-                threads: load.threads,
-                ..*x
-            } == *load
-        });
+        let single = loads.iter().position(|x| Load { threads: load.threads, ..*x } == *load);
         for (i, s) in row.iter().enumerate() {
             let to = |other: Option<usize>| other.map_or(f64::NAN, |o| ratio(&s.cpu, &row[o].cpu));
             let base = single.map(|b| &series[b][i]).filter(|_| single != Some(l));
@@ -390,13 +361,7 @@ fn judge(engines: &[Named], loads: &[Load], series: &[Vec<Series>], report: &mut
     };
     let find = |load: Load| loads.iter().position(|l| *l == load).map(|l| &series[l]);
     for reads in [95, 50] {
-        let at_threads = |threads| {
-            find(Load {
-                reads,
-                threads,
-                hot: false,
-            })
-        };
+        let at_threads = |threads| find(Load { reads, threads, hot: false });
         let Some(two) = at_threads(2) else { continue };
         for (name, limit) in [("dashmap", 0.45), ("papaya", 0.40)] {
             if let Some(other) = at(name) {
@@ -407,31 +372,16 @@ fn judge(engines: &[Named], loads: &[Load], series: &[Vec<Series>], report: &mut
         }
         if let Some(one) = at_threads(1) {
             let r = median(&two[own].wall) / median(&one[own].wall);
-            report.goal(
-                r >= 1.8,
-                &format!("{reads}% reads: 2 threads do {r:.2}x of one >= 1.8"),
-            );
+            report.goal(r >= 1.8, &format!("{reads}% reads: 2 threads do {r:.2}x of one >= 1.8"));
         }
         if let Some(eight) = at_threads(8) {
             let r = median(&eight[own].wall) / median(&two[own].wall);
-            report.goal(
-                r >= 0.9,
-                &format!("{reads}% reads: 8 threads do {r:.2}x of two >= 0.9"),
-            );
+            report.goal(r >= 0.9, &format!("{reads}% reads: 8 threads do {r:.2}x of two >= 0.9"));
         }
     }
-    let hot = |threads| {
-        find(Load {
-            reads: 100,
-            threads,
-            hot: true,
-        })
-    };
+    let hot = |threads| find(Load { reads: 100, threads, hot: true });
     if let (Some(one), Some(two)) = (hot(1), hot(2)) {
         let r = median(&two[own].wall) / median(&one[own].wall);
-        report.goal(
-            r >= 1.9,
-            &format!("reads of one key: 2 threads do {r:.2}x of one >= 1.9"),
-        );
+        report.goal(r >= 1.9, &format!("reads of one key: 2 threads do {r:.2}x of one >= 1.9"));
     }
 }

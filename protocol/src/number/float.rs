@@ -29,10 +29,10 @@ pub(super) fn has_digits(unsigned: &[u8]) -> bool {
     mantissa.is_some_and(|digits| digits.iter().any(|b| matches!(b, b'1'..=b'9')))
 }
 
-/// A hexadecimal float without its prefix, as 64 bits and a binary exponent: the lowest bit also
+/// A hexadecimal float without its prefix, as 128 bits and a binary exponent: the lowest bit also
 /// stands for all the bits behind it. `None` if it is none.
-pub(super) fn hex_parts(text: &[u8]) -> Option<(u64, i64)> {
-    let mut mantissa = 0u64;
+pub(super) fn hex_parts(text: &[u8]) -> Option<(u128, i64)> {
+    let mut mantissa = 0u128;
     let mut exponent = 0i64;
     let mut digits = 0usize;
     let mut fraction = false;
@@ -42,11 +42,11 @@ pub(super) fn hex_parts(text: &[u8]) -> Option<(u64, i64)> {
             (b'.', _) if !fraction => fraction = true,
             (_, Some(digit)) => {
                 digits += 1;
-                if mantissa >> 60 == 0 {
-                    mantissa = mantissa << 4 | u64::from(digit);
+                if mantissa >> 124 == 0 {
+                    mantissa = mantissa << 4 | u128::from(digit);
                     exponent -= if fraction { 4 } else { 0 };
                 } else {
-                    mantissa |= u64::from(digit != 0);
+                    mantissa |= u128::from(digit != 0);
                     exponent += if fraction { 0 } else { 4 };
                 }
             }
@@ -127,10 +127,16 @@ impl FloatText {
     }
 }
 
+/// The largest magnitude at which an integral double is printed as an integer: 2^62.
+const MAX_PLAIN: f64 = (1u64 << 62) as f64;
+
 /// Prints a double with the fewest digits that read back as the same number.
 ///
-/// Integers below 2^52 in magnitude are printed as such. Otherwise an exponent is used where the
-/// plain form would have many zeros: `1e+21`, `1e-7`, but `0.000001`.
+/// Integers up to 2^62 in magnitude are printed as such, with all their digits. Otherwise an
+/// exponent is used where the plain form would have many zeros: `1e+21`, `1e-7`, but `0.000001`.
+///
+/// Redis 7.2 prints the same but for a few doubles in a thousand, where its algorithm (Grisu2)
+/// misses the shortest or the nearest digits; both texts read back as the same double.
 pub fn format_f64(value: f64) -> FloatText {
     let mut text = FloatText::new();
     if value.is_nan() {
@@ -143,8 +149,8 @@ pub fn format_f64(value: f64) -> FloatText {
     let value = value.abs();
     if value.is_infinite() {
         text.push(b"inf");
-    } else if value < (1u64 << 52) as f64 && value.trunc() == value {
-        #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^52")]
+    } else if value <= MAX_PLAIN && value.trunc() == value {
+        #[expect(clippy::cast_possible_truncation, reason = "an integer up to 2^62")]
         text.push(super::IntText::new().i64(value as i64));
     } else {
         let mut buffer = zmij::Buffer::new();
@@ -240,6 +246,11 @@ mod tests {
             (1e-7, "1e-7"),
             (1.5e-7, "1.5e-7"),
             (1e15, "1000000000000000"),
+            (1e18, "1000000000000000000"),
+            (-(2f64.powi(60)), "-1152921504606846976"),
+            (2f64.powi(62), "4611686018427387904"),
+            (4611686018427388928.0, "4611686018427389000"),
+            (1e19, "1e+19"),
             (1e21, "1e+21"),
             (1.5e300, "1.5e+300"),
             (123456789.125, "123456789.125"),

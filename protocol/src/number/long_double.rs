@@ -108,7 +108,10 @@ impl Extended {
         }
         let value = match text {
             [b'0', b'x' | b'X', hex @ ..] => {
-                let (mantissa, exponent) = hex_parts(hex)?;
+                let (digits, power) = hex_parts(hex)?;
+                let (mantissa, cut) = Big::from_u128(digits).round(false);
+                // A zero with an exponent would be shifted by it.
+                let exponent = if mantissa == 0 { 0 } else { power + cut };
                 Self { negative, mantissa, exponent, infinite: false }
             }
             decimal => Self::parse_decimal(decimal, negative)?,
@@ -503,6 +506,8 @@ mod tests {
             ("1e-18", "0", "0"),
             ("-1e-18", "0", "0"),
             ("0x10", "0x1p-1", "16.5"),
+            ("0x10aabbbdbaadcdbadabcbbcaaddb", "0", "338045444351234439812743855865856"),
+            ("0x0p999999999", "-0x0p999999999", "0"),
             ("1e20", "1", "100000000000000000000"),
             ("1e30", "0", "1000000000000000000024696061952"),
         ] {

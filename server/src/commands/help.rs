@@ -7,15 +7,9 @@ use super::spec::Outcome;
 /// Writes a HELP reply: the frame lines that Redis prints around the `lines` of each container.
 /// A line that names a subcommand starts at the margin, its explanation with four spaces.
 pub(super) fn reply(call: &mut Call<'_, '_>, lines: &[&str]) -> Result<Outcome, ReplyError> {
-    let name = call
-        .entry
-        .container
-        .unwrap_or(call.entry.command.name)
-        .to_ascii_uppercase();
+    let name = call.entry.container.unwrap_or(call.entry.command.name).to_ascii_uppercase();
     call.reply.array(lines.len() + 3);
-    call.reply.simple(&format!(
-        "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    ));
+    call.reply.simple(&format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
     for line in lines {
         call.reply.simple(line);
     }
@@ -33,11 +27,7 @@ pub(super) fn container(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> 
 pub(super) fn wrong_subcommand(call: &Call<'_, '_>) -> ReplyError {
     let name = call.request.get(1).unwrap_or_default();
     let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
-    let container = call
-        .entry
-        .container
-        .unwrap_or(call.entry.command.name)
-        .to_ascii_uppercase();
+    let container = call.entry.container.unwrap_or(call.entry.command.name).to_ascii_uppercase();
     format!(
         "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
     )

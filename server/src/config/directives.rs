@@ -98,10 +98,14 @@ impl Directive {
         !self.help.ends_with(NO_EFFECT)
     }
 
+    /// Whether `why` is this row's reason to be always `no`.
+    pub(super) fn is_never(&self, why: &str) -> bool {
+        matches!(self.kind, Kind::Never(reason) if reason == why)
+    }
+
     pub(super) fn default_value(&self, machine_memory: u64) -> Value {
-        let words = match split::split_words(self.default.as_bytes()) {
-            Some(words) => words,
-            None => unreachable!("default of {}", self.name),
+        let Some(words) = split::split_words(self.default.as_bytes()) else {
+            unreachable!("default of {}", self.name)
         };
         let old = Value::Text(Vec::new());
         match self.kind.parse(&words, &old, machine_memory) {
@@ -162,61 +166,82 @@ pub static DIRECTIVES: &[Directive] = &[
         .apply(|s, v| if let Value::Words(words) = v { s.bind.clone_from(words); }),
     row("port", int(0, 65535), "6379", "TCP port; 0: none").immutable()
         .apply(|s, v| s.port = u16::try_from(v.int()).unwrap_or(0)),
-    row("unixsocket", Kind::Text, "\"\"", "Path of a unix socket to listen on; empty: none").immutable()
+    row("unixsocket", Kind::Text, "\"\"",
+        "Path of a unix socket to listen on; empty: none").immutable()
         .apply(|s, v| s.unixsocket = v.path()),
     row("unixsocketperm", Kind::Octal, "600", "Permissions of the unix socket, octal").immutable()
         .apply(|s, v| if let Value::Octal(mode) = v { s.unixsocketperm = *mode; }),
-    row("tcp-backlog", int(0, INT_MAX), "511", "Connections the kernel queues before they are accepted")
+    row("tcp-backlog", int(0, INT_MAX), "511",
+        "Connections the kernel queues before they are accepted")
         .immutable().apply(|s, v| s.tcp_backlog = v.u32()),
-    row("tcp-keepalive", int(0, INT_MAX), "300", "Seconds of silence before the kernel probes a client; 0: never")
+    row("tcp-keepalive", int(0, INT_MAX), "300",
+        "Seconds of silence before the kernel probes a client; 0: never")
         .apply(|s, v| s.tcp_keepalive = v.u32()),
-    row("timeout", int(0, INT_MAX), "0", "Seconds after which an idle client is disconnected; 0: never")
+    row("timeout", int(0, INT_MAX), "0",
+        "Seconds after which an idle client is disconnected; 0: never")
         .apply(|s, v| s.timeout = v.u32()),
-    row("maxclients", int(1, 4_294_967_295), "10000", "Clients served at once; lowered to what the file limit allows")
+    row("maxclients", int(1, 4_294_967_295), "10000",
+        "Clients served at once; lowered to what the file limit allows")
         .apply(|s, v| s.maxclients = v.u32()),
     // ---- security
-    row("requirepass", Kind::Text, "\"\"", "Password clients must give with AUTH or HELLO; empty: none").sensitive()
+    row("requirepass", Kind::Text, "\"\"",
+        "Password clients must give with AUTH or HELLO; empty: none").sensitive()
         .apply(|s, v| s.requirepass = v.bytes()),
-    row("protected-mode", Kind::Bool, "yes", "Refuse to start on a non-loopback address without a password")
+    row("protected-mode", Kind::Bool, "yes",
+        "Refuse to start on a non-loopback address without a password")
         .apply(|s, v| s.protected_mode = v.bool()),
-    row("enable-debug-command", Kind::Enum(&Access::NAMES), "no", "Who may use DEBUG: no, yes, local").immutable()
+    row("enable-debug-command", Kind::Enum(&Access::NAMES), "no",
+        "Who may use DEBUG: no, yes, local").immutable()
         .apply(|s, v| s.enable_debug_command = Access::ALL[v.index()]),
     row("enable-protected-configs", Kind::Enum(&Access::NAMES), "no",
         "Who may change protected settings with CONFIG SET: no, yes, local").immutable()
         .apply(|s, v| s.enable_protected_configs = Access::ALL[v.index()]),
-    row("acllog-max-len", int(0, LONG_MAX), "128", "Entries of the log of refused commands (accepted, no effect)")
+    row("acllog-max-len", int(0, LONG_MAX), "128",
+        "Entries of the log of refused commands (accepted, no effect)")
         .apply(|s, v| s.acllog_max_len = v.u64()),
     // ---- memory
-    row("maxmemory", MAXMEMORY, "auto", "Bytes the store may hold; 0: no limit; auto: 70 % of the container or machine")
+    row("maxmemory", MAXMEMORY, "auto",
+        "Bytes the store may hold; 0: no limit; auto: 70 % of the container or machine")
         .apply(|s, v| s.maxmemory = v.memory(0)),
-    row("maxmemory-policy", Kind::Enum(&MaxmemoryPolicy::NAMES), "allkeys-lru", "What to evict at maxmemory")
+    row("maxmemory-policy", Kind::Enum(&MaxmemoryPolicy::NAMES), "allkeys-lru",
+        "What to evict at maxmemory")
         .apply(|s, v| s.maxmemory_policy = MaxmemoryPolicy::ALL[v.index()]),
-    row("maxmemory-samples", int(1, INT_MAX), "5", "Candidates looked at per eviction where the policy samples")
+    row("maxmemory-samples", int(1, INT_MAX), "5",
+        "Candidates looked at per eviction where the policy samples")
         .apply(|s, v| s.maxmemory_samples = v.u32()),
     row("maxmemory-clients", MAXMEMORY_CLIENTS, "auto",
-        "Bytes the buffers of all clients may hold, or a percentage of maxmemory; 0: no limit; auto: 10 % of the machine")
+        "Bytes all clients' buffers may hold, or % of maxmemory; 0: no limit; auto: 10 % of the machine")
         .apply(|s, v| s.maxmemory_clients = v.memory(s.maxmemory)),
-    row("maxmemory-eviction-tenacity", int(0, 100), "10", "Effort per eviction (accepted, no effect)"),
+    row("maxmemory-eviction-tenacity", int(0, 100), "10",
+        "Effort per eviction (accepted, no effect)"),
     row("client-output-buffer-limit", Kind::OutputLimits,
         "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
         "Pending output per class: class, hard bytes, soft bytes, seconds above soft; 0: no limit")
         .apply(|s, v| if let Value::OutputLimits(limits) = v { s.output_limits = *limits; }),
-    row("client-query-buffer-limit", memory(1 << 20, LONG_MAX as u64), "1gb", "Bytes of unprocessed input per client")
+    row("client-query-buffer-limit", memory(1 << 20, LONG_MAX as u64), "1gb",
+        "Bytes of unprocessed input per client")
         .apply(|s, v| s.client_query_buffer_limit = v.size()),
-    row("proto-max-bulk-len", memory(1 << 20, MAX_BULK), "512mb", "Longest argument and string value")
+    row("proto-max-bulk-len", memory(1 << 20, MAX_BULK), "512mb",
+        "Longest argument and string value")
         .apply(|s, v| s.proto_max_bulk_len = v.size()),
-    row("lfu-log-factor", int(0, INT_MAX), "10", "Growth of the frequency counter (accepted, no effect)")
+    row("lfu-log-factor", int(0, INT_MAX), "10",
+        "Growth of the frequency counter (accepted, no effect)")
         .apply(|s, v| s.lfu_log_factor = v.u32()),
-    row("lfu-decay-time", int(0, INT_MAX), "1", "Decay of the frequency counter, minutes (accepted, no effect)")
+    row("lfu-decay-time", int(0, INT_MAX), "1",
+        "Decay of the frequency counter, minutes (accepted, no effect)")
         .apply(|s, v| s.lfu_decay_time = v.u32()),
-    row("tracking-table-max-keys", int(0, LONG_MAX), "1000000", "Keys tracked for client-side caches (accepted, no effect)")
+    row("tracking-table-max-keys", int(0, LONG_MAX), "1000000",
+        "Keys tracked for client-side caches (accepted, no effect)")
         .apply(|s, v| s.tracking_table_max_keys = v.u64()),
     // ---- workers and background work
-    row("workers", int(0, 1024), "0", "Worker threads; 0: as many as the CPU quota allows").immutable()
+    row("workers", int(0, 1024), "0",
+        "Worker threads; 0: as many as the CPU quota allows").immutable()
         .apply(|s, v| s.workers = v.u32()),
-    row("worker-affinity", Kind::Bool, "yes", "Pin each worker to a CPU when there are as many workers as CPUs").immutable()
+    row("worker-affinity", Kind::Bool, "yes",
+        "Pin each worker to a CPU when there are as many workers as CPUs").immutable()
         .apply(|s, v| s.worker_affinity = v.bool()),
-    row("shards", int(0, 65536), "0", "Shards of the keyspace, a power of two; 0: from the number of workers").immutable()
+    row("shards", int(0, 65536), "0",
+        "Shards of the keyspace, a power of two; 0: from the number of workers").immutable()
         .apply(|s, v| s.shards = v.u32()),
     row("databases", int(1, 255), "16", "Number of databases").immutable()
         .apply(|s, v| s.databases = u8::try_from(v.int()).unwrap_or(u8::MAX)),
@@ -225,78 +250,115 @@ pub static DIRECTIVES: &[Directive] = &[
     row("dynamic-hz", Kind::Bool, "yes", "More ticks with more clients (accepted, no effect)"),
     row("active-expire-effort", int(1, 10), "1", "CPU that expiry of keys nobody reads may use")
         .apply(|s, v| s.active_expire_effort = v.u32()),
-    row("io-threads", int(1, 128), "1", "Redis's I/O threads, see workers (accepted, no effect)").immutable(),
-    row("io-threads-do-reads", Kind::Bool, "no", "Redis's I/O threads, see workers (accepted, no effect)").immutable(),
-    row("activerehashing", Kind::Bool, "yes", "Tables always grow in small steps (accepted, no effect)"),
+    row("io-threads", int(1, 128), "1",
+        "Redis's I/O threads, see workers (accepted, no effect)").immutable(),
+    row("io-threads-do-reads", Kind::Bool, "no",
+        "Redis's I/O threads, see workers (accepted, no effect)").immutable(),
+    row("activerehashing", Kind::Bool, "yes",
+        "Tables always grow in small steps (accepted, no effect)"),
     row("activedefrag", Kind::Never("Active defragmentation is not supported"), "no", "Always no"),
-    row("jemalloc-bg-thread", Kind::Bool, "yes", "Allocator's background thread (accepted, no effect)"),
-    row("lazyfree-lazy-eviction", Kind::Bool, "yes", "Memory is always freed in slices (accepted, no effect)"),
-    row("lazyfree-lazy-expire", Kind::Bool, "yes", "Memory is always freed in slices (accepted, no effect)"),
-    row("lazyfree-lazy-server-del", Kind::Bool, "yes", "Memory is always freed in slices (accepted, no effect)"),
-    row("lazyfree-lazy-user-del", Kind::Bool, "yes", "Memory is always freed in slices (accepted, no effect)"),
-    row("lazyfree-lazy-user-flush", Kind::Bool, "yes", "Memory is always freed in slices (accepted, no effect)"),
+    row("jemalloc-bg-thread", Kind::Bool, "yes",
+        "Allocator's background thread (accepted, no effect)"),
+    row("lazyfree-lazy-eviction", Kind::Bool, "yes",
+        "Memory is always freed in slices (accepted, no effect)"),
+    row("lazyfree-lazy-expire", Kind::Bool, "yes",
+        "Memory is always freed in slices (accepted, no effect)"),
+    row("lazyfree-lazy-server-del", Kind::Bool, "yes",
+        "Memory is always freed in slices (accepted, no effect)"),
+    row("lazyfree-lazy-user-del", Kind::Bool, "yes",
+        "Memory is always freed in slices (accepted, no effect)"),
+    row("lazyfree-lazy-user-flush", Kind::Bool, "yes",
+        "Memory is always freed in slices (accepted, no effect)"),
     // ---- process
-    row("daemonize", Kind::Never("Dunlin stays in the foreground: run it under a supervisor"), "no", "Always no").immutable(),
+    row("daemonize", Kind::Never(
+        "Dunlin stays in the foreground: run it under a supervisor")
+        , "no", "Always no").immutable(),
     row("supervised", Kind::Enum(&["upstart", "systemd", "auto", "no"]), "no",
         "Supervision protocol (accepted, no effect)").immutable(),
-    row("pidfile", Kind::Text, "\"\"", "File that holds the process id while the server runs").immutable()
+    row("pidfile", Kind::Text, "\"\"",
+        "File that holds the process id while the server runs").immutable()
         .apply(|s, v| s.pidfile = v.path()),
     row("dir", Kind::Text, ".", "Directory of data files (accepted, no effect)").protected(),
     row("dbfilename", Kind::Text, "dump.rdb", "Snapshot file (accepted, no effect)").protected(),
     row("set-proc-title", Kind::Bool, "yes", "Process title (accepted, no effect)").immutable(),
-    row("proc-title-template", Kind::Text, "\"{title} {listen-addr} {server-mode}\"", "Process title (accepted, no effect)"),
+    row("proc-title-template", Kind::Text, "\"{title} {listen-addr} {server-mode}\"",
+        "Process title (accepted, no effect)"),
     row("always-show-logo", Kind::Bool, "no", "There is no logo (accepted, no effect)").immutable(),
-    row("oom-score-adj", Kind::Enum(&["no", "yes", "relative", "absolute"]), "no", "OOM killer's score (accepted, no effect)"),
-    row("disable-thp", Kind::Bool, "yes", "Transparent huge pages (accepted, no effect)").immutable(),
+    row("oom-score-adj", Kind::Enum(&["no", "yes", "relative", "absolute"]), "no",
+        "OOM killer's score (accepted, no effect)"),
+    row("disable-thp", Kind::Bool, "yes",
+        "Transparent huge pages (accepted, no effect)").immutable(),
     row("shutdown-timeout", int(0, INT_MAX), "10", "Seconds a shutdown may take")
         .apply(|s, v| s.shutdown_timeout = v.u32()),
-    row("drain-seconds", int(0, 3600), "0", "Seconds a shutdown goes on serving after it stopped accepting")
+    row("drain-seconds", int(0, 3600), "0",
+        "Seconds a shutdown goes on serving after it stopped accepting")
         .apply(|s, v| s.drain_seconds = v.u32()),
     // ---- log
     row("loglevel", Kind::Enum(&LogLevel::NAMES), "notice", "Lowest severity that is logged")
         .apply(|s, v| s.loglevel = LogLevel::ALL[v.index()]),
-    row("logfile", Kind::Text, "\"\"", "File the log is appended to; empty: standard output").immutable()
+    row("logfile", Kind::Text, "\"\"",
+        "File the log is appended to; empty: standard output").immutable()
         .apply(|s, v| s.logfile = v.path()),
     row("log-format", Kind::Enum(&LogFormat::NAMES), "text", "Shape of a log line").immutable()
         .apply(|s, v| s.log_format = LogFormat::ALL[v.index()]),
     // ---- observation
-    row("slowlog-log-slower-than", int(-1, LONG_MAX), "10000", "Microseconds from which a command enters the slow log; -1: never")
+    row("slowlog-log-slower-than", int(-1, LONG_MAX), "10000",
+        "Microseconds from which a command enters the slow log; -1: never")
         .apply(|s, v| s.slowlog_log_slower_than = v.int()),
     row("slowlog-max-len", int(0, LONG_MAX), "128", "Entries of the slow log")
         .apply(|s, v| s.slowlog_max_len = v.u64()),
-    row("latency-monitor-threshold", int(0, LONG_MAX), "0", "Milliseconds from which LATENCY records an event; 0: off")
+    row("latency-monitor-threshold", int(0, LONG_MAX), "0",
+        "Milliseconds from which LATENCY records an event; 0: off")
         .apply(|s, v| s.latency_monitor_threshold = v.u64()),
     row("latency-tracking", Kind::Bool, "yes", "Keep a latency histogram per command")
         .apply(|s, v| s.latency_tracking = v.bool()),
-    row("latency-tracking-info-percentiles", Kind::Percentiles, "50 99 99.9", "Percentiles INFO latencystats shows")
-        .apply(|s, v| if let Value::Percentiles(list) = v { s.latency_percentiles.clone_from(list); }),
-    row("notify-keyspace-events", Kind::Events, "\"\"", "Keyspace events to publish (accepted, no effect)"),
+    row("latency-tracking-info-percentiles", Kind::Percentiles, "50 99 99.9",
+        "Percentiles INFO latencystats shows")
+        .apply(|s, v| if let Value::Percentiles(list) = v {
+            s.latency_percentiles.clone_from(list);
+        }),
+    row("notify-keyspace-events", Kind::Events, "\"\"",
+        "Keyspace events to publish (accepted, no effect)"),
     // ---- persistence and replication: asked for by clients and tools
     row("appendonly", Kind::Never("Append-only files are not supported"), "no", "Always no"),
     row("save", Kind::SavePoints, "\"\"", "Snapshot points (accepted, no effect)"),
-    row("cluster-enabled", Kind::Never("Cluster mode is not supported"), "no", "Always no").immutable(),
-    row("replica-read-only", Kind::Bool, "yes", "Replicas refuse writes (accepted, no effect)").alias(&["slave-read-only"]),
-    row("replica-serve-stale-data", Kind::Bool, "yes", "Replicas (accepted, no effect)").alias(&["slave-serve-stale-data"]),
-    row("replica-priority", int(0, INT_MAX), "100", "Replicas (accepted, no effect)").alias(&["slave-priority"]),
+    row("cluster-enabled", Kind::Never(
+        "Cluster mode is not supported"), "no", "Always no").immutable(),
+    row("replica-read-only", Kind::Bool, "yes",
+        "Replicas refuse writes (accepted, no effect)").alias(&["slave-read-only"]),
+    row("replica-serve-stale-data", Kind::Bool, "yes",
+        "Replicas (accepted, no effect)").alias(&["slave-serve-stale-data"]),
+    row("replica-priority", int(0, INT_MAX), "100",
+        "Replicas (accepted, no effect)").alias(&["slave-priority"]),
     row("repl-timeout", int(1, INT_MAX), "60", "Replicas (accepted, no effect)"),
     row("stop-writes-on-bgsave-error", Kind::Bool, "yes", "Snapshots (accepted, no effect)"),
     row("rdbcompression", Kind::Bool, "yes", "Snapshots (accepted, no effect)"),
     row("rdbchecksum", Kind::Bool, "yes", "Snapshots (accepted, no effect)").immutable(),
     // ---- scripts
-    row("busy-reply-threshold", int(0, LONG_MAX), "5000", "Milliseconds a script may run unasked (accepted, no effect)")
+    row("busy-reply-threshold", int(0, LONG_MAX), "5000",
+        "Milliseconds a script may run unasked (accepted, no effect)")
         .alias(&["lua-time-limit"]).apply(|s, v| s.busy_reply_threshold = v.u64()),
     // ---- encodings of collections
-    row("hash-max-listpack-entries", int(0, LONG_MAX), "512", "Small hashes (accepted, no effect)").alias(&["hash-max-ziplist-entries"]),
-    row("hash-max-listpack-value", memory(0, LONG_MAX as u64), "64", "Small hashes (accepted, no effect)").alias(&["hash-max-ziplist-value"]),
-    row("list-max-listpack-size", int(-INT_MAX, INT_MAX), "-2", "Lists (accepted, no effect)").alias(&["list-max-ziplist-size"]),
+    row("hash-max-listpack-entries", int(0, LONG_MAX), "512",
+        "Small hashes (accepted, no effect)").alias(&["hash-max-ziplist-entries"]),
+    row("hash-max-listpack-value", memory(0, LONG_MAX as u64), "64",
+        "Small hashes (accepted, no effect)").alias(&["hash-max-ziplist-value"]),
+    row("list-max-listpack-size", int(-INT_MAX, INT_MAX), "-2",
+        "Lists (accepted, no effect)").alias(&["list-max-ziplist-size"]),
     row("list-compress-depth", int(0, INT_MAX), "0", "Lists (accepted, no effect)"),
-    row("set-max-intset-entries", int(0, LONG_MAX), "512", "Sets of integers (accepted, no effect)"),
+    row("set-max-intset-entries", int(0, LONG_MAX), "512",
+        "Sets of integers (accepted, no effect)"),
     row("set-max-listpack-entries", int(0, LONG_MAX), "128", "Small sets (accepted, no effect)"),
-    row("set-max-listpack-value", memory(0, LONG_MAX as u64), "64", "Small sets (accepted, no effect)"),
-    row("zset-max-listpack-entries", int(0, LONG_MAX), "128", "Small sorted sets (accepted, no effect)").alias(&["zset-max-ziplist-entries"]),
-    row("zset-max-listpack-value", memory(0, LONG_MAX as u64), "64", "Small sorted sets (accepted, no effect)").alias(&["zset-max-ziplist-value"]),
-    row("hll-sparse-max-bytes", memory(0, LONG_MAX as u64), "3000", "HyperLogLogs (accepted, no effect)"),
-    row("stream-node-max-bytes", memory(0, LONG_MAX as u64), "4096", "Streams (accepted, no effect)"),
+    row("set-max-listpack-value", memory(0, LONG_MAX as u64), "64",
+        "Small sets (accepted, no effect)"),
+    row("zset-max-listpack-entries", int(0, LONG_MAX), "128",
+        "Small sorted sets (accepted, no effect)").alias(&["zset-max-ziplist-entries"]),
+    row("zset-max-listpack-value", memory(0, LONG_MAX as u64), "64",
+        "Small sorted sets (accepted, no effect)").alias(&["zset-max-ziplist-value"]),
+    row("hll-sparse-max-bytes", memory(0, LONG_MAX as u64), "3000",
+        "HyperLogLogs (accepted, no effect)"),
+    row("stream-node-max-bytes", memory(0, LONG_MAX as u64), "4096",
+        "Streams (accepted, no effect)"),
     row("stream-node-max-entries", int(0, LONG_MAX), "100", "Streams (accepted, no effect)"),
 ];
 

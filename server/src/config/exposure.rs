@@ -31,3 +31,32 @@ fn is_loopback(address: &str) -> bool {
         Err(_) => address == "localhost",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_served_without_a_password() {
+        let mut settings = Settings::defaults(0);
+        assert_eq!(check_exposure(&settings), Ok(()));
+        for open in ["0.0.0.0", "*", "::*", "-::*", "::", "192.168.1.1", "example.org"] {
+            settings.bind = vec!["127.0.0.1".into(), open.into()];
+            let why = check_exposure(&settings).unwrap_err();
+            assert!(why.contains(open) && why.contains("requirepass"), "{why}");
+        }
+        for closed in ["127.8.8.8", "::1", "-::1", "localhost", "::ffff:127.0.0.1"] {
+            settings.bind = vec![closed.into()];
+            assert_eq!(check_exposure(&settings), Ok(()), "{closed}");
+        }
+        settings.bind = vec!["*".into()];
+        let with = |change: fn(&mut Settings)| {
+            let mut settings = settings.clone();
+            change(&mut settings);
+            check_exposure(&settings)
+        };
+        assert_eq!(with(|s| s.requirepass = b"x".to_vec()), Ok(()));
+        assert_eq!(with(|s| s.protected_mode = false), Ok(()));
+        assert_eq!(with(|s| s.port = 0), Ok(()));
+    }
+}

@@ -109,8 +109,8 @@ impl Draft {
         };
         match self.assign(row, values) {
             Ok(()) => Ok(()),
-            Err(why) if DIRECTIVES[row].name == "daemonize" && why.starts_with("Dunlin") => {
-                // Packaged files say `daemonize yes`; the supervisor that reads them copes.
+            Err(why) if DIRECTIVES[row].name == "daemonize" && DIRECTIVES[row].is_never(&why) => {
+                // Packaged files say `daemonize yes`; supervisors override it anyway.
                 self.warnings.push(place.warning(&why));
                 Ok(())
             }

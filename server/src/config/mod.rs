@@ -6,8 +6,8 @@
 //!
 //! **Publication.** The current values are an immutable [`Settings`] behind an `Arc`. A reader
 //! keeps its own `Arc` and compares [`Config::generation`] (one relaxed load of a line that only
-//! `CONFIG SET` writes) with the number it copied; [`Cached`] does exactly that. No lock is taken on
-//! the way of a request.
+//! `CONFIG SET` writes) with the number it copied; [`Cached`] does exactly that. No lock is taken
+//! on the way of a request.
 //!
 //! **Change.** [`Config::set_with`] validates every pair before anything changes, lets the caller
 //! apply side effects that may fail, and publishes all values at once.

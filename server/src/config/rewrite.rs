@@ -29,6 +29,9 @@ pub(super) struct Plan {
     pub(super) machine_memory: u64,
 }
 
+/// A line that sets a directive: its row and the words after the name.
+type Named = (usize, Vec<Vec<u8>>);
+
 /// The system's words for an I/O error, as C's strerror gives them.
 pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -85,7 +88,7 @@ pub(super) fn text(old: &[u8], plan: &Plan) -> Vec<u8> {
     let body = old.strip_suffix(b"\n").unwrap_or(old);
     let lines: Vec<&[u8]> =
         if old.is_empty() { Vec::new() } else { body.split(|c| *c == b'\n').collect() };
-    let named: Vec<Option<(usize, Vec<Vec<u8>>)>> = lines.iter().map(|l| read_line(l)).collect();
+    let named: Vec<Option<Named>> = lines.iter().map(|l| read_line(l)).collect();
     // For each line of the file what stands there afterwards.
     let mut out: Vec<Vec<Vec<u8>>> = lines.iter().map(|line| vec![line.to_vec()]).collect();
     let mut appended: Vec<Vec<u8>> = Vec::new();
@@ -126,7 +129,7 @@ pub(super) fn text(old: &[u8], plan: &Plan) -> Vec<u8> {
     text
 }
 
-fn read_line(line: &[u8]) -> Option<(usize, Vec<Vec<u8>>)> {
+fn read_line(line: &[u8]) -> Option<Named> {
     let line = line.trim_ascii();
     if line.first().is_none_or(|c| *c == b'#') {
         return None;
@@ -140,12 +143,7 @@ fn read_line(line: &[u8]) -> Option<(usize, Vec<Vec<u8>>)> {
 }
 
 /// Whether the lines at `places` say what the current value is.
-fn says_truth(
-    row: usize,
-    places: &[usize],
-    named: &[Option<(usize, Vec<Vec<u8>>)>],
-    plan: &Plan,
-) -> bool {
+fn says_truth(row: usize, places: &[usize], named: &[Option<Named>], plan: &Plan) -> bool {
     let mut value = plan.defaults[row].clone();
     for (i, place) in places.iter().enumerate() {
         let Some((_, words)) = &named[*place] else {

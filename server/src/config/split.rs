@@ -120,3 +120,45 @@ pub fn quote(word: &[u8]) -> Vec<u8> {
     out.push(b'"');
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn words(line: &[u8]) -> Option<Vec<String>> {
+        let words = split_words(line)?;
+        Some(words.iter().map(|w| String::from_utf8_lossy(w).into_owned()).collect())
+    }
+
+    #[test]
+    fn words_quotes_and_escapes() {
+        let some = |list: &[&str]| Some(list.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert_eq!(words(b"  a  b\tc \r\n"), some(&["a", "b", "c"]));
+        assert_eq!(words(b""), some(&[]));
+        assert_eq!(words(b"save \"\""), some(&["save", ""]));
+        assert_eq!(words(b"x 'it\\'s' '\\n'"), some(&["x", "it's", "\\n"]));
+        assert_eq!(words(br#""\x41\n\t\\\"\q\xg""#), some(&["A\n\t\\\"qxg"]));
+        assert_eq!(words(b"pre\"fix\" b"), some(&["prefix", "b"]));
+        assert_eq!(words(b"\"a"), None);
+        assert_eq!(words(b"'a"), None);
+        assert_eq!(words(b"\"a\"b"), None);
+        assert_eq!(words(b"\"a\\"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_is_read_back(list: Vec<Vec<u8>>) {
+            let quoted: Vec<_> = list.iter().map(|word| quote(word)).collect();
+            prop_assert_eq!(split_words(&quoted.join(&b' ')), Some(list));
+            prop_assert!(quoted.iter().flatten().all(|c| (0x20..=0x7e).contains(c)));
+        }
+
+        #[test]
+        fn any_line_is_split_or_refused(line: Vec<u8>) {
+            if let Some(words) = split_words(&line) {
+                prop_assert!(words.iter().map(Vec::len).sum::<usize>() <= line.len());
+            }
+        }
+    }
+}

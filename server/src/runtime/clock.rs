@@ -1,8 +1,8 @@
 //! Time. The only module that asks the operating system what time it is.
 //!
 //! **Server time.** Commands and the store see one [`Millis`] count: the wall clock as it was when
-//! the server started, carried on by a clock that is never set (the monotonic clock that also counts
-//! suspended time). So a TTL given as a duration lasts that long even when somebody sets the wall
+//! the server started, carried on by a clock that is never set (the monotonic clock that also
+//! counts suspended time). So a TTL given as a duration lasts that long even when somebody sets the wall
 //! clock: without this, the first time correction after a boot expires everything at once, or
 //! nothing for hours.
 //!

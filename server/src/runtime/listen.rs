@@ -226,3 +226,118 @@ where
 
 /// Linux keeps the seconds in 16 bits, minus one.
 const MAX_KEEPALIVE: u32 = 32_767;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+    use std::os::unix::net::UnixStream;
+
+    fn directory(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("dunlin-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    fn tcp(bind: &[&str]) -> Result<Listeners, String> {
+        let bind: Vec<String> = bind.iter().map(|word| (*word).to_owned()).collect();
+        let mut listeners = Listeners::default();
+        listeners.open_tcp(&bind, 0, 16).map(|()| listeners)
+    }
+
+    #[test]
+    fn tcp_listeners_accept_and_never_block() {
+        let listeners = tcp(&["127.0.0.1"]).unwrap();
+        let listener = &listeners.tcp[0];
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        prepare_tcp(&accepted, 300).unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(300));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(100));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        set_keepalive(&accepted, 1).unwrap();
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(1));
+        set_keepalive(&accepted, u32::MAX).unwrap();
+        set_keepalive(&accepted, 0).unwrap();
+        assert!(!socket.keepalive().unwrap());
+        drop(client);
+    }
+
+    #[test]
+    fn only_optional_addresses_may_be_missing() {
+        // TEST-NET-1: no machine has it.
+        let listeners = tcp(&["127.0.0.1", "-192.0.2.1"]).unwrap();
+        assert_eq!((listeners.tcp.len(), listeners.skipped.len()), (1, 1));
+        assert!(tcp(&["192.0.2.1"]).unwrap_err().contains("192.0.2.1"));
+        assert!(tcp(&["no such host"]).is_err());
+        let port = listeners.tcp[0].local_addr().unwrap().port();
+        let mut second = Listeners::default();
+        let taken = second.open_tcp(&["-127.0.0.1".into()], port, 16);
+        assert!(taken.is_err(), "a taken port is an error even for an optional address");
+    }
+
+    #[test]
+    fn nowhere_to_listen_is_an_error() {
+        let mut settings = Settings::defaults(0);
+        settings.port = 0;
+        assert!(Listeners::open(&settings).unwrap_err().contains("nowhere"));
+    }
+
+    #[test]
+    fn a_unix_socket_is_private_and_cleaned_up() {
+        let dir = directory("unix");
+        let path = dir.join("s");
+        let socket = UnixSocket::open(&path, 0o600, 16).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let _client = UnixStream::connect(&path).unwrap();
+        socket.listener.accept().unwrap();
+        let busy = UnixSocket::open(&path, 0o600, 16).unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::AddrInUse);
+        drop(socket);
+        assert!(!path.exists());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_file_is_not() {
+        let dir = directory("stale");
+        let path = dir.join("s");
+        // A std listener leaves its file behind, as a crashed server does.
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let socket = UnixSocket::open(&path, 0o660, 16).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        drop(socket);
+        assert_eq!(fs::read(&path).unwrap(), b"precious", "no longer ours");
+        let refused = UnixSocket::open(&path, 0o600, 16).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_live_server_with_a_full_queue_is_respected() {
+        let dir = directory("full");
+        let path = dir.join("s");
+        let socket = UnixSocket::open(&path, 0o600, 0).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            if client.connect(&SockAddr::unix(&path).unwrap()).is_err() {
+                break;
+            }
+            waiting.push(client);
+        }
+        assert!(UnixSocket::open(&path, 0o600, 16).is_err());
+        assert!(path.exists());
+        drop(socket);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,12 +1,12 @@
 //! The log: one event per line, time in UTC, nothing of what clients store.
 //!
 //! tracing's events are written by [`Line`] in one of three shapes. Redis's level names map to
-//! tracing's: warning = warn and error, notice = info, verbose = debug, debug = trace. The level can
-//! be changed while the server runs ([`Log::set_level`]); a disabled event costs one load.
+//! tracing's: warning = warn and error, notice = info, verbose = debug, debug = trace. The level
+//! can be changed while the server runs ([`Log::set_level`]); a disabled event costs one load.
 //!
 //! Keys, values and arguments never go into an event: logs are read by people who may not see the
-//! data. A message that a client can provoke goes through [`Every`], so that a hostile client cannot
-//! fill the disk: at most one per interval, with the number of those left out.
+//! data. A message that a client can provoke goes through [`Every`], so that a hostile client
+//! cannot fill the disk: at most one per interval, with the number of those left out.
 
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
@@ -249,7 +249,11 @@ impl Visit for Fields {
 fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
     }
     out
 }

@@ -2,9 +2,12 @@
 
 pub mod accept;
 pub mod affinity;
+pub mod announce;
 pub mod clock;
 pub mod container;
 pub mod listen;
 pub mod logging;
+pub mod pidfile;
 pub mod shutdown;
+pub mod sweep;
 pub mod worker;

@@ -2,7 +2,7 @@
 //! store's background work.
 
 use super::accept::{Acceptor, Listener};
-use super::shutdown;
+use super::{shutdown, sweep};
 use crate::client::{Client, ClientShared, ReplyMode};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
@@ -10,7 +10,7 @@ use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
 use dunlin_protocol::Limits;
-use dunlin_storage::{DbId, Handle, Job, ShardId, ShardSet};
+use dunlin_storage::{DbId, Handle, Job, ShardId, ShardSet, SliceReport};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,12 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Period of the background work.
-const TICK: Duration = Duration::from_millis(100);
 /// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
 const SLICE_ITEMS: usize = 512;
-/// Slices of one kind per shard and tick before the rest waits for the next turn.
-const SLICES_PER_TURN: usize = 4;
 /// Accepted connections on their way to a worker.
 pub const INBOX: usize = 1024;
 
@@ -200,7 +196,11 @@ impl Worker {
             return;
         };
         let settings = server.settings();
-        let shared = Arc::new(client_shared(server, self.index, fd, incoming.addr, incoming.laddr));
+        let id = server.clients.next_id();
+        let now = server.clock.now();
+        let Incoming { addr, laddr, .. } = incoming;
+        let shared = Arc::new(ClientShared::new(id, addr, laddr, fd, self.index, now));
+        shared.set_flag(ClientShared::UNAUTHENTICATED, !settings.requirepass.is_empty());
         server.clients.add(shared.clone());
         self.stats().connections.add(1);
         let authenticated = settings.requirepass.is_empty();
@@ -222,62 +222,56 @@ impl Worker {
 
     /// Expiry, eviction and freeing for this worker's shards, in slices between connections.
     async fn background(self: Rc<Self>) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
+            let hz = self.server.settings().hz.max(1);
+            tokio::time::sleep(Duration::from_secs(1) / hz).await;
             if self.index == 0 {
                 self.housekeeping();
             }
-            let shards = self.server.keyspace.shards();
-            for shard in (self.index..shards).step_by(self.server.workers) {
-                let shard = ShardId(u16::try_from(shard).unwrap_or(u16::MAX));
-                self.expire(shard).await;
-                self.evict(shard).await;
+            if self.server.active_expire.load(Ordering::Relaxed) {
+                self.slices(Self::expire).await;
             }
-            while self.free() {
+            self.slices(Self::evict).await;
+            if self.server.keyspace.memory().limbo > 0 {
+                self.server.keyspace.flush_limbo(&self.epoch.pin());
+            }
+            while self.server.keyspace.free_slice(SLICE_ITEMS) {
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    async fn expire(&self, shard: ShardId) {
-        if !self.server.active_expire.load(Ordering::Relaxed) {
-            return;
-        }
-        let mut slices = 0;
-        loop {
-            let now = self.server.clock.now();
-            let report = {
-                let guard = self.epoch.pin();
-                self.server.keyspace.expire_slice(shard, now, SLICE_ITEMS, &guard)
-            };
-            if !report.more {
-                return;
+    /// Runs one kind of slice on each of this worker's shards in turn, as long as there is
+    /// anything to do. A shard whose role is taken has to wait for the next tick.
+    async fn slices(&self, slice: fn(&Self, ShardId) -> SliceReport) {
+        let mut shards: Vec<ShardId> = (self.index..self.server.keyspace.shards())
+            .step_by(self.server.workers)
+            .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
+            .collect();
+        while !shards.is_empty() {
+            let mut left = Vec::new();
+            for shard in shards {
+                let report = slice(self, shard);
+                if report.more && !report.busy {
+                    left.push(shard);
+                }
+                if report.removed > 0 {
+                    self.leftovers();
+                    tokio::task::yield_now().await;
+                }
             }
-            slices += 1;
-            if slices % SLICES_PER_TURN == 0 {
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    async fn evict(&self, shard: ShardId) {
-        loop {
-            let now = self.server.clock.now();
-            let report = {
-                let guard = self.epoch.pin();
-                self.server.keyspace.evict_slice(shard, SLICE_ITEMS, now, &guard)
-            };
-            if !report.more {
-                return;
-            }
-            tokio::task::yield_now().await;
+            shards = left;
         }
     }
 
-    fn free(&self) -> bool {
-        self.server.keyspace.free_slice(SLICE_ITEMS)
+    fn expire(&self, shard: ShardId) -> SliceReport {
+        let now = self.server.clock.now();
+        self.server.keyspace.expire_slice(shard, now, SLICE_ITEMS, &self.epoch.pin())
+    }
+
+    fn evict(&self, shard: ShardId) -> SliceReport {
+        let now = self.server.clock.now();
+        self.server.keyspace.evict_slice(shard, SLICE_ITEMS, now, &self.epoch.pin())
     }
 
     /// Once per tick on the first worker: clock, idle clients, peaks.
@@ -286,18 +280,8 @@ impl Worker {
         server.clock.resync();
         let used = server.keyspace.memory().used;
         server.peak_memory.fetch_max(used, Ordering::Relaxed);
-        let timeout = i64::from(server.settings().timeout);
-        if timeout == 0 {
-            return;
-        }
-        let now = server.clock.now();
-        for client in server.clients.all() {
-            let idle = now - client.last_active.load(Ordering::Relaxed);
-            let exempt = client.has_flag(ClientShared::BLOCKED | ClientShared::MONITOR);
-            if !exempt && idle > timeout.saturating_mul(1_000) {
-                client.kill();
-            }
-        }
+        server.rates.tick(server.clock.now(), &server.stats);
+        sweep::sweep(server);
     }
 }
 
@@ -313,39 +297,5 @@ fn register(socket: Socket) -> Option<(Stream, i32)> {
             let fd = stream.as_raw_fd();
             Some((Stream::Unix(tokio::net::UnixStream::from_std(stream).ok()?), fd))
         }
-    }
-}
-
-fn client_shared(
-    server: &Server,
-    worker: usize,
-    fd: i32,
-    addr: String,
-    laddr: String,
-) -> ClientShared {
-    let now = server.clock.now();
-    ClientShared {
-        id: server.clients.next_id(),
-        unix: addr.starts_with('/'),
-        addr,
-        laddr,
-        fd,
-        worker,
-        created: now,
-        labels: Default::default(),
-        db: Default::default(),
-        resp: 2.into(),
-        last_active: now.into(),
-        last_command: Default::default(),
-        query_buffer: Default::default(),
-        query_room: Default::default(),
-        output: Default::default(),
-        net_in: Default::default(),
-        net_out: Default::default(),
-        commands: Default::default(),
-        flags: Default::default(),
-        kill: Default::default(),
-        unblock: Default::default(),
-        signal: Default::default(),
     }
 }

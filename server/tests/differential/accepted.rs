@@ -19,7 +19,5 @@ pub(crate) const ACCEPTED: &[Accepted] = &[];
 
 /// The accepted difference that covers these replies.
 pub(crate) fn accepted(step: &Step, reference: &Value, subject: &Value) -> Option<usize> {
-    ACCEPTED
-        .iter()
-        .position(|row| (row.applies)(step, reference, subject))
+    ACCEPTED.iter().position(|row| (row.applies)(step, reference, subject))
 }

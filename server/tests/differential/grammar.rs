@@ -41,11 +41,7 @@ fn choice(tokens: &[&str], at: &mut usize) -> Node {
         *at += 1;
         options.push(sequence(tokens, at));
     }
-    if options.len() == 1 {
-        options.remove(0)
-    } else {
-        Node::Choice(options)
-    }
+    if options.len() == 1 { options.remove(0) } else { Node::Choice(options) }
 }
 
 fn sequence(tokens: &[&str], at: &mut usize) -> Node {
@@ -56,11 +52,7 @@ fn sequence(tokens: &[&str], at: &mut usize) -> Node {
             "(" | "[" => {
                 *at += 1;
                 let inner = choice(tokens, at);
-                if token == "[" {
-                    Node::Optional(Box::new(inner))
-                } else {
-                    inner
-                }
+                if token == "[" { Node::Optional(Box::new(inner)) } else { inner }
             }
             word if word.starts_with(|c: char| c.is_ascii_lowercase()) => Node::Kind(word.into()),
             word => Node::Word(word.trim_start_matches('\'').into()),
@@ -109,10 +101,7 @@ fn a_grammar_gives_only_its_sentences() {
     for _ in 0..200 {
         let mut out = Vec::new();
         produce(&node, &mut values, &mut out);
-        assert!(
-            out[0].eq_ignore_ascii_case(b"SET") && (2..=9).contains(&out.len()),
-            "{out:?}"
-        );
+        assert!(out[0].eq_ignore_ascii_case(b"SET") && (2..=9).contains(&out.len()), "{out:?}");
         longest = longest.max(out.len());
     }
     assert!(longest > 4);

@@ -3,6 +3,7 @@
 //!
 //! - `DUNLIN_DIFF_COMMANDS`: how many commands (20,000 unless set);
 //! - `DUNLIN_DIFF_SEED`: the seed, `number` or `number:sequence` to run one sequence of it again;
+//! - `DUNLIN_DIFF_SKIP`: names of commands to leave out, with commas, while one is being worked on;
 //! - `DUNLIN_DIFF_SUBJECT=redis`: the reference against itself, to test the test.
 
 mod accepted;
@@ -48,11 +49,7 @@ fn start() -> Option<Both> {
 impl Both {
     fn pair(&self) -> Pair {
         let (reference, subject) = (self.reference.address(), self.subject.address());
-        Pair {
-            reference,
-            subject,
-            tamper: None,
-        }
+        Pair { reference, subject, tamper: None }
     }
 }
 
@@ -61,11 +58,7 @@ fn settings() -> (u64, Option<u64>, u64) {
     let commands = number("DUNLIN_DIFF_COMMANDS").unwrap_or(20_000);
     let text = env::var("DUNLIN_DIFF_SEED").unwrap_or_default();
     let (seed, only) = text.split_once(':').unwrap_or((&text, ""));
-    (
-        seed.parse().unwrap_or_else(|_| Rng::random_seed()),
-        only.parse().ok(),
-        commands,
-    )
+    (seed.parse().unwrap_or_else(|_| Rng::random_seed()), only.parse().ok(), commands)
 }
 
 #[test]
@@ -93,20 +86,13 @@ fn random_sequences_get_the_replies_of_the_reference() {
         index += 1;
     }
     summary(&tally);
-    assert!(
-        findings.is_empty(),
-        "{} unexplained differences, seed {seed}",
-        findings.len()
-    );
+    assert!(findings.is_empty(), "{} unexplained differences, seed {seed}", findings.len());
 }
 
 fn report(pair: &Pair, sequence: &Sequence, found: &Mismatch, seed: u64, index: u64) -> String {
     let shortest = minimise::minimise(pair, sequence, found);
-    let steps: Vec<(usize, &Step)> = shortest
-        .batches
-        .iter()
-        .flat_map(|b| b.steps.iter().map(|s| (b.connection, s)))
-        .collect();
+    let steps: Vec<(usize, &Step)> =
+        shortest.batches.iter().flat_map(|b| b.steps.iter().map(|s| (b.connection, s))).collect();
     let skip = steps.len().saturating_sub(20);
     let mut text = format!("--- DUNLIN_DIFF_SEED={seed}:{index} {}\n", found.class);
     if skip > 0 {
@@ -153,11 +139,7 @@ fn a_planted_difference_is_found_and_reduced_to_what_matters() {
             *n += 1;
         }
     };
-    let pair = Pair {
-        reference: address,
-        subject: second.address(),
-        tamper: Some(tamper),
-    };
+    let pair = Pair { reference: address, subject: second.address(), tamper: Some(tamper) };
     let generator = Generator::new(Vec::new());
     let found = (0..50).find_map(|index| {
         let sequence = generator.sequence(7, index, SEQUENCE);
@@ -169,9 +151,5 @@ fn a_planted_difference_is_found_and_reduced_to_what_matters() {
     assert!(found.class.starts_with("strlen"), "{found:?}");
     let shortest = minimise::minimise(&pair, &sequence, &found);
     // Something that writes a value and the STRLEN.
-    assert!(
-        (2..=4).contains(&shortest.batches.len()),
-        "{} batches",
-        shortest.batches.len()
-    );
+    assert!((2..=4).contains(&shortest.batches.len()), "{} batches", shortest.batches.len());
 }

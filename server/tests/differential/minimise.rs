@@ -12,10 +12,7 @@ pub(crate) fn minimise(pair: &Pair, sequence: &Sequence, found: &Mismatch) -> Se
     let mut fails = |candidate: &Sequence| {
         runs += 1;
         let result = pair.run(candidate, &mut Tally::default());
-        (
-            result.is_err_and(|m| m.class == found.class),
-            runs >= BUDGET,
-        )
+        (result.is_err_and(|m| m.class == found.class), runs >= BUDGET)
     };
     let mut best = sequence.clone();
     let single = one_per_batch(sequence);
@@ -54,8 +51,5 @@ fn one_per_batch(sequence: &Sequence) -> Sequence {
             cuts: Vec::new(),
         })
     });
-    Sequence {
-        protocols: sequence.protocols.clone(),
-        batches: batches.collect(),
-    }
+    Sequence { protocols: sequence.protocols.clone(), batches: batches.collect() }
 }

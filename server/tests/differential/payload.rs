@@ -8,11 +8,7 @@ pub(crate) fn crc64(bytes: &[u8]) -> u64 {
     for &byte in bytes {
         crc ^= u64::from(byte);
         for _ in 0..8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0x95ac_9329_ac4b_c9b5
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x95ac_9329_ac4b_c9b5 } else { crc >> 1 };
         }
     }
     crc
@@ -50,10 +46,7 @@ pub(crate) fn samples(reference: &mut Client) -> Vec<Vec<u8>> {
     ];
     let mut out: Vec<Vec<u8>> = Vec::new();
     for value in values {
-        assert_eq!(
-            reference.call(&[b"SET".as_slice(), b"payload", value]),
-            Value::ok()
-        );
+        assert_eq!(reference.call(&[b"SET".as_slice(), b"payload", value]), Value::ok());
         let Value::Bulk(payload) = reference.call(&[b"DUMP", b"payload".as_slice()]) else {
             panic!("a dump is a bulk string");
         };

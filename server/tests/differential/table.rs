@@ -9,10 +9,7 @@
 pub(crate) const TABLE: &[(u32, &str)] = &[
     // strings
     (30, "SET key value"),
-    (
-        30,
-        "SET key value (NX|XX|GET|EX ttl|PX pttl|EXAT at|PXAT pat|KEEPTTL)*",
-    ),
+    (30, "SET key value (NX|XX|GET|EX ttl|PX pttl|EXAT at|PXAT pat|KEEPTTL)*"),
     (40, "GET key"),
     (8, "GETDEL key"),
     (10, "GETEX key [EX ttl|PX pttl|EXAT at|PXAT pat|PERSIST]"),
@@ -34,10 +31,7 @@ pub(crate) const TABLE: &[(u32, &str)] = &[
     (8, "DECRBY key int"),
     (14, "INCRBYFLOAT key float"),
     (8, "SET lcskey lcsvalue"),
-    (
-        6,
-        "LCS lcskey lcskey [LEN|IDX] [MINMATCHLEN range] [WITHMATCHLEN]",
-    ),
+    (6, "LCS lcskey lcskey [LEN|IDX] [MINMATCHLEN range] [WITHMATCHLEN]"),
     // bitmaps
     (16, "SETBIT key offset bit"),
     (12, "GETBIT key offset"),
@@ -59,20 +53,14 @@ pub(crate) const TABLE: &[(u32, &str)] = &[
     (6, "TYPE key"),
     (4, "KEYS pattern"),
     (6, "SCAN zero [MATCH pattern] COUNT 100000"),
-    (
-        3,
-        "SCAN int (MATCH pattern|COUNT int|TYPE ('string|'list|junk))*",
-    ),
+    (3, "SCAN int (MATCH pattern|COUNT int|TYPE ('string|'list|junk))*"),
     (3, "RANDOMKEY"),
     (8, "RENAME key key"),
     (8, "RENAMENX key key"),
     (10, "COPY key key (DB db|REPLACE)*"),
     (6, "MOVE key db"),
     (6, "DUMP key"),
-    (
-        12,
-        "RESTORE key pttl payload (REPLACE|ABSTTL|IDLETIME int|FREQ int)*",
-    ),
+    (12, "RESTORE key pttl payload (REPLACE|ABSTTL|IDLETIME int|FREQ int)*"),
     (12, "EXPIRE key ttl (NX|XX|GT|LT)*"),
     (12, "PEXPIRE key pttl (NX|XX|GT|LT)*"),
     (8, "EXPIREAT key at (NX|XX|GT|LT)*"),
@@ -98,24 +86,15 @@ pub(crate) const TABLE: &[(u32, &str)] = &[
     (1, "QUIT"),
     (2, "RESET"),
     (4, "HELLO [(2|3) [SETNAME name]]"),
-    (
-        2,
-        "HELLO (2|3|int) (AUTH 'default value|SETNAME name|junk)*",
-    ),
+    (2, "HELLO (2|3|int) (AUTH 'default value|SETNAME name|junk)*"),
     (2, "AUTH value [value]"),
     (1, "AUTH 'default value"),
     (2, "CLIENT ID"),
     (2, "CLIENT GETNAME"),
     (4, "CLIENT SETNAME name"),
     (1, "CLIENT INFO"),
-    (
-        1,
-        "CLIENT LIST [TYPE ('normal|'master|'replica|'pubsub|junk)|ID int+]",
-    ),
-    (
-        2,
-        "CLIENT KILL (ID 999999|ADDR junk|TYPE junk|USER junk|SKIPME junk|junk)*",
-    ),
+    (1, "CLIENT LIST [TYPE ('normal|'master|'replica|'pubsub|junk)|ID int+]"),
+    (2, "CLIENT KILL (ID 999999|ADDR junk|TYPE junk|USER junk|SKIPME junk|junk)*"),
     (1, "CLIENT NO-EVICT (ON|OFF|junk)"),
     (1, "CLIENT TRACKINGINFO"),
     (1, "CLIENT UNBLOCK (999999|int|junk) [TIMEOUT|ERROR|junk]"),
@@ -124,10 +103,7 @@ pub(crate) const TABLE: &[(u32, &str)] = &[
     (1, "CLIENT junk junk*"),
     // server
     (1, "INFO [SERVER|CLIENTS|MEMORY|STATS|KEYSPACE|junk]"),
-    (
-        2,
-        "CONFIG GET ('maxclients|'timeout|'save|'appendonly|'maxm?mory|junk)+",
-    ),
+    (2, "CONFIG GET ('maxclients|'timeout|'save|'appendonly|'maxm?mory|junk)+"),
     (1, "CONFIG GET"),
     (1, "CONFIG SET 'nosuchdirective junk"),
     (1, "CONFIG SET 'timeout ('abc|-1|0)"),

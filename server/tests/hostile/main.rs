@@ -31,14 +31,14 @@ impl Victim {
         // Some work first, so that threads and buffers exist before memory is measured.
         for _ in 0..20 {
             let mut client = server.client();
-            client.send(&b"PING\r\n".repeat(1000));
-            (0..1000).for_each(|_| drop(client.recv()));
+            for _ in 0..50 {
+                client.send(&b"PING\r\n".repeat(10));
+                (0..10).for_each(|_| drop(client.recv()));
+            }
         }
         let steady = || server.fds();
         let mut fds = steady();
-        eventually(Duration::from_secs(2), || {
-            std::mem::replace(&mut fds, steady()) == fds
-        });
+        eventually(Duration::from_secs(2), || std::mem::replace(&mut fds, steady()) == fds);
         let rss = server.rss();
         Victim { server, rss, fds }
     }
@@ -60,12 +60,8 @@ impl Victim {
 
     /// Alive, with the memory and the descriptors of the start.
     fn is_unharmed(mut self) {
-        assert!(
-            self.server.is_running(),
-            "the server has ended:\n{}",
-            self.server.log()
-        );
-        assert_eq!(self.client().run("PING"), Value::Simple(b"PONG".to_vec()));
+        assert!(self.server.is_running(), "the server has ended:\n{}", self.server.log());
+        assert!(self.server.answers(), "the server is silent");
         let patience = Duration::from_secs(10);
         let server = &self.server;
         assert!(
@@ -88,10 +84,8 @@ impl Victim {
 /// Sends each command line (words; `\x20` is not needed) and compares the reply.
 fn expect(client: &mut Client, table: &[(&str, Value)]) {
     for (line, want) in table {
-        let words: Vec<&str> = line
-            .split(' ')
-            .map(|word| if word == "\"\"" { "" } else { word })
-            .collect();
+        let words: Vec<&str> =
+            line.split(' ').map(|word| if word == "\"\"" { "" } else { word }).collect();
         assert_eq!(client.call(&words), *want, "{line}");
     }
 }

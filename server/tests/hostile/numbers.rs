@@ -4,8 +4,7 @@ use crate::support::Value;
 use crate::{Victim, error, expect};
 
 const MAX: &str = "9223372036854775807";
-const INT_RANGE: &str =
-    "ERR value is out of range, value must between -2147483648 and 2147483647";
+const INT_RANGE: &str = "ERR value is out of range, value must between -2147483648 and 2147483647";
 const MIN: &str = "-9223372036854775808";
 
 #[test]
@@ -41,15 +40,9 @@ fn row_19_strings_past_the_maximum() {
         ],
     );
     let half = vec![b'x'; 600_000];
-    assert_eq!(
-        client.call(&[b"APPEND", b"k".as_slice(), &half]),
-        Value::Int(600_000)
-    );
+    assert_eq!(client.call(&[b"APPEND", b"k".as_slice(), &half]), Value::Int(600_000));
     assert_eq!(client.call(&[b"APPEND", b"k".as_slice(), &half]), refused);
-    expect(
-        &mut client,
-        &[("STRLEN k", Value::Int(600_000)), ("DEL k", Value::Int(1))],
-    );
+    expect(&mut client, &[("STRLEN k", Value::Int(600_000)), ("DEL k", Value::Int(1))]);
     drop(client);
     victim.is_unharmed();
 }
@@ -89,18 +82,12 @@ fn row_21_increments_that_overflow() {
             ("INCR k", overflow.clone()),
             ("INCRBY k 1", overflow.clone()),
             (&format!("INCRBY k {MAX}"), overflow.clone()),
-            (
-                &format!("DECRBY k {MIN}"),
-                error("ERR decrement would overflow"),
-            ),
+            (&format!("DECRBY k {MIN}"), error("ERR decrement would overflow")),
             (&format!("SET k {MIN}"), Value::ok()),
             ("DECR k", overflow.clone()),
             (&format!("INCRBY k {MIN}"), overflow),
             (&format!("INCRBY k {MAX}"), Value::Int(-1)),
-            (
-                "INCRBY k 9223372036854775808",
-                error("ERR value is not an integer or out of range"),
-            ),
+            ("INCRBY k 9223372036854775808", error("ERR value is not an integer or out of range")),
             ("DEL k", Value::Int(1)),
         ],
     );
@@ -199,10 +186,7 @@ fn row_30_and_31_cursors_and_databases() {
             ("SCAN abc", error("ERR invalid cursor")),
             ("SELECT -1", error("ERR DB index is out of range")),
             ("SELECT 16", error("ERR DB index is out of range")),
-            (
-                &format!("SELECT {MAX}"),
-                error("ERR value is not an integer or out of range"),
-            ),
+            (&format!("SELECT {MAX}"), error(INT_RANGE)),
             ("SELECT 99999", error("ERR DB index is out of range")),
         ],
     );

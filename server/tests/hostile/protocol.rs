@@ -13,25 +13,12 @@ fn pong() -> Value {
 #[test]
 fn row_01_only_canonical_counts_of_arguments() {
     let victim = Victim::start(&[]);
-    for header in [
-        "*3000000000",
-        "*2147483648",
-        "*+1",
-        "*01",
-        "*-0",
-        "*1x",
-        "*",
-        "* 1",
-        "*1 ",
-    ] {
+    for header in ["*3000000000", "*2147483648", "*+1", "*01", "*-0", "*1x", "*", "* 1", "*1 "] {
         if against_reference() && header == "*" {
             continue;
         }
         let bytes = format!("{header}\r\n");
-        victim.refuses(
-            bytes.as_bytes(),
-            "ERR Protocol error: invalid multibulk length",
-        );
+        victim.refuses(bytes.as_bytes(), "ERR Protocol error: invalid multibulk length");
     }
     victim.is_unharmed();
 }
@@ -54,17 +41,8 @@ fn row_02_empty_requests_get_no_reply() {
 #[test]
 fn row_03_only_canonical_lengths_of_arguments() {
     let victim = Victim::start(&[]);
-    let lengths = [
-        "-1",
-        "-10",
-        "536870913",
-        "03",
-        "blabla",
-        "9223372036854775808",
-        "+1",
-        "1x",
-        " 1",
-    ];
+    let lengths =
+        ["-1", "-10", "536870913", "03", "blabla", "9223372036854775808", "+1", "1x", " 1"];
     for length in lengths {
         let bytes = format!("*1\r\n${length}\r\n");
         victim.refuses(bytes.as_bytes(), "ERR Protocol error: invalid bulk length");
@@ -78,23 +56,14 @@ fn row_03_only_canonical_lengths_of_arguments() {
 #[test]
 fn row_04_an_argument_begins_with_a_dollar() {
     let victim = Victim::start(&[]);
-    victim.refuses(
-        b"*1\r\nfoo\r\n",
-        "ERR Protocol error: expected '$', got 'f'",
-    );
+    victim.refuses(b"*1\r\nfoo\r\n", "ERR Protocol error: expected '$', got 'f'");
     victim.refuses(b"*1\r\n:1\r\n", "ERR Protocol error: expected '$', got ':'");
-    victim.refuses(
-        b"*2\r\n$4\r\nPING\r\n*1\r\n",
-        "ERR Protocol error: expected '$', got '*'",
-    );
+    victim.refuses(b"*2\r\n$4\r\nPING\r\n*1\r\n", "ERR Protocol error: expected '$', got '*'");
     // What came before a protocol error is answered first.
     let mut client = victim.client();
     client.send(b"PING\r\n*1\r\nfoo\r\n");
     assert_eq!(client.recv(), pong());
-    assert_eq!(
-        client.recv(),
-        error("ERR Protocol error: expected '$', got 'f'")
-    );
+    assert_eq!(client.recv(), error("ERR Protocol error: expected '$', got 'f'"));
     assert!(client.is_closed());
     victim.is_unharmed();
 }
@@ -103,39 +72,20 @@ fn row_04_an_argument_begins_with_a_dollar() {
 fn row_05_lines_end_within_64_kib() {
     let victim = Victim::start(&[]);
     let long = "1".repeat(70 * 1024);
-    victim.refuses(
-        long.as_bytes(),
-        "ERR Protocol error: too big inline request",
-    );
+    victim.refuses(long.as_bytes(), "ERR Protocol error: too big inline request");
     let count = format!("*{long}");
-    victim.refuses(
-        count.as_bytes(),
-        "ERR Protocol error: too big mbulk count string",
-    );
+    victim.refuses(count.as_bytes(), "ERR Protocol error: too big mbulk count string");
     let length = format!("*1\r\n${long}");
-    victim.refuses(
-        length.as_bytes(),
-        "ERR Protocol error: too big bulk count string",
-    );
+    victim.refuses(length.as_bytes(), "ERR Protocol error: too big bulk count string");
     victim.is_unharmed();
 }
 
 #[test]
 fn row_06_quotes_have_to_be_closed() {
     let victim = Victim::start(&[]);
-    for line in [
-        "set \"a",
-        "set 'a",
-        "set \"a\"b",
-        "set 'a'b",
-        "\"",
-        "set \"\\x4",
-    ] {
+    for line in ["set \"a", "set 'a", "set \"a\"b", "set 'a'b", "\"", "set \"\\x4"] {
         let bytes = format!("{line}\r\n");
-        victim.refuses(
-            bytes.as_bytes(),
-            "ERR Protocol error: unbalanced quotes in request",
-        );
+        victim.refuses(bytes.as_bytes(), "ERR Protocol error: unbalanced quotes in request");
     }
     victim.is_unharmed();
 }
@@ -189,23 +139,14 @@ fn row_09_any_two_bytes_end_an_argument() {
 #[test]
 fn row_10_tight_limits_before_authentication() {
     let victim = Victim::start(&["--requirepass", "secret"]);
-    victim.refuses(
-        b"*11\r\n",
-        "ERR Protocol error: unauthenticated multibulk length",
-    );
-    victim.refuses(
-        b"*1\r\n$16385\r\n",
-        "ERR Protocol error: unauthenticated bulk length",
-    );
+    victim.refuses(b"*11\r\n", "ERR Protocol error: unauthenticated multibulk length");
+    victim.refuses(b"*1\r\n$16385\r\n", "ERR Protocol error: unauthenticated bulk length");
     let mut client = victim.client();
     assert_eq!(client.call(&["AUTH", "secret"]), Value::ok());
     let many = ["EXISTS"; 20];
     assert_eq!(client.call(&many), Value::Int(0));
     let long = vec![b'x'; 20_000];
-    assert_eq!(
-        client.call(&[b"ECHO", long.as_slice()]),
-        Value::Bulk(long.clone())
-    );
+    assert_eq!(client.call(&[b"ECHO", long.as_slice()]), Value::Bulk(long.clone()));
     drop(client);
     victim.is_unharmed();
 }
@@ -215,15 +156,7 @@ fn row_11_before_authentication_nothing_runs_and_little_waits() {
     let victim = Victim::start(&["--requirepass", "secret"]);
     let mut client = victim.client();
     let refused = error("NOAUTH Authentication required.");
-    for line in [
-        "GET a",
-        "PING",
-        "INFO",
-        "COMMAND",
-        "CLIENT LIST",
-        "FLUSHALL",
-        "CONFIG GET *",
-    ] {
+    for line in ["GET a", "PING", "INFO", "COMMAND", "CLIENT LIST", "FLUSHALL", "CONFIG GET *"] {
         assert_eq!(client.run(line), refused, "{line}");
     }
     // Replies that nobody reads end the connection instead of filling memory.
@@ -242,10 +175,7 @@ fn row_11_before_authentication_nothing_runs_and_little_waits() {
 #[test]
 fn row_12_a_web_browser_gets_nothing() {
     let victim = Victim::start(&[]);
-    for request in [
-        "POST / HTTP/1.1\r\nHost: x\r\n\r\nFLUSHALL\r\n",
-        "Host: x\r\nFLUSHALL\r\n",
-    ] {
+    for request in ["POST / HTTP/1.1\r\nHost: x\r\n\r\nFLUSHALL\r\n", "Host: x\r\nFLUSHALL\r\n"] {
         assert_eq!(victim.client().call(&["SET", "kept", "1"]), Value::ok());
         let mut client = victim.client();
         client.send(request.as_bytes());
@@ -258,15 +188,8 @@ fn row_12_a_web_browser_gets_nothing() {
 /// As many connections as the limits of this process allow, at most `wanted`.
 fn connections(wanted: usize) -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits
-        .lines()
-        .find(|l| l.starts_with("Max open files"))
-        .unwrap_or_default();
-    let soft = line
-        .split_whitespace()
-        .nth(3)
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(1024);
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap_or_default();
+    let soft = line.split_whitespace().nth(3).and_then(|n| n.parse().ok()).unwrap_or(1024);
     wanted.min(usize::max(soft, 300) - 200)
 }
 
@@ -282,17 +205,9 @@ fn row_13_an_announced_length_reserves_nothing() {
     assert_eq!(victim.client().call(&["PING"]), pong());
     let most = victim.rss + count as u64 * 64 * 1024;
     // Twice, so that what arrived has been read.
-    assert!(
-        victim.server.rss() <= most,
-        "{} MiB",
-        victim.server.rss() >> 20
-    );
+    assert!(victim.server.rss() <= most, "{} MiB", victim.server.rss() >> 20);
     assert_eq!(victim.client().call(&["PING"]), pong());
-    assert!(
-        victim.server.rss() <= most,
-        "{} MiB",
-        victim.server.rss() >> 20
-    );
+    assert!(victim.server.rss() <= most, "{} MiB", victim.server.rss() >> 20);
     drop(silent);
     victim.is_unharmed();
 }
@@ -336,9 +251,7 @@ fn row_15_packets_of_one_byte_and_sudden_ends() {
     // Our side closed after whole commands: they run and are answered.
     let mut last = victim.client();
     last.send(&b"INCR n\r\n".repeat(1000));
-    last.socket()
-        .shutdown(std::net::Shutdown::Write)
-        .expect("the socket is open");
+    last.socket().shutdown(std::net::Shutdown::Write).expect("the socket is open");
     for n in 1..=1000 {
         assert_eq!(last.recv(), Value::Int(n));
     }
@@ -362,9 +275,7 @@ fn row_16_unknown_commands_are_quoted_short_and_on_one_line() {
     assert_eq!(client.call(&["a\r\nb", "c\nd"]), lines);
     let reply = client.call(&["a\0b", "\0"]);
     assert!(
-        reply
-            .error_text()
-            .is_some_and(|t| t.starts_with("ERR unknown command 'a")),
+        reply.error_text().is_some_and(|t| t.starts_with("ERR unknown command 'a")),
         "{reply:?}"
     );
     assert_eq!(client.call(&["PING"]), pong());
@@ -381,10 +292,7 @@ fn commands_that_come_with_a_broken_one_are_not_lost() {
     wire.extend(command(&["SET", "after", "1"]));
     client.send(&wire);
     assert_eq!(client.recv(), Value::ok());
-    assert_eq!(
-        client.recv(),
-        error("ERR Protocol error: invalid bulk length")
-    );
+    assert_eq!(client.recv(), error("ERR Protocol error: invalid bulk length"));
     assert!(client.is_closed());
     let mut client = victim.client();
     assert!(eventually(Duration::from_secs(2), || {

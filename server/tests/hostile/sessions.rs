@@ -14,10 +14,7 @@ fn row_46_a_client_that_never_reads_holds_little_memory() {
     let victim = Victim::start(&["--client-output-buffer-limit", "normal 64mb 32mb 10"]);
     let mut client = victim.client();
     let value = vec![b'v'; 1 << 20];
-    assert_eq!(
-        client.call(&[b"SET".as_slice(), b"big", &value]),
-        Value::ok()
-    );
+    assert_eq!(client.call(&[b"SET".as_slice(), b"big", &value]), Value::ok());
     let mut deaf = victim.client();
     deaf.set_patience(Duration::from_secs(3));
     // 10 GB of replies.
@@ -48,11 +45,7 @@ fn row_50_names_of_clients() {
     let mut client = victim.client();
     let text = "ERR Client names cannot contain spaces, newlines or special characters.";
     for name in ["a b\n", "a b", "\n", "a\r", "a\0", "\u{e4}", "\x7f"] {
-        assert_eq!(
-            client.call(&["CLIENT", "SETNAME", name]),
-            error(text),
-            "{name:?}"
-        );
+        assert_eq!(client.call(&["CLIENT", "SETNAME", name]), error(text), "{name:?}");
         let hello = client.call(&["HELLO", "3", "SETNAME", name]);
         assert_eq!(hello, error(text), "{name:?}");
     }
@@ -69,20 +62,11 @@ fn row_51_hello_and_auth() {
     let mut client = victim.client();
     let wrong = error("WRONGPASS invalid username-password pair or user is disabled.");
     let version = error("NOPROTO unsupported protocol version");
-    for line in [
-        "HELLO 4",
-        "HELLO 1",
-        "HELLO 0",
-        "HELLO -1",
-        "HELLO 9223372036854775807",
-    ] {
+    for line in ["HELLO 4", "HELLO 1", "HELLO 0", "HELLO -1", "HELLO 9223372036854775807"] {
         assert_eq!(client.run(line), version, "{line}");
     }
     assert!(client.run("HELLO x").is_error());
-    assert_eq!(
-        client.run("HELLO 3 AUTH"),
-        error("ERR Syntax error in HELLO option 'AUTH'")
-    );
+    assert_eq!(client.run("HELLO 3 AUTH"), error("ERR Syntax error in HELLO option 'AUTH'"));
     assert_eq!(client.run("HELLO 3 AUTH default bad"), wrong);
     assert_eq!(client.call(&["AUTH", "sec\0ret"]), wrong);
     assert_eq!(client.call(&["AUTH", "secret\0"]), wrong);
@@ -92,10 +76,7 @@ fn row_51_hello_and_auth() {
     assert_eq!(client.call(&["AUTH", &"x".repeat(16_000)]), wrong);
     assert_eq!(client.run("PING"), error("NOAUTH Authentication required."));
     let noauth = client.run("HELLO 3").error_text().unwrap_or_default();
-    assert!(
-        noauth.starts_with("NOAUTH HELLO must be called with the client already"),
-        "{noauth}"
-    );
+    assert!(noauth.starts_with("NOAUTH HELLO must be called with the client already"), "{noauth}");
     assert_eq!(client.call(&["AUTH", "secret"]), Value::ok());
     // Long passwords are read only from those who already have one.
     assert_eq!(client.call(&["AUTH", &"x".repeat(1 << 20)]), wrong);

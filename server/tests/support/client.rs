@@ -52,11 +52,7 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client {
-            stream: Stream::Tcp(stream),
-            buffer: Vec::new(),
-            start: 0,
-        })
+        Ok(Client { stream: Stream::Tcp(stream), buffer: Vec::new(), start: 0 })
     }
 
     /// Connects over a unix socket.
@@ -64,11 +60,7 @@ impl Client {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client {
-            stream: Stream::Unix(stream),
-            buffer: Vec::new(),
-            start: 0,
-        })
+        Ok(Client { stream: Stream::Unix(stream), buffer: Vec::new(), start: 0 })
     }
 
     /// The TCP stream itself.
@@ -128,12 +120,7 @@ impl Client {
                 self.buffer.extend_from_slice(&chunk[..n]);
                 Ok(())
             }
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                ) =>
-            {
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 Err(Broken::Timeout)
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(()),

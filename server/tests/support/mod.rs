@@ -20,7 +20,5 @@ static QUIET: Mutex<()> = Mutex::new(());
 
 /// Tests that measure memory or open thousands of sockets run one at a time.
 pub fn alone() -> MutexGuard<'static, ()> {
-    QUIET
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    QUIET.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

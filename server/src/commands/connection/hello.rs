@@ -30,9 +30,8 @@ const HELLO_NO_AUTH: ReplyError = ReplyError::new(
      RESP protocol version at the same time",
 );
 
-pub(super) const AUTH: Command = Command::new("auth", Arity::at_least(2), auth)
-    .flags(OPEN_FLAGS.with(Flags::SENSITIVE))
-    .docs(
+pub(super) const AUTH: Command =
+    Command::new("auth", Arity::at_least(2), auth).flags(OPEN_FLAGS.with(Flags::SENSITIVE)).docs(
         Docs::new(
             Group::Connection,
             "1.0.0",
@@ -40,10 +39,7 @@ pub(super) const AUTH: Command = Command::new("auth", Arity::at_least(2), auth)
             "Authenticates the connection.",
         )
         .history(&[("6.0.0", "Added ACL style (username and password).")])
-        .args(&[
-            Arg::string("username").optional().since("6.0.0"),
-            Arg::string("password"),
-        ]),
+        .args(&[Arg::string("username").optional().since("6.0.0"), Arg::string("password")]),
     );
 
 fn auth(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -77,9 +73,8 @@ fn matches(secret: &[u8], user: &[u8], password: &[u8]) -> bool {
     (bool::from(same) || secret.is_empty()) & (user == DEFAULT_USER.as_bytes())
 }
 
-pub(super) const HELLO: Command = Command::new("hello", Arity::at_least(1), hello)
-    .flags(OPEN_FLAGS)
-    .docs(
+pub(super) const HELLO: Command =
+    Command::new("hello", Arity::at_least(1), hello).flags(OPEN_FLAGS).docs(
         Docs::new(
             Group::Connection,
             "6.0.0",
@@ -152,11 +147,7 @@ fn hello(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 /// `server` says redis: libraries compare it when they look for features.
 fn introduce(call: &mut Call<'_, '_>) {
     let id = i64::try_from(call.client.id()).unwrap_or(i64::MAX);
-    let proto = if call.reply.proto() == Proto::Resp3 {
-        3
-    } else {
-        2
-    };
+    let proto = if call.reply.proto() == Proto::Resp3 { 3 } else { 2 };
     let reply = &mut *call.reply;
     reply.map(7);
     for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {

@@ -12,16 +12,8 @@ use dunlin_protocol::{Proto, number};
 use dunlin_storage::DbId;
 use std::sync::atomic::Ordering;
 
-pub(super) static COMMANDS: &[Command] = &[
-    hello::AUTH,
-    client::CLIENT,
-    ECHO,
-    hello::HELLO,
-    PING,
-    QUIT,
-    RESET,
-    SELECT,
-];
+pub(super) static COMMANDS: &[Command] =
+    &[hello::AUTH, client::CLIENT, ECHO, hello::HELLO, PING, QUIT, RESET, SELECT];
 
 const PING: Command = Command::new("ping", Arity::at_least(1), ping)
     .flags(flag_set!(FAST))
@@ -45,16 +37,10 @@ fn ping(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-const ECHO: Command = Command::new("echo", Arity::exactly(2), echo)
-    .flags(flag_set!(LOADING | STALE | FAST))
-    .docs(
-        Docs::new(
-            Group::Connection,
-            "1.0.0",
-            "O(1)",
-            "Answers the given message.",
-        )
-        .args(&[Arg::string("message")]),
+const ECHO: Command =
+    Command::new("echo", Arity::exactly(2), echo).flags(flag_set!(LOADING | STALE | FAST)).docs(
+        Docs::new(Group::Connection, "1.0.0", "O(1)", "Answers the given message.")
+            .args(&[Arg::string("message")]),
     );
 
 fn echo(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -78,9 +64,7 @@ fn select(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let index = number::parse_i64(call.arg(1)).ok_or(NOT_INTEGER)?;
     if i32::try_from(index).is_err() {
         let (min, max) = (i32::MIN, i32::MAX);
-        return Err(
-            format!("ERR value is out of range, value must between {min} and {max}").into(),
-        );
+        return Err(format!("ERR value is out of range, value must between {min} and {max}").into());
     }
     let db = u8::try_from(index)
         .ok()
@@ -92,9 +76,7 @@ fn select(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 const QUIT: Command = Command::new("quit", Arity::at_least(1), quit)
-    .flags(flag_set!(
-        NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY
-    ))
+    .flags(flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY))
     .docs(
         Docs::new(Group::Connection, "1.0.0", "O(1)", "Ends the connection.")
             .deprecated("7.2.0", "just closing the connection"),
@@ -106,9 +88,7 @@ fn quit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 const RESET: Command = Command::new("reset", Arity::exactly(1), reset)
-    .flags(flag_set!(
-        NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY
-    ))
+    .flags(flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY))
     .docs(Docs::new(
         Group::Connection,
         "6.2.0",
@@ -126,11 +106,7 @@ fn reset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     client.authenticated = authenticated;
     client.select(DbId(0));
     client.shared.set_labels(|labels| labels.name.clear());
-    for flag in [
-        ClientShared::MONITOR,
-        ClientShared::NO_TOUCH,
-        ClientShared::NO_EVICT,
-    ] {
+    for flag in [ClientShared::MONITOR, ClientShared::NO_TOUCH, ClientShared::NO_EVICT] {
         client.shared.set_flag(flag, false);
     }
     set_proto(call, Proto::Resp2);

@@ -116,10 +116,7 @@ impl<'a> Filters<'a> {
         let at_least = |wanted: Option<i64>, since: Millis| {
             wanted.is_none_or(|seconds| line::seconds(now, since) >= seconds)
         };
-        let ip = client
-            .addr
-            .rsplit_once(':')
-            .map_or(client.addr.as_str(), |(ip, _)| ip);
+        let ip = client.addr.rsplit_once(':').map_or(client.addr.as_str(), |(ip, _)| ip);
         self.ids.as_ref().is_none_or(|ids| ids.contains(&id))
             && self.normal.unwrap_or(true)
             && is(self.addr, &client.addr)
@@ -130,15 +127,11 @@ impl<'a> Filters<'a> {
             && is(self.lib_ver, &labels.lib_ver)
             && self.flags.is_none_or(|wanted| {
                 let flags = line::flags(client);
-                wanted
-                    .iter()
-                    .all(|letter| flags.as_bytes().contains(letter))
+                wanted.iter().all(|letter| flags.as_bytes().contains(letter))
             })
             && at_least(self.max_age, client.created)
             && at_least(self.idle, client.last_active.load(Ordering::Relaxed))
-            && self
-                .db
-                .is_none_or(|db| db == i64::from(client.db.load(Ordering::Relaxed)))
+            && self.db.is_none_or(|db| db == i64::from(client.db.load(Ordering::Relaxed)))
     }
 }
 
@@ -163,17 +156,10 @@ fn is_normal(value: &[u8]) -> Result<bool, ReplyError> {
     if is("normal") {
         return Ok(true);
     }
-    if ["master", "replica", "slave", "pubsub"]
-        .iter()
-        .any(|name| is(name))
-    {
+    if ["master", "replica", "slave", "pubsub"].iter().any(|name| is(name)) {
         return Ok(false);
     }
-    Err(format!(
-        "ERR Unknown client type '{}'",
-        String::from_utf8_lossy(value)
-    )
-    .into())
+    Err(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(value)).into())
 }
 
 fn positive(value: &[u8], what: &str) -> Result<i64, ReplyError> {
@@ -200,10 +186,7 @@ mod tests {
     #[test]
     fn ages_are_positive_numbers() {
         assert_eq!(positive(b"5", "maxage"), Ok(5));
-        assert_eq!(
-            positive(b"0", "maxage"),
-            Err("ERR maxage should be greater than 0".into())
-        );
+        assert_eq!(positive(b"0", "maxage"), Err("ERR maxage should be greater than 0".into()));
         let error = "ERR idle is not an integer or out of range";
         assert_eq!(positive(b"x", "idle"), Err(error.into()));
     }

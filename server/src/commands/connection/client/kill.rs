@@ -18,37 +18,19 @@ const TYPES: &[Arg] = &[
 ];
 
 const FILTERS: &[Arg] = &[
-    Arg::integer("client-id")
-        .token("ID")
-        .optional()
-        .since("2.8.12"),
-    Arg::one_of("client-type", TYPES)
-        .token("TYPE")
-        .optional()
-        .since("2.8.12"),
+    Arg::integer("client-id").token("ID").optional().since("2.8.12"),
+    Arg::one_of("client-type", TYPES).token("TYPE").optional().since("2.8.12"),
     Arg::string("username").token("USER").optional(),
     Arg::string("addr").token("ADDR").optional(),
-    Arg::string("laddr")
-        .token("LADDR")
-        .optional()
-        .since("6.2.0"),
+    Arg::string("laddr").token("LADDR").optional().since("6.2.0"),
     Arg::one_of("skipme", &[Arg::flag("yes", "YES"), Arg::flag("no", "NO")])
         .token("SKIPME")
         .optional(),
-    Arg::integer("maxage")
-        .token("MAXAGE")
-        .optional()
-        .since("7.4.0"),
+    Arg::integer("maxage").token("MAXAGE").optional().since("7.4.0"),
 ];
 
-pub(super) const KILL: Command = Command::new("kill", Arity::at_least(3), kill)
-    .flags(OTHERS)
-    .docs(
-        docs(
-            "2.4.0",
-            "O(N) where N is the number of client connections",
-            "Closes connections.",
-        )
+pub(super) const KILL: Command = Command::new("kill", Arity::at_least(3), kill).flags(OTHERS).docs(
+    docs("2.4.0", "O(N) where N is the number of client connections", "Closes connections.")
         .history(&[
             ("2.8.12", "Added new filter format."),
             ("2.8.12", "`ID` option."),
@@ -62,12 +44,9 @@ pub(super) const KILL: Command = Command::new("kill", Arity::at_least(3), kill)
         ])
         .args(&[Arg::one_of(
             "filter",
-            &[
-                Arg::string("old-format"),
-                Arg::one_of("new-format", FILTERS).multiple(),
-            ],
+            &[Arg::string("old-format"), Arg::one_of("new-format", FILTERS).multiple()],
         )]),
-    );
+);
 
 fn kill(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let me = call.client.id();
@@ -75,16 +54,11 @@ fn kill(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let old_form = call.argc() == 3;
     let victims: Vec<Arc<ClientShared>> = if old_form {
         let addr = call.arg(2);
-        all.into_iter()
-            .filter(|client| client.addr.as_bytes() == addr)
-            .take(1)
-            .collect()
+        all.into_iter().filter(|client| client.addr.as_bytes() == addr).take(1).collect()
     } else {
         let mut filters = Filters::of_kill(call)?;
         filters.skip_me.get_or_insert(true);
-        all.into_iter()
-            .filter(|client| filters.pass(client, me, call.now))
-            .collect()
+        all.into_iter().filter(|client| filters.pass(client, me, call.now)).collect()
     };
     if old_form && victims.is_empty() {
         return Err("ERR No such client".into());
@@ -102,8 +76,7 @@ fn kill(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if old_form {
         call.reply.ok();
     } else {
-        call.reply
-            .int(i64::try_from(victims.len()).unwrap_or(i64::MAX));
+        call.reply.int(i64::try_from(victims.len()).unwrap_or(i64::MAX));
     }
     Ok(outcome)
 }

@@ -11,15 +11,12 @@ const REPLY_BUFFER: u64 = 16 * 1024;
 
 /// Letters of the flags in the order Redis prints them.
 pub(super) fn flags(client: &ClientShared) -> String {
-    let mut letters: String = [
-        (ClientShared::MONITOR, 'O'),
-        (ClientShared::BLOCKED, 'b'),
-        (ClientShared::CLOSING, 'c'),
-    ]
-    .iter()
-    .filter(|(flag, _)| client.has_flag(*flag))
-    .map(|(_, letter)| *letter)
-    .collect();
+    let mut letters: String =
+        [(ClientShared::MONITOR, 'O'), (ClientShared::BLOCKED, 'b'), (ClientShared::CLOSING, 'c')]
+            .iter()
+            .filter(|(flag, _)| client.has_flag(*flag))
+            .map(|(_, letter)| *letter)
+            .collect();
     for (on, letter) in [
         (client.kill.load(Ordering::Relaxed), 'A'),
         (client.unix, 'U'),

@@ -31,22 +31,12 @@ pub(super) const LIST: Command = Command::new("list", Arity::at_least(2), list)
                 "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional `ID` \
                  filter.",
             ),
-            (
-                "7.0.0",
-                "Added `resp`, `multi-mem`, `rbs` and `rbp` fields.",
-            ),
+            ("7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields."),
             ("7.0.3", "Added `ssub` field."),
         ])
         .args(&[
-            Arg::one_of("client-type", TYPES)
-                .token("TYPE")
-                .optional()
-                .since("5.0.0"),
-            Arg::integer("client-id")
-                .token("ID")
-                .optional()
-                .multiple()
-                .since("6.2.0"),
+            Arg::one_of("client-type", TYPES).token("TYPE").optional().since("5.0.0"),
+            Arg::integer("client-id").token("ID").optional().multiple().since("6.2.0"),
         ]),
     )
     .tips(&["nondeterministic_output"]);

@@ -27,11 +27,7 @@ const fn docs(since: &'static str, complexity: &'static str, summary: &'static s
 }
 
 pub(super) const CLIENT: Command = Command::new("client", Arity::at_least(2), help::container)
-    .docs(docs(
-        "2.4.0",
-        "Depends on subcommand.",
-        "Commands about client connections.",
-    ))
+    .docs(docs("2.4.0", "Depends on subcommand.", "Commands about client connections."))
     .subcommands(&[
         state::CACHING,
         GETNAME,
@@ -53,28 +49,24 @@ pub(super) const CLIENT: Command = Command::new("client", Arity::at_least(2), he
         state::UNPAUSE,
     ]);
 
-const ON_OFF: &[Arg] = &[Arg::one_of(
-    "enabled",
-    &[Arg::flag("on", "ON"), Arg::flag("off", "OFF")],
-)];
+const ON_OFF: &[Arg] = &[Arg::one_of("enabled", &[Arg::flag("on", "ON"), Arg::flag("off", "OFF")])];
 
-const ID: Command = Command::new("id", Arity::exactly(2), id)
-    .flags(OWN)
-    .docs(docs(
-        "5.0.0",
-        "O(1)",
-        "Answers the number of the connection.",
-    ));
+const ID: Command = Command::new("id", Arity::exactly(2), id).flags(OWN).docs(docs(
+    "5.0.0",
+    "O(1)",
+    "Answers the number of the connection.",
+));
 
 fn id(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    call.reply
-        .int(i64::try_from(call.client.id()).unwrap_or(i64::MAX));
+    call.reply.int(i64::try_from(call.client.id()).unwrap_or(i64::MAX));
     Ok(Outcome::Done)
 }
 
-const GETNAME: Command = Command::new("getname", Arity::exactly(2), getname)
-    .flags(OWN)
-    .docs(docs("2.6.9", "O(1)", "Answers the name of the connection."));
+const GETNAME: Command = Command::new("getname", Arity::exactly(2), getname).flags(OWN).docs(docs(
+    "2.6.9",
+    "O(1)",
+    "Answers the name of the connection.",
+));
 
 fn getname(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let name = call.client.shared.labels().name;
@@ -97,22 +89,12 @@ fn setname(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-const SETINFO: Command = Command::new("setinfo", Arity::exactly(4), setinfo)
-    .flags(OWN)
-    .docs(
-        docs(
-            "7.2.0",
-            "O(1)",
-            "Notes which client library the connection uses.",
-        )
-        .args(&[Arg::one_of(
-            "attr",
-            &[
-                Arg::string("libname").token("LIB-NAME"),
-                Arg::string("libver").token("LIB-VER"),
-            ],
-        )]),
-    );
+const SETINFO: Command = Command::new("setinfo", Arity::exactly(4), setinfo).flags(OWN).docs(
+    docs("7.2.0", "O(1)", "Notes which client library the connection uses.").args(&[Arg::one_of(
+        "attr",
+        &[Arg::string("libname").token("LIB-NAME"), Arg::string("libver").token("LIB-VER")],
+    )]),
+);
 
 fn setinfo(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (is_name, field) = if call.is(2, "LIB-NAME") {
@@ -145,23 +127,14 @@ fn name_arg(call: &Call<'_, '_>, i: usize) -> Option<String> {
     is_name(text).then(|| String::from_utf8_lossy(text).into_owned())
 }
 
-const REPLY: Command = Command::new("reply", Arity::exactly(3), reply)
-    .flags(OWN)
-    .docs(
-        docs(
-            "3.2.0",
-            "O(1)",
-            "Turns replies off and on, or off for one command.",
-        )
-        .args(&[Arg::one_of(
+const REPLY: Command = Command::new("reply", Arity::exactly(3), reply).flags(OWN).docs(
+    docs("3.2.0", "O(1)", "Turns replies off and on, or off for one command.").args(&[
+        Arg::one_of(
             "action",
-            &[
-                Arg::flag("on", "ON"),
-                Arg::flag("off", "OFF"),
-                Arg::flag("skip", "SKIP"),
-            ],
-        )]),
-    );
+            &[Arg::flag("on", "ON"), Arg::flag("off", "OFF"), Arg::flag("skip", "SKIP")],
+        ),
+    ]),
+);
 
 fn reply(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let mode = &mut call.client.reply_mode;
@@ -185,14 +158,7 @@ fn reply(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 const NO_EVICT: Command = Command::new("no-evict", Arity::exactly(3), no_evict)
     .flags(OTHERS)
-    .docs(
-        docs(
-            "7.0.0",
-            "O(1)",
-            "Exempts the connection from client eviction.",
-        )
-        .args(ON_OFF),
-    );
+    .docs(docs("7.0.0", "O(1)", "Exempts the connection from client eviction.").args(ON_OFF));
 
 fn no_evict(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let on = on_off(call)?;
@@ -201,16 +167,10 @@ fn no_evict(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-const NO_TOUCH: Command = Command::new("no-touch", Arity::exactly(3), no_touch)
-    .flags(OWN)
-    .docs(
-        docs(
-            "7.2.0",
-            "O(1)",
-            "Lets the connection read keys without marking them as used.",
-        )
+const NO_TOUCH: Command = Command::new("no-touch", Arity::exactly(3), no_touch).flags(OWN).docs(
+    docs("7.2.0", "O(1)", "Lets the connection read keys without marking them as used.")
         .args(ON_OFF),
-    );
+);
 
 fn no_touch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let on = on_off(call)?;

@@ -13,27 +13,16 @@ use crate::commands::spec::{Arity, Command, Outcome};
 use crate::pause::PauseKind;
 use dunlin_protocol::number;
 
-pub(super) const PAUSE: Command = Command::new("pause", Arity::at_least(3), pause)
-    .flags(OTHERS)
-    .docs(
-        docs(
-            "3.0.0",
-            "O(1)",
-            "Lets the commands of all clients wait for a time.",
-        )
-        .history(&[(
-            "6.2.0",
-            "`CLIENT PAUSE WRITE` mode added along with the `mode` option.",
-        )])
-        .args(&[
-            Arg::integer("timeout"),
-            Arg::one_of(
-                "mode",
-                &[Arg::flag("write", "WRITE"), Arg::flag("all", "ALL")],
-            )
-            .optional()
-            .since("6.2.0"),
-        ]),
+pub(super) const PAUSE: Command =
+    Command::new("pause", Arity::at_least(3), pause).flags(OTHERS).docs(
+        docs("3.0.0", "O(1)", "Lets the commands of all clients wait for a time.")
+            .history(&[("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option.")])
+            .args(&[
+                Arg::integer("timeout"),
+                Arg::one_of("mode", &[Arg::flag("write", "WRITE"), Arg::flag("all", "ALL")])
+                    .optional()
+                    .since("6.2.0"),
+            ]),
     );
 
 fn pause(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -58,9 +47,8 @@ fn pause(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-pub(super) const UNPAUSE: Command = Command::new("unpause", Arity::exactly(2), unpause)
-    .flags(OTHERS)
-    .docs(docs(
+pub(super) const UNPAUSE: Command =
+    Command::new("unpause", Arity::exactly(2), unpause).flags(OTHERS).docs(docs(
         "6.2.0",
         "O(N) Where N is the number of paused clients",
         "Ends a pause of the clients.",
@@ -72,9 +60,8 @@ fn unpause(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-pub(super) const UNBLOCK: Command = Command::new("unblock", Arity::at_least(3), unblock)
-    .flags(OTHERS)
-    .docs(
+pub(super) const UNBLOCK: Command =
+    Command::new("unblock", Arity::at_least(3), unblock).flags(OTHERS).docs(
         docs(
             "5.0.0",
             "O(log N) where N is the number of client connections",
@@ -99,17 +86,14 @@ fn unblock(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         _ => return Err(help::wrong_subcommand(call)),
     };
     let id = call.int(2)?;
-    let client = u64::try_from(id)
-        .ok()
-        .and_then(|id| call.server.clients.get(id));
+    let client = u64::try_from(id).ok().and_then(|id| call.server.clients.get(id));
     let ended = client.is_some_and(|client| client.unblock(how));
     call.reply.int(i64::from(ended));
     Ok(Outcome::Done)
 }
 
-pub(super) const TRACKING: Command = Command::new("tracking", Arity::at_least(3), tracking)
-    .flags(OWN)
-    .docs(
+pub(super) const TRACKING: Command =
+    Command::new("tracking", Arity::at_least(3), tracking).flags(OWN).docs(
         docs(
             "6.0.0",
             "O(1). Some options may introduce additional complexity.",
@@ -118,10 +102,7 @@ pub(super) const TRACKING: Command = Command::new("tracking", Arity::at_least(3)
         .args(&[
             Arg::one_of("status", &[Arg::flag("on", "ON"), Arg::flag("off", "OFF")]),
             Arg::integer("client-id").token("REDIRECT").optional(),
-            Arg::string("prefix")
-                .token("PREFIX")
-                .optional()
-                .multiple_token(),
+            Arg::string("prefix").token("PREFIX").optional().multiple_token(),
             Arg::flag("bcast", "BCAST").optional(),
             Arg::flag("optin", "OPTIN").optional(),
             Arg::flag("optout", "OPTOUT").optional(),
@@ -135,20 +116,13 @@ fn tracking(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         let left = call.argc() - 1 - i;
         if call.is(i, "REDIRECT") && left > 0 {
             let id = number::parse_i64(call.arg(i + 1)).ok_or(NOT_INTEGER)?;
-            if u64::try_from(id)
-                .ok()
-                .and_then(|id| call.server.clients.get(id))
-                .is_none()
-            {
+            if u64::try_from(id).ok().and_then(|id| call.server.clients.get(id)).is_none() {
                 return Err("ERR The client ID you want redirect to does not exist".into());
             }
             i += 1;
         } else if call.is(i, "PREFIX") && left > 0 {
             i += 1;
-        } else if !["BCAST", "OPTIN", "OPTOUT", "NOLOOP"]
-            .iter()
-            .any(|word| call.is(i, word))
-        {
+        } else if !["BCAST", "OPTIN", "OPTOUT", "NOLOOP"].iter().any(|word| call.is(i, word)) {
             return Err(SYNTAX);
         }
         i += 1;
@@ -163,36 +137,24 @@ fn tracking(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-pub(super) const CACHING: Command = Command::new("caching", Arity::exactly(3), caching)
-    .flags(OWN)
-    .docs(
-        docs(
-            "6.0.0",
-            "O(1)",
-            "Says whether the keys of the next command are tracked.",
-        )
-        .args(&[Arg::one_of(
-            "mode",
-            &[Arg::flag("yes", "YES"), Arg::flag("no", "NO")],
-        )]),
+pub(super) const CACHING: Command =
+    Command::new("caching", Arity::exactly(3), caching).flags(OWN).docs(
+        docs("6.0.0", "O(1)", "Says whether the keys of the next command are tracked.")
+            .args(&[Arg::one_of("mode", &[Arg::flag("yes", "YES"), Arg::flag("no", "NO")])]),
     );
 
 fn caching(_: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    Err(
-        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
+    Err("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
          OPTOUT mode enabled"
-            .into(),
-    )
+        .into())
 }
 
 pub(super) const TRACKINGINFO: Command =
-    Command::new("trackinginfo", Arity::exactly(2), trackinginfo)
-        .flags(OWN)
-        .docs(docs(
-            "6.2.0",
-            "O(1)",
-            "Describes the connection's tracking.",
-        ));
+    Command::new("trackinginfo", Arity::exactly(2), trackinginfo).flags(OWN).docs(docs(
+        "6.2.0",
+        "O(1)",
+        "Describes the connection's tracking.",
+    ));
 
 fn trackinginfo(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let reply = &mut *call.reply;
@@ -209,11 +171,7 @@ fn trackinginfo(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 pub(super) const GETREDIR: Command = Command::new("getredir", Arity::exactly(2), getredir)
     .flags(OWN)
-    .docs(docs(
-        "6.0.0",
-        "O(1)",
-        "Answers which connection gets this one's invalidation messages.",
-    ));
+    .docs(docs("6.0.0", "O(1)", "Answers which connection gets this one's invalidation messages."));
 
 fn getredir(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     call.reply.int(-1);

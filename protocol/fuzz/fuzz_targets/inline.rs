@@ -1,0 +1,7 @@
+//! See `bodies::inline`.
+#![no_main]
+
+#[path = "../../tests/bodies/mod.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::inline(data));

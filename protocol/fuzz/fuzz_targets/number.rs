@@ -1,0 +1,7 @@
+//! See `bodies::number`.
+#![no_main]
+
+#[path = "../../tests/bodies/mod.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::number(data));
