@@ -6,15 +6,17 @@
 //! closures per pin. What is too large to free in one go (big strings, flushed tables) is queued
 //! after its grace period and worked off by `free_slice`.
 
-use crate::entry::{self, EntryPtr};
+use crate::entry::{self, Dead};
 use crate::sync::{Arc, AtomicI64, AtomicPtr, AtomicU32, Guard, Ordering, RoleCell};
 use crate::table::resize::Detached;
 use crate::value::rope::Rope;
 
 /// Entries per deferred closure.
-pub(crate) const BATCH_ITEMS: usize = if cfg!(loom) { 1 } else { 64 };
+pub(crate) const BATCH_ITEMS: usize = if cfg!(loom) { 1 } else { 128 };
 /// Bytes per deferred closure.
 pub(crate) const BATCH_BYTES: usize = 64 * 1024;
+/// How many entries ahead of the one being freed are fetched.
+const FREE_AHEAD: usize = 4;
 /// Chunks of a big string freed per unit of a slice.
 const CHUNKS_PER_UNIT: usize = 1;
 
@@ -144,13 +146,13 @@ impl Reclaim {
         }
     }
 
-    /// Frees entries that nobody can reach any more.
+    /// Frees an entry that nobody can reach any more.
     ///
     /// # Safety
     /// The caller owns the entry, as for [`entry::free`].
-    pub(crate) unsafe fn free_entry(&self, entry: EntryPtr) {
+    pub(crate) unsafe fn free_entry(&self, dead: Dead) {
         // SAFETY: by the contract of this function.
-        if let Some(rope) = unsafe { entry::free(entry) } {
+        if let Some(rope) = unsafe { entry::free(dead) } {
             let bytes = rope.memory_usage() as u64;
             self.add(bytes);
             self.push(Big::Rope(rope), bytes);
@@ -172,7 +174,7 @@ impl Drop for Reclaim {
 
 /// Entries that go to the epoch together.
 struct Batch {
-    entries: Vec<EntryPtr>,
+    entries: Vec<Dead>,
     bytes: u64,
     reclaim: Arc<Reclaim>,
 }
@@ -180,22 +182,28 @@ struct Batch {
 /// What a shard has unlinked and not yet handed to the epoch. Only under the role.
 #[derive(Default)]
 pub(crate) struct Limbo {
-    entries: Vec<EntryPtr>,
+    entries: Vec<Dead>,
     bytes: u64,
 }
 
 impl Limbo {
-    /// Takes over an entry that was just unlinked.
-    pub(crate) fn retire(&mut self, entry: EntryPtr, bytes: usize) {
-        self.entries.push(entry);
+    /// Takes over an entry that was just unlinked; true if it is time to flush.
+    #[inline]
+    pub(crate) fn retire(&mut self, dead: Dead, bytes: usize) -> bool {
         self.bytes += bytes as u64;
+        self.entries.push(dead);
+        self.is_enough()
     }
 
-    /// Hands what was collected to the epoch, if it is enough or `all` is asked for.
-    pub(crate) fn flush(&mut self, all: bool, reclaim: &Arc<Reclaim>, guard: &Guard) {
-        let enough = self.entries.len() >= BATCH_ITEMS || self.bytes as usize >= BATCH_BYTES;
-        if self.entries.is_empty() || !(enough || all) {
-            return;
+    fn is_enough(&self) -> bool {
+        self.entries.len() >= BATCH_ITEMS || self.bytes as usize >= BATCH_BYTES
+    }
+
+    /// Hands what was collected to the epoch, if it is enough or `all` is asked for. True if it did:
+    /// the guard wants flushing then, better after the role was given back.
+    pub(crate) fn flush(&mut self, all: bool, reclaim: &Arc<Reclaim>, guard: &Guard) -> bool {
+        if self.entries.is_empty() || !(self.is_enough() || all) {
+            return false;
         }
         let entries = std::mem::replace(&mut self.entries, Vec::with_capacity(BATCH_ITEMS));
         let bytes = std::mem::take(&mut self.bytes);
@@ -205,14 +213,14 @@ impl Limbo {
         // since before; the closure runs after they have all unpinned, on whichever thread, and
         // is the only owner.
         unsafe { guard.defer_unchecked(move || free_batch(*batch)) };
-        guard.flush();
+        true
     }
 
     /// Frees everything at once: only when no reader is left.
     pub(crate) fn clear(&mut self, reclaim: &Reclaim) {
-        for entry in self.entries.drain(..) {
+        for dead in self.entries.drain(..) {
             // SAFETY: the keyspace is being dropped, which excludes readers.
-            unsafe { reclaim.free_entry(entry) };
+            unsafe { reclaim.free_entry(dead) };
         }
     }
 }
@@ -232,13 +240,16 @@ pub(crate) fn retire_table(reclaim: &Arc<Reclaim>, detached: Detached, bytes: u6
     // SAFETY: the closure owns what it moves; the arrays are unlinked, and are freed only after it
     // has run.
     unsafe { guard.defer_unchecked(send) };
-    guard.flush();
 }
 
-fn free_batch(batch: Batch) {
-    for entry in batch.entries {
-        // SAFETY: called once, after the grace period of all of the batch's entries.
-        unsafe { batch.reclaim.free_entry(entry) };
+fn free_batch(mut batch: Batch) {
+    batch.entries.iter().rev().take(FREE_AHEAD).for_each(Dead::prefetch);
+    while let Some(dead) = batch.entries.pop() {
+        if let Some(next) = batch.entries.len().checked_sub(FREE_AHEAD) {
+            batch.entries[next].prefetch();
+        }
+        // SAFETY: popped once, after the grace period of all of the batch's entries.
+        unsafe { batch.reclaim.free_entry(dead) };
     }
     batch.reclaim.sub(batch.bytes);
 }

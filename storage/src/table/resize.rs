@@ -9,6 +9,7 @@
 use super::bucket::{Bucket, SLOTS, Word};
 use super::probe::{entry_of, key_of};
 use super::{Array, HOMES, Table, TableCore};
+use crate::entry;
 use crate::hash::Hasher;
 use crate::reclaim::Reclaim;
 use crate::sync::{Arc, Guard, Ordering, prefetch};
@@ -112,7 +113,6 @@ impl Table {
         // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
         // still walk it are pinned; the closure waits for them and may run on any thread.
         unsafe { cx.guard.defer_unchecked(free) };
-        cx.guard.flush();
     }
 }
 
@@ -242,7 +242,9 @@ fn free_words(bucket: &Bucket, reclaim: &Reclaim) {
         if let Some(entry) = bucket.word(slot).entry() {
             // SAFETY: the table was detached and its grace period is over: no reader is left, and
             // every item is in exactly one slot.
-            unsafe { reclaim.free_entry(entry) };
+            let dead = unsafe { entry::dead(entry) };
+            // SAFETY: as above.
+            unsafe { reclaim.free_entry(dead) };
             bucket.set_word(slot, Word::EMPTY);
         }
     }
