@@ -27,5 +27,7 @@ pub mod session;
 pub mod slowlog;
 pub mod stats;
 
+pub use dispatch::Context;
+
 /// The writer roles of a turn, borrowed from the keyspace for as long as the epoch is pinned.
 pub type Roles<'g> = dunlin_storage::Writer<'g, 'g>;
