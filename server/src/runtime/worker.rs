@@ -196,7 +196,10 @@ impl Worker {
             return;
         };
         let settings = server.settings();
-        let shared = Arc::new(client_shared(server, self.index, fd, incoming.addr, incoming.laddr));
+        let id = server.clients.next_id();
+        let now = server.clock.now();
+        let Incoming { addr, laddr, .. } = incoming;
+        let shared = Arc::new(ClientShared::new(id, addr, laddr, fd, self.index, now));
         shared.set_flag(ClientShared::UNAUTHENTICATED, !settings.requirepass.is_empty());
         server.clients.add(shared.clone());
         self.stats().connections.add(1);
@@ -294,40 +297,5 @@ fn register(socket: Socket) -> Option<(Stream, i32)> {
             let fd = stream.as_raw_fd();
             Some((Stream::Unix(tokio::net::UnixStream::from_std(stream).ok()?), fd))
         }
-    }
-}
-
-fn client_shared(
-    server: &Server,
-    worker: usize,
-    fd: i32,
-    addr: String,
-    laddr: String,
-) -> ClientShared {
-    let now = server.clock.now();
-    ClientShared {
-        id: server.clients.next_id(),
-        unix: addr.starts_with('/'),
-        addr,
-        laddr,
-        fd,
-        worker,
-        created: now,
-        labels: Default::default(),
-        db: Default::default(),
-        resp: 2.into(),
-        last_active: now.into(),
-        last_command: Default::default(),
-        query_buffer: Default::default(),
-        query_room: Default::default(),
-        output: Default::default(),
-        net_in: Default::default(),
-        net_out: Default::default(),
-        commands: Default::default(),
-        flags: Default::default(),
-        over_soft_since: Default::default(),
-        kill: Default::default(),
-        unblock: Default::default(),
-        signal: Default::default(),
     }
 }
