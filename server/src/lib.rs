@@ -3,6 +3,7 @@
 //! This crate composes the keyspace (`dunlin-storage`) and the protocol (`dunlin-protocol`); it
 //! is the only one that knows sockets, clocks and files. See ARCHITECTURE.md for the tour.
 #![forbid(unsafe_code)]
+#![warn(clippy::disallowed_methods)]
 
 pub mod boot;
 pub mod client;

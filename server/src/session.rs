@@ -7,9 +7,10 @@
 
 use crate::Roles;
 use crate::client::Client;
+use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
-use dunlin_protocol::{Decoder, Limits, Proto, Reply};
+use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use dunlin_storage::{KeyHash, Millis, ShardSet};
 
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
@@ -121,6 +122,12 @@ impl Session {
         // Limits change with authentication: what follows AUTH is parsed after it has run.
         let max = if self.client.authenticated { WINDOW } else { 1 };
         let count = self.decoder.parse(max);
+        for index in 0..count {
+            let request = self.decoder.request(index);
+            if request.has_chunks() && !keeps_chunks(request) {
+                self.decoder.flatten(index);
+            }
+        }
         let keyspace = &ctx.server.keyspace;
         let mut last: Option<(&[u8], &'static Entry)> = None;
         for index in 0..count {
@@ -186,11 +193,6 @@ impl Session {
         held: &mut Option<Roles<'g>>,
     ) -> Step {
         let prepared = self.prepared[self.next];
-        if self.decoder.request(self.next).has_chunks()
-            && !prepared.entry.is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
-        {
-            self.decoder.flatten(self.next);
-        }
         let request = self.decoder.request(self.next);
         dispatch::execute(ctx, run, held, prepared, request, &mut self.reply, &mut self.client)
     }
@@ -206,11 +208,6 @@ impl Session {
         let mut end = None;
         while end.is_none() && self.next < self.decoder.len() {
             let prepared = self.prepared[self.next];
-            if self.decoder.request(self.next).has_chunks()
-                && !prepared.entry.is_some_and(|e| e.has(crate::commands::spec::Flags::CHUNKED))
-            {
-                self.decoder.flatten(self.next);
-            }
             let request = self.decoder.request(self.next);
             if !dispatch::runs_with(ctx, writer, prepared, request, self.client.db) {
                 break;
@@ -230,4 +227,19 @@ impl Session {
         run.finish(ctx);
         end
     }
+}
+
+/// Whether the big arguments of `request` stay in chunks: the command takes its values so, and
+/// neither its name nor a key is among them (a key is always one slice).
+fn keeps_chunks(request: Request<'_>) -> bool {
+    let contiguous = |i: usize| matches!(request.value(i), ArgValue::Slice(_));
+    if !contiguous(0) {
+        return false;
+    }
+    let entry = table().get(request.arg(0)).filter(|entry| entry.has(Flags::CHUNKED));
+    entry.is_some_and(|entry| {
+        let mut keys = true;
+        entry.command.each_key(&request, &mut |i| keys &= contiguous(i));
+        keys
+    })
 }

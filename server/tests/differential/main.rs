@@ -3,6 +3,7 @@
 //!
 //! - `DUNLIN_DIFF_COMMANDS`: how many commands (20,000 unless set);
 //! - `DUNLIN_DIFF_SEED`: the seed, `number` or `number:sequence` to run one sequence of it again;
+//! - `DUNLIN_DIFF_SKIP`: names of commands to leave out, with commas, while one is being worked on;
 //! - `DUNLIN_DIFF_SUBJECT=redis`: the reference against itself, to test the test.
 
 mod accepted;

@@ -104,7 +104,12 @@ pub(crate) struct Generator {
 
 impl Generator {
     pub(crate) fn new(payloads: Vec<Vec<u8>>) -> Self {
-        let commands: Vec<_> = TABLE.iter().map(|(w, text)| (*w, parse(text))).collect();
+        let skipped = std::env::var("DUNLIN_DIFF_SKIP").unwrap_or_default().to_uppercase();
+        let skipped: Vec<&str> = skipped.split(',').collect();
+        let wanted = TABLE.iter().filter(|(_, text)| {
+            !skipped.contains(&text.split_whitespace().next().unwrap_or_default())
+        });
+        let commands: Vec<_> = wanted.map(|(w, text)| (*w, parse(text))).collect();
         let total = commands.iter().map(|(w, _)| w).sum();
         Generator { commands, total, payloads }
     }
