@@ -24,11 +24,13 @@ use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape, table};
+use crate::runtime::logging::Every;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
 use dunlin_protocol::{Reply, Request};
 use dunlin_storage::{DbId, Guard, Millis, ShardId, ShardSet};
+use std::sync::atomic::Ordering;
 
 /// Tries of a read over several shards before it takes their roles.
 const OPTIMISTIC_TRIES: usize = 2;
@@ -133,7 +135,7 @@ pub(crate) fn execute<'g>(
         Admission::Run(entry) => entry,
         Admission::Refuse(error, entry) => {
             *held = None;
-            return refuse(ctx, entry, &error, reply, client);
+            return refuse(ctx, entry, request, &error, reply, client);
         }
         Admission::Pause(until) => return Step::Paused(until),
     };
@@ -206,7 +208,7 @@ pub(crate) fn execute_held<'g>(
 ) -> Step {
     match admit(ctx, prepared, request, client) {
         Admission::Run(entry) => Env { ctx, run, request, reply, client, entry }.run(Some(writer)),
-        Admission::Refuse(error, entry) => refuse(ctx, entry, &error, reply, client),
+        Admission::Refuse(error, entry) => refuse(ctx, entry, request, &error, reply, client),
         Admission::Pause(until) => Step::Paused(until),
     }
 }
@@ -273,10 +275,17 @@ fn pauses(entry: &Entry) -> bool {
 fn refuse(
     ctx: &Context<'_, '_>,
     entry: Option<&Entry>,
+    request: Request<'_>,
     error: &ReplyError,
     reply: &mut Reply,
     client: &mut Client,
 ) -> Step {
+    if entry.is_none() && is_http(request) {
+        if let Some(folded) = HTTP.admit(ctx.now) {
+            tracing::warn!(folded, "a POST or Host: line of HTTP came as a command: closed");
+        }
+        return Step::Close;
+    }
     if let Some(entry) = entry {
         ctx.stats.command(entry.id).rejected.add(1);
     }
@@ -361,6 +370,7 @@ impl<'g> Env<'_, '_, 'g> {
         if ctx.server.monitors.active() {
             ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
         }
+        self.client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
         let mut call = Call {
@@ -436,6 +446,15 @@ fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbI
         shards.push(keyspace.shard_of(key.hash));
     });
     if fits { shards.into_iter().collect() } else { std::iter::empty().collect() }
+}
+
+static HTTP: Every = Every::millis(60_000);
+
+/// Whether the command is a line of an HTTP request: a web page that tries to talk to the cache
+/// through somebody's browser. What follows must not run.
+fn is_http(request: Request<'_>) -> bool {
+    let name = request.arg(0);
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// Echo of at most this much of a client's input in an error.

@@ -2,7 +2,7 @@
 //! store's background work.
 
 use super::accept::{Acceptor, Listener};
-use super::shutdown;
+use super::{shutdown, sweep};
 use crate::client::{Client, ClientShared, ReplyMode};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
@@ -18,8 +18,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Period of the background work.
-const TICK: Duration = Duration::from_millis(100);
 /// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
 const SLICE_ITEMS: usize = 512;
 /// Accepted connections on their way to a worker.
@@ -198,7 +196,11 @@ impl Worker {
             return;
         };
         let settings = server.settings();
-        let shared = Arc::new(client_shared(server, self.index, fd, incoming.addr, incoming.laddr));
+        let id = server.clients.next_id();
+        let now = server.clock.now();
+        let Incoming { addr, laddr, .. } = incoming;
+        let shared = Arc::new(ClientShared::new(id, addr, laddr, fd, self.index, now));
+        shared.set_flag(ClientShared::UNAUTHENTICATED, !settings.requirepass.is_empty());
         server.clients.add(shared.clone());
         self.stats().connections.add(1);
         let authenticated = settings.requirepass.is_empty();
@@ -220,10 +222,9 @@ impl Worker {
 
     /// Expiry, eviction and freeing for this worker's shards, in slices between connections.
     async fn background(self: Rc<Self>) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
+            let hz = self.server.settings().hz.max(1);
+            tokio::time::sleep(Duration::from_secs(1) / hz).await;
             if self.index == 0 {
                 self.housekeeping();
             }
@@ -280,18 +281,7 @@ impl Worker {
         let used = server.keyspace.memory().used;
         server.peak_memory.fetch_max(used, Ordering::Relaxed);
         server.rates.tick(server.clock.now(), &server.stats);
-        let timeout = i64::from(server.settings().timeout);
-        if timeout == 0 {
-            return;
-        }
-        let now = server.clock.now();
-        for client in server.clients.all() {
-            let idle = now - client.last_active.load(Ordering::Relaxed);
-            let exempt = client.has_flag(ClientShared::BLOCKED | ClientShared::MONITOR);
-            if !exempt && idle > timeout.saturating_mul(1_000) {
-                client.kill();
-            }
-        }
+        sweep::sweep(server);
     }
 }
 
@@ -307,39 +297,5 @@ fn register(socket: Socket) -> Option<(Stream, i32)> {
             let fd = stream.as_raw_fd();
             Some((Stream::Unix(tokio::net::UnixStream::from_std(stream).ok()?), fd))
         }
-    }
-}
-
-fn client_shared(
-    server: &Server,
-    worker: usize,
-    fd: i32,
-    addr: String,
-    laddr: String,
-) -> ClientShared {
-    let now = server.clock.now();
-    ClientShared {
-        id: server.clients.next_id(),
-        unix: addr.starts_with('/'),
-        addr,
-        laddr,
-        fd,
-        worker,
-        created: now,
-        labels: Default::default(),
-        db: Default::default(),
-        resp: 2.into(),
-        last_active: now.into(),
-        last_command: Default::default(),
-        query_buffer: Default::default(),
-        query_room: Default::default(),
-        output: Default::default(),
-        net_in: Default::default(),
-        net_out: Default::default(),
-        commands: Default::default(),
-        flags: Default::default(),
-        kill: Default::default(),
-        unblock: Default::default(),
-        signal: Default::default(),
     }
 }
