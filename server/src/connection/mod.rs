@@ -287,6 +287,7 @@ impl Connection {
             }
             if !session.reply.is_empty() {
                 match stream.poll_write(cx, &mut session.reply) {
+                    Poll::Ready(Ok(_)) if !session.reply.is_empty() => cx.waker().wake_by_ref(),
                     Poll::Ready(Ok(_)) | Poll::Pending => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 }
@@ -312,6 +313,10 @@ impl Connection {
                         stats.writes.add(1);
                         if !read {
                             return Poll::Ready(Ok(Event::Flushed));
+                        }
+                        // A write that succeeded has not asked to be woken for the rest.
+                        if !session.reply.is_empty() {
+                            cx.waker().wake_by_ref();
                         }
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
