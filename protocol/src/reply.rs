@@ -30,8 +30,8 @@ use crate::Proto;
 use crate::limits::{REPLY_KEPT, REPLY_KEPT_BUSY, SHARE_MIN};
 use crate::number::{IntText, format_f64};
 
-/// Room for a deferred header: a type byte, 20 digits, the line end.
-const GAP: usize = 23;
+/// Room for a header: a type byte, a sign, 20 digits, the line end.
+const GAP: usize = 24;
 
 /// Collects replies; see the [module documentation](crate::Reply).
 #[derive(Debug)]
@@ -147,9 +147,7 @@ impl Reply {
     /// A type byte, an integer and a line end.
     #[inline]
     fn header(&mut self, kind: u8, value: i64) {
-        let mut line = [0u8; GAP];
-        let len = header_line(&mut line, kind, value);
-        self.buffer.extend_from_slice(&line[..len]);
+        push_header(&mut self.buffer, kind, value);
     }
 
     /// The header of something with `count` elements or bytes.
@@ -161,7 +159,7 @@ impl Reply {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.buffer.reserve(bytes.len() + GAP + 2);
+        self.buffer.reserve(bytes.len() + 2 * GAP);
         self.count(b'$', bytes.len());
         self.buffer.extend_from_slice(bytes);
         self.buffer.extend_from_slice(b"\r\n");
@@ -309,11 +307,12 @@ impl Reply {
             (true, Proto::Resp2) => (b'*', 2 * n),
             (true, Proto::Resp3) => (b'%', n),
         };
-        let mut line = [0u8; GAP];
-        let len = header_line(&mut line, kind, i64::try_from(n).unwrap_or(i64::MAX));
+        let mut line = Vec::with_capacity(GAP);
+        push_header(&mut line, kind, i64::try_from(n).unwrap_or(i64::MAX));
+        let len = line.len();
         let cut = offset(deferred.cut, self.cuts_base);
         let end = offset(deferred.at, self.base) + GAP;
-        self.buffer[end - len..end].copy_from_slice(&line[..len]);
+        self.buffer[end - len..end].copy_from_slice(&line);
         self.cuts[cut].skip = GAP - len;
         self.skipped -= len;
     }
@@ -450,31 +449,35 @@ fn offset(position: u64, base: u64) -> usize {
     kept.expect("the position is not sent")
 }
 
-/// Writes a type byte, an integer and a line end; returns the length.
+/// Appends a type byte, an integer and a line end.
+///
+/// Short integers go out as one array of constant length, which needs neither a loop nor a call.
 #[inline(always)]
-fn header_line(line: &mut [u8; GAP], kind: u8, value: i64) -> usize {
-    line[0] = kind;
-    let digit = |value: i64| b'0' + u8::try_from(value).unwrap_or(0);
-    let digits = match value {
-        0..10 => {
-            line[1] = digit(value);
-            1
-        }
-        10..100 => {
-            line[1] = digit(value / 10);
-            line[2] = digit(value % 10);
-            2
+fn push_header(out: &mut Vec<u8>, kind: u8, value: i64) {
+    let Ok(small @ 0..10_000) = u32::try_from(value) else {
+        return push_long_header(out, kind, value);
+    };
+    let digit = |unit: u32| b'0' + (small / unit % 10).to_le_bytes()[0];
+    match small {
+        0..10 => out.extend_from_slice(&[kind, digit(1), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[kind, digit(10), digit(1), b'\r', b'\n']),
+        100..1000 => {
+            out.extend_from_slice(&[kind, digit(100), digit(10), digit(1), b'\r', b'\n']);
         }
         _ => {
-            let mut text = IntText::new();
-            let text = text.i64(value);
-            line[1..=text.len()].copy_from_slice(text);
-            text.len()
+            let digits = [kind, digit(1000), digit(100), digit(10), digit(1), b'\r', b'\n'];
+            out.extend_from_slice(&digits);
         }
-    };
-    line[digits + 1] = b'\r';
-    line[digits + 2] = b'\n';
-    digits + 3
+    }
+}
+
+fn push_long_header(out: &mut Vec<u8>, kind: u8, value: i64) {
+    let mut text = IntText::new();
+    let text = text.i64(value);
+    out.reserve(text.len() + 3);
+    out.push(kind);
+    out.extend_from_slice(text);
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

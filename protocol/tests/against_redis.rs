@@ -126,7 +126,8 @@ fn decimal(random: &mut Random) -> String {
     let mut text = random.pick(&["", "", "-", "+"]).to_owned();
     match random.below(10) {
         0 => {
-            text += random.pick(&["inf", "nan", "0x1f", "0x1.8p-3", "0", ".", "", "1e", "Infinity"])
+            text +=
+                random.pick(&["inf", "nan", "0x1f", "0x1.8p-3", "0", ".", "", "1e", "Infinity"]);
         }
         1 => text += &format!("{:e}", f64::from_bits(random.next() >> 1)),
         2 => text += &digits(random, 40),

@@ -62,7 +62,8 @@ fn pipeline(random: &mut Random) -> Vec<u8> {
     for _ in 0..random.below(12) {
         match random.below(12) {
             0 => {
-                out.extend_from_slice(random.pick(&["*0\r\n", "*-1\r\n", "\r\n", "\n"]).as_bytes())
+                let empty = random.pick(&["*0\r\n", "*-1\r\n", "\r\n", "\n"]);
+                out.extend_from_slice(empty.as_bytes());
             }
             1 => out.extend_from_slice(b"set \"a b\" '\\'x' c\\d\r\n"),
             2 => out.extend_from_slice(b"PING\n"),

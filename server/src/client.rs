@@ -88,6 +88,8 @@ pub struct ClientShared {
     pub commands: AtomicU64,
     /// `ClientShared::*` bits below.
     pub flags: AtomicU32,
+    /// Since when `output` is above the soft limit; 0: it is not.
+    pub over_soft_since: AtomicI64,
     /// The connection is to be closed at once.
     pub kill: AtomicBool,
     /// How a wait is to end ([`Unblock`]).
@@ -107,6 +109,10 @@ impl ClientShared {
     pub const MONITOR: u32 = 8;
     /// Closes once the reply is flushed.
     pub const CLOSING: u32 = 16;
+    /// Must authenticate first.
+    pub const UNAUTHENTICATED: u32 = 32;
+    /// Has sent the beginning of a command.
+    pub const HALF_COMMAND: u32 = 64;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {

@@ -30,6 +30,7 @@ use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
 use dunlin_protocol::{Reply, Request};
 use dunlin_storage::{DbId, Guard, Millis, ShardId, ShardSet};
+use std::sync::atomic::Ordering;
 
 /// Tries of a read over several shards before it takes their roles.
 const OPTIMISTIC_TRIES: usize = 2;
@@ -369,6 +370,7 @@ impl<'g> Env<'_, '_, 'g> {
         if ctx.server.monitors.active() {
             ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
         }
+        self.client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
         let mut call = Call {

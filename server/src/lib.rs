@@ -3,6 +3,7 @@
 //! This crate composes the keyspace (`dunlin-storage`) and the protocol (`dunlin-protocol`); it
 //! is the only one that knows sockets, clocks and files. See ARCHITECTURE.md for the tour.
 #![forbid(unsafe_code)]
+#![warn(clippy::disallowed_methods)]
 
 pub mod boot;
 pub mod client;
@@ -17,6 +18,7 @@ pub mod latency;
 pub mod monitor;
 pub mod pause;
 
+pub mod rates;
 pub mod rdb;
 pub mod redact;
 pub mod runtime;
@@ -24,6 +26,8 @@ pub mod server;
 pub mod session;
 pub mod slowlog;
 pub mod stats;
+
+pub use dispatch::Context;
 
 /// The writer roles of a turn, borrowed from the keyspace for as long as the epoch is pinned.
 pub type Roles<'g> = dunlin_storage::Writer<'g, 'g>;

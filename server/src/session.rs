@@ -12,6 +12,7 @@ use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
 use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use dunlin_storage::{KeyHash, Millis, ShardSet};
+use std::sync::atomic::Ordering;
 
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
 /// first-level cache until they run: 64 commands touch about 12 KiB.
@@ -184,6 +185,7 @@ impl Session {
 
     /// Runs the rest of the batch; `None`: all of it ran.
     fn run_batch(&mut self, ctx: &Context<'_, '_>) -> Option<Turn> {
+        let first = self.next;
         let mut run = dispatch::Run::start(ctx);
         let mut held: Option<Roles<'_>> = None;
         let mut end = None;
@@ -208,6 +210,8 @@ impl Session {
         }
         drop(held);
         run.finish(ctx);
+        let commands = &self.client.shared.commands;
+        commands.fetch_add((self.next - first) as u64, Ordering::Relaxed);
         end
     }
 

@@ -95,13 +95,13 @@ impl Decoder {
         self.input.note_read();
         self.settle_body();
         while self.error.is_none() && self.commands.len() < max {
-            let step = if self.open.missing > 0 {
-                self.argument()
-            } else if self.fast_command() {
-                Ok(Step::Advanced)
-            } else {
-                self.start()
-            };
+            if self.open.missing == 0 {
+                self.fast_commands(max);
+                if self.commands.len() >= max {
+                    break;
+                }
+            }
+            let step = if self.open.missing > 0 { self.argument() } else { self.start() };
             match step {
                 Ok(Step::Advanced) => {}
                 Ok(Step::NeedsMore) => break,
@@ -235,49 +235,54 @@ impl Decoder {
         }
     }
 
-    /// A complete command of small arguments with plain headers, in one go: nearly all of them.
-    /// Anything else is left untouched for the resumable path, errors included.
-    #[inline]
-    fn fast_command(&mut self) -> bool {
-        let bytes = &self.input.bytes()[self.pos..];
-        if bytes.len() > MAX_CONTIGUOUS || bytes.first() != Some(&b'*') {
-            return false;
+    /// Complete commands of small arguments with plain headers, in one tight loop: nearly all of
+    /// them. The first that is anything else is left untouched for the resumable path.
+    fn fast_commands(&mut self, max: usize) {
+        let bytes = self.input.bytes();
+        if bytes.len() > MAX_CONTIGUOUS {
+            return;
         }
-        let Some((argc, mut at)) = plain_header(bytes, 1) else {
-            return false;
-        };
-        if argc == 0 || argc > self.limits.max_args {
-            return false;
-        }
-        let first_arg = self.args.len();
+        let max_args = self.limits.max_args;
         let max_bulk = self.limits.max_bulk.min(BIG_BULK - 1);
-        for _ in 0..argc {
-            let header = match bytes.get(at) {
-                Some(b'$') => plain_header(bytes, at + 1),
-                _ => None,
+        let (args, first_big) = (&mut self.args, self.big.len());
+        let mut rest = &bytes[self.pos..];
+        while self.commands.len() < max {
+            let first_arg = args.len();
+            let Some((argc, mut tail)) = plain_header(b'*', rest) else {
+                break;
             };
-            let Some((len, body)) = header else {
-                self.args.truncate(first_arg);
-                return false;
-            };
-            if len > max_bulk || bytes.len() - body < len + 2 {
-                self.args.truncate(first_arg);
-                return false;
+            if argc == 0 || argc > max_args {
+                break;
             }
-            self.args.push(Span::new(body, len));
-            at = body + len + 2;
+            for _ in 0..argc {
+                let Some((len, body)) = plain_header(b'$', tail) else {
+                    break;
+                };
+                if len > max_bulk || body.len() < len + 2 {
+                    break;
+                }
+                args.push(Span::new(rest.len() - body.len(), len));
+                tail = &body[len + 2..];
+            }
+            if args.len() - first_arg < argc {
+                args.truncate(first_arg);
+                break;
+            }
+            self.commands.push(Command {
+                start: bytes.len() - rest.len(),
+                first_arg,
+                args: argc,
+                first_big,
+                big: 0,
+                wire_len: rest.len() - tail.len(),
+            });
+            rest = tail;
         }
-        self.commands.push(Command {
-            start: self.pos,
-            first_arg,
-            args: argc,
-            first_big: self.big.len(),
-            big: 0,
-            wire_len: at,
-        });
-        self.pos += at;
-        self.scanned = 0;
-        true
+        let pos = bytes.len() - rest.len();
+        if pos > self.pos {
+            self.pos = pos;
+            self.scanned = 0;
+        }
     }
 
     /// The start of a command: a multibulk header or an inline command.
@@ -474,21 +479,30 @@ impl Decoder {
 }
 
 /// A header of one to nine digits, without a superfluous zero, with the two bytes that end it:
-/// its value and the position behind it.
+/// its value and what follows. Lengths of one and two digits are matched in one go.
 #[inline(always)]
-fn plain_header(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+fn plain_header(kind: u8, bytes: &[u8]) -> Option<(usize, &[u8])> {
     let digit = |byte: u8| usize::from(byte - b'0');
-    match bytes.get(at..)? {
-        [a @ b'0'..=b'9', b'\r', _, ..] => Some((digit(*a), at + 3)),
-        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, ..] => {
-            Some((digit(*a) * 10 + digit(*b), at + 4))
+    match bytes {
+        [k, a @ b'0'..=b'9', b'\r', _, tail @ ..] if *k == kind => Some((digit(*a), tail)),
+        [k, a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, tail @ ..] if *k == kind => {
+            Some((digit(*a) * 10 + digit(*b), tail))
         }
-        [b'1'..=b'9', rest @ ..] => {
-            let digits = 1 + rest.iter().take(8).take_while(|b| b.is_ascii_digit()).count();
-            let value = bytes[at..at + digits].iter().fold(0, |sum, &b| sum * 10 + digit(b));
-            let end = at + digits;
-            (bytes.get(end) == Some(&b'\r') && bytes.len() > end + 1).then_some((value, end + 2))
-        }
+        [k, digits @ ..] if *k == kind => long_header(digits),
         _ => None,
     }
+}
+
+/// A header of three to nine digits, behind its type byte.
+fn long_header(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0;
+    for (i, &byte) in bytes.iter().enumerate().take(10) {
+        match byte {
+            b'0' if value == 0 => return None,
+            b'0'..=b'9' if i < 9 => value = value * 10 + usize::from(byte - b'0'),
+            b'\r' if i > 0 => return bytes.get(i + 2..).map(|tail| (value, tail)),
+            _ => return None,
+        }
+    }
+    None
 }

@@ -178,6 +178,12 @@ impl<'a> Request<'a> {
         request.args.iter().map(move |&span| request.slice(span))
     }
 
+    /// The command line in the arguments from `from` on, for commands about commands.
+    pub fn tail(&self, from: usize) -> Option<Request<'a>> {
+        let args = self.args.get(from..).filter(|args| !args.is_empty())?;
+        Some(Request { args, ..*self })
+    }
+
     /// Bytes the command took on the wire.
     pub fn wire_len(&self) -> usize {
         self.wire_len

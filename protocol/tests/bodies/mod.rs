@@ -1,6 +1,8 @@
 //! Bodies of the fuzz targets: plain functions, so that the same checks run under libFuzzer
 //! (`protocol/fuzz`) and as seeded random tests (`tests/random.rs`).
 
+#![allow(dead_code, unreachable_pub, reason = "shared by several test crates")]
+
 use dunlin_protocol::number::{self, FloatError};
 use dunlin_protocol::{ArgValue, Decoder, Limits, Request};
 

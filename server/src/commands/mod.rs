@@ -10,6 +10,7 @@ pub mod spec;
 pub mod table;
 
 mod bitmap;
+mod category;
 mod connection;
 mod expiry;
 mod generic;

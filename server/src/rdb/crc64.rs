@@ -35,7 +35,7 @@ const fn tables() -> [[u64; 256]; 8] {
 }
 
 /// The checksum of `bytes`.
-pub fn crc64(bytes: &[u8]) -> u64 {
+pub(super) fn crc64(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let crc = words.iter().fold(0, |crc, word| {
         let mixed = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();

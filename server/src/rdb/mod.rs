@@ -22,7 +22,6 @@ const MAX_STRING: usize = 512 << 20;
 
 const TYPE_STRING: u8 = 0;
 const CHECKSUM: usize = 8;
-const FOOTER: usize = 2 + CHECKSUM;
 
 /// Why a payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

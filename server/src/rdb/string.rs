@@ -43,7 +43,7 @@ fn put_length(out: &mut Vec<u8>, length: usize) {
 }
 
 /// Appends the string `bytes` in its shortest encoding.
-pub fn encode(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn encode(out: &mut Vec<u8>, bytes: &[u8]) {
     let integer = dunlin_storage::canonical_i64(bytes).and_then(|value| i32::try_from(value).ok());
     if let Some(value) = integer {
         return put_integer(out, value);
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
 /// Decodes the string at the front of `payload` and returns it with what follows it; `None` if it
 /// is malformed or longer than `max`. Nothing is allocated on the word of a length alone: plain
 /// strings must be there, packed ones must have enough data to expand.
-pub fn decode(payload: &[u8], max: usize) -> Option<(std::borrow::Cow<'_, [u8]>, &[u8])> {
+pub(super) fn decode(payload: &[u8], max: usize) -> Option<(std::borrow::Cow<'_, [u8]>, &[u8])> {
     let mut reader = Reader(payload);
     let string = match reader.head()? {
         Head::Plain(length) => reader.take(length).filter(|_| length <= max)?.into(),

@@ -2,7 +2,7 @@
 //! store's background work.
 
 use super::accept::{Acceptor, Listener};
-use super::shutdown;
+use super::{shutdown, sweep};
 use crate::client::{Client, ClientShared, ReplyMode};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
@@ -18,8 +18,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Period of the background work.
-const TICK: Duration = Duration::from_millis(100);
 /// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
 const SLICE_ITEMS: usize = 512;
 /// Accepted connections on their way to a worker.
@@ -199,6 +197,7 @@ impl Worker {
         };
         let settings = server.settings();
         let shared = Arc::new(client_shared(server, self.index, fd, incoming.addr, incoming.laddr));
+        shared.set_flag(ClientShared::UNAUTHENTICATED, !settings.requirepass.is_empty());
         server.clients.add(shared.clone());
         self.stats().connections.add(1);
         let authenticated = settings.requirepass.is_empty();
@@ -220,10 +219,9 @@ impl Worker {
 
     /// Expiry, eviction and freeing for this worker's shards, in slices between connections.
     async fn background(self: Rc<Self>) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
+            let hz = self.server.settings().hz.max(1);
+            tokio::time::sleep(Duration::from_secs(1) / hz).await;
             if self.index == 0 {
                 self.housekeeping();
             }
@@ -279,18 +277,8 @@ impl Worker {
         server.clock.resync();
         let used = server.keyspace.memory().used;
         server.peak_memory.fetch_max(used, Ordering::Relaxed);
-        let timeout = i64::from(server.settings().timeout);
-        if timeout == 0 {
-            return;
-        }
-        let now = server.clock.now();
-        for client in server.clients.all() {
-            let idle = now - client.last_active.load(Ordering::Relaxed);
-            let exempt = client.has_flag(ClientShared::BLOCKED | ClientShared::MONITOR);
-            if !exempt && idle > timeout.saturating_mul(1_000) {
-                client.kill();
-            }
-        }
+        server.rates.tick(server.clock.now(), &server.stats);
+        sweep::sweep(server);
     }
 }
 
@@ -337,6 +325,7 @@ fn client_shared(
         net_out: Default::default(),
         commands: Default::default(),
         flags: Default::default(),
+        over_soft_since: Default::default(),
         kill: Default::default(),
         unblock: Default::default(),
         signal: Default::default(),

@@ -1,6 +1,6 @@
 //! DUMP and RESTORE: a value as bytes that another server takes.
 
-use super::object::FRESH_FREQUENCY;
+use super::object::shown_frequency;
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
@@ -145,12 +145,17 @@ fn deadline(ttl: i64, absolute: bool, now: Millis) -> Option<Millis> {
     }
 }
 
-/// Brings a new key to the frequency that the scale of OBJECT FREQ shows as `wanted`, as far as
-/// the store's goes.
+/// Raises a key's use frequency to what OBJECT FREQ shows as `wanted`, as far as the store's scale
+/// goes. It is not lowered: a key that was replaced keeps the uses it had.
 fn restore_frequency(call: &Call<'_, '_>, key: &Key<'_>, wanted: Option<i64>) {
-    let uses = wanted.map_or(0, |wanted| wanted - FRESH_FREQUENCY).min(MAX_FREQUENCY);
-    for _ in 0..uses {
-        call.keyspace().get(call.db(), key, call.now, Touch::Yes, call.guard);
+    let Some(wanted) = wanted else { return };
+    let (keyspace, db, now, guard) = (call.keyspace(), call.db(), call.now, call.guard);
+    for _ in 0..MAX_FREQUENCY {
+        let entry = keyspace.get(db, key, now, Touch::No, guard);
+        if entry.is_none_or(|entry| shown_frequency(&entry) >= wanted) {
+            return;
+        }
+        keyspace.get(db, key, now, Touch::Yes, guard);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::commands::spec::{Arity, Command, Handler, KeySpec, Outcome};
 use dunlin_storage::{Encoding, Entry, Policy, Value};
 
 /// Redis's counter of a key that has never been read.
-pub(super) const FRESH_FREQUENCY: i64 = 5;
+const FRESH_FREQUENCY: i64 = 5;
 /// Integers from 0 up to this one are shared objects in Redis, which OBJECT REFCOUNT shows.
 const SHARED_INTEGERS: i64 = 10_000;
 /// The reference count of a shared object.
@@ -103,6 +103,11 @@ fn answer(
     Ok(Outcome::Done)
 }
 
+/// The entry's use frequency on Redis's scale.
+pub(super) fn shown_frequency(entry: &Entry<'_>) -> i64 {
+    FRESH_FREQUENCY + i64::from(entry.frequency())
+}
+
 fn is_lfu(call: &Call<'_, '_>) -> bool {
     matches!(call.keyspace().policy(), Policy::AllKeysLfu | Policy::VolatileLfu)
 }
@@ -127,7 +132,7 @@ fn freq(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         if !is_lfu(call) {
             return Err(NOT_LFU);
         }
-        call.reply.int(FRESH_FREQUENCY + i64::from(entry.frequency()));
+        call.reply.int(shown_frequency(&entry));
         Ok(())
     })
 }

@@ -1,8 +1,51 @@
 //! Commands about the server.
 
+mod acl;
+mod basics;
+mod command;
+mod config;
+mod debug;
+mod info;
+mod latency;
+mod lolwut;
+mod memory;
+mod slowlog;
+
+use super::docs::{Docs, Group};
 use super::spec::Command;
+use crate::client::Client;
 
 /// The version of Redis whose commands we promise; clients gate features on it.
 pub(super) const REDIS_VERSION: &str = "7.2.4";
 
-pub(super) static COMMANDS: &[Command] = &[];
+/// Our own version.
+pub(super) const DUNLIN_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub(super) static COMMANDS: &[Command] = &[
+    acl::ACL,
+    command::COMMAND,
+    config::CONFIG,
+    debug::DEBUG,
+    info::INFO,
+    basics::LASTSAVE,
+    latency::LATENCY,
+    lolwut::LOLWUT,
+    memory::MEMORY,
+    basics::MONITOR,
+    basics::ROLE,
+    basics::SHUTDOWN,
+    slowlog::SLOWLOG,
+    basics::TIME,
+];
+
+const fn docs(since: &'static str, complexity: &'static str, summary: &'static str) -> Docs {
+    Docs::new(Group::Server, since, complexity, summary)
+}
+
+/// Whether the client connects from this machine: through the unix socket or a loopback address.
+fn is_local(client: &Client) -> bool {
+    let shared = &client.shared;
+    let host = shared.addr.rsplit_once(':').map_or("", |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    shared.unix || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
