@@ -23,7 +23,7 @@ const FILL_SHRUNK: usize = 60;
 /// Growth per step, in percent.
 const GROWTH: usize = 125;
 /// Homes moved per write.
-const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 8 };
+const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 16 };
 /// Groups at which the sizes of different shards part ways.
 const STAGGER_AT: usize = 128;
 
@@ -113,6 +113,8 @@ impl Table {
         // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
         // still walk it are pinned; the closure waits for them and may run on any thread.
         unsafe { cx.guard.defer_unchecked(free) };
+        // At once: one array may be worth many thousands of entries.
+        cx.guard.flush();
     }
 }
 
