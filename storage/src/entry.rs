@@ -105,14 +105,20 @@ fn varint(out: &mut [u8], mut at: usize, mut value: usize) -> usize {
     at + 1
 }
 
-/// Builds an entry. The caller owns it until it publishes or frees it.
-pub(crate) fn build(key: &[u8], value: NewValue<'_>, expire_at: Option<Millis>) -> EntryPtr {
+/// Builds an entry, in a block that `spare` gives for its class, or else a new one. The caller owns
+/// it until it publishes or frees it.
+pub(crate) fn build(
+    key: &[u8],
+    value: NewValue<'_>,
+    expire_at: Option<Millis>,
+    spare: impl FnOnce(usize) -> Option<Block>,
+) -> EntryPtr {
     let value = match value {
         NewValue::Bytes(bytes) | NewValue::Raw(bytes) if bytes.len() > BIG_VALUE => {
             NewValue::Rope(Rope::from_bytes(bytes))
         }
         NewValue::Rope(rope) if rope.len() <= BIG_VALUE => {
-            return build(key, NewValue::Raw(&rope.to_vec()), expire_at);
+            return build(key, NewValue::Raw(&rope.to_vec()), expire_at, spare);
         }
         other => other,
     };
@@ -120,10 +126,7 @@ pub(crate) fn build(key: &[u8], value: NewValue<'_>, expire_at: Option<Millis>) 
     let (header, header_len) = plan(key, &value, expire_at);
     let tail = if matches!(value, NewValue::Rope(_)) { POINTER } else { value.len() };
     let size = header_len + key.len() + tail;
-    let layout = layout(size);
-    // SAFETY: the size is not zero (the header has at least two bytes).
-    let base = unsafe { alloc(layout) };
-    let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+    let base = spare(usable(size)).map_or_else(|| allocate(size), |block| block.0);
     let mut at = 0;
     let mut push = |bytes: &[u8]| {
         debug_assert!(at + bytes.len() <= size);
@@ -153,9 +156,21 @@ pub(crate) fn allocated(entry: EntryPtr) -> usize {
     unsafe { view(entry, 0) }.allocated()
 }
 
-fn layout(size: usize) -> Layout {
-    Layout::from_size_align(size, 8).expect("entries are far smaller than the address space")
+fn allocate(size: usize) -> NonNull<u8> {
+    let layout = layout(size);
+    // SAFETY: the size is not zero: an entry has at least two bytes of header.
+    let base = unsafe { alloc(layout) };
+    NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout))
 }
+
+/// The whole class is asked for, so that a block can serve again for any size of its class.
+fn layout(size: usize) -> Layout {
+    let class = usable(size);
+    Layout::from_size_align(class, 8).expect("entries are far smaller than the address space")
+}
+
+/// The memory of an entry that nobody uses any more.
+pub(crate) struct Block(NonNull<u8>);
 
 /// An entry that was taken out of the table, with what freeing it needs to know: its header may be
 /// far away by then.
@@ -171,9 +186,27 @@ impl Dead {
         Self { entry, size: view.size() as u32, rope: view.flags & ROPE != 0 }
     }
 
-    /// Asks for the line that freeing writes to.
+    /// Asks for the line that freeing or using it again writes to.
     pub(crate) fn prefetch(&self) {
         crate::sync::prefetch(self.entry.0.as_ptr());
+    }
+
+    /// Usable bytes of the entry itself, without what hangs on it.
+    pub(crate) fn class(&self) -> usize {
+        usable(self.size as usize)
+    }
+
+    pub(crate) fn has_rope(&self) -> bool {
+        self.rope
+    }
+
+    /// Gives up the entry and keeps its memory.
+    ///
+    /// # Safety
+    /// The caller owns the entry, as for [`free`], and nothing hangs on it.
+    pub(crate) unsafe fn into_block(self) -> Block {
+        debug_assert!(!self.rope);
+        Block(self.entry.0)
     }
 }
 
@@ -378,7 +411,7 @@ mod tests {
             NewValue::Bytes(bytes) | NewValue::Raw(bytes) => bytes.to_vec(),
             NewValue::Rope(rope) => rope.to_vec(),
         };
-        let entry = build(key, value, expire_at);
+        let entry = build(key, value, expire_at, |_| None);
         // SAFETY: built above, freed below.
         let view = unsafe { view(entry, 2) };
         assert!(view.key() == key);
@@ -416,7 +449,7 @@ mod tests {
 
     #[test]
     fn the_expiry_itself_is_the_last_moment() {
-        let entry = build(b"k", NewValue::Bytes(b"v"), Some(1000));
+        let entry = build(b"k", NewValue::Bytes(b"v"), Some(1000), |_| None);
         // SAFETY: built above, freed below.
         let view = unsafe { view(entry, 0) };
         assert!(!view.is_expired(1000) && view.is_expired(1001));

@@ -100,7 +100,7 @@ impl Keyspace {
             tables: (0..databases * shards).map(|_| Table::new()).collect(),
             index: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
             collector: Collector::new(),
-            reclaim: Arc::new(Reclaim::new()),
+            reclaim: Arc::new(Reclaim::new(shards)),
             leftovers: (0..shards.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             budget: Budget {
                 max: AtomicU64::new(options.max_memory),
@@ -313,6 +313,7 @@ impl Keyspace {
             let id = ShardId(shard as u16);
             if let Some(mut writer) = self.try_enter(&ShardSet::one(id), guard) {
                 writer.flush_limbo(id, true);
+                writer.with_core(id, |core| core.limbo.free_spares(&self.reclaim, id));
             }
         }
         guard.flush();

@@ -5,8 +5,13 @@
 //! flush. One closure per entry would outrun the collector, which frees a bounded number of
 //! closures per pin. What is too large to free in one go (big strings, flushed tables) is queued
 //! after its grace period and worked off by `free_slice`.
+//!
+//! After its grace period a batch of small entries is offered to the shard it came from, whose next
+//! writes take their memory from it: overwrites then cost neither an allocation nor a free, and no
+//! block has to go back to the thread that allocated it.
 
-use crate::entry::{self, Dead};
+use crate::entry::{self, Block, Dead};
+use crate::hash::ShardId;
 use crate::sync::{Arc, AtomicI64, AtomicPtr, AtomicU32, Guard, Ordering, RoleCell};
 use crate::table::resize::Detached;
 use crate::value::rope::Rope;
@@ -15,6 +20,9 @@ use crate::value::rope::Rope;
 pub(crate) const BATCH_ITEMS: usize = if cfg!(loom) { 1 } else { 128 };
 /// Bytes per deferred closure.
 pub(crate) const BATCH_BYTES: usize = 64 * 1024;
+/// Largest class whose blocks are kept for the next writes of their shard: two batches per shard
+/// at most, beside what counts as limbo.
+const SPARE_CLASS_MAX: usize = 512;
 /// How many entries ahead of the one being freed are fetched.
 const FREE_AHEAD: usize = 4;
 /// Chunks of a big string freed per unit of a slice.
@@ -44,6 +52,9 @@ pub(crate) struct Reclaim {
     /// 1 while a thread works on `pending`.
     freeing: AtomicU32,
     pending: RoleCell<Pending>,
+    /// Per shard a batch of freed blocks that the shard's writer may use again. Put there by
+    /// whoever frees them (Release), taken by the role holder (Acquire).
+    spares: Box<[AtomicPtr<Vec<Dead>>]>,
 }
 
 /// The list that is being worked off. Protected by `freeing`.
@@ -54,7 +65,7 @@ struct Pending(Option<Box<Node>>);
 unsafe impl Send for Pending {}
 
 impl Reclaim {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(shards: usize) -> Self {
         Self {
             limbo: AtomicI64::new(0),
             limbo_peak: AtomicI64::new(0),
@@ -62,6 +73,7 @@ impl Reclaim {
             waiting: AtomicI64::new(0),
             freeing: AtomicU32::new(0),
             pending: RoleCell::new(Pending::default()),
+            spares: (0..shards).map(|_| AtomicPtr::new(std::ptr::null_mut())).collect(),
         }
     }
 
@@ -166,8 +178,42 @@ fn rope_done(rope: &mut Rope, left: &mut usize) -> bool {
     !rope.shed(chunks)
 }
 
+impl Reclaim {
+    /// Offers blocks to their shard; comes back if it has some already.
+    fn offer(&self, shard: ShardId, blocks: Vec<Dead>) -> Option<Vec<Dead>> {
+        let slot = &self.spares[usize::from(shard.0)];
+        if !slot.load(Ordering::Relaxed).is_null() {
+            return Some(blocks);
+        }
+        let blocks = Box::into_raw(Box::new(blocks));
+        let null = std::ptr::null_mut();
+        match slot.compare_exchange(null, blocks, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => None,
+            // SAFETY: not published, so still ours.
+            Err(_) => Some(*unsafe { Box::from_raw(blocks) }),
+        }
+    }
+
+    /// Takes the blocks that were offered to a shard.
+    fn take_spares(&self, shard: ShardId) -> Option<Vec<Dead>> {
+        let slot = &self.spares[usize::from(shard.0)];
+        if slot.load(Ordering::Relaxed).is_null() {
+            return None;
+        }
+        let blocks = slot.swap(std::ptr::null_mut(), Ordering::Acquire);
+        // SAFETY: published by `offer`, and the swap made it ours.
+        (!blocks.is_null()).then(|| *unsafe { Box::from_raw(blocks) })
+    }
+}
+
 impl Drop for Reclaim {
     fn drop(&mut self) {
+        for shard in 0..self.spares.len() {
+            for dead in self.take_spares(ShardId(shard as u16)).into_iter().flatten() {
+                // SAFETY: spare blocks belong to nobody else.
+                unsafe { self.free_entry(dead) };
+            }
+        }
         while self.free(usize::MAX) {}
     }
 }
@@ -176,6 +222,7 @@ impl Drop for Reclaim {
 struct Batch {
     entries: Vec<Dead>,
     bytes: u64,
+    shard: ShardId,
     reclaim: Arc<Reclaim>,
 }
 
@@ -184,9 +231,48 @@ struct Batch {
 pub(crate) struct Limbo {
     entries: Vec<Dead>,
     bytes: u64,
+    /// Freed blocks to be used again.
+    spares: Vec<Dead>,
 }
 
 impl Limbo {
+    /// A freed block of a class, if the next one at hand fits. One that does not fit is freed: the
+    /// spares keep flowing when sizes change.
+    #[inline]
+    pub(crate) fn block(
+        &mut self,
+        class: usize,
+        reclaim: &Reclaim,
+        shard: ShardId,
+    ) -> Option<Block> {
+        if class > SPARE_CLASS_MAX {
+            return None;
+        }
+        if self.spares.is_empty() {
+            self.spares = reclaim.take_spares(shard)?;
+        }
+        let spare = self.spares.pop()?;
+        if let Some(next) = self.spares.last() {
+            next.prefetch();
+        }
+        if spare.class() != class {
+            // SAFETY: spare blocks belong to nobody else.
+            unsafe { reclaim.free_entry(spare) };
+            return None;
+        }
+        // SAFETY: as above; entries with something hanging on them do not become spares.
+        Some(unsafe { spare.into_block() })
+    }
+
+    /// Gives the spare blocks back to the allocator.
+    pub(crate) fn free_spares(&mut self, reclaim: &Reclaim, shard: ShardId) {
+        let offered = reclaim.take_spares(shard).into_iter().flatten();
+        for dead in self.spares.drain(..).chain(offered) {
+            // SAFETY: spare blocks belong to nobody else.
+            unsafe { reclaim.free_entry(dead) };
+        }
+    }
+
     /// Takes over an entry that was just unlinked; true if it is time to flush.
     #[inline]
     pub(crate) fn retire(&mut self, dead: Dead, bytes: usize) -> bool {
@@ -201,14 +287,20 @@ impl Limbo {
 
     /// Hands what was collected to the epoch, if it is enough or `all` is asked for. True if it did:
     /// the guard wants flushing then, better after the role was given back.
-    pub(crate) fn flush(&mut self, all: bool, reclaim: &Arc<Reclaim>, guard: &Guard) -> bool {
+    pub(crate) fn flush(
+        &mut self,
+        all: bool,
+        reclaim: &Arc<Reclaim>,
+        shard: ShardId,
+        guard: &Guard,
+    ) -> bool {
         if self.entries.is_empty() || !(self.is_enough() || all) {
             return false;
         }
         let entries = std::mem::replace(&mut self.entries, Vec::with_capacity(BATCH_ITEMS));
         let bytes = std::mem::take(&mut self.bytes);
         reclaim.add(bytes);
-        let batch = Box::new(Batch { entries, bytes, reclaim: Arc::clone(reclaim) });
+        let batch = Box::new(Batch { entries, bytes, shard, reclaim: Arc::clone(reclaim) });
         // SAFETY: the entries are unlinked, and every reader that may have found one is pinned
         // since before; the closure runs after they have all unpinned, on whichever thread, and
         // is the only owner.
@@ -218,7 +310,7 @@ impl Limbo {
 
     /// Frees everything at once: only when no reader is left.
     pub(crate) fn clear(&mut self, reclaim: &Reclaim) {
-        for dead in self.entries.drain(..) {
+        for dead in self.entries.drain(..).chain(self.spares.drain(..)) {
             // SAFETY: the keyspace is being dropped, which excludes readers.
             unsafe { reclaim.free_entry(dead) };
         }
@@ -243,6 +335,11 @@ pub(crate) fn retire_table(reclaim: &Arc<Reclaim>, detached: Detached, bytes: u6
 }
 
 fn free_batch(mut batch: Batch) {
+    let fits = |dead: &Dead| !dead.has_rope() && dead.class() <= SPARE_CLASS_MAX;
+    if batch.entries.iter().all(fits) {
+        let entries = std::mem::take(&mut batch.entries);
+        batch.entries = batch.reclaim.offer(batch.shard, entries).unwrap_or_default();
+    }
     batch.entries.iter().rev().take(FREE_AHEAD).for_each(Dead::prefetch);
     while let Some(dead) = batch.entries.pop() {
         if let Some(next) = batch.entries.len().checked_sub(FREE_AHEAD) {

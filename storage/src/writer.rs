@@ -67,7 +67,11 @@ impl<'k, 'g> Writer<'k, 'g> {
         expire_at: Option<Millis>,
         now: Millis,
     ) -> Put {
-        let pointer = entry::build(key.bytes, value, expire_at);
+        let id = self.keyspace.shard_of(key.hash);
+        let reclaim = &self.keyspace.reclaim;
+        let pointer = entry::build(key.bytes, value, expire_at, |class| {
+            self.with_core(id, |core| core.limbo.block(class, reclaim, id))
+        });
         let bytes = entry::allocated(pointer);
         self.store(db, key, Item { entry: pointer, bytes, expire_at, small: false }, now)
     }
@@ -214,7 +218,7 @@ impl<'k, 'g> Writer<'k, 'g> {
     /// Hands what was retired to the epoch, if it is enough or `all` is asked for.
     pub(crate) fn flush_limbo(&mut self, id: ShardId, all: bool) {
         let (reclaim, guard) = (&self.keyspace.reclaim, self.guard);
-        self.deferred |= self.with_core(id, |core| core.limbo.flush(all, reclaim, guard));
+        self.deferred |= self.with_core(id, |core| core.limbo.flush(all, reclaim, id, guard));
     }
 
     /// Before the first change of a turn.
