@@ -324,10 +324,6 @@ impl Connection {
                         if !read {
                             return Poll::Ready(Ok(Event::Flushed));
                         }
-                        // A write that succeeded has not asked to be woken for the rest.
-                        if !session.reply.is_empty() {
-                            cx.waker().wake_by_ref();
-                        }
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => break,
