@@ -66,6 +66,12 @@ pub const NO_AUTH: ReplyError = ReplyError::new("NOAUTH Authentication required.
 /// A connection that monitors wants data.
 pub const MONITORING: ReplyError = ReplyError::new("ERR Replica can't interact with the keyspace");
 
+/// An error that quotes the client: at most 128 bytes, up to the first NUL.
+pub fn quoting(before: &str, quoted: &[u8], after: &str) -> ReplyError {
+    let quoted = crate::dispatch::echo(quoted, 128);
+    [before.as_bytes(), quoted, after.as_bytes()].concat().into()
+}
+
 /// The number of arguments does not fit; `name` is the full name (`client|list`).
 pub fn wrong_arity(name: &str) -> ReplyError {
     format!("ERR wrong number of arguments for '{name}' command").into()
