@@ -157,21 +157,51 @@ fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).expect("entries are far smaller than the address space")
 }
 
+/// An entry that was taken out of the table, with what freeing it needs to know: its header may be
+/// far away by then.
+pub(crate) struct Dead {
+    entry: EntryPtr,
+    size: u32,
+    rope: bool,
+}
+
+impl Dead {
+    #[inline]
+    pub(crate) fn new(entry: EntryPtr, view: &Entry<'_>) -> Self {
+        Self { entry, size: view.size() as u32, rope: view.flags & ROPE != 0 }
+    }
+
+    /// Asks for the line that freeing writes to.
+    pub(crate) fn prefetch(&self) {
+        crate::sync::prefetch(self.entry.0.as_ptr());
+    }
+}
+
 /// Frees an entry; a big string comes back, to be freed in slices.
 ///
 /// # Safety
 /// The caller owns the entry: no slot holds it and no pinned reader can still reach it.
-pub(crate) unsafe fn free(entry: EntryPtr) -> Option<Box<Rope>> {
-    // SAFETY: the caller owns a live entry.
-    let view = unsafe { view(entry, 0) };
-    let rope = (view.flags & ROPE != 0).then(|| {
+pub(crate) unsafe fn free(dead: Dead) -> Option<Box<Rope>> {
+    let rope = dead.rope.then(|| {
+        // SAFETY: the caller owns a live entry.
+        let view = unsafe { view(dead.entry, 0) };
         // SAFETY: the pointer came from `Box::into_raw` in `build`, and the entry that held it is
         // being freed, so this is the only owner.
         unsafe { Box::from_raw(view.rope_ptr()) }
     });
     // SAFETY: allocated in `build` with the same layout.
-    unsafe { dealloc(entry.0.as_ptr(), layout(view.size())) };
+    unsafe { dealloc(dead.entry.0.as_ptr(), layout(dead.size as usize)) };
     rope
+}
+
+/// What freeing an entry needs to know, read from the entry.
+///
+/// # Safety
+/// The caller owns the entry.
+pub(crate) unsafe fn dead(entry: EntryPtr) -> Dead {
+    // SAFETY: by the contract of this function.
+    let view = unsafe { view(entry, 0) };
+    Dead::new(entry, &view)
 }
 
 /// Reads the header of an entry.
@@ -358,7 +388,7 @@ mod tests {
         assert_eq!(view.frequency(), 2);
         let allocated = view.allocated();
         // SAFETY: nobody else knows the entry.
-        drop(unsafe { free(entry) });
+        drop(unsafe { free(Dead::new(entry, &view)) });
         allocated
     }
 
@@ -391,6 +421,6 @@ mod tests {
         let view = unsafe { view(entry, 0) };
         assert!(!view.is_expired(1000) && view.is_expired(1001));
         // SAFETY: nobody else knows the entry.
-        drop(unsafe { free(entry) });
+        drop(unsafe { free(Dead::new(entry, &view)) });
     }
 }

@@ -293,10 +293,17 @@ impl Connection {
             if signal.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(Event::Signal));
             }
-            if !session.reply.is_empty() {
+            // Until the socket is full: only then is the task registered to be woken for more.
+            while !session.reply.is_empty() {
                 match stream.poll_write(cx, &mut session.reply) {
+<<<<<<< .merge_file_sDFXoq
+                    Poll::Ready(Ok(_)) => {}
+=======
+                    Poll::Ready(Ok(_)) if !session.reply.is_empty() => cx.waker().wake_by_ref(),
                     Poll::Ready(Ok(_)) | Poll::Pending => {}
+>>>>>>> .merge_file_UbCJie
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => break,
                 }
             }
             match stream.poll_closed(cx) {
@@ -313,7 +320,8 @@ impl Connection {
         let stream = &mut self.stream;
         let stats = self.worker.stats();
         poll_fn(|cx| {
-            if !session.reply.is_empty() {
+            // Until the socket is full: only then is the task registered to be woken for more.
+            while !session.reply.is_empty() {
                 match stream.poll_write(cx, &mut session.reply) {
                     Poll::Ready(Ok(sent)) => {
                         stats.net_out.add(sent as u64);
@@ -321,9 +329,13 @@ impl Connection {
                         if !read {
                             return Poll::Ready(Ok(Event::Flushed));
                         }
+                        // A write that succeeded has not asked to be woken for the rest.
+                        if !session.reply.is_empty() {
+                            cx.waker().wake_by_ref();
+                        }
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {}
+                    Poll::Pending => break,
                 }
             }
             if read {

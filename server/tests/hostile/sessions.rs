@@ -81,6 +81,7 @@ fn row_51_hello_and_auth() {
     // Long passwords are read only from those who already have one.
     assert_eq!(client.call(&["AUTH", &"x".repeat(1 << 20)]), wrong);
     assert_eq!(client.run("PING"), Value::Simple(b"PONG".to_vec()));
+    drop(client);
     let mut client = victim.client();
     assert!(!client.run("HELLO 3 AUTH default secret").is_error());
     assert_eq!(client.run("GET nokey"), Value::Null);
