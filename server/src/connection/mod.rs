@@ -296,12 +296,7 @@ impl Connection {
             // Until the socket is full: only then is the task registered to be woken for more.
             while !session.reply.is_empty() {
                 match stream.poll_write(cx, &mut session.reply) {
-<<<<<<< .merge_file_sDFXoq
                     Poll::Ready(Ok(_)) => {}
-=======
-                    Poll::Ready(Ok(_)) if !session.reply.is_empty() => cx.waker().wake_by_ref(),
-                    Poll::Ready(Ok(_)) | Poll::Pending => {}
->>>>>>> .merge_file_UbCJie
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => break,
                 }
@@ -328,10 +323,6 @@ impl Connection {
                         stats.writes.add(1);
                         if !read {
                             return Poll::Ready(Ok(Event::Flushed));
-                        }
-                        // A write that succeeded has not asked to be woken for the rest.
-                        if !session.reply.is_empty() {
-                            cx.waker().wake_by_ref();
                         }
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
