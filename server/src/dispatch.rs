@@ -371,9 +371,6 @@ impl<'g> Env<'_, '_, 'g> {
         if each {
             self.run.close(ctx);
         }
-        if ctx.server.monitors.active() {
-            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
-        }
         self.client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
@@ -390,6 +387,10 @@ impl<'g> Env<'_, '_, 'g> {
         };
         let result = (entry.command.handler)(&mut call);
         self.run.add(ctx, entry);
+        // Afterwards, so that SELECT shows the database it chose, as in Redis.
+        if ctx.server.monitors.active() {
+            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
+        }
         let step = match result {
             Ok(Outcome::Done) => Step::Done,
             Ok(Outcome::Close) => Step::Close,
