@@ -33,30 +33,9 @@ fn server() -> Result<Server, String> {
 }
 
 fn session(server: &Server) -> Session {
-    let shared = ClientShared {
-        id: server.clients.next_id(),
-        addr: "127.0.0.1:1".to_owned(),
-        laddr: "127.0.0.1:2".to_owned(),
-        unix: false,
-        fd: 0,
-        worker: 0,
-        created: server.clock.now(),
-        labels: Default::default(),
-        db: Default::default(),
-        resp: 2.into(),
-        last_active: Default::default(),
-        last_command: Default::default(),
-        query_buffer: Default::default(),
-        query_room: Default::default(),
-        output: Default::default(),
-        net_in: Default::default(),
-        net_out: Default::default(),
-        commands: Default::default(),
-        flags: Default::default(),
-        kill: Default::default(),
-        unblock: Default::default(),
-        signal: Default::default(),
-    };
+    let (addr, laddr) = ("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned());
+    let now = server.clock.now();
+    let shared = ClientShared::new(server.clients.next_id(), addr, laddr, 0, 0, now);
     let client = Client {
         shared: Arc::new(shared),
         db: DbId(0),

@@ -99,6 +99,42 @@ pub struct ClientShared {
 }
 
 impl ClientShared {
+    /// A client that has just connected.
+    pub fn new(
+        id: u64,
+        addr: String,
+        laddr: String,
+        fd: i32,
+        worker: usize,
+        now: Millis,
+    ) -> ClientShared {
+        ClientShared {
+            id,
+            unix: addr.starts_with('/'),
+            addr,
+            laddr,
+            fd,
+            worker,
+            created: now,
+            labels: Default::default(),
+            db: Default::default(),
+            resp: 2.into(),
+            last_active: now.into(),
+            last_command: Default::default(),
+            query_buffer: Default::default(),
+            query_room: Default::default(),
+            output: Default::default(),
+            net_in: Default::default(),
+            net_out: Default::default(),
+            commands: Default::default(),
+            flags: Default::default(),
+            over_soft_since: Default::default(),
+            kill: Default::default(),
+            unblock: Default::default(),
+            signal: Default::default(),
+        }
+    }
+
     /// Waits in a blocking command.
     pub const BLOCKED: u32 = 1;
     /// CLIENT NO-EVICT.

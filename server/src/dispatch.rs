@@ -256,16 +256,20 @@ fn admit(
     Admission::Run(entry)
 }
 
-/// Items evicted for one command before it is refused.
-const EVICT_BEFORE_REFUSAL: usize = 4096;
+/// Items evicted for one command while the store is above its budget: about 10 us.
+const EVICT_PER_COMMAND: usize = 64;
 
-/// The budget is exceeded although every insertion evicts: evicts more, from all shards.
+/// The budget is exceeded although every insertion evicts (`maxmemory` was lowered, or values are
+/// large): evicts some more. As in Redis a command is refused only if nothing can be evicted; while
+/// eviction is under way it runs, and pays with a bounded share of the work.
 #[cold]
 fn make_space(ctx: &Context<'_, '_>) -> bool {
     let keyspace = &ctx.server.keyspace;
     let first = ctx.server.random() % keyspace.shards() as u64;
     let first = ShardId(u16::try_from(first).unwrap_or(0));
-    keyspace.make_space(first, EVICT_BEFORE_REFUSAL, ctx.now, ctx.guard)
+    let before = keyspace.stats().evicted_keys;
+    keyspace.make_space(first, EVICT_PER_COMMAND, ctx.now, ctx.guard)
+        || keyspace.stats().evicted_keys != before
 }
 
 fn pauses(entry: &Entry) -> bool {
@@ -367,9 +371,6 @@ impl<'g> Env<'_, '_, 'g> {
         if each {
             self.run.close(ctx);
         }
-        if ctx.server.monitors.active() {
-            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
-        }
         self.client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
@@ -386,6 +387,10 @@ impl<'g> Env<'_, '_, 'g> {
         };
         let result = (entry.command.handler)(&mut call);
         self.run.add(ctx, entry);
+        // Afterwards, so that SELECT shows the database it chose, as in Redis.
+        if ctx.server.monitors.active() {
+            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
+        }
         let step = match result {
             Ok(Outcome::Done) => Step::Done,
             Ok(Outcome::Close) => Step::Close,

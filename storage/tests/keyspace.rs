@@ -163,13 +163,13 @@ fn flush_and_swap() {
     drop(writer);
     assert_eq!((ks.len(DbId(0)), ks.len(DbId(3))), (0, 3000));
     assert_eq!(get(&ks, &guard, b"k1", 0), None);
-    let used = ks.memory().used;
+    let (used, limbo) = (ks.memory().used, ks.memory().limbo);
     let mut writer = ks.try_enter(&all, &guard).expect("one thread");
     writer.flush(DbId(3));
     drop(writer);
     assert_eq!(ks.len(DbId(3)), 0);
     assert_eq!(ks.memory().used, 0);
-    assert_eq!(ks.memory().limbo, used);
+    assert_eq!(ks.memory().limbo, used + limbo);
     drop(guard);
     let mut slices = 0;
     for _ in 0..10_000 {
@@ -308,4 +308,33 @@ fn a_budget_is_kept_by_evicting() {
             assert!(ks.stats().evicted_keys > 10_000);
         }
     }
+}
+
+#[test]
+fn small_victims_are_taken_from_their_own_home_only() {
+    // Overflow chains hold items of a whole group: many items in few homes, all in the small ring.
+    let ks = Keyspace::new(Options {
+        shards: 1,
+        max_memory: 600_000,
+        seed: Some([4, 3, 2, 1]),
+        ..Options::default()
+    });
+    let handle = ks.handle();
+    let mut rng = Rng(5);
+    for i in 0..60_000u64 {
+        let guard = handle.pin();
+        let size = (rng.next() % 200) as usize;
+        put(&ks, &guard, format!("k{}", rng.next() % 20_000).as_bytes(), &vec![1; size], None, 0);
+        if i % 7 == 0 {
+            remove(&ks, &guard, format!("k{}", rng.next() % 20_000).as_bytes(), 0);
+        }
+    }
+    let mut seen = 0;
+    let guard = handle.pin();
+    let mut cursor = ks.scan(DB, 0, 8, 0, &guard, &mut |_| seen += 1);
+    while cursor != 0 {
+        cursor = ks.scan(DB, cursor, 8, 0, &guard, &mut |_| seen += 1);
+    }
+    assert_eq!(seen, ks.len(DB));
+    assert!(ks.stats().evicted_keys > 1000);
 }

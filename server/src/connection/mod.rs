@@ -293,11 +293,12 @@ impl Connection {
             if signal.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(Event::Signal));
             }
-            if !session.reply.is_empty() {
+            // Until the socket is full: only then is the task registered to be woken for more.
+            while !session.reply.is_empty() {
                 match stream.poll_write(cx, &mut session.reply) {
-                    Poll::Ready(Ok(_)) if !session.reply.is_empty() => cx.waker().wake_by_ref(),
-                    Poll::Ready(Ok(_)) | Poll::Pending => {}
+                    Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => break,
                 }
             }
             match stream.poll_closed(cx) {
@@ -314,7 +315,8 @@ impl Connection {
         let stream = &mut self.stream;
         let stats = self.worker.stats();
         poll_fn(|cx| {
-            if !session.reply.is_empty() {
+            // Until the socket is full: only then is the task registered to be woken for more.
+            while !session.reply.is_empty() {
                 match stream.poll_write(cx, &mut session.reply) {
                     Poll::Ready(Ok(sent)) => {
                         stats.net_out.add(sent as u64);
@@ -322,13 +324,9 @@ impl Connection {
                         if !read {
                             return Poll::Ready(Ok(Event::Flushed));
                         }
-                        // A write that succeeded has not asked to be woken for the rest.
-                        if !session.reply.is_empty() {
-                            cx.waker().wake_by_ref();
-                        }
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {}
+                    Poll::Pending => break,
                 }
             }
             if read {

@@ -210,7 +210,7 @@ fn pick<'g>(
         });
         if let Some(packed) = packed {
             let (db, spot) = unpack(packed);
-            let hit = keyspace.table(db, id).small_victim(spot, guard);
+            let hit = keyspace.table(db, id).small_victim(spot, &keyspace.hasher, guard);
             if hit.is_some() {
                 writer.with_core(id, |core| core.eviction.ghost.insert(spot));
             }

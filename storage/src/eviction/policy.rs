@@ -73,7 +73,12 @@ impl Policy {
     /// True if reading a key counts as using it.
     #[inline]
     pub(crate) fn counts_reads(self) -> bool {
-        !matches!(self, Policy::AllKeysLrm | Policy::VolatileLrm)
+        self.is_ranked() && !matches!(self, Policy::AllKeysLrm | Policy::VolatileLrm)
+    }
+
+    /// True if clients may ask how often a key was used (OBJECT FREQ).
+    pub(crate) fn shows_use(self) -> bool {
+        matches!(self, Policy::AllKeysLfu | Policy::VolatileLfu)
     }
 
     /// Every policy.

@@ -278,6 +278,8 @@ impl Table {
                 let word = bucket.word(slot);
                 if word.tag_is(spot.tag) {
                     prefetch(word.address());
+                    // Small entries lie across two lines more often than not.
+                    prefetch(word.address().wrapping_add(64));
                 }
             }
         }

@@ -9,12 +9,13 @@
 use super::bucket::{Bucket, SLOTS, Word};
 use super::probe::{entry_of, key_of};
 use super::{Array, HOMES, Table, TableCore};
+use crate::entry;
 use crate::hash::Hasher;
 use crate::reclaim::Reclaim;
 use crate::sync::{Arc, Guard, Ordering, prefetch};
 
 /// Share of home slots, in percent, above which a table grows.
-const FILL_MAX: usize = 88;
+const FILL_MAX: usize = 90;
 /// Share of home slots, in percent, below which a table shrinks.
 const FILL_MIN: usize = 20;
 /// Fill after shrinking, in percent.
@@ -22,9 +23,9 @@ const FILL_SHRUNK: usize = 60;
 /// Growth per step, in percent.
 const GROWTH: usize = 125;
 /// Homes moved per write.
-const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 4 };
+const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 8 };
 /// Groups at which the sizes of different shards part ways.
-const STAGGER_AT: usize = 32;
+const STAGGER_AT: usize = 128;
 
 /// What changing a table needs beside the table.
 pub(crate) struct Context<'a> {
@@ -112,7 +113,6 @@ impl Table {
         // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
         // still walk it are pinned; the closure waits for them and may run on any thread.
         unsafe { cx.guard.defer_unchecked(free) };
-        cx.guard.flush();
     }
 }
 
@@ -242,7 +242,9 @@ fn free_words(bucket: &Bucket, reclaim: &Reclaim) {
         if let Some(entry) = bucket.word(slot).entry() {
             // SAFETY: the table was detached and its grace period is over: no reader is left, and
             // every item is in exactly one slot.
-            unsafe { reclaim.free_entry(entry) };
+            let dead = unsafe { entry::dead(entry) };
+            // SAFETY: as above.
+            unsafe { reclaim.free_entry(dead) };
             bucket.set_word(slot, Word::EMPTY);
         }
     }

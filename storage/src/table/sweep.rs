@@ -88,7 +88,12 @@ impl Table {
 
     /// The item of the small ring at this spot: returned if it was not used since it came, else it
     /// joins the main queue. Only under the role.
-    pub(crate) fn small_victim<'g>(&self, spot: Spot, guard: &'g Guard) -> Option<Hit<'g>> {
+    pub(crate) fn small_victim<'g>(
+        &self,
+        spot: Spot,
+        hasher: &Hasher,
+        guard: &'g Guard,
+    ) -> Option<Hit<'g>> {
         let mut array = self.head(guard);
         while let Some(current) = array {
             let home = current.home_of(spot);
@@ -99,8 +104,13 @@ impl Table {
                     if !word.is_small() || !word.tag_is(spot.tag) {
                         continue;
                     }
+                    let own =
+                        |hit: &Hit<'_>| current.home_of(hasher.spot_of(hit.entry.key())) == home;
+                    let hit = current.hit(bucket, home, slot, i > 0);
+                    // The overflow chain holds items of the whole group.
+                    let Some(hit) = hit.filter(|hit| i == 0 || own(hit)) else { continue };
                     if word.frequency() == 0 {
-                        return current.hit(bucket, home, slot, i > 0);
+                        return Some(hit);
                     }
                     bucket.set_word(slot, word.with_small(false).with_frequency(0));
                     return None;
