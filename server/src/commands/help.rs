@@ -26,8 +26,10 @@ pub(super) fn container(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> 
 /// The error of a subcommand whose options do not fit.
 pub(super) fn wrong_subcommand(call: &Call<'_, '_>) -> ReplyError {
     let name = call.request.get(1).unwrap_or_default();
-    let name = &name[..name.len().min(128)];
     let container = call.entry.container.unwrap_or(call.entry.command.name).to_ascii_uppercase();
-    let before = "ERR unknown subcommand or wrong number of arguments for '";
-    quoting(before, name, &format!("'. Try {container} HELP."))
+    quoting(
+        "ERR unknown subcommand or wrong number of arguments for '",
+        name,
+        &format!("'. Try {container} HELP."),
+    )
 }

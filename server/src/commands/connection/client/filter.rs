@@ -78,7 +78,9 @@ impl<'a> Filters<'a> {
         match *name {
             "TYPE" => self.normal = Some(is_normal(value)?),
             "USER" if value == b"default" => {}
-            "USER" => return Err(quoting("ERR No such user '", value, "'")),
+            "USER" => {
+                return Err(quoting("ERR No such user '", value, "'"));
+            }
             "ADDR" => self.addr = Some(value),
             "LADDR" => self.laddr = Some(value),
             "IP" => self.ip = Some(value),
