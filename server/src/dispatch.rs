@@ -23,13 +23,13 @@ use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
-use crate::commands::table::{Entry, KeyShape, table};
+use crate::commands::table::{Entry, KeyShape};
 use crate::runtime::logging::Every;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
 use dunlin_protocol::{Reply, Request};
-use dunlin_storage::{DbId, Guard, Millis, ShardId, ShardSet};
+use dunlin_storage::{DbId, Guard, KeyHash, Millis, ShardId, ShardSet};
 use std::sync::atomic::Ordering;
 
 /// Tries of a read over several shards before it takes their roles.
@@ -139,7 +139,7 @@ pub(crate) fn execute<'g>(
         }
         Admission::Pause(until) => return Step::Paused(until),
     };
-    let mut env = Env { ctx, run, request, reply, client, entry };
+    let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
     match entry.shape {
         KeyShape::None if !entry.has(Flags::ALL_SHARDS) => {
             *held = None;
@@ -207,7 +207,9 @@ pub(crate) fn execute_held<'g>(
     client: &mut Client,
 ) -> Step {
     match admit(ctx, prepared, request, client) {
-        Admission::Run(entry) => Env { ctx, run, request, reply, client, entry }.run(Some(writer)),
+        Admission::Run(entry) => {
+            Env { ctx, run, request, reply, client, entry, hash: prepared.hash }.run(Some(writer))
+        }
         Admission::Refuse(error, entry) => refuse(ctx, entry, request, &error, reply, client),
         Admission::Pause(until) => Step::Paused(until),
     }
@@ -227,14 +229,11 @@ fn admit(
     request: Request<'_>,
     client: &Client,
 ) -> Admission {
-    let Some(mut entry) = prepared.entry else {
+    let Some(entry) = prepared.entry else {
         return Admission::Refuse(unknown_command(request), None);
     };
     if !entry.subcommands.is_empty() && request.len() > 1 {
-        match table().sub(entry, request.arg(1)) {
-            Some(sub) => entry = sub,
-            None => return Admission::Refuse(unknown_subcommand(entry, request), None),
-        }
+        return Admission::Refuse(unknown_subcommand(entry, request), None);
     }
     if !entry.command.arity.accepts(request.len()) {
         return Admission::Refuse(error::wrong_arity(&entry.full_name), Some(entry));
@@ -310,6 +309,7 @@ struct Env<'e, 'a, 'g> {
     reply: &'e mut Reply,
     client: &'e mut Client,
     entry: &'static Entry,
+    hash: KeyHash,
 }
 
 impl<'g> Env<'_, '_, 'g> {
@@ -371,9 +371,6 @@ impl<'g> Env<'_, '_, 'g> {
         if each {
             self.run.close(ctx);
         }
-        if ctx.server.monitors.active() {
-            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
-        }
         self.client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
@@ -384,12 +381,17 @@ impl<'g> Env<'_, '_, 'g> {
             server: ctx.server,
             stats: ctx.stats,
             entry,
+            hash: self.hash,
             now: ctx.now,
             guard: ctx.guard,
             writer,
         };
         let result = (entry.command.handler)(&mut call);
         self.run.add(ctx, entry);
+        // Afterwards, so that SELECT shows the database it chose, as in Redis.
+        if ctx.server.monitors.active() {
+            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
+        }
         let step = match result {
             Ok(Outcome::Done) => Step::Done,
             Ok(Outcome::Close) => Step::Close,

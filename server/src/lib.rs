@@ -17,7 +17,6 @@ pub mod glob;
 pub mod latency;
 pub mod monitor;
 pub mod pause;
-
 pub mod rates;
 pub mod rdb;
 pub mod redact;

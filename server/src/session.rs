@@ -143,6 +143,7 @@ impl Session {
                 _ => table().get(name),
             };
             last = entry.map(|entry| (name, entry));
+            let entry = entry.map(|entry| table().leaf(entry, request));
             let mut hash = KeyHash(0);
             if let Some(KeyShape::One(at)) = entry.map(|entry| entry.shape)
                 && let Some(key) = request.get(at)

@@ -37,6 +37,13 @@ impl From<Vec<u8>> for ReplyError {
     }
 }
 
+/// An error that quotes what the client sent, byte for byte up to a NUL, as C's `%s` does. Line
+/// breaks in it become spaces when the reply is written.
+pub fn quoting(before: &str, input: &[u8], after: &str) -> ReplyError {
+    let input = crate::dispatch::echo(input, usize::MAX);
+    [before.as_bytes(), input, after.as_bytes()].concat().into()
+}
+
 /// Options in the wrong place, unknown or contradicting.
 pub const SYNTAX: ReplyError = ReplyError::new("ERR syntax error");
 /// An integer argument that is none.
@@ -65,12 +72,6 @@ pub const NO_AUTH: ReplyError = ReplyError::new("NOAUTH Authentication required.
 
 /// A connection that monitors wants data.
 pub const MONITORING: ReplyError = ReplyError::new("ERR Replica can't interact with the keyspace");
-
-/// An error that quotes the client: at most 128 bytes, up to the first NUL.
-pub fn quoting(before: &str, quoted: &[u8], after: &str) -> ReplyError {
-    let quoted = crate::dispatch::echo(quoted, 128);
-    [before.as_bytes(), quoted, after.as_bytes()].concat().into()
-}
 
 /// The number of arguments does not fit; `name` is the full name (`client|list`).
 pub fn wrong_arity(name: &str) -> ReplyError {

@@ -30,9 +30,9 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 /// Replies not yet sent at which a connection stops executing.
-pub const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
+const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
 /// A connection with that much pending which sends nothing for this long is closed.
-pub const STALL_SECONDS: u64 = 30;
+const STALL_SECONDS: u64 = 30;
 /// Replies which a connection that has not authenticated may leave unread.
 const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Bound of the last flush of a connection that is being closed.
@@ -296,12 +296,7 @@ impl Connection {
             // Until the socket is full: only then is the task registered to be woken for more.
             while !session.reply.is_empty() {
                 match stream.poll_write(cx, &mut session.reply) {
-<<<<<<< .merge_file_sDFXoq
                     Poll::Ready(Ok(_)) => {}
-=======
-                    Poll::Ready(Ok(_)) if !session.reply.is_empty() => cx.waker().wake_by_ref(),
-                    Poll::Ready(Ok(_)) | Poll::Pending => {}
->>>>>>> .merge_file_UbCJie
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => break,
                 }
@@ -328,10 +323,6 @@ impl Connection {
                         stats.writes.add(1);
                         if !read {
                             return Poll::Ready(Ok(Event::Flushed));
-                        }
-                        // A write that succeeded has not asked to be woken for the rest.
-                        if !session.reply.is_empty() {
-                            cx.waker().wake_by_ref();
                         }
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

@@ -10,7 +10,7 @@ use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
 use dunlin_protocol::Limits;
-use dunlin_storage::{DbId, Handle, Job, ShardId, ShardSet, SliceReport};
+use dunlin_storage::{DbId, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// Without a read for this long, a worker gives free memory back.
+const QUIET_MILLIS: Millis = 1_000;
 /// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
 const SLICE_ITEMS: usize = 512;
 /// Accepted connections on their way to a worker.
@@ -79,6 +81,8 @@ pub struct Worker {
     pub server: &'static Server,
     load: Arc<Load>,
     epoch: Handle,
+    /// Since when no socket was read, the reads until then, and whether memory was given back.
+    quiet: Cell<(Millis, u64, bool)>,
 }
 
 impl Worker {
@@ -146,7 +150,13 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build_local(tokio::runtime::LocalOptions::default())?;
-        let worker = Rc::new(Worker { index, server, load, epoch: server.keyspace.handle() });
+        let worker = Rc::new(Worker {
+            index,
+            server,
+            load,
+            epoch: server.keyspace.handle(),
+            quiet: Cell::default(),
+        });
         runtime.block_on(worker.main(inbox, duties))
     }
 
@@ -238,6 +248,19 @@ impl Worker {
             while self.server.keyspace.free_slice(SLICE_ITEMS) {
                 tokio::task::yield_now().await;
             }
+            self.release_when_idle();
+        }
+    }
+
+    /// A second after the last work the allocator gives back what this thread has freed.
+    fn release_when_idle(&self) {
+        let (now, reads) = (self.server.clock.now(), self.stats().reads.get());
+        let (since, seen, released) = self.quiet.get();
+        if reads != seen {
+            self.quiet.set((now, reads, false));
+        } else if !released && now - since >= QUIET_MILLIS {
+            memory::release_free();
+            self.quiet.set((since, seen, true));
         }
     }
 

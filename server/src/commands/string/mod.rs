@@ -20,7 +20,7 @@ mod set;
 use super::call::{Call, string_of};
 use super::error::{ReplyError, TOO_LONG};
 use super::spec::Command;
-pub(super) use range::{clamp, rope_of};
+pub(super) use range::{clamp, rope_of, write_at};
 
 use dunlin_protocol::{ArgValue, Reply};
 use dunlin_storage::{Key, Millis, NewValue, Rope, Str};

@@ -137,11 +137,11 @@ mod tests {
 
     #[test]
     fn graph_shows_high_and_low_and_ages() {
-        let text = draw("command", &series(&[10, 40, 20]), 63);
+        let text = draw("command", &series(&[10, 40, 20]), 62);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "command - high 40 ms, low 10 ms (all time high 100 ms)");
         assert_eq!(lines[2..6], [" #", " |", " |#", "#||"]);
-        assert_eq!(lines[7..], ["116", "mm0", "  s"]);
+        assert_eq!(lines[7..], ["115", "mm9", "  s"]);
     }
 
     #[test]
