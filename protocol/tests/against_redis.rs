@@ -27,15 +27,7 @@ impl Redis {
         let file = format!("dunlin-{name}-{}.sock", std::process::id());
         let socket = std::env::temp_dir().join(file);
         let child = Command::new("redis-server")
-            .args([
-                "--port",
-                "0",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--unixsocket",
-            ])
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
             .arg(&socket)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -50,15 +42,9 @@ impl Redis {
     fn connect(&self) -> Connection {
         for _ in 0..500 {
             if let Ok(stream) = UnixStream::connect(&self.socket) {
-                stream
-                    .set_read_timeout(Some(Duration::from_secs(10)))
-                    .unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
                 let decoder = ReplyDecoder::new(Proto::Resp2);
-                return Connection {
-                    stream,
-                    decoder,
-                    requests: Reply::new(Proto::Resp2),
-                };
+                return Connection { stream, decoder, requests: Reply::new(Proto::Resp2) };
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -83,18 +69,13 @@ struct Connection {
 impl Connection {
     fn queue(&mut self, command: &[&[u8]]) {
         self.requests.array(command.len());
-        command
-            .iter()
-            .for_each(|argument| self.requests.bulk(argument));
+        command.iter().for_each(|argument| self.requests.bulk(argument));
     }
 
     fn flush(&mut self) {
         let mut slices = Vec::new();
         self.requests.slices(&mut slices, usize::MAX);
-        let bytes: Vec<u8> = slices
-            .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .collect();
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         self.stream.write_all(&bytes).unwrap();
         self.requests.advance(bytes.len());
     }
@@ -134,24 +115,19 @@ impl Connection {
 
 /// How many random cases to compare.
 fn cases() -> usize {
-    let seconds = std::env::var("DUNLIN_FUZZ_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let seconds = std::env::var("DUNLIN_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     4000 + seconds.unwrap_or(0usize) * 10_000
 }
 
 fn decimal(random: &mut Random) -> String {
     let digits = |random: &mut Random, most| -> String {
-        (0..1 + random.below(most))
-            .map(|_| char::from(b'0' + random.below(10) as u8))
-            .collect()
+        (0..1 + random.below(most)).map(|_| char::from(b'0' + random.below(10) as u8)).collect()
     };
     let mut text = random.pick(&["", "", "-", "+"]).to_owned();
     match random.below(10) {
         0 => {
-            text += random.pick(&[
-                "inf", "nan", "0x1f", "0x1.8p-3", "0", ".", "", "1e", "Infinity",
-            ]);
+            text +=
+                random.pick(&["inf", "nan", "0x1f", "0x1.8p-3", "0", ".", "", "1e", "Infinity"]);
         }
         1 => text += &format!("{:e}", f64::from_bits(random.next() >> 1)),
         2 => text += &digits(random, 40),
@@ -174,9 +150,8 @@ fn incrbyfloat() {
     };
     let mut redis = redis.connect_and_keep();
     let mut random = Random::new(11);
-    let pairs: Vec<(String, String)> = (0..cases())
-        .map(|_| (decimal(&mut random), decimal(&mut random)))
-        .collect();
+    let pairs: Vec<(String, String)> =
+        (0..cases()).map(|_| (decimal(&mut random), decimal(&mut random))).collect();
     let commands: Vec<Vec<Vec<u8>>> = pairs
         .iter()
         .flat_map(|(current, increment)| {
@@ -223,24 +198,14 @@ fn doubles() {
     for (text, replies) in texts.iter().zip(replies.chunks(2)) {
         let parsed = parse_f64(text.as_bytes());
         let refused = Value::Error("ERR value is not a valid float".into());
-        assert_eq!(
-            parsed.is_none(),
-            replies[0] == refused,
-            "{text:?}: {:?}",
-            replies[0]
-        );
+        assert_eq!(parsed.is_none(), replies[0] == refused, "{text:?}: {:?}", replies[0]);
         let Some(value) = parsed else { continue };
-        let Value::Bulk(theirs) = &replies[1] else {
-            panic!("{text}: {:?}", replies[1])
-        };
+        let Value::Bulk(theirs) = &replies[1] else { panic!("{text}: {:?}", replies[1]) };
         // 7.0 prints 17 digits, from 7.2 on they are the shortest: the value must be the same.
         let theirs: f64 = std::str::from_utf8(theirs).unwrap().parse().unwrap();
         assert_eq!(theirs.to_bits(), value.to_bits(), "{text}");
         let ours = format_f64(value);
-        let ours: f64 = std::str::from_utf8(ours.as_bytes())
-            .unwrap()
-            .parse()
-            .unwrap();
+        let ours: f64 = std::str::from_utf8(ours.as_bytes()).unwrap().parse().unwrap();
         assert_eq!(ours.to_bits(), value.to_bits(), "{text}");
     }
 }
@@ -293,35 +258,19 @@ fn compare(redis: &Redis, bytes: &[u8]) {
                 assert_eq!(theirs, Value::Bulk(argument), "{shown}");
             }
             (name, _) => {
-                let Value::Error(text) = &theirs else {
-                    panic!("{shown}: {theirs:?}")
-                };
+                let Value::Error(text) = &theirs else { panic!("{shown}: {theirs:?}") };
                 let text = String::from_utf8_lossy(text);
                 let wrong_arity = name == b"ECHO" && text.contains("number of arguments");
-                assert!(
-                    wrong_arity || text.contains("unknown command"),
-                    "{shown}: {text}"
-                );
+                assert!(wrong_arity || text.contains("unknown command"), "{shown}: {text}");
             }
         }
     }
     if let Some(error) = decoder.error() {
-        assert_eq!(
-            connection.next(),
-            Some(Value::Error(error.to_string().into())),
-            "{shown}"
-        );
+        assert_eq!(connection.next(), Some(Value::Error(error.to_string().into())), "{shown}");
         assert_eq!(connection.next(), None, "{shown}: closed");
     } else if !decoder.is_mid_command() {
-        connection
-            .stream
-            .write_all(b"*1\r\n$4\r\nPING\r\n")
-            .unwrap();
-        assert_eq!(
-            connection.next(),
-            Some(Value::Simple("PONG".into())),
-            "{shown}: in step"
-        );
+        connection.stream.write_all(b"*1\r\n$4\r\nPING\r\n").unwrap();
+        assert_eq!(connection.next(), Some(Value::Simple("PONG".into())), "{shown}: in step");
     }
 }
 

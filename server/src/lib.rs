@@ -18,8 +18,8 @@ pub mod latency;
 pub mod monitor;
 pub mod pause;
 
-pub mod rdb;
 pub mod rates;
+pub mod rdb;
 pub mod redact;
 pub mod runtime;
 pub mod server;

@@ -176,14 +176,6 @@ impl Limbo {
         unsafe { guard.defer_unchecked(move || free_batch(*batch)) };
         guard.flush();
     }
-
-    /// Frees everything at once: only when no reader is left.
-    pub(crate) fn clear(&mut self, reclaim: &Reclaim) {
-        for entry in self.entries.drain(..) {
-            // SAFETY: the keyspace is being dropped, which excludes readers.
-            unsafe { reclaim.free_entry(entry) };
-        }
-    }
 }
 
 /// Queues a table's arrays for freeing in slices, after the grace period.

@@ -309,3 +309,19 @@ fn a_budget_is_kept_by_evicting() {
         }
     }
 }
+
+#[test]
+fn what_a_guard_protects_outlives_the_keyspace() {
+    let ks = keyspace(1);
+    let handle = ks.handle();
+    let guard = handle.pin();
+    put(&ks, &guard, b"replaced", b"old", None, 0);
+    put(&ks, &guard, b"kept", &[7; 100_000], None, 0);
+    let replaced = ks.get(DB, &ks.key(b"replaced"), 0, Touch::No, &guard).expect("just put");
+    put(&ks, &guard, b"replaced", b"new", None, 0);
+    let kept = ks.get(DB, &ks.key(b"kept"), 0, Touch::No, &guard).expect("just put");
+    drop(ks);
+    assert_eq!((replaced.key(), kept.key()), (&b"replaced"[..], &b"kept"[..]));
+    let Value::Str(text) = kept.value() else { unreachable!() };
+    assert!(text.eq_bytes(&[7; 100_000]));
+}

@@ -106,7 +106,7 @@ impl Table {
         let old = self.head.swap(next, Ordering::AcqRel);
         let free = move || {
             // SAFETY: `old` came from `Box::into_raw`, and only this closure frees it.
-            drop(unsafe { Box::from_raw(old) });
+            super::free_array(unsafe { Box::from_raw(old) });
             reclaim.sub(bytes);
         };
         // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
@@ -216,6 +216,7 @@ impl Detached {
             let mut array = unsafe { Box::from_raw(self.head) };
             self.head = array.take_next();
             self.home = 0;
+            super::free_array(array);
         }
         true
     }

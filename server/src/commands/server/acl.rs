@@ -22,9 +22,8 @@ fn whoami(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-const CAT: Command = Command::new("cat", Arity::at_least(2), cat)
-    .flags(flag_set!(NOSCRIPT | LOADING | STALE))
-    .docs(
+const CAT: Command =
+    Command::new("cat", Arity::at_least(2), cat).flags(flag_set!(NOSCRIPT | LOADING | STALE)).docs(
         docs(
             "6.0.0",
             "O(1) since the categories and commands are a fixed set.",

@@ -12,11 +12,13 @@ const HEIGHT: usize = 12;
 /// Birds of the flock.
 const BIRDS: usize = 40;
 
-pub(super) const LOLWUT: Command = Command::new("lolwut", Arity::at_least(1), lolwut)
-    .flags(flag_set!(READONLY | FAST))
-    .docs(
-        docs("5.0.0", "", "Draws something, and says the version.")
-            .args(&[Arg::integer("version").token("VERSION").optional()]),
+pub(super) const LOLWUT: Command =
+    Command::new("lolwut", Arity::at_least(1), lolwut).flags(flag_set!(READONLY | FAST)).docs(
+        docs("5.0.0", "", "Draws something, and says the version.").args(&[Arg::integer(
+            "version",
+        )
+        .token("VERSION")
+        .optional()]),
     );
 
 fn lolwut(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {

@@ -6,9 +6,7 @@ use crate::commands::call::Call;
 use crate::commands::category::categories;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
-use crate::commands::spec::{
-    Arity, Begin, Command, Find, Flags, KeyFlags, KeySpec, Outcome,
-};
+use crate::commands::spec::{Arity, Begin, Command, Find, Flags, KeyFlags, KeySpec, Outcome};
 use crate::commands::table::{Entry, table};
 use dunlin_protocol::Reply;
 
@@ -21,10 +19,7 @@ pub(super) const INFO: Command = Command::new("info", Arity::at_least(2), info)
             "O(N) where N is the number of commands to look up",
             "Describes the given commands, or all.",
         )
-        .history(&[(
-            "7.0.0",
-            "Allowed to be called with no argument to get info on all commands.",
-        )])
+        .history(&[("7.0.0", "Allowed to be called with no argument to get info on all commands.")])
         .args(&[Arg::string("command-name").optional().multiple()]),
     )
     .tips(UNORDERED);
@@ -50,9 +45,7 @@ pub(super) fn write(reply: &mut Reply, entry: &Entry) {
     let movable = legacy.movable || command.keys_by.is_some();
     let flags: Vec<&str> = Flags::PRINTED
         .iter()
-        .filter(|(flag, _)| {
-            command.flags.has(*flag) || (*flag == Flags::MOVABLEKEYS && movable)
-        })
+        .filter(|(flag, _)| command.flags.has(*flag) || (*flag == Flags::MOVABLEKEYS && movable))
         .map(|(_, name)| *name)
         .collect();
     reply.array(10);
@@ -114,11 +107,7 @@ fn write_spec(reply: &mut Reply, spec: &KeySpec) {
     reply.bulk(b"find_keys");
     match spec.find {
         Find::Range { last, step, limit } => {
-            write_step(
-                reply,
-                "range",
-                &[("lastkey", last), ("keystep", step), ("limit", limit)],
-            );
+            write_step(reply, "range", &[("lastkey", last), ("keystep", step), ("limit", limit)]);
         }
         Find::KeyNum { index, first, step } => {
             write_step(

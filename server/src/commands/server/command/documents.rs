@@ -108,12 +108,8 @@ fn write_arg(reply: &mut Reply, arg: &Arg) {
     .map(|(_, name)| *name)
     .collect();
     // Either the members or a text to show: the fourth field is always there.
-    let optional = [
-        key_spec.is_some(),
-        arg.token.is_some(),
-        arg.since.is_some(),
-        !flags.is_empty(),
-    ];
+    let optional =
+        [key_spec.is_some(), arg.token.is_some(), arg.since.is_some(), !flags.is_empty()];
     reply.map(3 + optional.iter().filter(|present| **present).count());
     text(reply, "name", arg.name);
     text(reply, "type", type_name(arg.kind));

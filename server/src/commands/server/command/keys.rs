@@ -56,9 +56,7 @@ fn getkeysandflags(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 /// The command line in the arguments, and its keys.
 #[allow(clippy::type_complexity, reason = "a pair for two callers")]
-fn find<'a>(
-    call: &Call<'a, '_>,
-) -> Result<(Request<'a>, Vec<(usize, KeyFlags)>), ReplyError> {
+fn find<'a>(call: &Call<'a, '_>) -> Result<(Request<'a>, Vec<(usize, KeyFlags)>), ReplyError> {
     let request = call.request.tail(2).ok_or(NO_COMMAND)?;
     let entry = lookup(&request).ok_or(NO_COMMAND)?;
     if entry.command.keys.is_empty() && entry.command.keys_by.is_none() {

@@ -50,8 +50,7 @@ mod tests {
     #[test]
     fn name_with_parentheses_does_not_shift_the_fields() {
         let line = "7 (a) b (c) S 1 1 1 0 -1 4194560 5 0 0 0 150 50 20 10 20 0 1 0";
-        let time =
-            CpuTime { user: 1.5, system: 0.5, children_user: 0.2, children_system: 0.1 };
+        let time = CpuTime { user: 1.5, system: 0.5, children_user: 0.2, children_system: 0.1 };
         assert_eq!(parse_stat(line, 100), time);
         assert_eq!(parse_stat("", 100), CpuTime::default());
     }

@@ -3,9 +3,9 @@
 //! Fields of what Dunlin does not have (replicas, append-only file, scripts) are there where
 //! monitoring and clients look for them, with the value they have in a server that does not use it.
 
+use super::Text;
 use super::figures::{MemoryFigures, human};
 use super::process;
-use super::Text;
 use crate::client::ClientShared;
 use crate::commands::call::Call;
 use crate::commands::server::{DUNLIN_VERSION, REDIS_VERSION};
@@ -192,10 +192,7 @@ pub(super) fn persistence(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("aof_last_bgrewrite_status", "ok");
     zeros(text, &["aof_rewrites", "aof_rewrites_consecutive_failures"]);
     text.line("aof_last_write_status", "ok");
-    zeros(
-        text,
-        &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"],
-    );
+    zeros(text, &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]

@@ -16,9 +16,8 @@ struct Figures {
 
 impl Figures {
     fn of(server: &Server, entry: &Entry) -> Option<Figures> {
-        let sum = |counter: fn(&CommandStats) -> &Counter| {
-            server.stats.command_sum(entry.id, counter)
-        };
+        let sum =
+            |counter: fn(&CommandStats) -> &Counter| server.stats.command_sum(entry.id, counter);
         let figures = Figures {
             calls: sum(|c| &c.calls),
             nanos: sum(|c| &c.nanos),

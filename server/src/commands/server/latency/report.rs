@@ -40,11 +40,8 @@ fn draw(name: &str, series: &Series, now: i64) -> String {
     let low = samples.iter().map(|s| s.millis).min().unwrap_or(0);
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = writeln!(
-        text,
-        "{name} - high {high} ms, low {low} ms (all time high {} ms)",
-        series.max
-    );
+    let _ =
+        writeln!(text, "{name} - high {high} ms, low {low} ms (all time high {} ms)", series.max);
     text.push_str(&"-".repeat(COLUMNS));
     text.push('\n');
     let height = |millis: u64| match high - low {
