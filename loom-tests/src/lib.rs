@@ -17,8 +17,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use dunlin_storage::{
-    DbId, Guard, Handle, Job, Keyspace, Millis, NewValue, Options, Policy, ShardId, ShardSet, Str,
-    Touch, Value, Writer, model,
+    DbId, Entry, Guard, Handle, Job, Keyspace, Millis, NewValue, Options, Policy, ShardId,
+    ShardSet, Str, Touch, Value, Writer, model,
 };
 
 /// The database of the models.
@@ -35,12 +35,11 @@ impl Deref for Shared {
     }
 }
 
-/// Explores all interleavings of `body` with up to `preemptions` involuntary switches (or what
-/// `LOOM_MAX_PREEMPTIONS` says, if that is less).
-pub fn explore(preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
+/// Explores all interleavings of `body` with up to two involuntary switches (or what
+/// `LOOM_MAX_PREEMPTIONS` says), and `more`, for models that are cheap enough.
+pub fn explore(more: usize, body: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    let asked = builder.preemption_bound.unwrap_or(preemptions);
-    builder.preemption_bound = Some(asked.min(preemptions));
+    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(2) + more);
     builder.max_branches = 100_000;
     let executions = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = Arc::clone(&executions);
@@ -109,11 +108,28 @@ impl Shared {
     /// Reads a value at a time.
     #[must_use]
     pub fn read_at<'g>(&self, guard: &'g Guard, key: &[u8], now: Millis) -> Option<&'g [u8]> {
-        let entry = self.get(DB, &self.key(key), now, Touch::Yes, guard)?;
+        Some(self.value(self.get(DB, &self.key(key), now, Touch::No, guard)?))
+    }
+
+    /// Finds an entry, to read it later.
+    #[must_use]
+    pub fn entry<'g>(&self, guard: &'g Guard, key: &[u8]) -> Option<Entry<'g>> {
+        self.get(DB, &self.key(key), 0, Touch::No, guard)
+    }
+
+    /// Finds an entry and marks it as used, which changes its slot word.
+    #[must_use]
+    pub fn touch<'g>(&self, guard: &'g Guard, key: &[u8]) -> Option<Entry<'g>> {
+        self.get(DB, &self.key(key), 0, Touch::Yes, guard)
+    }
+
+    /// The value of an entry.
+    #[must_use]
+    pub fn value<'g>(&self, entry: Entry<'g>) -> &'g [u8] {
         let Value::Str(Str::Inline { bytes, .. }) = entry.value() else {
             unreachable!("models store small strings")
         };
-        Some(bytes)
+        bytes
     }
 
     /// The first `count` keys of a shard whose home in a table of so many homes is `home`.

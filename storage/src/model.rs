@@ -13,6 +13,7 @@ std::thread_local! {
     /// All threads of an execution run on one thread of the system.
     static BURIED: RefCell<Vec<(*mut u8, Layout)>> = const { RefCell::new(Vec::new()) };
     static LIVE: Cell<i64> = const { Cell::new(0) };
+    static BUMP: Cell<bool> = const { Cell::new(false) };
 }
 
 pub(crate) fn count(change: i64) {
@@ -27,10 +28,20 @@ pub(crate) fn bury(base: *mut u8, layout: Layout) {
 /// Call at the start of every execution.
 pub fn begin() {
     LIVE.set(0);
+    BUMP.set(false);
     for (base, layout) in BURIED.take() {
         // SAFETY: allocated with this layout, and the execution that used it is over.
         unsafe { dealloc(base, layout) };
     }
+}
+
+/// To be called by models whose readers use `Touch::Yes`.
+pub fn let_readers_bump() {
+    BUMP.set(true);
+}
+
+pub(crate) fn readers_bump() -> bool {
+    BUMP.get()
 }
 
 /// Entries and buckets that were made and not freed yet.
