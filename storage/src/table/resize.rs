@@ -107,7 +107,7 @@ impl Table {
         let old = self.head.swap(next, Ordering::AcqRel);
         let free = move || {
             // SAFETY: `old` came from `Box::into_raw`, and only this closure frees it.
-            drop(unsafe { Box::from_raw(old) });
+            super::free_array(unsafe { Box::from_raw(old) });
             reclaim.sub(bytes);
         };
         // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
@@ -218,6 +218,7 @@ impl Detached {
             let mut array = unsafe { Box::from_raw(self.head) };
             self.head = array.take_next();
             self.home = 0;
+            super::free_array(array);
         }
         true
     }
@@ -225,7 +226,10 @@ impl Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        debug_assert!(self.head.is_null(), "a detached table was dropped before it was freed");
+        debug_assert!(
+            self.head.is_null() || std::thread::panicking(),
+            "a detached table was dropped before it was freed"
+        );
     }
 }
 
