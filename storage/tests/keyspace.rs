@@ -359,3 +359,35 @@ fn what_a_guard_protects_outlives_the_keyspace() {
     let Value::Str(text) = kept.value() else { unreachable!() };
     assert!(text.eq_bytes(&[7; 100_000]));
 }
+
+#[test]
+fn eviction_state_stays_small_whatever_the_policy() {
+    for policy in [Policy::VolatileLru, Policy::AllKeysLru, Policy::VolatileTtl] {
+        let ks = Keyspace::new(Options {
+            shards: 2,
+            max_memory: 1 << 20,
+            policy,
+            seed: Some([9, 8, 7, 6]),
+            ..Options::default()
+        });
+        let handle = ks.handle();
+        // Four fifths full, then new keys come and go without any eviction.
+        for i in 0..5800 {
+            put(&ks, &handle.pin(), format!("base:{i}").as_bytes(), &[1; 100], Some(1 << 40), 0);
+        }
+        for i in 0..60_000 {
+            let guard = handle.pin();
+            let key = format!("passing:{i}");
+            put(&ks, &guard, key.as_bytes(), &[1; 100], Some(1 << 40), 0);
+            remove(&ks, &guard, key.as_bytes(), 0);
+        }
+        let memory = ks.memory();
+        assert!(memory.eviction < 60_000, "{policy:?} {memory:?}");
+        // And when it is full, what is left is still most of the budget.
+        for i in 0..20_000 {
+            put(&ks, &handle.pin(), format!("more:{i}").as_bytes(), &[1; 100], Some(1 << 40), 0);
+        }
+        let memory = ks.memory();
+        assert!(memory.entries > 700_000, "{policy:?} {memory:?}");
+    }
+}

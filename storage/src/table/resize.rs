@@ -85,7 +85,7 @@ impl Table {
         let end = (core.moving + count).min(head.homes());
         for home in core.moving..end {
             if home + 1 < head.homes() {
-                prefetch_entries(head, home + 1);
+                head.prefetch_entries(home + 1);
             }
             let bytes = move_home(head, next, home, cx.hasher);
             super::add(&self.figures.table_bytes, bytes as u64);
@@ -128,12 +128,15 @@ fn grown(groups: usize, phase: usize) -> usize {
     next
 }
 
-fn prefetch_entries(array: &Array, home: usize) {
-    let bucket = array.home(home);
-    for slot in 0..SLOTS {
-        let word = bucket.word(slot);
-        if !word.is_empty() {
-            prefetch(word.address());
+impl Array {
+    /// Asks for all entries of a home bucket.
+    pub(super) fn prefetch_entries(&self, home: usize) {
+        let bucket = self.home(home);
+        for slot in 0..SLOTS {
+            let word = bucket.word(slot);
+            if !word.is_empty() {
+                prefetch(word.address());
+            }
         }
     }
 }
