@@ -30,9 +30,9 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 /// Replies not yet sent at which a connection stops executing.
-pub const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
+const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
 /// A connection with that much pending which sends nothing for this long is closed.
-pub const STALL_SECONDS: u64 = 30;
+const STALL_SECONDS: u64 = 30;
 /// Replies which a connection that has not authenticated may leave unread.
 const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Bound of the last flush of a connection that is being closed.

@@ -68,7 +68,7 @@ fn over_soft_limit(client: &ClientShared, settings: &Settings, now: Millis) -> b
         client.over_soft_since.store(now, Ordering::Relaxed);
         return false;
     }
-    now - since > Millis::try_from(limit.soft_seconds).unwrap_or(Millis::MAX / 1_000) * 1_000
+    now - since > Millis::from(limit.soft_seconds) * 1_000
 }
 
 fn may_shrink(client: &ClientShared, now: Millis) -> bool {

@@ -59,7 +59,7 @@ impl Victim {
     }
 
     /// Alive, with the memory and the descriptors of the start.
-    fn is_unharmed(mut self) {
+    fn assert_unharmed(mut self) {
         assert!(self.server.is_running(), "the server has ended:\n{}", self.server.log());
         assert!(self.server.answers(), "the server is silent");
         let patience = Duration::from_secs(10);
