@@ -17,7 +17,7 @@
 
 use crate::Millis;
 use crate::entry::EntryPtr;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Alive, AtomicU64, Ordering};
 
 /// Slots per bucket. Two under the model checker, so that overflow happens in tiny models.
 pub(crate) const SLOTS: usize = if cfg!(loom) { 2 } else { 7 };
@@ -152,25 +152,39 @@ impl Due {
 pub(crate) struct Bucket {
     pub(crate) slots: [AtomicU64; SLOTS],
     about: AtomicU64,
+    pub(crate) alive: Alive,
 }
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
     pub(crate) fn new() -> Self {
-        Self { slots: std::array::from_fn(|_| AtomicU64::new(0)), about: AtomicU64::new(0) }
+        let slots = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { slots, about: AtomicU64::new(0), alive: Alive::new() }
     }
 
     #[inline(always)]
     pub(crate) fn word(&self, slot: usize) -> Word {
+        self.alive.read();
         Word(self.slots[slot].load(Ordering::Acquire))
     }
 
     /// Only under the role.
     pub(crate) fn set_word(&self, slot: usize, word: Word) {
+        #[cfg(loom)]
+        if crate::model::readers_bump() {
+            // The checker lets a store come before an exchange that the stored word has overtaken,
+            // which no machine does: the exchange would have failed.
+            self.slots[slot].swap(word.0, Ordering::Release);
+            return;
+        }
         self.slots[slot].store(word.0, Ordering::Release);
     }
 
     #[inline(always)]
     pub(crate) fn about(&self) -> About {
+        self.alive.read();
         About(self.about.load(Ordering::Acquire))
     }
 
@@ -182,7 +196,14 @@ impl Bucket {
     /// The next bucket of an overflow chain.
     #[inline]
     pub(crate) fn chained(&self) -> *mut Bucket {
+        self.alive.read();
         std::ptr::with_exposed_provenance_mut(self.about.load(Ordering::Acquire) as usize)
+    }
+
+    /// The about word of a bucket that has been freed.
+    #[cfg(loom)]
+    pub(crate) fn about_word(&self) -> u64 {
+        self.about.load(Ordering::Relaxed)
     }
 
     /// Only under the role, and only for overflow buckets.

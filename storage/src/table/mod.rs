@@ -165,6 +165,38 @@ impl Drop for Array {
     }
 }
 
+/// Frees an array that nobody can reach any more. Its items are somebody else's.
+#[cfg(not(loom))]
+pub(crate) fn free_array(array: Box<Array>) {
+    drop(array);
+}
+
+#[cfg(loom)]
+pub(crate) fn free_array(array: Box<Array>) {
+    use std::alloc::Layout;
+    for bucket in &array.buckets {
+        bucket.alive.free();
+    }
+    for group in 0..array.groups() {
+        let mut next = array.buckets[group * GROUP + HOMES].about_word() as usize;
+        while next != 0 {
+            let bucket: *mut Bucket = std::ptr::with_exposed_provenance_mut(next);
+            // SAFETY: chained buckets belong to this array, and are buried, not unmapped.
+            let chained = unsafe { &*bucket };
+            chained.alive.free();
+            next = chained.about_word() as usize;
+            crate::model::bury(bucket.cast(), Layout::new::<Bucket>());
+        }
+    }
+    let array = Box::into_raw(array);
+    // SAFETY: the field is not used after this but by readers that must not be there any more.
+    let buckets = Box::into_raw(unsafe { std::ptr::read(&raw const (*array).buckets) });
+    // SAFETY: the box has just been taken apart; its length is that of a live slice.
+    let layout = Layout::for_value(unsafe { &*buckets });
+    crate::model::bury(buckets.cast(), layout);
+    crate::model::bury(array.cast(), Layout::new::<Array>());
+}
+
 /// Fresh zero pages from the allocator where possible: growing must not touch all of the new array.
 #[cfg(not(loom))]
 fn zeroed_buckets(count: usize) -> Box<[Bucket]> {

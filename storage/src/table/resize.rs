@@ -23,7 +23,7 @@ const FILL_SHRUNK: usize = 60;
 /// Growth per step, in percent.
 const GROWTH: usize = 125;
 /// Homes moved per write.
-const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 8 };
+const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 16 };
 /// Groups at which the sizes of different shards part ways.
 const STAGGER_AT: usize = 128;
 
@@ -107,12 +107,14 @@ impl Table {
         let old = self.head.swap(next, Ordering::AcqRel);
         let free = move || {
             // SAFETY: `old` came from `Box::into_raw`, and only this closure frees it.
-            drop(unsafe { Box::from_raw(old) });
+            super::free_array(unsafe { Box::from_raw(old) });
             reclaim.sub(bytes);
         };
         // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
         // still walk it are pinned; the closure waits for them and may run on any thread.
         unsafe { cx.guard.defer_unchecked(free) };
+        // At once: one array may be worth many thousands of entries.
+        cx.guard.flush();
     }
 }
 
@@ -216,6 +218,7 @@ impl Detached {
             let mut array = unsafe { Box::from_raw(self.head) };
             self.head = array.take_next();
             self.home = 0;
+            super::free_array(array);
         }
         true
     }
@@ -223,7 +226,10 @@ impl Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        debug_assert!(self.head.is_null(), "a detached table was dropped before it was freed");
+        debug_assert!(
+            self.head.is_null() || std::thread::panicking(),
+            "a detached table was dropped before it was freed"
+        );
     }
 }
 
