@@ -89,7 +89,8 @@ fn several_keys_with_one_lifetime() {
     assert!(client.run("TTL a").int() > 0);
     assert_eq!(client.run("MSETEX 1 a 5"), Value::Int(1));
     assert_eq!(client.run("TTL a"), Value::Int(-1));
-    for line in ["MSETEX 0 a 1", "MSETEX 2 a 1", "MSETEX x a 1", "MSETEX -1 a 1", "MSETEX 1 a 1 EX 0"]
+    for line in
+        ["MSETEX 0 a 1", "MSETEX 2 a 1", "MSETEX x a 1", "MSETEX -1 a 1", "MSETEX 1 a 1 EX 0"]
     {
         assert!(client.run(line).is_error(), "{line}");
     }

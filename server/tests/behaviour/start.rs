@@ -15,7 +15,8 @@ fn dunlin(args: &[&str]) -> Command {
 fn without_a_password_it_listens_to_this_machine_only() {
     for bind in ["0.0.0.0", "*", "127.0.0.1 0.0.0.0"] {
         let mut command = dunlin(&["--bind", bind]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
         let mut status = None;
         let ended = eventually(Duration::from_secs(10), || {
             status = child.try_wait().ok().flatten();
