@@ -58,12 +58,12 @@ fn check(preemptions: usize, count: u16, jobs: &'static [&'static [u16]]) {
 
 #[test]
 fn two_transactions_on_the_same_shards_both_run() {
-    check(0, 2, &[&[0, 1], &[0, 1]]);
+    check(0, 2, &[&[0, 1], &[1, 0]]);
 }
 
 #[test]
 fn two_transactions_that_overlap_both_run() {
-    check(0, 3, &[&[0, 1], &[1, 2]]);
+    check(0, 3, &[&[0, 1], &[2, 1]]);
 }
 
 #[test]
