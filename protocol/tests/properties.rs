@@ -62,7 +62,7 @@ fn write(reply: &mut Reply, value: &Value) {
     match value {
         Value::Null => reply.null(),
         Value::Simple(bytes) => reply.simple(&text(bytes)),
-        Value::Error(bytes) => reply.error(&text(bytes)),
+        Value::Error(bytes) => reply.error(text(bytes)),
         Value::Int(value) => reply.int(*value),
         Value::Double(value) => reply.double(*value),
         Value::Bool(value) => reply.bool(*value),

@@ -88,6 +88,8 @@ pub struct ClientShared {
     pub commands: AtomicU64,
     /// `ClientShared::*` bits below.
     pub flags: AtomicU32,
+    /// Since when `output` is above the soft limit; 0: it is not.
+    pub over_soft_since: AtomicI64,
     /// The connection is to be closed at once.
     pub kill: AtomicBool,
     /// How a wait is to end ([`Unblock`]).
@@ -97,6 +99,42 @@ pub struct ClientShared {
 }
 
 impl ClientShared {
+    /// A client that has just connected.
+    pub fn new(
+        id: u64,
+        addr: String,
+        laddr: String,
+        fd: i32,
+        worker: usize,
+        now: Millis,
+    ) -> ClientShared {
+        ClientShared {
+            id,
+            unix: addr.starts_with('/'),
+            addr,
+            laddr,
+            fd,
+            worker,
+            created: now,
+            labels: Default::default(),
+            db: Default::default(),
+            resp: 2.into(),
+            last_active: now.into(),
+            last_command: Default::default(),
+            query_buffer: Default::default(),
+            query_room: Default::default(),
+            output: Default::default(),
+            net_in: Default::default(),
+            net_out: Default::default(),
+            commands: Default::default(),
+            flags: Default::default(),
+            over_soft_since: Default::default(),
+            kill: Default::default(),
+            unblock: Default::default(),
+            signal: Default::default(),
+        }
+    }
+
     /// Waits in a blocking command.
     pub const BLOCKED: u32 = 1;
     /// CLIENT NO-EVICT.
@@ -107,6 +145,10 @@ impl ClientShared {
     pub const MONITOR: u32 = 8;
     /// Closes once the reply is flushed.
     pub const CLOSING: u32 = 16;
+    /// Must authenticate first.
+    pub const UNAUTHENTICATED: u32 = 32;
+    /// Has sent the beginning of a command.
+    pub const HALF_COMMAND: u32 = 64;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {

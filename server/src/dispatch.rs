@@ -23,12 +23,14 @@ use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
-use crate::commands::table::{Entry, KeyShape, table};
+use crate::commands::table::{Entry, KeyShape};
+use crate::runtime::logging::Every;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
 use dunlin_protocol::{Reply, Request};
-use dunlin_storage::{DbId, Guard, Millis, ShardId, ShardSet};
+use dunlin_storage::{DbId, Guard, KeyHash, Millis, ShardId, ShardSet};
+use std::sync::atomic::Ordering;
 
 /// Tries of a read over several shards before it takes their roles.
 const OPTIMISTIC_TRIES: usize = 2;
@@ -133,11 +135,11 @@ pub(crate) fn execute<'g>(
         Admission::Run(entry) => entry,
         Admission::Refuse(error, entry) => {
             *held = None;
-            return refuse(ctx, entry, &error, reply, client);
+            return refuse(ctx, entry, request, &error, reply, client);
         }
         Admission::Pause(until) => return Step::Paused(until),
     };
-    let mut env = Env { ctx, run, request, reply, client, entry };
+    let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
     match entry.shape {
         KeyShape::None if !entry.has(Flags::ALL_SHARDS) => {
             *held = None;
@@ -205,8 +207,10 @@ pub(crate) fn execute_held<'g>(
     client: &mut Client,
 ) -> Step {
     match admit(ctx, prepared, request, client) {
-        Admission::Run(entry) => Env { ctx, run, request, reply, client, entry }.run(Some(writer)),
-        Admission::Refuse(error, entry) => refuse(ctx, entry, &error, reply, client),
+        Admission::Run(entry) => {
+            Env { ctx, run, request, reply, client, entry, hash: prepared.hash }.run(Some(writer))
+        }
+        Admission::Refuse(error, entry) => refuse(ctx, entry, request, &error, reply, client),
         Admission::Pause(until) => Step::Paused(until),
     }
 }
@@ -225,14 +229,11 @@ fn admit(
     request: Request<'_>,
     client: &Client,
 ) -> Admission {
-    let Some(mut entry) = prepared.entry else {
+    let Some(entry) = prepared.entry else {
         return Admission::Refuse(unknown_command(request), None);
     };
     if !entry.subcommands.is_empty() && request.len() > 1 {
-        match table().sub(entry, request.arg(1)) {
-            Some(sub) => entry = sub,
-            None => return Admission::Refuse(unknown_subcommand(entry, request), None),
-        }
+        return Admission::Refuse(unknown_subcommand(entry, request), None);
     }
     if !entry.command.arity.accepts(request.len()) {
         return Admission::Refuse(error::wrong_arity(&entry.full_name), Some(entry));
@@ -254,16 +255,20 @@ fn admit(
     Admission::Run(entry)
 }
 
-/// Items evicted for one command before it is refused.
-const EVICT_BEFORE_REFUSAL: usize = 4096;
+/// Items evicted for one command while the store is above its budget: about 10 us.
+const EVICT_PER_COMMAND: usize = 64;
 
-/// The budget is exceeded although every insertion evicts: evicts more, from all shards.
+/// The budget is exceeded although every insertion evicts (`maxmemory` was lowered, or values are
+/// large): evicts some more. As in Redis a command is refused only if nothing can be evicted; while
+/// eviction is under way it runs, and pays with a bounded share of the work.
 #[cold]
 fn make_space(ctx: &Context<'_, '_>) -> bool {
     let keyspace = &ctx.server.keyspace;
     let first = ctx.server.random() % keyspace.shards() as u64;
     let first = ShardId(u16::try_from(first).unwrap_or(0));
-    keyspace.make_space(first, EVICT_BEFORE_REFUSAL, ctx.now, ctx.guard)
+    let before = keyspace.stats().evicted_keys;
+    keyspace.make_space(first, EVICT_PER_COMMAND, ctx.now, ctx.guard)
+        || keyspace.stats().evicted_keys != before
 }
 
 fn pauses(entry: &Entry) -> bool {
@@ -273,10 +278,17 @@ fn pauses(entry: &Entry) -> bool {
 fn refuse(
     ctx: &Context<'_, '_>,
     entry: Option<&Entry>,
+    request: Request<'_>,
     error: &ReplyError,
     reply: &mut Reply,
     client: &mut Client,
 ) -> Step {
+    if entry.is_none() && is_http(request) {
+        if let Some(folded) = HTTP.admit(ctx.now) {
+            tracing::warn!(folded, "a POST or Host: line of HTTP came as a command: closed");
+        }
+        return Step::Close;
+    }
     if let Some(entry) = entry {
         ctx.stats.command(entry.id).rejected.add(1);
     }
@@ -297,6 +309,7 @@ struct Env<'e, 'a, 'g> {
     reply: &'e mut Reply,
     client: &'e mut Client,
     entry: &'static Entry,
+    hash: KeyHash,
 }
 
 impl<'g> Env<'_, '_, 'g> {
@@ -358,9 +371,7 @@ impl<'g> Env<'_, '_, 'g> {
         if each {
             self.run.close(ctx);
         }
-        if ctx.server.monitors.active() {
-            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
-        }
+        self.client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
         let mut call = Call {
@@ -370,12 +381,17 @@ impl<'g> Env<'_, '_, 'g> {
             server: ctx.server,
             stats: ctx.stats,
             entry,
+            hash: self.hash,
             now: ctx.now,
             guard: ctx.guard,
             writer,
         };
         let result = (entry.command.handler)(&mut call);
         self.run.add(ctx, entry);
+        // Afterwards, so that SELECT shows the database it chose, as in Redis.
+        if ctx.server.monitors.active() {
+            ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
+        }
         let step = match result {
             Ok(Outcome::Done) => Step::Done,
             Ok(Outcome::Close) => Step::Close,
@@ -436,6 +452,15 @@ fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbI
         shards.push(keyspace.shard_of(key.hash));
     });
     if fits { shards.into_iter().collect() } else { std::iter::empty().collect() }
+}
+
+static HTTP: Every = Every::millis(60_000);
+
+/// Whether the command is a line of an HTTP request: a web page that tries to talk to the cache
+/// through somebody's browser. What follows must not run.
+fn is_http(request: Request<'_>) -> bool {
+    let name = request.arg(0);
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// Echo of at most this much of a client's input in an error.

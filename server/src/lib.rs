@@ -17,7 +17,6 @@ pub mod glob;
 pub mod latency;
 pub mod monitor;
 pub mod pause;
-
 pub mod rates;
 pub mod rdb;
 pub mod redact;
@@ -26,6 +25,8 @@ pub mod server;
 pub mod session;
 pub mod slowlog;
 pub mod stats;
+
+pub use dispatch::Context;
 
 /// The writer roles of a turn, borrowed from the keyspace for as long as the epoch is pinned.
 pub type Roles<'g> = dunlin_storage::Writer<'g, 'g>;

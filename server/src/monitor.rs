@@ -155,7 +155,8 @@ pub struct MonitorFeed {
 }
 
 impl MonitorFeed {
-    /// Moves the waiting lines into `reply`; whether there were any.
+    /// Moves the waiting lines into `reply`; whether there were any. A `reply` that outgrows the
+    /// limit, because nobody reads it, closes the connection like a queue that does.
     pub fn drain(&self, reply: &mut Reply) -> bool {
         let lines = {
             let mut queue = self.feed.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,6 +164,10 @@ impl MonitorFeed {
             std::mem::take(&mut queue.lines)
         };
         lines.iter().for_each(|line| reply.raw(line));
+        if reply.pending() > self.shared.limit.load(Ordering::Relaxed) {
+            self.shared.overflows.fetch_add(1, Ordering::Relaxed);
+            self.feed.client.kill();
+        }
         !lines.is_empty()
     }
 }

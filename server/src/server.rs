@@ -66,6 +66,7 @@ struct Hot {
     time_each: AtomicBool,
     output_normal: AtomicU64,
     max_clients: AtomicUsize,
+    query_limit: AtomicUsize,
 }
 
 /// Below this threshold of the slow log every command is timed on its own.
@@ -114,6 +115,7 @@ impl Server {
         let slow = settings.slowlog_log_slower_than;
         hot.time_each.store((0..TIME_EACH_BELOW_MICROS).contains(&slow), Ordering::Relaxed);
         hot.latency_tracking.store(settings.latency_tracking, Ordering::Relaxed);
+        hot.query_limit.store(settings.client_query_buffer_limit, Ordering::Relaxed);
         hot.output_normal.store(settings.output_limits.normal.hard, Ordering::Relaxed);
         hot.max_clients
             .store(self.fds.max_clients(settings.maxclients) as usize, Ordering::Relaxed);
@@ -140,6 +142,11 @@ impl Server {
     /// Hard limit of pending replies in bytes, 0 = none.
     pub fn output_limit(&self) -> u64 {
         self.hot.output_normal.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of a client's input that may wait.
+    pub fn query_limit(&self) -> usize {
+        self.hot.query_limit.load(Ordering::Relaxed)
     }
 
     /// Clients served at once: the directive, as far as descriptors allow.

@@ -12,6 +12,7 @@ use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
 use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use dunlin_storage::{KeyHash, Millis, ShardSet};
+use std::sync::atomic::Ordering;
 
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
 /// first-level cache until they run: 64 commands touch about 12 KiB.
@@ -71,17 +72,21 @@ pub struct Session {
     prepared: Vec<Prepared>,
     /// Index in the batch of the next command.
     next: usize,
+    /// Whether the decoder has the limits of an authenticated client.
+    trusted: bool,
 }
 
 impl Session {
     /// A session that has received nothing.
     pub fn new(client: Client, limits: Limits) -> Self {
+        let trusted = client.authenticated;
         Session {
             decoder: Decoder::new(limits),
             reply: Reply::new(Proto::Resp2),
             client,
             prepared: Vec::new(),
             next: 0,
+            trusted,
         }
     }
 
@@ -121,12 +126,12 @@ impl Session {
         self.prepared.clear();
         // Limits change with authentication: what follows AUTH is parsed after it has run.
         let max = if self.client.authenticated { WINDOW } else { 1 };
+        if self.trusted != self.client.authenticated {
+            self.change_limits(ctx);
+        }
         let count = self.decoder.parse(max);
         for index in 0..count {
-            let request = self.decoder.request(index);
-            if request.has_chunks() && !keeps_chunks(request) {
-                self.decoder.flatten(index);
-            }
+            self.settle(index);
         }
         let keyspace = &ctx.server.keyspace;
         let mut last: Option<(&[u8], &'static Entry)> = None;
@@ -138,6 +143,7 @@ impl Session {
                 _ => table().get(name),
             };
             last = entry.map(|entry| (name, entry));
+            let entry = entry.map(|entry| table().leaf(entry, request));
             let mut hash = KeyHash(0);
             if let Some(KeyShape::One(at)) = entry.map(|entry| entry.shape)
                 && let Some(key) = request.get(at)
@@ -157,8 +163,30 @@ impl Session {
         count > 0
     }
 
+    /// The limits follow AUTH and RESET.
+    #[cold]
+    fn change_limits(&mut self, ctx: &Context<'_, '_>) {
+        self.trusted = self.client.authenticated;
+        self.decoder.set_limits(if self.trusted {
+            ctx.server.settings().protocol_limits()
+        } else {
+            Limits::UNAUTHENTICATED
+        });
+    }
+
+    /// Makes the big arguments of a command contiguous, unless they all are values of a command
+    /// that takes those in chunks. Names, keys and options are always contiguous from here on.
+    #[inline]
+    fn settle(&mut self, index: usize) {
+        let request = self.decoder.request(index);
+        if request.has_chunks() && !takes_chunks(request) {
+            self.decoder.flatten(index);
+        }
+    }
+
     /// Runs the rest of the batch; `None`: all of it ran.
     fn run_batch(&mut self, ctx: &Context<'_, '_>) -> Option<Turn> {
+        let first = self.next;
         let mut run = dispatch::Run::start(ctx);
         let mut held: Option<Roles<'_>> = None;
         let mut end = None;
@@ -183,6 +211,8 @@ impl Session {
         }
         drop(held);
         run.finish(ctx);
+        let commands = &self.client.shared.commands;
+        commands.fetch_add((self.next - first) as u64, Ordering::Relaxed);
         end
     }
 
@@ -229,17 +259,18 @@ impl Session {
     }
 }
 
-/// Whether the big arguments of `request` stay in chunks: the command takes its values so, and
-/// neither its name nor a key is among them (a key is always one slice).
-fn keeps_chunks(request: Request<'_>) -> bool {
-    let contiguous = |i: usize| matches!(request.value(i), ArgValue::Slice(_));
-    if !contiguous(0) {
+/// Whether every chunked argument of the command stands where its handler takes a value in chunks.
+#[cold]
+fn takes_chunks(request: Request<'_>) -> bool {
+    let chunked = |i: &usize| matches!(request.value(*i), ArgValue::Chunks { .. });
+    if chunked(&0) {
         return false;
     }
-    let entry = table().get(request.arg(0)).filter(|entry| entry.has(Flags::CHUNKED));
-    entry.is_some_and(|entry| {
-        let mut keys = true;
-        entry.command.each_key(&request, &mut |i| keys &= contiguous(i));
-        keys
-    })
+    let Some(entry) = table().get(request.arg(0)) else { return false };
+    let is_value = |i: usize| match entry.command.name {
+        "mset" | "msetnx" => i.is_multiple_of(2),
+        "setex" | "psetex" => i == 3,
+        _ => i == 2,
+    };
+    entry.has(Flags::CHUNKED) && (1..request.len()).filter(chunked).all(is_value)
 }

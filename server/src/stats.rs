@@ -227,6 +227,8 @@ pub struct Stats {
     workers: Box<[WorkerStats]>,
     /// Connections refused at `maxclients`.
     pub rejected_connections: AtomicU64,
+    /// Clients closed because all together held too much.
+    pub evicted_clients: AtomicU64,
     /// Clients closed at a limit of their output buffer.
     pub output_limit_disconnections: AtomicU64,
     /// Clients closed at a limit of their query buffer.
@@ -239,6 +241,7 @@ impl Stats {
         Stats {
             workers: (0..workers).map(|_| WorkerStats::default()).collect(),
             rejected_connections: AtomicU64::new(0),
+            evicted_clients: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
         }
@@ -296,6 +299,7 @@ impl Stats {
         self.workers.iter().for_each(WorkerStats::reset);
         for counter in [
             &self.rejected_connections,
+            &self.evicted_clients,
             &self.output_limit_disconnections,
             &self.query_limit_disconnections,
         ] {

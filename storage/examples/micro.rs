@@ -3,6 +3,8 @@
 //! Zipf 0.99 over the keys, 64-byte values copied out, batches of 16 with prefetching. Prints
 //! operations per second of all threads and CPU nanoseconds per operation, then memory per item.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

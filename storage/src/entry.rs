@@ -109,14 +109,20 @@ fn varint(out: &mut [u8], mut at: usize, mut value: usize) -> usize {
     at + 1
 }
 
-/// Builds an entry. The caller owns it until it publishes or frees it.
-pub(crate) fn build(key: &[u8], value: NewValue<'_>, expire_at: Option<Millis>) -> EntryPtr {
+/// Builds an entry, in a block that `spare` gives for its class, or else a new one. The caller owns
+/// it until it publishes or frees it.
+pub(crate) fn build(
+    key: &[u8],
+    value: NewValue<'_>,
+    expire_at: Option<Millis>,
+    spare: impl FnOnce(usize) -> Option<Block>,
+) -> EntryPtr {
     let value = match value {
         NewValue::Bytes(bytes) | NewValue::Raw(bytes) if bytes.len() > BIG_VALUE => {
             NewValue::Rope(Rope::from_bytes(bytes))
         }
         NewValue::Rope(rope) if rope.len() <= BIG_VALUE => {
-            return build(key, NewValue::Raw(&rope.to_vec()), expire_at);
+            return build(key, NewValue::Raw(&rope.to_vec()), expire_at, spare);
         }
         other => other,
     };
@@ -124,14 +130,7 @@ pub(crate) fn build(key: &[u8], value: NewValue<'_>, expire_at: Option<Millis>) 
     let (header, header_len) = plan(key, &value, expire_at);
     let tail = if matches!(value, NewValue::Rope(_)) { POINTER } else { value.len() };
     let size = header_len + key.len() + tail;
-    let layout = layout(size);
-    // SAFETY: the size is not zero (the header has at least two bytes).
-    let base = unsafe { alloc(layout) };
-    let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
-    // SAFETY: the layout has room for the mark in front of the entry.
-    unsafe { base.cast::<Alive>().write(Alive::new()) };
-    // SAFETY: as above.
-    let base = unsafe { base.add(FRONT) };
+    let base = spare(usable(size)).map_or_else(|| allocate(size), |block| block.0);
     let mut at = 0;
     let mut push = |bytes: &[u8]| {
         debug_assert!(at + bytes.len() <= size);
@@ -161,26 +160,79 @@ pub(crate) fn allocated(entry: EntryPtr) -> usize {
     unsafe { view(entry, 0) }.allocated()
 }
 
+fn allocate(size: usize) -> NonNull<u8> {
+    let layout = layout(size);
+    // SAFETY: the size is not zero: an entry has at least two bytes of header.
+    let base = unsafe { alloc(layout) };
+    let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
+    // SAFETY: the layout has room for the mark in front of the entry.
+    unsafe { base.cast::<Alive>().write(Alive::new()) };
+    // SAFETY: as above.
+    unsafe { base.add(FRONT) }
+}
+
+/// The whole class is asked for, so that a block can serve again for any size of its class.
 fn layout(size: usize) -> Layout {
-    Layout::from_size_align(FRONT + size, 8)
-        .expect("entries are far smaller than the address space")
+    let class = usable(FRONT + size);
+    Layout::from_size_align(class, 8).expect("entries are far smaller than the address space")
+}
+
+/// The memory of an entry that nobody uses any more.
+pub(crate) struct Block(NonNull<u8>);
+
+/// An entry that was taken out of the table, with what freeing it needs to know: its header may be
+/// far away by then.
+pub(crate) struct Dead {
+    entry: EntryPtr,
+    size: u32,
+    rope: bool,
+}
+
+impl Dead {
+    #[inline]
+    pub(crate) fn new(entry: EntryPtr, view: &Entry<'_>) -> Self {
+        Self { entry, size: view.size() as u32, rope: view.flags & ROPE != 0 }
+    }
+
+    /// Asks for the line that freeing or using it again writes to.
+    pub(crate) fn prefetch(&self) {
+        crate::sync::prefetch(self.entry.0.as_ptr());
+    }
+
+    /// Usable bytes of the entry itself, without what hangs on it.
+    pub(crate) fn class(&self) -> usize {
+        usable(self.size as usize)
+    }
+
+    pub(crate) fn has_rope(&self) -> bool {
+        self.rope
+    }
+
+    /// Gives up the entry and keeps its memory.
+    ///
+    /// # Safety
+    /// The caller owns the entry, as for [`free`], and nothing hangs on it.
+    pub(crate) unsafe fn into_block(self) -> Block {
+        debug_assert!(!self.rope);
+        Block(self.entry.0)
+    }
 }
 
 /// Frees an entry; a big string comes back, to be freed in slices.
 ///
 /// # Safety
 /// The caller owns the entry: no slot holds it and no pinned reader can still reach it.
-pub(crate) unsafe fn free(entry: EntryPtr) -> Option<Box<Rope>> {
-    // SAFETY: the caller owns a live entry.
-    let view = unsafe { view(entry, 0) };
-    let rope = (view.flags & ROPE != 0).then(|| {
+pub(crate) unsafe fn free(dead: Dead) -> Option<Box<Rope>> {
+    let rope = dead.rope.then(|| {
+        // SAFETY: the caller owns a live entry.
+        let view = unsafe { view(dead.entry, 0) };
         // SAFETY: the pointer came from `Box::into_raw` in `build`, and the entry that held it is
         // being freed, so this is the only owner.
         unsafe { Box::from_raw(view.rope_ptr()) }
     });
-    let layout = layout(view.size());
+    let layout = layout(dead.size as usize);
     // SAFETY: the mark is in front of the entry, in the same allocation.
-    let start = unsafe { entry.0.sub(FRONT) };
+    let start = unsafe { dead.entry.0.sub(FRONT) };
     #[cfg(not(loom))]
     // SAFETY: allocated in `build` with the same layout.
     unsafe {
@@ -193,6 +245,16 @@ pub(crate) unsafe fn free(entry: EntryPtr) -> Option<Box<Rope>> {
         crate::model::bury(start.as_ptr(), layout);
     }
     rope
+}
+
+/// What freeing an entry needs to know, read from the entry.
+///
+/// # Safety
+/// The caller owns the entry.
+pub(crate) unsafe fn dead(entry: EntryPtr) -> Dead {
+    // SAFETY: by the contract of this function.
+    let view = unsafe { view(entry, 0) };
+    Dead::new(entry, &view)
 }
 
 /// Reads the header of an entry.
@@ -385,7 +447,7 @@ mod tests {
             NewValue::Bytes(bytes) | NewValue::Raw(bytes) => bytes.to_vec(),
             NewValue::Rope(rope) => rope.to_vec(),
         };
-        let entry = build(key, value, expire_at);
+        let entry = build(key, value, expire_at, |_| None);
         // SAFETY: built above, freed below.
         let view = unsafe { view(entry, 2) };
         assert!(view.key() == key);
@@ -395,7 +457,7 @@ mod tests {
         assert_eq!(view.frequency(), 2);
         let allocated = view.allocated();
         // SAFETY: nobody else knows the entry.
-        drop(unsafe { free(entry) });
+        drop(unsafe { free(Dead::new(entry, &view)) });
         allocated
     }
 
@@ -423,11 +485,11 @@ mod tests {
 
     #[test]
     fn the_expiry_itself_is_the_last_moment() {
-        let entry = build(b"k", NewValue::Bytes(b"v"), Some(1000));
+        let entry = build(b"k", NewValue::Bytes(b"v"), Some(1000), |_| None);
         // SAFETY: built above, freed below.
         let view = unsafe { view(entry, 0) };
         assert!(!view.is_expired(1000) && view.is_expired(1001));
         // SAFETY: nobody else knows the entry.
-        drop(unsafe { free(entry) });
+        drop(unsafe { free(Dead::new(entry, &view)) });
     }
 }

@@ -68,6 +68,8 @@ pub struct Keyspace {
 pub(crate) struct Budget {
     pub(crate) max: AtomicU64,
     pub(crate) policy: AtomicU8,
+    /// 1 if reads bump frequencies: the policy wants to know, and there is need.
+    tracking: AtomicU8,
     /// See [`quantum`].
     quantum: AtomicU64,
     /// Bytes of entries, tables and eviction state.
@@ -98,11 +100,12 @@ impl Keyspace {
             tables: (0..databases * shards).map(|_| Table::new()).collect(),
             index: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
             collector: Collector::new(),
-            reclaim: Arc::new(Reclaim::new()),
+            reclaim: Arc::new(Reclaim::new(shards)),
             leftovers: (0..shards.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             budget: Budget {
                 max: AtomicU64::new(options.max_memory),
                 policy: AtomicU8::new(options.policy.to_u8()),
+                tracking: AtomicU8::new(u8::from(options.policy.shows_use())),
                 quantum: AtomicU64::new(quantum(options.max_memory, shards)),
                 used: OwnLine(AtomicI64::new(0)),
             },
@@ -170,7 +173,7 @@ impl Keyspace {
         if hit.entry.is_expired(now) {
             return None;
         }
-        if touch == Touch::Yes && self.policy().counts_reads() {
+        if touch == Touch::Yes && self.budget.tracking.load(Ordering::Relaxed) != 0 {
             bump(hit.slot(), hit.word);
         }
         Some(hit.entry)
@@ -309,7 +312,8 @@ impl Keyspace {
         for shard in 0..self.shards() {
             let id = ShardId(shard as u16);
             if let Some(mut writer) = self.try_enter(&ShardSet::one(id), guard) {
-                writer.with_core(id, |core| core.limbo.flush(true, &self.reclaim, guard));
+                writer.flush_limbo(id, true);
+                writer.with_core(id, |core| core.limbo.free_spares(&self.reclaim, id));
             }
         }
         guard.flush();
@@ -319,11 +323,13 @@ impl Keyspace {
     pub fn set_max_memory(&self, bytes: u64) {
         self.budget.quantum.store(quantum(bytes, self.shards()), Ordering::Relaxed);
         self.budget.max.store(bytes, Ordering::Relaxed);
+        self.track();
     }
 
     /// Changes the policy.
     pub fn set_policy(&self, policy: Policy) {
         self.budget.policy.store(policy.to_u8(), Ordering::Relaxed);
+        self.track();
     }
 
     /// The policy.
@@ -356,6 +362,18 @@ impl Keyspace {
     pub fn reset_stats(&self) {
         StoreStats::reset(&self.shards);
         self.reclaim.reset_peak();
+    }
+
+    /// Decides whether reads leave a mark: when half of the budget is used (before that nobody will
+    /// ask), and always under the policies whose frequencies clients may read.
+    fn track(&self) {
+        let policy = self.policy();
+        let max = self.budget.max.load(Ordering::Relaxed);
+        let near = max != 0 && self.used() > max / 2;
+        let tracking = u8::from(policy.shows_use() || near && policy.counts_reads());
+        if self.budget.tracking.load(Ordering::Relaxed) != tracking {
+            self.budget.tracking.store(tracking, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -397,10 +415,13 @@ impl Keyspace {
     /// hears of it when enough has come together.
     #[inline]
     pub(crate) fn memory_changed(&self, id: ShardId, bytes: i64) {
-        let counters = &self.shard(id).counters;
-        let now = counters.bytes.load(Ordering::Relaxed) + bytes;
-        counters.bytes.store(now, Ordering::Relaxed);
-        let change = now - counters.folded.load(Ordering::Relaxed);
+        if bytes == 0 {
+            return;
+        }
+        let words = self.shard(id).words();
+        let now = words.bytes.load(Ordering::Relaxed) + bytes;
+        words.bytes.store(now, Ordering::Relaxed);
+        let change = now - words.folded.load(Ordering::Relaxed);
         if change.unsigned_abs() >= self.budget.quantum.load(Ordering::Relaxed) {
             self.fold(id);
         }
@@ -408,12 +429,13 @@ impl Keyspace {
 
     /// Brings the common counter up to date with a shard. Only under its role.
     pub(crate) fn fold(&self, id: ShardId) {
-        let counters = &self.shard(id).counters;
-        let now = counters.bytes.load(Ordering::Relaxed);
-        let change = now - counters.folded.load(Ordering::Relaxed);
-        counters.folded.store(now, Ordering::Relaxed);
+        let words = self.shard(id).words();
+        let now = words.bytes.load(Ordering::Relaxed);
+        let change = now - words.folded.load(Ordering::Relaxed);
+        words.folded.store(now, Ordering::Relaxed);
         if change != 0 {
             self.budget.used.fetch_add(change, Ordering::Relaxed);
+            self.track();
         }
     }
 }
@@ -436,8 +458,10 @@ impl Drop for Keyspace {
         // the epoch, and with the last handle at the latest.
         let handle = self.collector.register();
         let guard = handle.pin();
-        for shard in &mut self.shards {
-            shard.core_mut().limbo.flush(true, &self.reclaim, &guard);
+        for (id, shard) in self.shards.iter_mut().enumerate() {
+            let limbo = &mut shard.core_mut().limbo;
+            limbo.flush(true, &self.reclaim, ShardId(id as u16), &guard);
+            limbo.free_spares(&self.reclaim, ShardId(id as u16));
         }
         for table in &self.tables {
             let (detached, bytes) = table.detach(&mut crate::table::TableCore::default());

@@ -22,6 +22,13 @@ pub const fn usable(size: usize) -> usize {
     size.div_ceil(step) * step
 }
 
+/// Gives the memory which this thread has freed back to the system. The allocator does that by
+/// itself only while it allocates, so a thread that goes idle after a burst would keep it.
+pub fn release_free() {
+    // SAFETY: works on the allocator's own state of this thread; needs nothing from the caller.
+    unsafe { libmimalloc_sys::mi_collect(false) };
+}
+
 /// Above this the allocator hands out whole pages.
 const LARGE: usize = 8 << 20;
 

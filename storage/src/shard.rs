@@ -141,19 +141,19 @@ pub(crate) struct Node {
 // SAFETY: `next` is only followed by the one thread that took the stack it hangs on.
 unsafe impl Send for Node {}
 
-/// Role-protected state of a shard.
+/// Role-protected state of a shard. What every turn touches comes first.
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct Core {
-    backlog: VecDeque<Box<Node>>,
-    pub(crate) tables: Vec<TableCore>,
     pub(crate) limbo: Limbo,
+    pub(crate) tables: Vec<TableCore>,
+    backlog: VecDeque<Box<Node>>,
     pub(crate) eviction: crate::eviction::Eviction,
 }
 
 /// Counters of a shard. Written under the role but for `busy`, read by anybody (Relaxed).
 #[derive(Default)]
 pub(crate) struct Counters {
-    pub(crate) taken: AtomicU64,
     pub(crate) busy: AtomicU64,
     pub(crate) jobs: AtomicU64,
     pub(crate) batches: AtomicU64,
@@ -161,15 +161,13 @@ pub(crate) struct Counters {
     pub(crate) capped: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
-    /// Bytes of the shard, and how many of them the common counter knows about.
-    pub(crate) bytes: AtomicI64,
-    pub(crate) folded: AtomicI64,
     pub(crate) eviction_bytes: AtomicU64,
 }
 
-/// Words that writers write.
+/// Words that every writer writes, on one line: a turn should take few lines from other cores.
 #[derive(Default)]
-struct Words {
+#[repr(C)]
+pub(crate) struct Words {
     /// HELD | QUEUED. Taken with Acquire, given back with Release.
     role: AtomicU32,
     /// Odd while a turn is changing the shard. Written under the role; read by optimistic readers
@@ -177,6 +175,18 @@ struct Words {
     write_seq: AtomicU64,
     /// Published jobs, newest first.
     stack: AtomicPtr<Node>,
+    /// Turns so far.
+    pub(crate) taken: AtomicU64,
+    /// Bytes of the shard, and how many of them the common counter knows about.
+    pub(crate) bytes: AtomicI64,
+    pub(crate) folded: AtomicI64,
+}
+
+/// The role, and right behind it what it protects.
+#[repr(C)]
+struct Inner {
+    words: Words,
+    core: RoleCell<Core>,
 }
 
 /// A shard: its role and what the role protects, of all databases.
@@ -184,9 +194,8 @@ pub(crate) struct Shard {
     /// Odd while a write over several shards is in progress. On a line of its own: every read of a
     /// key looks at it, and only such writes change it.
     multi_seq: OwnLine<AtomicU64>,
-    words: OwnLine<Words>,
-    core: RoleCell<Core>,
-    pub(crate) counters: Counters,
+    inner: OwnLine<Inner>,
+    pub(crate) counters: OwnLine<Counters>,
 }
 
 /// What is left to do in a work list.
@@ -205,9 +214,8 @@ impl Shard {
         };
         Self {
             multi_seq: OwnLine(AtomicU64::new(0)),
-            words: OwnLine(Words::default()),
-            core: RoleCell::new(core),
-            counters: Counters::default(),
+            inner: OwnLine(Inner { words: Words::default(), core: RoleCell::new(core) }),
+            counters: OwnLine(Counters::default()),
         }
     }
 
@@ -215,47 +223,58 @@ impl Shard {
     #[inline]
     fn try_take(&self) -> bool {
         // Look first: a failing read-modify-write would take the line from the holder.
-        self.words.role.load(Ordering::Relaxed) & HELD == 0
-            && self.words.role.fetch_or(HELD, Ordering::AcqRel) & HELD == 0
+        self.inner.words.role.load(Ordering::Relaxed) & HELD == 0
+            && self.inner.words.role.fetch_or(HELD, Ordering::AcqRel) & HELD == 0
     }
 
     /// Gives the role back if nothing is queued.
     #[inline]
     fn try_release(&self) -> bool {
-        self.words.role.compare_exchange(HELD, 0, Ordering::Release, Ordering::Relaxed).is_ok()
+        self.inner
+            .words
+            .role
+            .compare_exchange(HELD, 0, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// Queues a job; true if the role turned out to be free and is now the caller's.
     fn publish(&self, node: Box<Node>) -> bool {
         let node = Box::into_raw(node);
-        let mut head = self.words.stack.load(Ordering::Relaxed);
+        let mut head = self.inner.words.stack.load(Ordering::Relaxed);
         loop {
             // SAFETY: the node is ours until the exchange below succeeds.
             unsafe { (*node).next = head };
-            let stack = &self.words.stack;
+            let stack = &self.inner.words.stack;
             match stack.compare_exchange(head, node, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => head = now,
             }
         }
-        self.words.role.fetch_or(HELD | QUEUED, Ordering::AcqRel) & HELD == 0
+        self.inner.words.role.fetch_or(HELD | QUEUED, Ordering::AcqRel) & HELD == 0
     }
 
     /// The oldest queued job. Only under the role.
     fn next_job(&self, core: &mut Core) -> Option<Box<Node>> {
         if core.backlog.is_empty() {
             // Cleared before the stack is taken: a push that comes later sets it again.
-            self.words.role.fetch_and(!QUEUED, Ordering::AcqRel);
-            let mut list = self.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
+            self.inner.words.role.fetch_and(!QUEUED, Ordering::AcqRel);
+            let mut list = self.inner.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
             while !list.is_null() {
                 // SAFETY: the swap made the whole list ours.
                 let node = unsafe { Box::from_raw(list) };
                 list = node.next;
                 core.backlog.push_front(node);
             }
-            if core.backlog.len() > 1 {
+            let found = core.backlog.len() as u64;
+            if found > 0 {
+                Self::count(&self.counters.batches, 1);
+                if found > self.counters.batch_max.load(Ordering::Relaxed) {
+                    self.counters.batch_max.store(found, Ordering::Relaxed);
+                }
+            }
+            if found > 1 {
                 // QUEUED stays set as long as there is a backlog, so that no release forgets it.
-                self.words.role.fetch_or(QUEUED, Ordering::Relaxed);
+                self.inner.words.role.fetch_or(QUEUED, Ordering::Relaxed);
             }
         }
         core.backlog.pop_front()
@@ -267,11 +286,11 @@ impl Shard {
     /// The caller holds this shard's role and is not inside another call of `with_core`.
     unsafe fn with_core<R>(&self, f: impl FnOnce(&mut Core) -> R) -> R {
         // SAFETY: by the contract of this function.
-        unsafe { self.core.with(f) }
+        unsafe { self.inner.core.with(f) }
     }
 
     pub(crate) fn core_mut(&mut self) -> &mut Core {
-        self.core.get_mut()
+        self.inner.0.core.get_mut()
     }
 
     pub(crate) fn multi_seq(&self) -> u64 {
@@ -282,14 +301,14 @@ impl Shard {
 
     pub(crate) fn write_seq(&self) -> u64 {
         fence(Ordering::Acquire);
-        self.words.write_seq.load(Ordering::Acquire)
+        self.inner.words.write_seq.load(Ordering::Acquire)
     }
 
     /// Only under the role. Odd before the first change: the changes are Release stores, so who
     /// sees one of them sees this too.
     fn bump_write_seq(&self) {
-        let seq = self.words.write_seq.load(Ordering::Relaxed);
-        self.words.write_seq.store(seq + 1, Ordering::Release);
+        let seq = self.inner.words.write_seq.load(Ordering::Relaxed);
+        self.inner.words.write_seq.store(seq + 1, Ordering::Release);
     }
 
     fn bump_multi_seq(&self) {
@@ -297,8 +316,12 @@ impl Shard {
         self.multi_seq.store(seq + 1, Ordering::Release);
     }
 
+    pub(crate) fn words(&self) -> &Words {
+        &self.inner.words
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
-        self.counters.bytes.load(Ordering::Relaxed).max(0) as u64
+        self.inner.words.bytes.load(Ordering::Relaxed).max(0) as u64
     }
 
     pub(crate) fn eviction_bytes(&self) -> u64 {
@@ -312,7 +335,7 @@ impl Shard {
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        let mut list = self.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
+        let mut list = self.inner.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
         while !list.is_null() {
             // SAFETY: `&mut self`: the list is ours.
             let node = unsafe { Box::from_raw(list) };
@@ -354,7 +377,7 @@ impl Keyspace {
             return false;
         }
         self.settle(vec![Work::Release(shard)], guard);
-        self.shard(shard).words.role.load(Ordering::Relaxed) == QUEUED
+        self.shard(shard).inner.words.role.load(Ordering::Relaxed) == QUEUED
     }
 
     /// The shards that need a call of [`Keyspace::drain`], each reported once.
@@ -391,6 +414,7 @@ impl Keyspace {
     fn settle(&self, mut work: Vec<Work>, guard: &Guard) {
         let mut budget = TURN_JOBS;
         let mut panic = None;
+        let mut flush = false;
         while let Some(next) = work.pop() {
             match next {
                 Work::Advance(node) => {
@@ -400,11 +424,15 @@ impl Keyspace {
                     self.count_taken(&node.shards);
                     let Node { job, shards, .. } = *node;
                     work.extend(shards.iter().map(Work::Release));
-                    let outcome = self.run_job(job, shards, guard);
+                    let (outcome, deferred) = self.run_job(job, shards, guard);
                     panic = panic.or(outcome);
+                    flush |= deferred;
                 }
                 Work::Release(shard) => self.release_one(shard, &mut budget, &mut work),
             }
+        }
+        if flush {
+            guard.flush();
         }
         if let Some(panic) = panic {
             resume_unwind(panic);
@@ -433,11 +461,10 @@ impl Keyspace {
         job: Box<dyn Job>,
         shards: ShardSet,
         guard: &Guard,
-    ) -> Option<Box<dyn std::any::Any + Send>> {
+    ) -> (Option<Box<dyn std::any::Any + Send>>, bool) {
         let mut writer = Writer::new(self, shards, guard);
         let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut writer, guard)));
-        writer.end_without_release();
-        outcome.err()
+        (outcome.err(), writer.end_without_release())
     }
 
     /// Gives one role back, or to the next job in its queue.
@@ -465,7 +492,7 @@ impl Keyspace {
     fn leave(&self, id: ShardId) {
         let shard = self.shard(id);
         Shard::count(&shard.counters.capped, 1);
-        shard.words.role.swap(QUEUED, Ordering::AcqRel);
+        shard.inner.words.role.swap(QUEUED, Ordering::AcqRel);
         // After the release: a drain that came before it would have found the role busy.
         let (word, bit) = (usize::from(id.0) / 64, id.0 % 64);
         self.leftovers[word].fetch_or(1 << bit, Ordering::AcqRel);
@@ -473,7 +500,7 @@ impl Keyspace {
 
     fn count_taken(&self, shards: &ShardSet) {
         for shard in shards.iter() {
-            Shard::count(&self.shard(shard).counters.taken, 1);
+            Shard::count(&self.shard(shard).inner.words.taken, 1);
         }
     }
 }

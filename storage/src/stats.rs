@@ -31,7 +31,7 @@ impl StoreStats {
             let counters = &shard.counters;
             sum.expired_keys += counters.expired.load(Ordering::Relaxed);
             sum.evicted_keys += counters.evicted.load(Ordering::Relaxed);
-            sum.role_taken += counters.taken.load(Ordering::Relaxed);
+            sum.role_taken += shard.words().taken.load(Ordering::Relaxed);
             sum.role_busy += counters.busy.load(Ordering::Relaxed);
             sum.jobs += counters.jobs.load(Ordering::Relaxed);
             sum.batches += counters.batches.load(Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl StoreStats {
             for counter in [
                 &counters.expired,
                 &counters.evicted,
-                &counters.taken,
+                &shard.words().taken,
                 &counters.busy,
                 &counters.jobs,
                 &counters.batches,

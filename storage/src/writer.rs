@@ -1,6 +1,6 @@
 //! The writer: all changes of the keyspace go through one.
 
-use crate::entry::{self, Entry};
+use crate::entry::{self, Dead, Entry, EntryPtr};
 use crate::eviction;
 use crate::hash::{Key, ShardId};
 use crate::keyspace::{DbId, Keyspace};
@@ -27,13 +27,15 @@ pub struct Writer<'k, 'g> {
     /// The sequence words are odd: something was changed.
     changing: bool,
     released: bool,
+    /// Something was handed to the epoch: flush it when the roles are free again.
+    deferred: bool,
 }
 
 impl<'k, 'g> Writer<'k, 'g> {
     /// The caller holds the roles of `shards` and gives them to the writer.
     #[inline]
     pub(crate) fn new(keyspace: &'k Keyspace, shards: ShardSet, guard: &'g Guard) -> Self {
-        Self { keyspace, guard, shards, changing: false, released: false }
+        Self { keyspace, guard, shards, changing: false, released: false, deferred: false }
     }
 
     /// True if the writer may change this shard.
@@ -65,7 +67,11 @@ impl<'k, 'g> Writer<'k, 'g> {
         expire_at: Option<Millis>,
         now: Millis,
     ) -> Put {
-        let pointer = entry::build(key.bytes, value, expire_at);
+        let id = self.keyspace.shard_of(key.hash);
+        let reclaim = &self.keyspace.reclaim;
+        let pointer = entry::build(key.bytes, value, expire_at, |class| {
+            self.with_core(id, |core| core.limbo.block(class, reclaim, id))
+        });
         let bytes = entry::allocated(pointer);
         self.store(db, key, Item { entry: pointer, bytes, expire_at, small: false }, now)
     }
@@ -79,9 +85,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         let table = keyspace.table(db, id);
         if let Some(hit) = self.find_in(db, key) {
             let live = !hit.entry.is_expired(now);
-            let old = table.replace(&hit, spot.tag, item);
-            self.retire(id, old, hit.entry.allocated());
-            keyspace.memory_changed(id, item.bytes as i64 - hit.entry.allocated() as i64);
+            let (old, change) = table.replace(&hit, spot.tag, item);
+            self.retire(id, old, &hit.entry);
+            keyspace.memory_changed(id, change);
             if !live {
                 Shard::count(&keyspace.shard(id).counters.expired, 1);
             }
@@ -125,9 +131,8 @@ impl<'k, 'g> Writer<'k, 'g> {
         let table = keyspace.table(db, id);
         let mut change = -(table.table_bytes() as i64);
         for hit in hits {
-            let bytes = hit.entry.allocated();
-            let old = table.remove(hit, &keyspace.hasher);
-            self.retire(id, old, bytes);
+            let (old, bytes) = table.remove(hit, &keyspace.hasher);
+            self.retire(id, old, &hit.entry);
             change -= bytes as i64;
         }
         let cx = self.context(id);
@@ -167,6 +172,7 @@ impl<'k, 'g> Writer<'k, 'g> {
             }
             reclaim::retire_table(&keyspace.reclaim, detached, bytes, self.guard);
         }
+        self.deferred = true;
     }
 
     /// Swaps two databases. Needs all roles.
@@ -201,12 +207,18 @@ impl<'k, 'g> Writer<'k, 'g> {
         }
     }
 
-    pub(crate) fn retire(&mut self, id: ShardId, entry: entry::EntryPtr, bytes: usize) {
+    #[inline]
+    fn retire(&mut self, id: ShardId, entry: EntryPtr, old: &Entry<'_>) {
+        let (dead, bytes) = (Dead::new(entry, old), old.allocated());
+        if self.with_core(id, |core| core.limbo.retire(dead, bytes)) {
+            self.flush_limbo(id, false);
+        }
+    }
+
+    /// Hands what was retired to the epoch, if it is enough or `all` is asked for.
+    pub(crate) fn flush_limbo(&mut self, id: ShardId, all: bool) {
         let (reclaim, guard) = (&self.keyspace.reclaim, self.guard);
-        self.with_core(id, |core| {
-            core.limbo.retire(entry, bytes);
-            core.limbo.flush(false, reclaim, guard);
-        });
+        self.deferred |= self.with_core(id, |core| core.limbo.flush(all, reclaim, id, guard));
     }
 
     /// Before the first change of a turn.
@@ -226,10 +238,11 @@ impl<'k, 'g> Writer<'k, 'g> {
         }
     }
 
-    /// Ends the turn; the roles stay with the caller.
-    pub(crate) fn end_without_release(mut self) {
+    /// Ends the turn; the roles stay with the caller. True if the guard should be flushed.
+    pub(crate) fn end_without_release(mut self) -> bool {
         self.end();
         self.released = true;
+        self.deferred
     }
 }
 
@@ -239,6 +252,10 @@ impl Drop for Writer<'_, '_> {
         if !self.released {
             self.end();
             self.keyspace.release(self.shards.as_slice(), self.guard);
+            if self.deferred {
+                // Collecting may free a lot: not while others wait for the role.
+                self.guard.flush();
+            }
         }
     }
 }

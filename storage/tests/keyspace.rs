@@ -156,6 +156,11 @@ fn flush_and_swap() {
         let guard = handle.pin();
         put(&ks, &guard, format!("k{i}").as_bytes(), &[7; 100], None, 0);
     }
+    // What growing left behind goes first.
+    for _ in 0..10 {
+        handle.pin().flush();
+    }
+    assert_eq!(ks.memory().limbo, 0);
     let guard = handle.pin();
     let all = ShardSet::all(&ks);
     let mut writer = ks.try_enter(&all, &guard).expect("one thread");
@@ -311,6 +316,35 @@ fn a_budget_is_kept_by_evicting() {
 }
 
 #[test]
+fn small_victims_are_taken_from_their_own_home_only() {
+    // Overflow chains hold items of a whole group: many items in few homes, all in the small ring.
+    let ks = Keyspace::new(Options {
+        shards: 1,
+        max_memory: 600_000,
+        seed: Some([4, 3, 2, 1]),
+        ..Options::default()
+    });
+    let handle = ks.handle();
+    let mut rng = Rng(5);
+    for i in 0..60_000u64 {
+        let guard = handle.pin();
+        let size = (rng.next() % 200) as usize;
+        put(&ks, &guard, format!("k{}", rng.next() % 20_000).as_bytes(), &vec![1; size], None, 0);
+        if i % 7 == 0 {
+            remove(&ks, &guard, format!("k{}", rng.next() % 20_000).as_bytes(), 0);
+        }
+    }
+    let mut seen = 0;
+    let guard = handle.pin();
+    let mut cursor = ks.scan(DB, 0, 8, 0, &guard, &mut |_| seen += 1);
+    while cursor != 0 {
+        cursor = ks.scan(DB, cursor, 8, 0, &guard, &mut |_| seen += 1);
+    }
+    assert_eq!(seen, ks.len(DB));
+    assert!(ks.stats().evicted_keys > 1000);
+}
+
+#[test]
 fn what_a_guard_protects_outlives_the_keyspace() {
     let ks = keyspace(1);
     let handle = ks.handle();
@@ -324,4 +358,36 @@ fn what_a_guard_protects_outlives_the_keyspace() {
     assert_eq!((replaced.key(), kept.key()), (&b"replaced"[..], &b"kept"[..]));
     let Value::Str(text) = kept.value() else { unreachable!() };
     assert!(text.eq_bytes(&[7; 100_000]));
+}
+
+#[test]
+fn eviction_state_stays_small_whatever_the_policy() {
+    for policy in [Policy::VolatileLru, Policy::AllKeysLru, Policy::VolatileTtl] {
+        let ks = Keyspace::new(Options {
+            shards: 2,
+            max_memory: 1 << 20,
+            policy,
+            seed: Some([9, 8, 7, 6]),
+            ..Options::default()
+        });
+        let handle = ks.handle();
+        // Four fifths full, then new keys come and go without any eviction.
+        for i in 0..5800 {
+            put(&ks, &handle.pin(), format!("base:{i}").as_bytes(), &[1; 100], Some(1 << 40), 0);
+        }
+        for i in 0..60_000 {
+            let guard = handle.pin();
+            let key = format!("passing:{i}");
+            put(&ks, &guard, key.as_bytes(), &[1; 100], Some(1 << 40), 0);
+            remove(&ks, &guard, key.as_bytes(), 0);
+        }
+        let memory = ks.memory();
+        assert!(memory.eviction < 60_000, "{policy:?} {memory:?}");
+        // And when it is full, what is left is still most of the budget.
+        for i in 0..20_000 {
+            put(&ks, &handle.pin(), format!("more:{i}").as_bytes(), &[1; 100], Some(1 << 40), 0);
+        }
+        let memory = ks.memory();
+        assert!(memory.entries > 700_000, "{policy:?} {memory:?}");
+    }
 }

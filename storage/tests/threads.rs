@@ -11,6 +11,15 @@ const DB: DbId = DbId(0);
 const WRITERS: u64 = 3;
 const STABLE: u64 = 64;
 
+/// Ends the other threads' loops, also when its own thread fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 fn keyspace(shards: usize, max_memory: u64) -> Arc<Keyspace> {
     Arc::new(Keyspace::new(Options { shards, max_memory, ..Options::default() }))
 }
@@ -68,6 +77,7 @@ fn readers_see_stable_keys_and_growing_numbers() {
     }
     let done = Arc::new(AtomicU64::new(0));
     std::thread::scope(|scope| {
+        let stop_all = Stop(&stop);
         let writers: Vec<_> = (0..WRITERS)
             .map(|me| {
                 scope.spawn({
@@ -82,7 +92,7 @@ fn readers_see_stable_keys_and_growing_numbers() {
         }
         scope.spawn(|| scan(&ks, &stop));
         let submitted: u64 = writers.into_iter().map(|w| w.join().expect("writer")).sum();
-        stop.store(true, Ordering::Release);
+        drop(stop_all);
         let handle = ks.handle();
         help(&ks, &handle.pin());
         assert_eq!(done.load(Ordering::Acquire), submitted, "no job is lost, none runs twice");
@@ -204,12 +214,13 @@ fn writes_over_several_shards_are_seen_whole() {
         }
     };
     std::thread::scope(|scope| {
+        let stop_all = Stop(&stop);
         let readers: Vec<_> = (0..2).map(|_| scope.spawn(read)).collect();
         let writers: Vec<_> = (0..3).map(|me| scope.spawn(move || write(me))).collect();
         for writer in writers {
             writer.join().expect("writer");
         }
-        stop.store(true, Ordering::Release);
+        drop(stop_all);
         for reader in readers {
             reader.join().expect("reader");
         }
@@ -225,6 +236,7 @@ fn eviction_expiry_and_flush_beside_readers() {
     let stop = AtomicBool::new(false);
     let clock = AtomicU64::new(0);
     std::thread::scope(|scope| {
+        let stop_all = Stop(&stop);
         for _ in 0..2 {
             scope.spawn(|| {
                 let handle = ks.handle();
@@ -286,7 +298,7 @@ fn eviction_expiry_and_flush_beside_readers() {
         for writer in writers {
             writer.join().expect("writer");
         }
-        stop.store(true, Ordering::Release);
+        drop(stop_all);
     });
     let memory = ks.memory();
     assert!(memory.used <= (2 << 20) + (2 << 20) / 20, "{memory:?}");

@@ -132,8 +132,11 @@ const MAX_PLAIN: f64 = (1u64 << 62) as f64;
 
 /// Prints a double with the fewest digits that read back as the same number.
 ///
-/// Integers up to 2^62 in magnitude are printed as such, with all their digits. Otherwise an exponent is used where the
-/// plain form would have many zeros: `1e+21`, `1e-7`, but `0.000001`.
+/// Integers up to 2^62 in magnitude are printed as such, with all their digits. Otherwise an
+/// exponent is used where the plain form would have many zeros: `1e+21`, `1e-7`, but `0.000001`.
+///
+/// Redis 7.2 prints the same but for a few doubles in a thousand, where its algorithm (Grisu2)
+/// misses the shortest or the nearest digits; both texts read back as the same double.
 pub fn format_f64(value: f64) -> FloatText {
     let mut text = FloatText::new();
     if value.is_nan() {

@@ -83,7 +83,8 @@ fn error(bytes: &[u8]) -> String {
 #[test]
 fn commands_of_every_form() {
     let (commands, error) = parse(
-        b"*1\r\n$4\r\nPING\r\n\r\nset a \"b c\"\r\n*0\r\n*-10\r\nPING\n*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\nhello\r\nworld\r\n",
+        b"*1\r\n$4\r\nPING\r\n\r\nset a \"b c\"\r\n*0\r\n*-10\r\nPING\n*3\r\n\
+$3\r\nSET\r\n$0\r\n\r\n$12\r\nhello\r\nworld\r\n",
     );
     let want: [Vec<&[u8]>; 4] = [
         vec![b"PING"],

@@ -5,14 +5,14 @@
 //! arguments, reads, writes and replies; it never waits.
 
 use super::error::{self, ReplyError};
-use super::table::Entry;
+use super::table::{Entry, KeyShape};
 use crate::Roles;
 use crate::client::Client;
 use crate::server::Server;
 use crate::stats::WorkerStats;
 use dunlin_protocol::{ArgValue, Reply, Request, number};
 use dunlin_storage::{
-    self as storage, DbId, Guard, Key, Keyspace, Millis, NewValue, Put, Str, Touch, Value,
+    self as storage, DbId, Guard, Key, KeyHash, Keyspace, Millis, NewValue, Put, Str, Touch, Value,
 };
 
 /// One execution of a command. `'a`: this call; `'g`: the pinned epoch, and so every entry read.
@@ -29,6 +29,8 @@ pub struct Call<'a, 'g> {
     pub stats: &'a WorkerStats,
     /// The table's entry.
     pub entry: &'static Entry,
+    /// Hash of the key, if the command has exactly one.
+    pub hash: KeyHash,
     /// Time of the turn.
     pub now: Millis,
     /// The pinned epoch.
@@ -59,7 +61,11 @@ impl<'a, 'g> Call<'a, 'g> {
     /// Argument `i` as a key.
     #[inline]
     pub fn key(&self, i: usize) -> Key<'a> {
-        self.server.keyspace.key(self.request.arg(i))
+        let bytes = self.request.arg(i);
+        match self.entry.shape {
+            KeyShape::One(at) if at == i => Key { bytes, hash: self.hash },
+            _ => self.server.keyspace.key(bytes),
+        }
     }
 
     /// Argument `i` as an integer.

@@ -184,6 +184,8 @@ pub struct Docs {
     pub history: &'static [(&'static str, &'static str)],
     /// Deprecated since, and what to use.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// For tests and tools, not for applications.
+    pub system: bool,
 }
 
 impl Docs {
@@ -197,7 +199,16 @@ impl Docs {
         complexity: &'static str,
         summary: &'static str,
     ) -> Self {
-        Docs { group, since, complexity, summary, args: &[], history: &[], deprecated: None }
+        Docs {
+            group,
+            since,
+            complexity,
+            summary,
+            args: &[],
+            history: &[],
+            deprecated: None,
+            system: false,
+        }
     }
 
     /// Sets the arguments.
@@ -209,6 +220,12 @@ impl Docs {
     /// Sets the history.
     pub const fn history(mut self, history: &'static [(&'static str, &'static str)]) -> Self {
         self.history = history;
+        self
+    }
+
+    /// Marks the command as not made for applications.
+    pub const fn system(mut self) -> Self {
+        self.system = true;
         self
     }
 

@@ -37,6 +37,13 @@ impl From<Vec<u8>> for ReplyError {
     }
 }
 
+/// An error that quotes what the client sent, byte for byte up to a NUL, as C's `%s` does. Line
+/// breaks in it become spaces when the reply is written.
+pub fn quoting(before: &str, input: &[u8], after: &str) -> ReplyError {
+    let input = crate::dispatch::echo(input, usize::MAX);
+    [before.as_bytes(), input, after.as_bytes()].concat().into()
+}
+
 /// Options in the wrong place, unknown or contradicting.
 pub const SYNTAX: ReplyError = ReplyError::new("ERR syntax error");
 /// An integer argument that is none.

@@ -1,7 +1,7 @@
 //! What containers share: the HELP reply and the handler that is never reached.
 
 use super::call::Call;
-use super::error::ReplyError;
+use super::error::{ReplyError, quoting};
 use super::spec::Outcome;
 
 /// Writes a HELP reply: the frame lines that Redis prints around the `lines` of each container.
@@ -26,10 +26,10 @@ pub(super) fn container(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> 
 /// The error of a subcommand whose options do not fit.
 pub(super) fn wrong_subcommand(call: &Call<'_, '_>) -> ReplyError {
     let name = call.request.get(1).unwrap_or_default();
-    let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
     let container = call.entry.container.unwrap_or(call.entry.command.name).to_ascii_uppercase();
-    format!(
-        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
+    quoting(
+        "ERR unknown subcommand or wrong number of arguments for '",
+        name,
+        &format!("'. Try {container} HELP."),
     )
-    .into()
 }

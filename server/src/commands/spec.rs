@@ -261,7 +261,8 @@ impl KeySpec {
         Self::range(index, 0, 1, 0)
     }
 
-    /// Keys from `first` to `last` (absolute argument from the end if negative), every `step`.
+    /// Keys from `first` to `last`, every `step`; `last` counts from `first`, or from the end if
+    /// it is negative.
     pub const fn span(first: i32, last: i32, step: i32) -> Self {
         Self::range(first, last, step, 0)
     }

@@ -1,6 +1,7 @@
 //! The command table: the concatenation of the families, indexed by name.
 
 use super::spec::{Begin, Command, Find, Flags};
+use dunlin_protocol::Request;
 use std::sync::LazyLock;
 
 /// Number of a command or subcommand; index of its statistics.
@@ -128,6 +129,15 @@ impl Table {
         self.subcommands(container)
             .iter()
             .find(|entry| entry.command.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// What `request` runs: the subcommand of a container if it names one, else `entry` itself.
+    #[inline]
+    pub fn leaf<'t>(&'t self, entry: &'t Entry, request: Request<'_>) -> &'t Entry {
+        if entry.subcommands.is_empty() {
+            return entry;
+        }
+        request.get(1).and_then(|name| self.sub(entry, name)).unwrap_or(entry)
     }
 
     /// The subcommands of `container`.

@@ -27,11 +27,14 @@ use std::task::Poll;
 use std::time::Duration;
 pub(crate) use stream::Stream;
 use tokio::sync::oneshot;
+use tracing::warn;
 
 /// Replies not yet sent at which a connection stops executing.
-pub const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
+const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
 /// A connection with that much pending which sends nothing for this long is closed.
-pub const STALL_SECONDS: u64 = 30;
+const STALL_SECONDS: u64 = 30;
+/// Replies which a connection that has not authenticated may leave unread.
+const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Bound of the last flush of a connection that is being closed.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
@@ -97,7 +100,7 @@ impl Connection {
                     if self.worker.server.shutdown.requested() {
                         return self.last_turn().await;
                     }
-                    self.drain_monitor();
+                    self.idle();
                     continue;
                 }
                 Ok(Event::Stalled) => {
@@ -127,13 +130,20 @@ impl Connection {
             self.publish(&session);
             let over = self.over_output_limit(&session);
             let pending = session.reply.pending();
+            let received = session.decoder.buffered();
             self.session = Some(session);
             if written.is_err() {
                 return Some(End::Drop);
             }
+            let stats = &self.worker.server.stats;
             if over {
-                let stats = &self.worker.server.stats;
                 stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+                warn!(id = self.shared.id, "closing a client: client-output-buffer-limit");
+                return Some(End::Drop);
+            }
+            if received > self.worker.server.query_limit() {
+                stats.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+                warn!(id = self.shared.id, "closing a client: client-query-buffer-limit");
                 return Some(End::Drop);
             }
             if self.shared.kill.load(Ordering::Acquire) {
@@ -283,10 +293,12 @@ impl Connection {
             if signal.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(Event::Signal));
             }
-            if !session.reply.is_empty() {
+            // Until the socket is full: only then is the task registered to be woken for more.
+            while !session.reply.is_empty() {
                 match stream.poll_write(cx, &mut session.reply) {
-                    Poll::Ready(Ok(_)) | Poll::Pending => {}
+                    Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => break,
                 }
             }
             match stream.poll_closed(cx) {
@@ -303,7 +315,8 @@ impl Connection {
         let stream = &mut self.stream;
         let stats = self.worker.stats();
         poll_fn(|cx| {
-            if !session.reply.is_empty() {
+            // Until the socket is full: only then is the task registered to be woken for more.
+            while !session.reply.is_empty() {
                 match stream.poll_write(cx, &mut session.reply) {
                     Poll::Ready(Ok(sent)) => {
                         stats.net_out.add(sent as u64);
@@ -313,7 +326,7 @@ impl Connection {
                         }
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {}
+                    Poll::Pending => break,
                 }
             }
             if read {
@@ -322,6 +335,7 @@ impl Connection {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
                     Poll::Ready(Ok(n)) => {
                         stats.net_in.add(n as u64);
+                        self.shared.net_in.fetch_add(n as u64, Ordering::Relaxed);
                         stats.reads.add(1);
                         return Poll::Ready(Ok(Event::Data));
                     }
@@ -342,6 +356,7 @@ impl Connection {
                 Ok(sent) => {
                     stats.net_out.add(sent as u64);
                     stats.writes.add(1);
+                    self.shared.net_out.fetch_add(sent as u64, Ordering::Relaxed);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -365,20 +380,40 @@ impl Connection {
         shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
         shared.query_buffer.store(session.decoder.buffered() as u64, Ordering::Relaxed);
         shared.query_room.store(session.decoder.capacity() as u64, Ordering::Relaxed);
+        let half = session.decoder.is_mid_command();
+        if half != shared.has_flag(ClientShared::HALF_COMMAND) {
+            shared.set_flag(ClientShared::HALF_COMMAND, half);
+        }
+        let unauthenticated = !session.client.authenticated;
+        if unauthenticated != shared.has_flag(ClientShared::UNAUTHENTICATED) {
+            shared.set_flag(ClientShared::UNAUTHENTICATED, unauthenticated);
+        }
     }
 
-    fn drain_monitor(&mut self) {
-        if let Some(session) = self.session.as_mut()
-            && let Some(feed) = &session.client.feed
-        {
-            feed.drain(&mut session.reply);
+    /// Signalled without any request: takes the MONITOR feed, or gives back idle buffers.
+    fn idle(&mut self) {
+        let Some(session) = self.session.as_mut() else { return };
+        match &session.client.feed {
+            Some(feed) => {
+                feed.drain(&mut session.reply);
+            }
+            None => {
+                session.decoder.shrink();
+                session.reply.shrink();
+                let room = session.decoder.capacity() as u64;
+                self.shared.query_room.store(room, Ordering::Relaxed);
+            }
         }
     }
 
     /// client-output-buffer-limit.
     fn over_output_limit(&self, session: &Session) -> bool {
-        let limit = self.worker.server.output_limit();
-        limit > 0 && session.reply.pending() as u64 > limit
+        let pending = session.reply.pending() as u64;
+        let limit = match session.client.authenticated {
+            true => self.worker.server.output_limit(),
+            false => UNAUTHENTICATED_OUTPUT,
+        };
+        limit > 0 && pending > limit
     }
 }
 

@@ -108,6 +108,7 @@ mod tests {
             assert_eq!(load_string(&sealed(&[kind, 1, b'v'], 10)), Err(Refused::Value));
         }
         assert_eq!(load_string(&sealed(&[], 10)), Err(Refused::Value));
+        // The footer is no part of the value, although Redis reads on into it.
         assert_eq!(load_string(&sealed(&[0, 2, b'v'], 10)), Err(Refused::Value));
         assert_eq!(load_string(&sealed(&[0, 1, b'v', b'x'], 10)).as_deref(), Ok(&b"v"[..]));
     }

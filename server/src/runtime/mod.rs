@@ -9,4 +9,5 @@ pub mod listen;
 pub mod logging;
 pub mod pidfile;
 pub mod shutdown;
+pub mod sweep;
 pub mod worker;

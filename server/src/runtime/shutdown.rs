@@ -9,6 +9,7 @@ use crate::server::Server;
 use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
@@ -70,6 +71,15 @@ pub fn on_signals(server: &'static Server) -> io::Result<impl Future<Output = ()
             tokio::select! {
                 _ = terminate.recv() => info!("SIGTERM received"),
                 _ = interrupt.recv() => info!("SIGINT received"),
+            }
+            let drain = u64::from(server.settings().drain_seconds);
+            if !server.shutdown.requested() && drain > 0 {
+                info!(seconds = drain, "serving on before the shutdown");
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(drain)) => {}
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
             }
             if !server.shutdown.request(&server.clients) {
                 info!("second signal: ending at once");

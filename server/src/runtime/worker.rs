@@ -2,7 +2,7 @@
 //! store's background work.
 
 use super::accept::{Acceptor, Listener};
-use super::shutdown;
+use super::{shutdown, sweep};
 use crate::client::{Client, ClientShared, ReplyMode};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
@@ -10,7 +10,7 @@ use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
 use dunlin_protocol::Limits;
-use dunlin_storage::{DbId, Handle, Job, ShardId, ShardSet, SliceReport};
+use dunlin_storage::{DbId, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Period of the background work.
-const TICK: Duration = Duration::from_millis(100);
+/// Without a read for this long, a worker gives free memory back.
+const QUIET_MILLIS: Millis = 1_000;
 /// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
 const SLICE_ITEMS: usize = 512;
 /// Accepted connections on their way to a worker.
@@ -81,6 +81,8 @@ pub struct Worker {
     pub server: &'static Server,
     load: Arc<Load>,
     epoch: Handle,
+    /// Since when no socket was read, the reads until then, and whether memory was given back.
+    quiet: Cell<(Millis, u64, bool)>,
 }
 
 impl Worker {
@@ -148,7 +150,13 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build_local(tokio::runtime::LocalOptions::default())?;
-        let worker = Rc::new(Worker { index, server, load, epoch: server.keyspace.handle() });
+        let worker = Rc::new(Worker {
+            index,
+            server,
+            load,
+            epoch: server.keyspace.handle(),
+            quiet: Cell::default(),
+        });
         runtime.block_on(worker.main(inbox, duties))
     }
 
@@ -198,7 +206,11 @@ impl Worker {
             return;
         };
         let settings = server.settings();
-        let shared = Arc::new(client_shared(server, self.index, fd, incoming.addr, incoming.laddr));
+        let id = server.clients.next_id();
+        let now = server.clock.now();
+        let Incoming { addr, laddr, .. } = incoming;
+        let shared = Arc::new(ClientShared::new(id, addr, laddr, fd, self.index, now));
+        shared.set_flag(ClientShared::UNAUTHENTICATED, !settings.requirepass.is_empty());
         server.clients.add(shared.clone());
         self.stats().connections.add(1);
         let authenticated = settings.requirepass.is_empty();
@@ -220,10 +232,9 @@ impl Worker {
 
     /// Expiry, eviction and freeing for this worker's shards, in slices between connections.
     async fn background(self: Rc<Self>) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
+            let hz = self.server.settings().hz.max(1);
+            tokio::time::sleep(Duration::from_secs(1) / hz).await;
             if self.index == 0 {
                 self.housekeeping();
             }
@@ -237,6 +248,19 @@ impl Worker {
             while self.server.keyspace.free_slice(SLICE_ITEMS) {
                 tokio::task::yield_now().await;
             }
+            self.release_when_idle();
+        }
+    }
+
+    /// A second after the last work the allocator gives back what this thread has freed.
+    fn release_when_idle(&self) {
+        let (now, reads) = (self.server.clock.now(), self.stats().reads.get());
+        let (since, seen, released) = self.quiet.get();
+        if reads != seen {
+            self.quiet.set((now, reads, false));
+        } else if !released && now - since >= QUIET_MILLIS {
+            memory::release_free();
+            self.quiet.set((since, seen, true));
         }
     }
 
@@ -280,18 +304,7 @@ impl Worker {
         let used = server.keyspace.memory().used;
         server.peak_memory.fetch_max(used, Ordering::Relaxed);
         server.rates.tick(server.clock.now(), &server.stats);
-        let timeout = i64::from(server.settings().timeout);
-        if timeout == 0 {
-            return;
-        }
-        let now = server.clock.now();
-        for client in server.clients.all() {
-            let idle = now - client.last_active.load(Ordering::Relaxed);
-            let exempt = client.has_flag(ClientShared::BLOCKED | ClientShared::MONITOR);
-            if !exempt && idle > timeout.saturating_mul(1_000) {
-                client.kill();
-            }
-        }
+        sweep::sweep(server);
     }
 }
 
@@ -307,39 +320,5 @@ fn register(socket: Socket) -> Option<(Stream, i32)> {
             let fd = stream.as_raw_fd();
             Some((Stream::Unix(tokio::net::UnixStream::from_std(stream).ok()?), fd))
         }
-    }
-}
-
-fn client_shared(
-    server: &Server,
-    worker: usize,
-    fd: i32,
-    addr: String,
-    laddr: String,
-) -> ClientShared {
-    let now = server.clock.now();
-    ClientShared {
-        id: server.clients.next_id(),
-        unix: addr.starts_with('/'),
-        addr,
-        laddr,
-        fd,
-        worker,
-        created: now,
-        labels: Default::default(),
-        db: Default::default(),
-        resp: 2.into(),
-        last_active: now.into(),
-        last_command: Default::default(),
-        query_buffer: Default::default(),
-        query_room: Default::default(),
-        output: Default::default(),
-        net_in: Default::default(),
-        net_out: Default::default(),
-        commands: Default::default(),
-        flags: Default::default(),
-        kill: Default::default(),
-        unblock: Default::default(),
-        signal: Default::default(),
     }
 }

@@ -15,7 +15,58 @@ pub(crate) struct Accepted {
 }
 
 /// The list.
-pub(crate) const ACCEPTED: &[Accepted] = &[];
+pub(crate) const ACCEPTED: &[Accepted] = &[
+    Accepted {
+        reason: "RESTORE: the reference reads a string that is too long into the checksum; a body \
+                 has to end where the version begins",
+        applies: |step, reference, subject| {
+            step.name() == "restore"
+                && *reference == Value::ok()
+                && *subject == Value::error("ERR Bad data format")
+        },
+        ends: true,
+    },
+    Accepted {
+        reason: "OBJECT ENCODING: a whole number that INCRBYFLOAT wrote is an int like any other \
+                 string of digits; the reference keeps it as text until it is written again",
+        applies: |step, reference, subject| {
+            step.name() == "object"
+                && *reference == Value::bulk("embstr")
+                && *subject == Value::bulk("int")
+        },
+        ends: false,
+    },
+    Accepted {
+        reason: "HELLO with several AUTH: the last one counts, as in 7.2; the reference tries each",
+        applies: |step, reference, _| {
+            let times = step.args.iter().filter(|a| a.eq_ignore_ascii_case(b"AUTH")).count();
+            step.name() == "hello" && times > 1 && reference.is_error()
+        },
+        ends: true,
+    },
+    Accepted {
+        reason: "BITFIELD: the reference multiplies #offset and width without a check and takes \
+                 what is left of the product",
+        applies: |step, reference, subject| {
+            let huge = |arg: &Vec<u8>| arg.starts_with(b"#") && arg.len() > 17;
+            step.name().starts_with("bitfield")
+                && step.args.iter().any(huge)
+                && !reference.is_error()
+                && *subject == Value::error("ERR bit offset is not an integer or out of range")
+        },
+        ends: true,
+    },
+    Accepted {
+        reason: "CLIENT LIST takes the filters of CLIENT KILL, as newer servers do",
+        applies: |step, reference, subject| {
+            step.name() == "client"
+                && step.word(1) == "list"
+                && *reference == Value::error("ERR syntax error")
+                && *subject != *reference
+        },
+        ends: false,
+    },
+];
 
 /// The accepted difference that covers these replies.
 pub(crate) fn accepted(step: &Step, reference: &Value, subject: &Value) -> Option<usize> {

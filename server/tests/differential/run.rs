@@ -97,7 +97,6 @@ impl Pair {
             }
             from = cut;
         }
-        let mut goes_on = true;
         for step in &batch.steps {
             *pending += i64::from(step.past);
             let reference = receive(&mut connection.reference, step, "the reference")?;
@@ -114,7 +113,9 @@ impl Pair {
                 Some(row) => {
                     tally.accepted.resize(ACCEPTED.len(), 0);
                     tally.accepted[row] += 1;
-                    goes_on &= !ACCEPTED[row].ends;
+                    if ACCEPTED[row].ends {
+                        return Ok(false);
+                    }
                 }
                 None => {
                     return Err(mismatch(format!("{step:?}"), &step.name(), &reference, &subject));
@@ -135,7 +136,7 @@ impl Pair {
             }
             *connection = self.connect();
         }
-        Ok(goes_on)
+        Ok(true)
     }
 }
 
@@ -196,7 +197,9 @@ fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
                     (Value::Int(a), Value::Int(b)) => *a > 0 && *b > 0 && (a - b).abs() < 3000,
                     _ => false,
                 };
-                if reference != subject && !near {
+                let step = Step::of(&[b"OBJECT", b"ENCODING", key]);
+                let fine = name == "ENCODING" && accepted(&step, &reference, &subject).is_some();
+                if reference != subject && !near && !fine {
                     let what = state(&format!("{name} {}", crate::support::resp::show(key)));
                     return Err(mismatch(what, &format!("state {name}"), &reference, &subject));
                 }

@@ -21,7 +21,7 @@ fn row_18_setrange_at_a_negative_offset() {
         ],
     );
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn row_19_strings_past_the_maximum() {
     assert_eq!(client.call(&[b"APPEND", b"k".as_slice(), &half]), refused);
     expect(&mut client, &[("STRLEN k", Value::Int(600_000)), ("DEL k", Value::Int(1))]);
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn row_20_bit_offsets() {
     }
     expect(&mut client, &[("EXISTS k", Value::Int(0))]);
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn row_21_increments_that_overflow() {
         ],
     );
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn row_22_floats_that_are_no_numbers() {
         ],
     );
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn row_23_lifetimes() {
         ],
     );
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn row_27_ranges_from_end_to_end() {
         ],
     );
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -195,5 +195,5 @@ fn row_30_and_31_cursors_and_databases() {
         assert_eq!(reply.len(), 2, "any cursor of 64 bits is taken");
     }
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }

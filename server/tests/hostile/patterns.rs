@@ -35,7 +35,7 @@ fn row_37_patterns_that_make_backtracking_matchers_explode() {
     assert_eq!(client.call(&["KEYS", &stars]).items().len(), 10_000);
     assert_eq!(client.run("FLUSHALL"), Value::ok());
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn row_38_a_key_named_twice() {
     assert_eq!(client.run("EXISTS a a b"), Value::Int(3));
     assert_eq!(client.run("DEL a a b"), Value::Int(2));
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn row_41_key_extraction_never_reads_past_the_arguments() {
         assert!(client.run(line).is_error(), "{line}");
     }
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 /// Name and arity of every command and subcommand.
@@ -113,7 +113,7 @@ fn row_43_every_command_with_every_number_of_arguments() {
             }
         }
     }
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn row_44_keys_that_share_a_hash_slot() {
     }
     assert_eq!(client.run("FLUSHALL"), Value::ok());
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -152,5 +152,5 @@ fn row_45_empty_huge_and_binary_keys_and_values() {
     assert_eq!(client.call(&[b"GET".as_slice(), b"short"]), Value::Bulk(huge));
     assert_eq!(client.run("FLUSHALL"), Value::ok());
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }

@@ -47,7 +47,7 @@ fn row_40_every_flipped_bit_and_every_cut_of_a_dump_is_refused() {
     assert_eq!(client.call(&restore(b"new", b"0")), Value::ok());
     assert_eq!(client.run("GET new"), Value::bulk(value));
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -74,5 +74,5 @@ fn row_40_a_right_checksum_over_wrong_content_is_refused() {
     let payload = sealed(b"\x00\x03abc", 99);
     assert_eq!(client.call(&[b"RESTORE".as_slice(), b"k", b"0", &payload]), version);
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }

@@ -20,7 +20,7 @@ fn row_01_only_canonical_counts_of_arguments() {
         let bytes = format!("{header}\r\n");
         victim.refuses(bytes.as_bytes(), "ERR Protocol error: invalid multibulk length");
     }
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn row_02_empty_requests_get_no_reply() {
     client.send(&b"*0\r\n".repeat(1_000_000));
     assert_eq!(client.call(&["PING"]), pong());
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn row_03_only_canonical_lengths_of_arguments() {
         let bytes = format!("*2\r\n$4\r\nECHO\r\n${length}\r\n");
         victim.refuses(bytes.as_bytes(), "ERR Protocol error: invalid bulk length");
     }
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn row_04_an_argument_begins_with_a_dollar() {
     assert_eq!(client.recv(), pong());
     assert_eq!(client.recv(), error("ERR Protocol error: expected '$', got 'f'"));
     assert!(client.is_closed());
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn row_05_lines_end_within_64_kib() {
     victim.refuses(count.as_bytes(), "ERR Protocol error: too big mbulk count string");
     let length = format!("*1\r\n${long}");
     victim.refuses(length.as_bytes(), "ERR Protocol error: too big bulk count string");
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn row_06_quotes_have_to_be_closed() {
         let bytes = format!("{line}\r\n");
         victim.refuses(bytes.as_bytes(), "ERR Protocol error: unbalanced quotes in request");
     }
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn row_07_nul_and_garbage_end_in_a_protocol_error() {
         assert_eq!(client.try_recv(), Ok(error(text)), "{start:?}");
         assert!(client.is_closed());
     }
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn row_08_a_length_after_an_empty_request_is_an_inline_command() {
     assert_eq!(client.recv(), unknown);
     assert_eq!(client.recv(), pong());
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn row_09_any_two_bytes_end_an_argument() {
     assert_eq!(client.recv(), pong());
     assert_eq!(client.call(&["PING"]), pong());
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn row_10_tight_limits_before_authentication() {
     let long = vec![b'x'; 20_000];
     assert_eq!(client.call(&[b"ECHO", long.as_slice()]), Value::Bulk(long.clone()));
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn row_11_before_authentication_nothing_runs_and_little_waits() {
     }
     assert_eq!(client.run("GET a"), refused);
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn row_12_a_web_browser_gets_nothing() {
         assert_eq!(client.read_to_close(), Ok(Vec::new()), "{request:?}");
         assert_eq!(victim.client().call(&["EXISTS", "kept"]), Value::Int(1));
     }
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 /// As many connections as the limits of this process allow, at most `wanted`.
@@ -209,7 +209,7 @@ fn row_13_an_announced_length_reserves_nothing() {
     assert_eq!(victim.client().call(&["PING"]), pong());
     assert!(victim.server.rss() <= most, "{} MiB", victim.server.rss() >> 20);
     drop(silent);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn row_14_a_million_arguments_one_by_one() {
     announced.iter_mut().for_each(|c| c.send(b"*1048577\r\n"));
     assert_eq!(client.call(&["PING"]), pong());
     drop((client, announced));
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn row_15_packets_of_one_byte_and_sudden_ends() {
     }
     assert_eq!(last.try_recv(), Err(Broken::Closed));
     drop((client, last));
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn row_16_unknown_commands_are_quoted_short_and_on_one_line() {
     );
     assert_eq!(client.call(&["PING"]), pong());
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -300,5 +300,5 @@ fn commands_that_come_with_a_broken_one_are_not_lost() {
     }));
     assert_eq!(client.call(&["EXISTS", "after"]), Value::Int(0));
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }

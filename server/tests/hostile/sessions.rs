@@ -36,7 +36,7 @@ fn row_46_a_client_that_never_reads_holds_little_memory() {
     drop(deaf);
     assert_eq!(client.run("FLUSHALL"), Value::ok());
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn row_50_names_of_clients() {
     assert_eq!(client.call(&["CLIENT", "SETNAME", "a~!"]), Value::ok());
     assert_eq!(client.run("CLIENT GETNAME"), Value::bulk("a~!"));
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }
 
 #[test]
@@ -81,9 +81,10 @@ fn row_51_hello_and_auth() {
     // Long passwords are read only from those who already have one.
     assert_eq!(client.call(&["AUTH", &"x".repeat(1 << 20)]), wrong);
     assert_eq!(client.run("PING"), Value::Simple(b"PONG".to_vec()));
+    drop(client);
     let mut client = victim.client();
     assert!(!client.run("HELLO 3 AUTH default secret").is_error());
     assert_eq!(client.run("GET nokey"), Value::Null);
     drop(client);
-    victim.is_unharmed();
+    victim.assert_unharmed();
 }

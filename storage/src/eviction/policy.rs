@@ -70,10 +70,20 @@ impl Policy {
         )
     }
 
+    /// True if new keys start in a small ring: where only some keys may go, the hand does it alone.
+    pub(crate) fn has_ring(self) -> bool {
+        self.is_ranked() && !self.is_volatile()
+    }
+
     /// True if reading a key counts as using it.
     #[inline]
     pub(crate) fn counts_reads(self) -> bool {
-        !matches!(self, Policy::AllKeysLrm | Policy::VolatileLrm)
+        self.is_ranked() && !matches!(self, Policy::AllKeysLrm | Policy::VolatileLrm)
+    }
+
+    /// True if clients may ask how often a key was used (OBJECT FREQ).
+    pub(crate) fn shows_use(self) -> bool {
+        matches!(self, Policy::AllKeysLfu | Policy::VolatileLfu)
     }
 
     /// Every policy.

@@ -140,11 +140,6 @@ impl Due {
     pub(crate) fn at(expire_at: Millis) -> Self {
         Due(((expire_at.max(0) as u64) >> 6).min(MIN_MASK - 1))
     }
-
-    /// The second this moment lies in, for the group summaries.
-    pub(crate) fn second(self) -> u32 {
-        u32::try_from((self.0 << 6) / 1000).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
-    }
 }
 
 /// A cache line of slots. Homes and overflow buckets have the same shape.
@@ -244,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn due_seconds_saturate() {
-        assert_eq!(Due::at(12_345).second(), 12);
-        assert_eq!(Due::at(i64::MAX).second(), u32::MAX - 1);
+    fn due_times_round_down_and_saturate() {
+        assert_eq!(Due::at(12_345), Due(192));
         assert_eq!(Due::at(-7), Due(0));
+        assert_eq!(Due::at(i64::MAX), Due(MIN_MASK - 1));
     }
 }

@@ -60,9 +60,12 @@ pub(crate) const SLOT_SHARE: usize = 13;
 /// A bucket array. Its size never changes.
 pub(crate) struct Array {
     buckets: Box<[Bucket]>,
-    /// Per group the earliest second at which something may expire, plus one; 0 = nothing. Written
-    /// under the role, read by whoever holds it.
+    /// Per group the earliest moment at which something may expire, as [`Array::moment`]; 0 =
+    /// nothing. Only under the role.
     due: Box<[AtomicU32]>,
+    /// What the moments count from: the first expiry that was noted, plus one; 0 = none yet. Only
+    /// under the role.
+    due_base: AtomicU64,
     /// Set (Release) once, before the first item moves; read (Acquire) after a miss.
     next: AtomicPtr<Array>,
     /// Chained overflow buckets, for the memory count. Only under the role.
@@ -75,6 +78,7 @@ impl Array {
         Box::new(Self {
             buckets: zeroed_buckets(groups * GROUP),
             due: (0..groups).map(|_| AtomicU32::new(0)).collect(),
+            due_base: AtomicU64::new(0),
             next: AtomicPtr::new(std::ptr::null_mut()),
             chained: AtomicU64::new(0),
         })
@@ -141,11 +145,24 @@ impl Array {
             bucket.set_about(about.with_due(Some(due)));
         }
         let group = &self.due[home / HOMES];
-        let second = due.second() + 1;
+        let moment = self.moment(due);
         let old = group.load(Ordering::Relaxed);
-        if old == 0 || second < old {
-            group.store(second, Ordering::Relaxed);
+        if old == 0 || moment < old {
+            group.store(moment, Ordering::Relaxed);
         }
+    }
+
+    /// A due time in the 32 bits of a group summary: 64-ms steps, four years around the first one of
+    /// this array. What lies outside is looked at too often, never too late. Only under the role.
+    fn moment(&self, due: Due) -> u32 {
+        let mut base = self.due_base.load(Ordering::Relaxed);
+        if base == 0 {
+            base = due.0 + 1;
+            self.due_base.store(base, Ordering::Relaxed);
+        }
+        let middle = 1i64 << 31;
+        let relative = due.0 as i64 - (base - 1) as i64 + middle;
+        relative.clamp(1, 2 * middle - 2) as u32
     }
 }
 
@@ -310,6 +327,8 @@ impl Table {
                 let word = bucket.word(slot);
                 if word.tag_is(spot.tag) {
                     prefetch(word.address());
+                    // Small entries lie across two lines more often than not.
+                    prefetch(word.address().wrapping_add(64));
                 }
             }
         }

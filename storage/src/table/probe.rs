@@ -228,21 +228,27 @@ impl Table {
         self.figures.entry_added(item.bytes, item.expire_at);
     }
 
-    /// Puts `item` in the place of a found one and returns that. Only under the role.
-    pub(crate) fn replace(&self, hit: &Hit<'_>, tag: u16, item: Item) -> EntryPtr {
+    /// Puts `item` in the place of a found one; returns that, and how many bytes more there are now.
+    /// Only under the role.
+    pub(crate) fn replace(&self, hit: &Hit<'_>, tag: u16, item: Item) -> (EntryPtr, i64) {
         if let Some(at) = item.expire_at {
             hit.array.note_due(hit.home, Due::at(at));
         }
         // The word as it is now: readers may have bumped it since.
         let old = hit.bucket.word(hit.slot);
         hit.bucket.set_word(hit.slot, item.word(tag).replacing(old));
-        self.figures.entry_removed(hit.entry.allocated(), hit.entry.expire_at());
-        self.figures.entry_added(item.bytes, item.expire_at);
-        old.entry().expect("a hit's slot holds its entry until the role changes it")
+        let (was, expired_at) = (hit.entry.allocated(), hit.entry.expire_at());
+        // Most overwrites change neither: then the figures' line stays untouched.
+        if was != item.bytes || expired_at != item.expire_at {
+            self.figures.entry_changed(was, expired_at, false);
+            self.figures.entry_changed(item.bytes, item.expire_at, true);
+        }
+        let old = old.entry().expect("a hit's slot holds its entry until the role changes it");
+        (old, item.bytes as i64 - was as i64)
     }
 
-    /// Removes a found item and returns it. Only under the role.
-    pub(crate) fn remove(&self, hit: &Hit<'_>, hasher: &Hasher) -> EntryPtr {
+    /// Removes a found item; returns it and its bytes. Only under the role.
+    pub(crate) fn remove(&self, hit: &Hit<'_>, hasher: &Hasher) -> (EntryPtr, usize) {
         let old = hit.bucket.word(hit.slot);
         hit.bucket.set_word(hit.slot, Word::EMPTY);
         let home = hit.array.home(hit.home);
@@ -251,7 +257,8 @@ impl Table {
         } else if home.about().overflow() > 0 {
             hit.array.pull_back(hit.home, hasher);
         }
-        self.figures.entry_removed(hit.entry.allocated(), hit.entry.expire_at());
-        old.entry().expect("a hit's slot holds its entry until the role changes it")
+        let bytes = hit.entry.allocated();
+        self.figures.entry_removed(bytes, hit.entry.expire_at());
+        (old.entry().expect("a hit's slot holds its entry until the role changes it"), bytes)
     }
 }

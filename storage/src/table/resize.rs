@@ -9,12 +9,13 @@
 use super::bucket::{Bucket, SLOTS, Word};
 use super::probe::{entry_of, key_of};
 use super::{Array, HOMES, Table, TableCore};
+use crate::entry;
 use crate::hash::Hasher;
 use crate::reclaim::Reclaim;
 use crate::sync::{Arc, Guard, Ordering, prefetch};
 
 /// Share of home slots, in percent, above which a table grows.
-const FILL_MAX: usize = 88;
+const FILL_MAX: usize = 90;
 /// Share of home slots, in percent, below which a table shrinks.
 const FILL_MIN: usize = 20;
 /// Fill after shrinking, in percent.
@@ -22,9 +23,9 @@ const FILL_SHRUNK: usize = 60;
 /// Growth per step, in percent.
 const GROWTH: usize = 125;
 /// Homes moved per write.
-const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 4 };
+const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 16 };
 /// Groups at which the sizes of different shards part ways.
-const STAGGER_AT: usize = 32;
+const STAGGER_AT: usize = 128;
 
 /// What changing a table needs beside the table.
 pub(crate) struct Context<'a> {
@@ -84,7 +85,7 @@ impl Table {
         let end = (core.moving + count).min(head.homes());
         for home in core.moving..end {
             if home + 1 < head.homes() {
-                prefetch_entries(head, home + 1);
+                head.prefetch_entries(home + 1);
             }
             let bytes = move_home(head, next, home, cx.hasher);
             super::add(&self.figures.table_bytes, bytes as u64);
@@ -112,6 +113,7 @@ impl Table {
         // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
         // still walk it are pinned; the closure waits for them and may run on any thread.
         unsafe { cx.guard.defer_unchecked(free) };
+        // At once: one array may be worth many thousands of entries.
         cx.guard.flush();
     }
 }
@@ -126,12 +128,15 @@ fn grown(groups: usize, phase: usize) -> usize {
     next
 }
 
-fn prefetch_entries(array: &Array, home: usize) {
-    let bucket = array.home(home);
-    for slot in 0..SLOTS {
-        let word = bucket.word(slot);
-        if !word.is_empty() {
-            prefetch(word.address());
+impl Array {
+    /// Asks for all entries of a home bucket.
+    pub(super) fn prefetch_entries(&self, home: usize) {
+        let bucket = self.home(home);
+        for slot in 0..SLOTS {
+            let word = bucket.word(slot);
+            if !word.is_empty() {
+                prefetch(word.address());
+            }
         }
     }
 }
@@ -246,7 +251,9 @@ fn free_words(bucket: &Bucket, reclaim: &Reclaim) {
         if let Some(entry) = bucket.word(slot).entry() {
             // SAFETY: the table was detached and its grace period is over: no reader is left, and
             // every item is in exactly one slot.
-            unsafe { reclaim.free_entry(entry) };
+            let dead = unsafe { entry::dead(entry) };
+            // SAFETY: as above.
+            unsafe { reclaim.free_entry(dead) };
             bucket.set_word(slot, Word::EMPTY);
         }
     }

@@ -20,6 +20,9 @@ const FANOUT: usize = 64;
 /// What a chunk costs beside its bytes: the `Bytes` handle and its shared count.
 const CHUNK_OVERHEAD: usize = 64;
 
+/// The chunk of gaps.
+static ZEROS: [u8; CHUNK] = [0; CHUNK];
+
 type Leaf = Vec<Bytes>;
 
 /// An immutable big string in chunks of [`CHUNK`] bytes; clones share them.
@@ -130,8 +133,14 @@ impl Rope {
         for i in first..last {
             let base = i * CHUNK;
             let size = (len - base).min(CHUNK);
+            let old = self.chunk(i);
+            // A gap costs no memory: one bit far out in an empty string would clear 512 MiB.
+            if old.is_none() && size == CHUNK && offset >= base + CHUNK {
+                set_chunk(&mut leaves, i, Bytes::from_static(&ZEROS));
+                continue;
+            }
             let mut chunk = Vec::with_capacity(size);
-            if let Some(old) = self.chunk(i) {
+            if let Some(old) = old {
                 chunk.extend_from_slice(old);
             }
             chunk.resize(size, 0);

@@ -6,9 +6,9 @@ use crate::commands::call::{Call, string_of};
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
-use crate::commands::string::{INLINE_MAX, clamp, for_update, rope_of};
+use crate::commands::string::{clamp, for_update, write_at};
 use dunlin_protocol::number;
-use dunlin_storage::{Millis, NewValue, Str};
+use dunlin_storage::Str;
 
 const KEY: Arg = Arg::key("key", 0);
 const BAD_BIT: ReplyError = ReplyError::new("ERR bit is not an integer or out of range");
@@ -52,32 +52,10 @@ fn setbit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     // Nothing to store if neither the bit nor the length nor the encoding changes.
     if was != on || at >= old.len() || !updated {
         let new = if on { byte | mask } else { byte & !mask };
-        put_bytes(call, &key, old, expire_at, at, &[new]);
+        write_at(call, &key, (old, expire_at), at, &[new]);
     }
     call.reply.int(i64::from(was));
     Ok(Outcome::Done)
-}
-
-/// Stores `old` with `bytes` at `at`.
-fn put_bytes(
-    call: &mut Call<'_, '_>,
-    key: &dunlin_storage::Key<'_>,
-    old: Str<'_>,
-    expire_at: Option<Millis>,
-    at: usize,
-    bytes: &[u8],
-) {
-    let len = old.len().max(at + bytes.len());
-    if let Some(slice) = old.as_slice().filter(|_| len <= INLINE_MAX) {
-        let mut new = Vec::with_capacity(len);
-        new.extend_from_slice(slice);
-        new.resize(len, 0);
-        new[at..at + bytes.len()].copy_from_slice(bytes);
-        call.put(key, NewValue::Raw(&new), expire_at);
-    } else {
-        let new = rope_of(old).write_at(at, bytes);
-        call.put(key, NewValue::Rope(new), expire_at);
-    }
 }
 
 pub(super) const GETBIT: Command = Command::new("getbit", Arity::exactly(3), getbit)

@@ -7,7 +7,7 @@
 use super::client::{BAD_NAME, is_name};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
-use crate::commands::error::{ReplyError, SYNTAX};
+use crate::commands::error::{ReplyError, SYNTAX, quoting};
 use crate::commands::server::REDIS_VERSION;
 use crate::commands::spec::{Arity, Command, Flags, Outcome};
 use dunlin_protocol::{Proto, number};
@@ -123,8 +123,7 @@ fn hello(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             }
             i += 2;
         } else {
-            let option = String::from_utf8_lossy(&call.arg(i)[..call.arg(i).len().min(128)]);
-            return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
+            return Err(quoting("ERR Syntax error in HELLO option '", call.arg(i), "'"));
         }
     }
     if let Some((user, password)) = login {

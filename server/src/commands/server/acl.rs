@@ -4,7 +4,7 @@ use super::docs;
 use crate::commands::call::Call;
 use crate::commands::category::{CATEGORIES, belongs};
 use crate::commands::docs::Arg;
-use crate::commands::error::ReplyError;
+use crate::commands::error::{ReplyError, quoting};
 use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Outcome};
 use crate::commands::table::table;
@@ -38,8 +38,7 @@ fn cat(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         3 => {
             let category = call.arg(2);
             if !CATEGORIES.iter().any(|name| category.eq_ignore_ascii_case(name.as_bytes())) {
-                let name = String::from_utf8_lossy(&category[..category.len().min(128)]);
-                return Err(format!("ERR Unknown category '{name}'").into());
+                return Err(quoting("ERR Unknown category '", category, "'"));
             }
             let entries = table().entries().iter().filter(|entry| belongs(entry, category));
             entries.map(|entry| entry.full_name.as_str()).collect()

@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(add("10", "5.5", "5", "12.5", false), Ok(("10".to_owned(), None)));
         assert_eq!(add("10", "5.5", "5", "12.5", true), done("12.5", "2.5"));
         assert_eq!(add("10", "-6", "8", "12.5", true), done("8", "-2"));
-        assert_eq!(add("10", "1e4932", "-inf", "inf", true).is_ok(), true);
+        assert!(add("10", "1e4932", "-inf", "inf", true).is_ok());
         assert_eq!(add("1e4932", "1e4932", "-1", "inf", false).map(|r| r.1), Ok(None));
         assert!(add("10", "1", "inf", "inf", true).is_err());
         assert_eq!(add("10", "1", "inf", "inf", false), Ok(("10".to_owned(), None)));

@@ -28,7 +28,7 @@ const TABLE_TOO_LARGE: ReplyError =
 
 pub(super) const LCS: Command = Command::new("lcs", Arity::at_least(3), lcs)
     .flags(Flags::READONLY)
-    .keys(&[KeySpec::span(1, 2, 1).read()])
+    .keys(&[KeySpec::span(1, 1, 1).read()])
     .docs(
         Docs::new(
             Group::String,

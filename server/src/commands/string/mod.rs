@@ -20,7 +20,7 @@ mod set;
 use super::call::{Call, string_of};
 use super::error::{ReplyError, TOO_LONG};
 use super::spec::Command;
-pub(super) use range::{clamp, rope_of};
+pub(super) use range::{clamp, rope_of, write_at};
 
 use dunlin_protocol::{ArgValue, Reply};
 use dunlin_storage::{Key, Millis, NewValue, Rope, Str};
@@ -123,4 +123,37 @@ fn check_len(call: &Call<'_, '_>, len: Option<usize>) -> Result<usize, ReplyErro
 /// Longest string in bytes.
 pub(super) fn max_len(call: &Call<'_, '_>) -> usize {
     call.server.settings().proto_max_bulk_len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dunlin_protocol::{Decoder, Limits};
+
+    /// The arguments that are keys according to the row of the command in `line`.
+    fn keys(line: &str) -> Option<Vec<usize>> {
+        let name = line.split(' ').next()?;
+        let rows = COMMANDS.iter().chain(crate::commands::bitmap::COMMANDS);
+        let row = rows.into_iter().find(|row| row.name == name)?;
+        let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+        decoder.read_buf().extend_from_slice(format!("{line}\r\n").as_bytes());
+        assert_eq!(decoder.parse(1), 1);
+        let mut found = Vec::new();
+        row.each_key(&decoder.request(0), &mut |i| found.push(i)).then_some(found)
+    }
+
+    #[test]
+    fn rows_find_their_keys() {
+        assert_eq!(keys("get a"), Some(vec![1]));
+        assert_eq!(keys("set a b ex 1"), Some(vec![1]));
+        assert_eq!(keys("lcs a b"), Some(vec![1, 2]));
+        assert_eq!(keys("lcs a b idx"), Some(vec![1, 2]));
+        assert_eq!(keys("mget a b c"), Some(vec![1, 2, 3]));
+        assert_eq!(keys("mset a 1 b 2"), Some(vec![1, 3]));
+        assert_eq!(keys("msetnx a 1"), Some(vec![1]));
+        assert_eq!(keys("msetex 2 a 1 b 2 nx ex 1"), Some(vec![2, 4]));
+        assert_eq!(keys("msetex 9 a 1 b 2"), None);
+        assert_eq!(keys("bitop and d a b"), Some(vec![2, 3, 4]));
+        assert_eq!(keys("bitfield a get u8 0"), Some(vec![1]));
+    }
 }

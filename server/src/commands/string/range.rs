@@ -6,7 +6,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
-use dunlin_storage::{NewValue, Rope, Str};
+use dunlin_storage::{Key, Millis, NewValue, Rope, Str};
 
 pub(super) const APPEND: Command = Command::new("append", Arity::exactly(3), append)
     .flags(flag_set!(WRITE | DENYOOM | FAST))
@@ -81,19 +81,31 @@ fn setrange(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let mut len = old.len();
     if !part.is_empty() {
         len = len.max(check_len(call, offset.checked_add(part.len()))?);
-        if let Some(bytes) = old.as_slice().filter(|_| len <= INLINE_MAX) {
-            let mut new = Vec::with_capacity(len);
-            new.extend_from_slice(bytes);
-            new.resize(len, 0);
-            new[offset..offset + part.len()].copy_from_slice(part);
-            call.put(&key, NewValue::Raw(&new), expire_at);
-        } else {
-            let new = rope_of(old).write_at(offset, part);
-            call.put(&key, NewValue::Rope(new), expire_at);
-        }
+        write_at(call, &key, (old, expire_at), offset, part);
     }
     call.reply.int(i64::try_from(len).unwrap_or(i64::MAX));
     Ok(Outcome::Done)
+}
+
+/// Stores `old` with `part` written at `offset`, zeros before it where there was nothing.
+pub(in crate::commands) fn write_at(
+    call: &mut Call<'_, '_>,
+    key: &Key<'_>,
+    (old, expire_at): (Str<'_>, Option<Millis>),
+    offset: usize,
+    part: &[u8],
+) {
+    let end = offset + part.len();
+    let len = old.len().max(end);
+    if let Some(bytes) = old.as_slice().filter(|_| len <= INLINE_MAX) {
+        let mut new = Vec::with_capacity(len);
+        new.extend_from_slice(bytes);
+        new.resize(len, 0);
+        new[offset..end].copy_from_slice(part);
+        call.put(key, NewValue::Raw(&new), expire_at);
+    } else {
+        call.put(key, NewValue::Rope(rope_of(old).write_at(offset, part)), expire_at);
+    }
 }
 
 const RANGE_KEYS: &[KeySpec] = &[KeySpec::one(1).read()];

@@ -3,7 +3,7 @@
 use super::line;
 use crate::client::ClientShared;
 use crate::commands::call::Call;
-use crate::commands::error::{ReplyError, SYNTAX};
+use crate::commands::error::{ReplyError, SYNTAX, quoting};
 use dunlin_protocol::number;
 use dunlin_storage::Millis;
 use std::sync::atomic::Ordering;
@@ -79,8 +79,7 @@ impl<'a> Filters<'a> {
             "TYPE" => self.normal = Some(is_normal(value)?),
             "USER" if value == b"default" => {}
             "USER" => {
-                let user = String::from_utf8_lossy(value);
-                return Err(format!("ERR No such user '{user}'").into());
+                return Err(quoting("ERR No such user '", value, "'"));
             }
             "ADDR" => self.addr = Some(value),
             "LADDR" => self.laddr = Some(value),
@@ -159,7 +158,7 @@ fn is_normal(value: &[u8]) -> Result<bool, ReplyError> {
     if ["master", "replica", "slave", "pubsub"].iter().any(|name| is(name)) {
         return Ok(false);
     }
-    Err(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(value)).into())
+    Err(quoting("ERR Unknown client type '", value, "'"))
 }
 
 fn positive(value: &[u8], what: &str) -> Result<i64, ReplyError> {

@@ -9,7 +9,7 @@ mod state;
 use crate::client::{ClientShared, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
-use crate::commands::error::{ReplyError, SYNTAX};
+use crate::commands::error::{ReplyError, SYNTAX, quoting};
 use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Flags, Outcome};
 
@@ -102,8 +102,7 @@ fn setinfo(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     } else if call.is(2, "LIB-VER") {
         (false, "lib-ver")
     } else {
-        let option = String::from_utf8_lossy(call.arg(2));
-        return Err(format!("ERR Unrecognized option '{option}'").into());
+        return Err(quoting("ERR Unrecognized option '", call.arg(2), "'"));
     };
     let Some(text) = name_arg(call, 3) else {
         let why = "cannot contain spaces, newlines or special characters.";

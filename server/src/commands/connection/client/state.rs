@@ -111,6 +111,7 @@ pub(super) const TRACKING: Command =
     );
 
 fn tracking(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let (mut broadcast, mut prefix, mut opt_in, mut opt_out) = (false, false, false, false);
     let mut i = 3;
     while i < call.argc() {
         let left = call.argc() - 1 - i;
@@ -121,13 +122,29 @@ fn tracking(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             }
             i += 1;
         } else if call.is(i, "PREFIX") && left > 0 {
+            prefix = true;
             i += 1;
-        } else if !["BCAST", "OPTIN", "OPTOUT", "NOLOOP"].iter().any(|word| call.is(i, word)) {
+        } else if call.is(i, "BCAST") {
+            broadcast = true;
+        } else if call.is(i, "OPTIN") {
+            opt_in = true;
+        } else if call.is(i, "OPTOUT") {
+            opt_out = true;
+        } else if !call.is(i, "NOLOOP") {
             return Err(SYNTAX);
         }
         i += 1;
     }
     if call.is(2, "ON") {
+        if prefix && !broadcast {
+            return Err("ERR PREFIX option requires BCAST mode to be enabled".into());
+        }
+        if broadcast && (opt_in || opt_out) {
+            return Err("ERR OPTIN and OPTOUT are not compatible with BCAST".into());
+        }
+        if opt_in && opt_out {
+            return Err("ERR You can't specify both OPTIN mode and OPTOUT mode".into());
+        }
         return Err("ERR client tracking is not supported".into());
     }
     if !call.is(2, "OFF") {

@@ -39,7 +39,7 @@ fn write(reply: &mut Reply, entry: &Entry) {
     reply.bulk(entry.full_name.as_bytes());
     let fields = [
         !docs.complexity.is_empty(),
-        docs.deprecated.is_some(),
+        docs.system || docs.deprecated.is_some(),
         docs.deprecated.is_some(),
         docs.deprecated.is_some(),
         !docs.history.is_empty(),
@@ -53,10 +53,17 @@ fn write(reply: &mut Reply, entry: &Entry) {
     if !docs.complexity.is_empty() {
         text(reply, "complexity", docs.complexity);
     }
-    if let Some((since, instead)) = docs.deprecated {
+    let flags: Vec<&str> = [(docs.deprecated.is_some(), "deprecated"), (docs.system, "syscmd")]
+        .iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, name)| *name)
+        .collect();
+    if !flags.is_empty() {
         reply.bulk(b"doc_flags");
-        reply.set(1);
-        reply.simple("deprecated");
+        reply.set(flags.len());
+        flags.iter().for_each(|flag| reply.simple(flag));
+    }
+    if let Some((since, instead)) = docs.deprecated {
         text(reply, "deprecated_since", since);
         text(reply, "replaced_by", instead);
     }

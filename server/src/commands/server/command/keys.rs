@@ -5,7 +5,7 @@ use super::{CONNECTION, FLAGS};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
-use crate::commands::spec::{Arity, Command, KeyFlags, Outcome};
+use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
 use crate::commands::table::{Entry, table};
 use dunlin_protocol::Request;
 
@@ -86,9 +86,28 @@ fn keys_of(entry: &Entry, request: &Request<'_>) -> Option<Vec<(usize, KeyFlags)
         return Some(keys);
     }
     for spec in command.keys {
-        if !spec.each(request, &mut |at| keys.push((at, spec.flags))) {
+        let flags = if spec.flags.has(KeyFlags::VARIABLE) {
+            flags_by_args(command, request)
+        } else {
+            spec.flags
+        };
+        if !spec.each(request, &mut |at| keys.push((at, flags))) {
             return None;
         }
     }
     Some(keys)
+}
+
+/// What a command does with its key where that depends on its options.
+fn flags_by_args(command: &Command, request: &Request<'_>) -> KeyFlags {
+    let has = |from: usize, words: &[&str]| {
+        let is = |arg: &[u8]| words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()));
+        request.iter().skip(from).any(is)
+    };
+    let update = KeySpec::one(1).update().with(KeyFlags::ACCESS);
+    match command.name {
+        "set" if !has(3, &["get"]) => KeySpec::one(1).overwrite().flags,
+        "bitfield" if !has(2, &["set", "incrby"]) => KeySpec::one(1).read().flags,
+        _ => update.flags,
+    }
 }

@@ -12,8 +12,9 @@ use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Outcome};
 use crate::glob;
 use dunlin_protocol::number;
-use dunlin_storage::{Encoding, Value};
+use dunlin_storage::{DbId, Encoding, Entry, Value};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -25,12 +26,14 @@ const NOT_ALLOWED: ReplyError = ReplyError::new(
 
 /// The longest sleep in seconds: a sleeping command stops its worker.
 const MAX_SLEEP: f64 = 60.0;
+/// Buckets of one step of DIGEST's walk.
+const SCAN_BUCKETS: usize = 1024;
 /// The longest text that STRINGMATCH-LEN makes.
 const MAX_TEXT: i64 = 1 << 20;
 
 pub(super) const DEBUG: Command = Command::new("debug", Arity::at_least(2), debug)
     .flags(flag_set!(ADMIN | NOSCRIPT | LOADING | STALE))
-    .docs(docs("1.0.0", "Depends on subcommand.", "Commands for tests of the server."));
+    .docs(docs("1.0.0", "Depends on subcommand.", "Commands for tests of the server.").system());
 
 fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let settings = call.server.settings();
@@ -47,6 +50,7 @@ fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         (b"error", 3) => error(call),
         (b"jmap", 2) => jmap(call),
         (b"stringmatch-len", 4) => stringmatch_len(call),
+        (b"digest", 2) => digest(call),
         (b"digest-value", 3..) => digest_value(call),
         (b"sdslen", 3) => sdslen(call),
         (b"protocol", 3) => protocol::run(call),
@@ -99,7 +103,7 @@ fn log(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn error(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    call.reply.error(&String::from_utf8_lossy(call.arg(2)));
+    call.reply.error(call.arg(2));
     Ok(Outcome::Done)
 }
 
@@ -121,26 +125,59 @@ fn stringmatch_len(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-/// 40 digits per key that differ when values differ; zeros for no value. The digits are not
-/// Redis's: only equality has a meaning.
+/// 20 bytes that differ when contents differ. They are not Redis's: only equality has a meaning.
+type Hash = [u8; 20];
+
+/// Mixes a value, and whether it expires, into `hash`.
+fn digest_entry(mut hash: Sha256, entry: &Entry<'_>) -> Hash {
+    #[allow(irrefutable_let_patterns, reason = "other types come with the collections")]
+    if let Value::Str(string) = entry.value() {
+        string.chunks().for_each(|chunk| hash.update(chunk));
+    }
+    hash.update([u8::from(entry.expire_at().is_some())]);
+    let mut digest = Hash::default();
+    digest.iter_mut().zip(hash.finalize()).for_each(|(to, byte)| *to = byte);
+    digest
+}
+
+fn hexadecimal(digest: &Hash) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One digest per key; zeros for no value.
 fn digest_value(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     call.reply.array(call.argc() - 2);
     for i in 2..call.argc() {
-        let mut digits = "0".repeat(40);
-        if let Some(entry) = call.peek(&call.key(i)) {
-            let mut hash = Sha256::new();
-            match entry.value() {
-                Value::Str(string) => string.chunks().for_each(|chunk| hash.update(chunk)),
-                #[allow(unreachable_patterns, reason = "other types come with the collections")]
-                _ => {}
-            }
-            if entry.expire_at().is_some() {
-                hash.update(b"!!expire!!");
-            }
-            digits = hash.finalize().iter().take(20).map(|byte| format!("{byte:02x}")).collect();
-        }
-        call.reply.simple(&digits);
+        let entry = call.peek(&call.key(i));
+        let digest = entry.map(|entry| digest_entry(Sha256::new(), &entry));
+        call.reply.simple(&hexadecimal(&digest.unwrap_or_default()));
     }
+    Ok(Outcome::Done)
+}
+
+/// One digest of all databases, independent of the order of the keys.
+fn digest(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let keyspace = call.keyspace();
+    let mut sum = Hash::default();
+    for db in 0..keyspace.databases() {
+        // A scan may show a key twice while a table grows, and two equal digests cancel out.
+        let mut seen = BTreeMap::new();
+        let mut cursor = 0;
+        loop {
+            let visit = &mut |entry: Entry<'_>| {
+                let hash = Sha256::new().chain_update([db]).chain_update(entry.key());
+                seen.insert(entry.key().to_vec(), digest_entry(hash, &entry));
+            };
+            cursor = keyspace.scan(DbId(db), cursor, SCAN_BUCKETS, call.now, call.guard, visit);
+            if cursor == 0 {
+                break;
+            }
+        }
+        for digest in seen.values() {
+            sum.iter_mut().zip(digest).for_each(|(to, byte)| *to ^= byte);
+        }
+    }
+    call.reply.simple(&hexadecimal(&sum));
     Ok(Outcome::Done)
 }
 
@@ -163,6 +200,8 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     help::reply(
         call,
         &[
+            "DIGEST",
+            "    Digest of all databases: equal for equal contents.",
             "DIGEST-VALUE <key> [<key> ...]",
             "    Digests of values: equal for equal values.",
             "ERROR <text>",

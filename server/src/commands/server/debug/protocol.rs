@@ -10,13 +10,16 @@ const UNKNOWN: ReplyError = ReplyError::new(
      string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
 );
 
+#[expect(clippy::approx_constant, reason = "the number that Redis answers, not a constant")]
+const EXAMPLE: f64 = 3.141;
+
 pub(super) fn run(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let reply = &mut *call.reply;
     let resp3 = reply.proto() == Proto::Resp3;
     match call.request.arg(2).to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.int(12345),
-        b"double" => reply.double(3.141),
+        b"double" => reply.double(EXAMPLE),
         b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
         b"null" => reply.null(),
         b"array" => {

@@ -222,7 +222,7 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("expired_stale_perc", "0.00");
     zeros(text, &["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
     text.line("evicted_keys", store.evicted_keys);
-    zeros(text, &["evicted_clients"]);
+    text.line("evicted_clients", stats.evicted_clients.load(Ordering::Relaxed));
     zeros(text, &["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     text.line("keyspace_hits", sum(|w| &w.hits));
     text.line("keyspace_misses", sum(|w| &w.misses));

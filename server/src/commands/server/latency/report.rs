@@ -3,7 +3,7 @@
 use super::{OPERATOR, TIPS};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
-use crate::commands::error::ReplyError;
+use crate::commands::error::{ReplyError, quoting};
 use crate::commands::server::docs;
 use crate::commands::spec::{Arity, Command, Outcome};
 use crate::latency::{Sample, Series};
@@ -20,8 +20,7 @@ pub(super) const GRAPH: Command = Command::new("graph", Arity::exactly(3), graph
 fn graph(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let event = call.arg(2);
     let Some((name, series)) = call.server.latency.series(event) else {
-        let event = String::from_utf8_lossy(&event[..event.len().min(128)]);
-        return Err(format!("ERR No samples available for event '{event}'").into());
+        return Err(quoting("ERR No samples available for event '", event, "'"));
     };
     let text = draw(name, &series, call.server.clock.wall_us() / 1_000_000);
     call.reply.verbatim("txt", text.as_bytes());
@@ -138,11 +137,11 @@ mod tests {
 
     #[test]
     fn graph_shows_high_and_low_and_ages() {
-        let text = draw("command", &series(&[10, 40, 20]), 63);
+        let text = draw("command", &series(&[10, 40, 20]), 62);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "command - high 40 ms, low 10 ms (all time high 100 ms)");
         assert_eq!(lines[2..6], [" #", " |", " |#", "#||"]);
-        assert_eq!(lines[7..], ["116", "mm0", "  s"]);
+        assert_eq!(lines[7..], ["115", "mm9", "  s"]);
     }
 
     #[test]

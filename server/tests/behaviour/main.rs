@@ -1,0 +1,9 @@
+//! How the server behaves as a process: starting, stopping, limits, logins, sockets.
+
+mod limits;
+mod login;
+mod newer;
+mod shutdown;
+mod start;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,105 @@
+//! SIGTERM and SHUTDOWN.
+
+use crate::support::client::Broken;
+use crate::support::process::against_reference;
+use crate::support::{Server, Value, command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Writes pipelines until the server closes: replies that came, and whether they were in order.
+fn pound(server: &Server, number: usize, go: &Arc<AtomicBool>) -> thread::JoinHandle<(i64, bool)> {
+    let mut client = server.client();
+    let go = go.clone();
+    let key = format!("counter:{number}");
+    thread::spawn(move || {
+        let pipeline = command(&["INCR", &key]).repeat(64);
+        let (mut last, mut ordered) = (0, true);
+        while go.load(Ordering::Relaxed) {
+            if client.try_send(&pipeline).is_err() {
+                break;
+            }
+            for _ in 0..64 {
+                match client.try_recv() {
+                    Ok(Value::Int(n)) => {
+                        ordered &= n == last + 1;
+                        last = n;
+                    }
+                    Ok(_) => ordered = false,
+                    Err(Broken::Closed) => return (last, ordered),
+                    Err(_) => return (last, false),
+                }
+            }
+        }
+        (last, ordered)
+    })
+}
+
+#[test]
+fn sigterm_under_load_answers_what_it_has_read_and_exits_with_zero() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::dunlin(&[]);
+        let go = Arc::new(AtomicBool::new(true));
+        let threads: Vec<_> = (0..8).map(|n| pound(&server, n, &go)).collect();
+        thread::sleep(Duration::from_millis(200));
+        server.signal(signal);
+        let status = server.wait(Duration::from_secs(15));
+        go.store(false, Ordering::Relaxed);
+        let status = status.unwrap_or_else(|| panic!("still running after SIG{signal}"));
+        assert!(status.success(), "SIG{signal}: {status}");
+        for thread in threads {
+            let (last, ordered) = thread.join().expect("no panic");
+            assert!(ordered, "a reply was lost or out of order");
+            assert!(last > 0, "the load never ran");
+        }
+    }
+}
+
+#[test]
+fn a_whole_pipeline_that_arrived_before_sigterm_is_answered() {
+    let mut server = Server::dunlin(&[]);
+    let mut client = server.client();
+    client.run("PING");
+    client.send(&command(&["INCR", "n"]).repeat(20_000));
+    assert_eq!(client.recv(), Value::Int(1));
+    server.signal("TERM");
+    for n in 2..=20_000 {
+        assert_eq!(client.try_recv(), Ok(Value::Int(n)));
+    }
+    assert!(client.is_closed());
+    assert!(server.wait(Duration::from_secs(15)).is_some_and(|s| s.success()));
+}
+
+#[test]
+fn idle_clients_are_closed_and_nobody_new_is_let_in() {
+    let mut server = Server::dunlin(&[]);
+    let mut idle: Vec<_> = (0..50).map(|_| server.client()).collect();
+    idle.iter_mut().for_each(|c| drop(c.run("PING")));
+    server.signal("TERM");
+    for client in &mut idle {
+        assert_eq!(client.read_to_close(), Ok(Vec::new()));
+    }
+    assert!(server.wait(Duration::from_secs(15)).is_some_and(|s| s.success()));
+    assert!(crate::support::Client::tcp(server.address()).is_err());
+}
+
+#[test]
+fn the_command_shutdown() {
+    for line in ["SHUTDOWN", "SHUTDOWN NOSAVE", "SHUTDOWN NOW FORCE"] {
+        let mut server = Server::dunlin(&[]);
+        let mut client = server.client();
+        client.send_command(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(client.read_to_close(), Ok(Vec::new()), "{line}");
+        let status = server.wait(Duration::from_secs(15));
+        assert!(status.is_some_and(|s| s.success()), "{line}: {status:?}");
+    }
+    let mut server = Server::dunlin(&[]);
+    let mut client = server.client();
+    assert_eq!(client.run("SHUTDOWN ABORT x"), Value::error("ERR syntax error"));
+    assert_eq!(client.run("SHUTDOWN MAYBE"), Value::error("ERR syntax error"));
+    if !against_reference() {
+        assert!(client.run("SHUTDOWN ABORT").is_error());
+    }
+    assert!(server.is_running());
+}
