@@ -36,10 +36,11 @@ impl Deref for Shared {
 }
 
 /// Explores all interleavings of `body` with up to two involuntary switches (or what
-/// `LOOM_MAX_PREEMPTIONS` says), and `more`, for models that are cheap enough.
-pub fn explore(more: usize, body: impl Fn() + Send + Sync + 'static) {
+/// `LOOM_MAX_PREEMPTIONS` says), and `more` or less: three threads explode where two do not.
+pub fn explore(more: isize, body: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(2) + more);
+    let bound = builder.preemption_bound.unwrap_or(2);
+    builder.preemption_bound = Some(bound.saturating_add_signed(more));
     builder.max_branches = 100_000;
     let executions = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = Arc::clone(&executions);

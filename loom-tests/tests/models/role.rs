@@ -68,7 +68,7 @@ fn no_job_is_stranded_between_publish_and_release() {
 
 #[test]
 fn what_a_capped_turn_leaves_is_reported_and_run_once() {
-    explore(0, || {
+    explore(-1, || {
         let ks = Shared::new(1);
         let tally = Tally::new();
         let one = ShardSet::one(ShardId(0));

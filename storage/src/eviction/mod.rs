@@ -242,7 +242,7 @@ fn pick<'g>(
         core.tables[db].hand = next;
         if next == 0 {
             // Once round: the next database's turn.
-            core.eviction.db = db + 1;
+            core.eviction.db = (db + 1) % usize::from(keyspace.databases());
         }
     });
     (db, hits)
