@@ -15,12 +15,13 @@
 //! until they unpin; nobody changes it; it is freed after its epoch, or by an owner that has never
 //! published it.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use crate::Millis;
 use crate::memory::usable;
+use crate::sync::Alive;
 use crate::value::rope::Rope;
 use crate::value::string::{BIG_VALUE, NewValue, Str};
 use crate::value::{Kind, Value};
@@ -36,6 +37,9 @@ const RAW: u8 = 0x80;
 const HEADER_MAX: usize = 1 + 5 + 5 + 8;
 /// Bytes of the out-of-line pointer.
 const POINTER: usize = 8;
+
+/// Bytes in front of an entry: none, but under the model checker.
+const FRONT: usize = size_of::<Alive>().next_multiple_of(8);
 
 /// Largest key or inline value: what five varint bytes and the length arithmetic can take.
 pub const ENTRY_PART_MAX: usize = 1 << 31;
@@ -160,12 +164,16 @@ fn allocate(size: usize) -> NonNull<u8> {
     let layout = layout(size);
     // SAFETY: the size is not zero: an entry has at least two bytes of header.
     let base = unsafe { alloc(layout) };
-    NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout))
+    let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
+    // SAFETY: the layout has room for the mark in front of the entry.
+    unsafe { base.cast::<Alive>().write(Alive::new()) };
+    // SAFETY: as above.
+    unsafe { base.add(FRONT) }
 }
 
 /// The whole class is asked for, so that a block can serve again for any size of its class.
 fn layout(size: usize) -> Layout {
-    let class = usable(size);
+    let class = usable(FRONT + size);
     Layout::from_size_align(class, 8).expect("entries are far smaller than the address space")
 }
 
@@ -222,8 +230,20 @@ pub(crate) unsafe fn free(dead: Dead) -> Option<Box<Rope>> {
         // being freed, so this is the only owner.
         unsafe { Box::from_raw(view.rope_ptr()) }
     });
+    let layout = layout(dead.size as usize);
+    // SAFETY: the mark is in front of the entry, in the same allocation.
+    let start = unsafe { dead.entry.0.sub(FRONT) };
+    #[cfg(not(loom))]
     // SAFETY: allocated in `build` with the same layout.
-    unsafe { dealloc(dead.entry.0.as_ptr(), layout(dead.size as usize)) };
+    unsafe {
+        std::alloc::dealloc(start.as_ptr(), layout);
+    }
+    #[cfg(loom)]
+    {
+        // SAFETY: as above.
+        unsafe { start.cast::<Alive>().as_ref() }.free();
+        crate::model::bury(start.as_ptr(), layout);
+    }
     rope
 }
 
@@ -245,6 +265,8 @@ pub(crate) unsafe fn dead(entry: EntryPtr) -> Dead {
 #[inline]
 pub(crate) unsafe fn view<'g>(entry: EntryPtr, frequency: u8) -> Entry<'g> {
     let base = entry.0;
+    // SAFETY: by the contract of this function.
+    unsafe { reading(base) };
     // SAFETY: an entry has at least a flags byte and one varint byte.
     let flags = unsafe { base.read() };
     // SAFETY: the header is well formed: `build` wrote it.
@@ -261,6 +283,18 @@ pub(crate) unsafe fn view<'g>(entry: EntryPtr, frequency: u8) -> Entry<'g> {
         _ => 8,
     };
     Entry { base, klen, vlen, flags, key_at: at + expiry, frequency, life: PhantomData }
+}
+
+/// Tells the model checker that an entry is being read.
+///
+/// # Safety
+/// The entry is alive.
+#[inline(always)]
+unsafe fn reading(base: NonNull<u8>) {
+    // SAFETY: `build` put the mark there.
+    let mark = unsafe { base.sub(FRONT) }.cast::<Alive>();
+    // SAFETY: as above.
+    unsafe { mark.as_ref() }.read();
 }
 
 /// # Safety
@@ -394,6 +428,8 @@ impl<'g> Entry<'g> {
 
     #[inline]
     fn bytes(&self, at: usize, len: usize) -> &'g [u8] {
+        // SAFETY: the entry lives for `'g`.
+        unsafe { reading(self.base) };
         // SAFETY: `at` and `len` come from the header and lie inside the allocation, which lives
         // for `'g` and does not change.
         let start = unsafe { self.base.as_ptr().add(at) };

@@ -1,7 +1,7 @@
 //! Removing what has expired, whether or not anybody asks for it.
 //!
 //! Readers never see an expired key, so this is about memory only. Every bucket knows its earliest
-//! expiry (64-ms steps) and every group of eight buckets the second of it; a walk looks at the group
+//! expiry (64-ms steps), every group of eight buckets that of its buckets; a walk looks at the group
 //! words, sixteen to a cache line, then at the due buckets, then at their entries.
 
 use crate::Millis;

@@ -4,7 +4,7 @@ use crate::entry::Entry;
 use crate::eviction::Policy;
 use crate::hash::{Hasher, Key, KeyHash, SHARD_BITS_MAX, ShardId};
 use crate::memory::MemoryStats;
-use crate::reclaim::Reclaim;
+use crate::reclaim::{Reclaim, retire_table};
 use crate::shard::{Shard, ShardSet};
 use crate::stats::StoreStats;
 use crate::sync::{
@@ -454,13 +454,18 @@ const QUANTUM_MAX: u64 = 16 * 1024;
 
 impl Drop for Keyspace {
     fn drop(&mut self) {
-        for shard in &mut self.shards {
-            shard.core_mut().limbo.clear(&self.reclaim);
+        // Guards, and the entries they protect, may outlive the keyspace: everything goes through
+        // the epoch, and with the last handle at the latest.
+        let handle = self.collector.register();
+        let guard = handle.pin();
+        for (id, shard) in self.shards.iter_mut().enumerate() {
+            let limbo = &mut shard.core_mut().limbo;
+            limbo.flush(true, &self.reclaim, ShardId(id as u16), &guard);
+            limbo.free_spares(&self.reclaim, ShardId(id as u16));
         }
         for table in &self.tables {
-            let mut core = crate::table::TableCore::default();
-            let (mut detached, _) = table.detach(&mut core);
-            detached.free(&mut usize::MAX.clone(), &self.reclaim);
+            let (detached, bytes) = table.detach(&mut crate::table::TableCore::default());
+            retire_table(&self.reclaim, detached, bytes, &guard);
         }
     }
 }

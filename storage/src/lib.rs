@@ -36,6 +36,9 @@ mod expiry;
 mod hash;
 mod keyspace;
 pub mod memory;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod model;
 mod reclaim;
 mod shard;
 mod stats;

@@ -22,7 +22,7 @@ pub(crate) const BATCH_ITEMS: usize = if cfg!(loom) { 1 } else { 128 };
 pub(crate) const BATCH_BYTES: usize = 64 * 1024;
 /// Largest class whose blocks are kept for the next writes of their shard: two batches per shard
 /// at most, beside what counts as limbo.
-const SPARE_CLASS_MAX: usize = 512;
+const SPARE_CLASS_MAX: usize = if cfg!(loom) { 0 } else { 512 };
 /// How many entries ahead of the one being freed are fetched.
 const FREE_AHEAD: usize = 4;
 /// Chunks of a big string freed per unit of a slice.
@@ -306,14 +306,6 @@ impl Limbo {
         // is the only owner.
         unsafe { guard.defer_unchecked(move || free_batch(*batch)) };
         true
-    }
-
-    /// Frees everything at once: only when no reader is left.
-    pub(crate) fn clear(&mut self, reclaim: &Reclaim) {
-        for dead in self.entries.drain(..).chain(self.spares.drain(..)) {
-            // SAFETY: the keyspace is being dropped, which excludes readers.
-            unsafe { reclaim.free_entry(dead) };
-        }
     }
 }
 

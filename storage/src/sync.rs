@@ -74,6 +74,50 @@ impl<T> RoleCell<T> {
     }
 }
 
+/// A mark inside memory that readers look at without a lock. Takes no room and does nothing, but
+/// under the model checker: there it remembers who read and who freed the memory, so that a read
+/// that is not ordered before the freeing, or not ordered after the making, is reported.
+#[cfg(not(loom))]
+#[derive(Default)]
+pub(crate) struct Alive;
+
+#[cfg(not(loom))]
+impl Alive {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    /// Before the memory is read.
+    #[inline(always)]
+    pub(crate) fn read(&self) {}
+}
+
+#[cfg(loom)]
+pub(crate) struct Alive(loom::cell::UnsafeCell<bool>);
+
+#[cfg(loom)]
+impl Alive {
+    pub(crate) fn new() -> Self {
+        crate::model::count(1);
+        Self(loom::cell::UnsafeCell::new(true))
+    }
+
+    pub(crate) fn read(&self) {
+        // SAFETY: nobody writes but `free`, and the cell reports it if that is not ordered.
+        let alive = self.0.with(|alive| unsafe { *alive });
+        assert!(alive, "freed memory was read");
+    }
+
+    /// Instead of giving the memory back: that is done when the execution is over.
+    pub(crate) fn free(&self) {
+        // SAFETY: the cell reports every other access that is not ordered before this one.
+        let alive = self.0.with_mut(|alive| unsafe { std::mem::replace(&mut *alive, false) });
+        assert!(alive, "memory was freed twice");
+        crate::model::count(-1);
+    }
+}
+
 /// Puts what follows on cache lines of its own (two: the adjacent-line prefetcher pairs them).
 #[derive(Default)]
 #[repr(align(128))]

@@ -156,6 +156,11 @@ fn flush_and_swap() {
         let guard = handle.pin();
         put(&ks, &guard, format!("k{i}").as_bytes(), &[7; 100], None, 0);
     }
+    // What growing left behind goes first.
+    for _ in 0..10 {
+        handle.pin().flush();
+    }
+    assert_eq!(ks.memory().limbo, 0);
     let guard = handle.pin();
     let all = ShardSet::all(&ks);
     let mut writer = ks.try_enter(&all, &guard).expect("one thread");
@@ -163,13 +168,13 @@ fn flush_and_swap() {
     drop(writer);
     assert_eq!((ks.len(DbId(0)), ks.len(DbId(3))), (0, 3000));
     assert_eq!(get(&ks, &guard, b"k1", 0), None);
-    let (used, limbo) = (ks.memory().used, ks.memory().limbo);
+    let used = ks.memory().used;
     let mut writer = ks.try_enter(&all, &guard).expect("one thread");
     writer.flush(DbId(3));
     drop(writer);
     assert_eq!(ks.len(DbId(3)), 0);
     assert_eq!(ks.memory().used, 0);
-    assert_eq!(ks.memory().limbo, used + limbo);
+    assert_eq!(ks.memory().limbo, used);
     drop(guard);
     let mut slices = 0;
     for _ in 0..10_000 {
@@ -337,4 +342,52 @@ fn small_victims_are_taken_from_their_own_home_only() {
     }
     assert_eq!(seen, ks.len(DB));
     assert!(ks.stats().evicted_keys > 1000);
+}
+
+#[test]
+fn what_a_guard_protects_outlives_the_keyspace() {
+    let ks = keyspace(1);
+    let handle = ks.handle();
+    let guard = handle.pin();
+    put(&ks, &guard, b"replaced", b"old", None, 0);
+    put(&ks, &guard, b"kept", &[7; 100_000], None, 0);
+    let replaced = ks.get(DB, &ks.key(b"replaced"), 0, Touch::No, &guard).expect("just put");
+    put(&ks, &guard, b"replaced", b"new", None, 0);
+    let kept = ks.get(DB, &ks.key(b"kept"), 0, Touch::No, &guard).expect("just put");
+    drop(ks);
+    assert_eq!((replaced.key(), kept.key()), (&b"replaced"[..], &b"kept"[..]));
+    let Value::Str(text) = kept.value() else { unreachable!() };
+    assert!(text.eq_bytes(&[7; 100_000]));
+}
+
+#[test]
+fn eviction_state_stays_small_whatever_the_policy() {
+    for policy in [Policy::VolatileLru, Policy::AllKeysLru, Policy::VolatileTtl] {
+        let ks = Keyspace::new(Options {
+            shards: 2,
+            max_memory: 1 << 20,
+            policy,
+            seed: Some([9, 8, 7, 6]),
+            ..Options::default()
+        });
+        let handle = ks.handle();
+        // Four fifths full, then new keys come and go without any eviction.
+        for i in 0..5800 {
+            put(&ks, &handle.pin(), format!("base:{i}").as_bytes(), &[1; 100], Some(1 << 40), 0);
+        }
+        for i in 0..60_000 {
+            let guard = handle.pin();
+            let key = format!("passing:{i}");
+            put(&ks, &guard, key.as_bytes(), &[1; 100], Some(1 << 40), 0);
+            remove(&ks, &guard, key.as_bytes(), 0);
+        }
+        let memory = ks.memory();
+        assert!(memory.eviction < 60_000, "{policy:?} {memory:?}");
+        // And when it is full, what is left is still most of the budget.
+        for i in 0..20_000 {
+            put(&ks, &handle.pin(), format!("more:{i}").as_bytes(), &[1; 100], Some(1 << 40), 0);
+        }
+        let memory = ks.memory();
+        assert!(memory.entries > 700_000, "{policy:?} {memory:?}");
+    }
 }

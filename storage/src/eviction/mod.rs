@@ -56,6 +56,8 @@ const VICTIMS_WHEN_BEHIND: usize = 128;
 const LOOKS_PER_VICTIM: usize = 16;
 /// The ring's share of the items: one in ten.
 const SMALL_SHARE: usize = 10;
+/// The ring may always be so long.
+const RING_LEAST: usize = 64;
 /// Group summaries looked at for expired keys before anything is evicted.
 const EXPIRED_LOOK: usize = 32;
 /// Groups compared by `volatile-ttl`.
@@ -104,6 +106,14 @@ impl Eviction {
         true
     }
 
+    /// Forgets the oldest of a ring that has grown while nothing had to go: the hand takes over.
+    fn trim(&mut self, items: usize) {
+        let most = items / SMALL_SHARE * 2 + RING_LEAST;
+        for _ in 0..self.ring.len().saturating_sub(most).min(2) {
+            self.ring.pop_front();
+        }
+    }
+
     /// The bytes of ring and ghost, and how much that is more than last time.
     fn count(&mut self) -> i64 {
         let bytes = usable(self.ring.capacity() * 8) + self.ghost.bytes();
@@ -136,9 +146,10 @@ fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, max: u64, now: Milli
     let items = keyspace.items_of(id);
     let change = writer.with_core(id, |core| {
         let state = &mut core.eviction;
-        state.active = policy.is_ranked();
+        state.active = policy.has_ring();
         if state.active {
             state.ghost.fit(items);
+            state.trim(items);
         } else {
             state.ring = VecDeque::new();
             state.ghost = Ghost::default();
@@ -203,7 +214,7 @@ fn pick<'g>(
     let keyspace = writer.keyspace;
     let guard = writer.guard;
     let items = keyspace.items_of(id);
-    if policy.is_ranked() && !policy.is_volatile() {
+    if policy.has_ring() {
         let packed = writer.with_core(id, |core| {
             let ring = &mut core.eviction.ring;
             if ring.len() > items / SMALL_SHARE { ring.pop_front() } else { None }

@@ -70,6 +70,11 @@ impl Policy {
         )
     }
 
+    /// True if new keys start in a small ring: where only some keys may go, the hand does it alone.
+    pub(crate) fn has_ring(self) -> bool {
+        self.is_ranked() && !self.is_volatile()
+    }
+
     /// True if reading a key counts as using it.
     #[inline]
     pub(crate) fn counts_reads(self) -> bool {

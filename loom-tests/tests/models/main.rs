@@ -1,0 +1,15 @@
+//! One module per protocol; each says what it checks, how, and which change of the code it caught.
+
+#![cfg(loom)]
+
+mod evict_read;
+mod expire_read;
+mod flush_read;
+mod growth;
+mod insert_read;
+mod multi_seq;
+mod remove_read;
+mod replace_read;
+mod role;
+mod role_many;
+mod scan_growth;
