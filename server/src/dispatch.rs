@@ -266,9 +266,7 @@ fn make_space(ctx: &Context<'_, '_>) -> bool {
     let keyspace = &ctx.server.keyspace;
     let first = ctx.server.random() % keyspace.shards() as u64;
     let first = ShardId(u16::try_from(first).unwrap_or(0));
-    let before = keyspace.stats().evicted_keys;
-    keyspace.make_space(first, EVICT_PER_COMMAND, ctx.now, ctx.guard)
-        || keyspace.stats().evicted_keys != before
+    keyspace.make_space(first, EVICT_PER_COMMAND, ctx.now, ctx.guard) || keyspace.can_evict()
 }
 
 fn pauses(entry: &Entry) -> bool {

@@ -51,10 +51,21 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
             let huge = |arg: &Vec<u8>| arg.starts_with(b"#") && arg.len() > 17;
             step.name().starts_with("bitfield")
                 && step.args.iter().any(huge)
-                && !reference.is_error()
+                && reference != subject
                 && *subject == Value::error("ERR bit offset is not an integer or out of range")
         },
         ends: true,
+    },
+    Accepted {
+        reason: "CONFIG SET: an unknown name that is no text is echoed with replacement characters",
+        applies: |step, reference, subject| {
+            let start = "ERR Unknown option or number of arguments for CONFIG SET - '";
+            let both = [reference, subject].map(|v| v.error_text().unwrap_or_default());
+            step.name() == "config"
+                && both.iter().all(|text| text.starts_with(start))
+                && step.args.iter().any(|arg| std::str::from_utf8(arg).is_err())
+        },
+        ends: false,
     },
     Accepted {
         reason: "CLIENT LIST takes the filters of CLIENT KILL, as newer servers do",

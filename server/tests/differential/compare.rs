@@ -30,7 +30,7 @@ pub(crate) enum Rule {
 pub(crate) fn rule(step: &Step) -> Rule {
     match step.name().as_str() {
         "keys" => Rule::Unordered,
-        "scan" => match (step.word(1).as_str(), step.has("100000")) {
+        "scan" => match (step.word(1).as_str(), step.has_pair("COUNT", "100000")) {
             ("0", true) => Rule::WholeScan,
             _ => Rule::Shape,
         },

@@ -57,6 +57,15 @@ impl Step {
         self.args.iter().any(|a| a.eq_ignore_ascii_case(word.as_bytes()))
     }
 
+    /// The option is there once, with this value.
+    pub(crate) fn has_pair(&self, name: &str, value: &str) -> bool {
+        let is = |i: usize, word: &str| self.args[i].eq_ignore_ascii_case(word.as_bytes());
+        let mut at = (2..self.args.len()).filter(|&i| is(i, name));
+        let first = at.next();
+        let there = first.is_some_and(|i| i + 1 < self.args.len() && is(i + 1, value));
+        there && at.next().is_none()
+    }
+
     /// The connection ends after this command.
     pub(crate) fn is_last(&self) -> bool {
         self.name() == "quit"

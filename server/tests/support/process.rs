@@ -48,6 +48,8 @@ pub fn redis_server() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&path).map(|d| d.join("redis-server")).find(|p| p.is_file());
     if found.is_none() {
+        let required = std::env::var_os("DUNLIN_REQUIRE_PEERS").is_some();
+        assert!(!required, "redis-server is not on the PATH");
         println!("skipped: redis-server not found");
     }
     found

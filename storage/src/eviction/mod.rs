@@ -54,6 +54,9 @@ const VICTIMS_PER_INSERT: usize = 16;
 const VICTIMS_WHEN_BEHIND: usize = 128;
 /// Looks (ring entries or buckets) per victim at most, on average.
 const LOOKS_PER_VICTIM: usize = 16;
+/// Looks in a row without a victim that end a call: where few keys may go (`volatile-*`), the search
+/// goes on from there with the next insertion.
+const EMPTY_LOOKS: usize = 64;
 /// The ring's share of the items: one in ten.
 const SMALL_SHARE: usize = 10;
 /// The ring may always be so long.
@@ -176,14 +179,15 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> u
         return 0;
     }
     let mut removed = evict_expired(writer, id, now);
-    let mut looks = max * LOOKS_PER_VICTIM;
-    while removed < max && looks > 0 && keyspace.excess() > 0 {
+    let (mut looks, mut empty) = (max * LOOKS_PER_VICTIM, 0);
+    while removed < max && looks > 0 && empty < EMPTY_LOOKS && keyspace.excess() > 0 {
         if policy.is_volatile() && keyspace.volatile_of(id) == 0 || keyspace.items_of(id) == 0 {
             break;
         }
         looks -= 1;
         let (db, hits) = pick(writer, id, policy, now);
         let count = hits.len().min(max - removed);
+        empty = if count == 0 { empty + 1 } else { 0 };
         writer.remove_hits(db, id, &hits[..count]);
         Shard::count(&keyspace.shard(id).counters.evicted, count as u64);
         removed += count;
@@ -286,6 +290,18 @@ impl Keyspace {
             _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST),
         };
         self.used() > max + slack
+    }
+
+    /// Whether the policy could still evict something.
+    #[must_use]
+    pub fn can_evict(&self) -> bool {
+        let policy = self.policy();
+        let mut shards = (0..self.shards()).map(|shard| ShardId(shard as u16));
+        match policy {
+            Policy::NoEviction => false,
+            _ if policy.is_volatile() => shards.any(|id| self.volatile_of(id) > 0),
+            _ => shards.any(|id| self.items_of(id) > 0),
+        }
     }
 
     /// Evicts up to `max_items` keys of a shard while the store is above its budget.

@@ -15,13 +15,13 @@ use crate::reclaim::Reclaim;
 use crate::sync::{Arc, Guard, Ordering, prefetch};
 
 /// Share of home slots, in percent, above which a table grows.
-const FILL_MAX: usize = 90;
+const FILL_MAX: usize = 92;
 /// Share of home slots, in percent, below which a table shrinks.
 const FILL_MIN: usize = 20;
 /// Fill after shrinking, in percent.
 const FILL_SHRUNK: usize = 60;
 /// Growth per step, in percent.
-const GROWTH: usize = 125;
+const GROWTH: usize = 120;
 /// Homes moved per write.
 const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 16 };
 /// Groups at which the sizes of different shards part ways.
