@@ -36,11 +36,17 @@ impl Deref for Shared {
 }
 
 /// Explores all interleavings of `body` with up to two involuntary switches (or what
-/// `LOOM_MAX_PREEMPTIONS` says), and `more` or less: three threads explode where two do not.
-pub fn explore(more: isize, body: impl Fn() + Send + Sync + 'static) {
+/// `LOOM_MAX_PREEMPTIONS` says).
+pub fn explore(body: impl Fn() + Send + Sync + 'static) {
+    explore_some(usize::MAX, body);
+}
+
+/// Explores that many executions at most: three threads explode where two do not.
+pub fn explore_some(most: usize, body: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    let bound = builder.preemption_bound.unwrap_or(2);
-    builder.preemption_bound = Some(bound.saturating_add_signed(more));
+    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.max_permutations = Some(most);
+    builder.checkpoint_interval = 1000;
     builder.max_branches = 100_000;
     let executions = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = Arc::clone(&executions);

@@ -4,13 +4,15 @@
 //! Method: two keys of one home and one in the overflow chain, a budget far below; one thread
 //! evicts all it may, the other reads with `Touch::Yes` (a compare-and-swap on the slot word) and
 //! keeps what it found. In the second model the other thread replaces the value instead.
+//!
+//! Catches: freeing entries without the grace period.
 
 use dunlin_storage::{ShardId, model};
 use loom_tests::{DB, Shared, explore};
 
 #[test]
 fn an_evicted_item_stays_until_its_readers_are_gone_and_stays_away() {
-    explore(0, || {
+    explore(|| {
         model::let_readers_bump();
         let ks = Shared::new(1);
         let keys = ks.keys(0, 0, 2, 3);
@@ -48,7 +50,7 @@ fn an_evicted_item_stays_until_its_readers_are_gone_and_stays_away() {
 
 #[test]
 fn a_mark_of_use_does_not_undo_a_replacement() {
-    explore(0, || {
+    explore(|| {
         model::let_readers_bump();
         let ks = Shared::new(1);
         let key = ks.keys(0, 0, 2, 1).remove(0);

@@ -5,13 +5,16 @@
 //! Method: two expired keys and a live one in the same home; one thread runs an expiry slice, the
 //! other reads all three. In the second model the other thread changes the expiry instead, which
 //! needs the role: one of them finds it busy, and either order must leave a consistent store.
+//!
+//! Catches: pull-backs that clear or count down first; leaving out the second look at the home;
+//! freeing entries without the grace period.
 
 use dunlin_storage::{NewValue, ShardId, ShardSet};
 use loom_tests::{DB, Run, Shared, explore};
 
 #[test]
 fn live_keys_are_found_beside_an_expiry_slice() {
-    explore(0, || {
+    explore(|| {
         let ks = Shared::new(1);
         let keys = ks.keys(0, 0, 2, 3);
         let handle = ks.handle();
@@ -37,7 +40,7 @@ fn live_keys_are_found_beside_an_expiry_slice() {
 
 #[test]
 fn a_new_expiry_wins_or_comes_after_the_removal() {
-    explore(0, || {
+    explore(|| {
         let ks = Shared::new(1);
         let key = ks.keys(0, 0, 2, 1).remove(0);
         let handle = ks.handle();

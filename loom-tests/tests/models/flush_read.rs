@@ -3,13 +3,15 @@
 //!
 //! Method: one thread flushes, stores a key anew and frees in slices; the other reads two keys
 //! under one guard and holds what it found.
+//!
+//! Catches: freeing the table without the grace period.
 
 use dunlin_storage::ShardSet;
 use loom_tests::{DB, Shared, explore};
 
 #[test]
 fn a_flushed_table_stays_until_its_readers_are_gone() {
-    explore(0, || {
+    explore(|| {
         let ks = Shared::new(1);
         let keys = ks.keys(0, 0, 2, 3);
         let handle = ks.handle();

@@ -9,7 +9,7 @@ use loom_tests::{Shared, explore};
 
 #[test]
 fn an_insert_is_seen_whole_and_in_order() {
-    explore(0, || {
+    explore(|| {
         let ks = Shared::new(1);
         let keys = ks.keys(0, 0, 2, 2);
         let (first, second) = (keys[0].clone(), keys[1].clone());

@@ -8,7 +8,7 @@ use dunlin_storage::{NewValue, ShardId, ShardSet};
 use loom_tests::{DB, Shared, explore};
 
 fn both(words: impl Fn(&Shared, ShardId) -> u64 + Copy + Send + Sync + 'static, reverse: bool) {
-    explore(0, move || {
+    explore(move || {
         let ks = Shared::new(2);
         let keys = [ks.keys(0, 0, 2, 1).remove(0), ks.keys(1, 0, 2, 1).remove(0)];
         let handle = ks.handle();

@@ -3,10 +3,13 @@
 //!
 //! Method: two transactions over the same two shards; two over {0, 1} and {1, 2}; and one over both
 //! shards beside a single-shard job on the higher one, so that the baton is passed while the lower
-//! role is held. Every shard has a cell that only its role protects.
+//! role is held. Every shard has a cell that only its role protects. The three-thread model explores
+//! its first 40,000 executions only.
+//!
+//! Catches: releasing or taking a role with Relaxed.
 
 use dunlin_storage::{Job, ShardId, ShardSet, Writer};
-use loom_tests::{Run, Shared, explore};
+use loom_tests::{Run, Shared, explore_some};
 
 use crate::role::Tally;
 
@@ -25,8 +28,8 @@ fn job(tallies: &[Tally], shards: &[u16], amount: u32) -> Box<dyn Job> {
 }
 
 /// Submits one job per entry, each on its own thread, and checks the sums.
-fn check(more: isize, count: u16, jobs: &'static [&'static [u16]]) {
-    explore(more, move || {
+fn check(most: usize, count: u16, jobs: &'static [&'static [u16]]) {
+    explore_some(most, move || {
         let ks = Shared::new(usize::from(count).next_power_of_two());
         let tallies: Vec<Tally> = (0..count).map(|_| Tally::new()).collect();
         let submit = |ks: &Shared, handle: &dunlin_storage::Handle, tallies: &[Tally], i: usize| {
@@ -58,20 +61,20 @@ fn check(more: isize, count: u16, jobs: &'static [&'static [u16]]) {
 
 #[test]
 fn two_transactions_on_the_same_shards_both_run() {
-    check(0, 2, &[&[0, 1], &[1, 0]]);
+    check(usize::MAX, 2, &[&[0, 1], &[1, 0]]);
 }
 
 #[test]
 fn two_transactions_that_overlap_both_run() {
-    check(0, 3, &[&[0, 1], &[2, 1]]);
+    check(usize::MAX, 3, &[&[0, 1], &[2, 1]]);
 }
 
 #[test]
 fn a_transaction_passes_a_busy_shard() {
-    check(0, 2, &[&[0, 1], &[1]]);
+    check(usize::MAX, 2, &[&[0, 1], &[1]]);
 }
 
 #[test]
 fn three_jobs_pass_the_baton() {
-    check(-1, 2, &[&[0, 1], &[1], &[0]]);
+    check(40_000, 2, &[&[0, 1], &[1], &[0]]);
 }
