@@ -47,6 +47,15 @@ pub(super) fn deadline(
     deadline.ok_or_else(|| invalid_expire(command))
 }
 
+/// The deadline as the store keeps it: times since 1970 are of the wall clock, and the server's
+/// own clock is not set along with it (see [`crate::runtime::clock`]).
+pub(super) fn server_time(call: &Call<'_, '_>, base: Base, deadline: Millis) -> Millis {
+    match base {
+        Base::Now => deadline,
+        Base::Epoch => call.server.clock.from_wall(deadline),
+    }
+}
+
 /// [`deadline`] for the commands that take no zero or negative expire time (SET, SETEX, GETEX).
 pub(super) fn positive_deadline(
     value: i64,
@@ -112,7 +121,8 @@ impl ExpireOption {
             return Ok(None);
         };
         let value = number::parse_i64(contiguous(call, self.at)).ok_or(NOT_INTEGER)?;
-        positive_deadline(value, unit, base, call.now, call.entry.command.name).map(Some)
+        let at = positive_deadline(value, unit, base, call.now, call.entry.command.name)?;
+        Ok(Some(server_time(call, base, at)))
     }
 }
 

@@ -207,8 +207,7 @@ pub static DIRECTIVES: &[Directive] = &[
         "What to evict at maxmemory")
         .apply(|s, v| s.maxmemory_policy = MaxmemoryPolicy::ALL[v.index()]),
     row("maxmemory-samples", int(1, INT_MAX), "5",
-        "Candidates looked at per eviction where the policy samples")
-        .apply(|s, v| s.maxmemory_samples = v.u32()),
+        "Candidates of a sampled eviction (accepted, no effect)"),
     row("maxmemory-clients", MAXMEMORY_CLIENTS, "auto",
         "Bytes all clients' buffers may hold, or % of maxmemory; 0: no limit; auto: 10 % of the machine")
         .apply(|s, v| s.maxmemory_clients = v.memory(s.maxmemory)),
@@ -248,8 +247,7 @@ pub static DIRECTIVES: &[Directive] = &[
     row("hz", Kind::Clamped { min: 1, max: 500 }, "10", "Background ticks per second")
         .apply(|s, v| s.hz = v.u32()),
     row("dynamic-hz", Kind::Bool, "yes", "More ticks with more clients (accepted, no effect)"),
-    row("active-expire-effort", int(1, 10), "1", "CPU that expiry of keys nobody reads may use")
-        .apply(|s, v| s.active_expire_effort = v.u32()),
+    row("active-expire-effort", int(1, 10), "1", "Effort of expiry (accepted, no effect: it is exact and costs little)"),
     row("io-threads", int(1, 128), "1",
         "Redis's I/O threads, see workers (accepted, no effect)").immutable(),
     row("io-threads-do-reads", Kind::Bool, "no",

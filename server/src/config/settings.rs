@@ -175,8 +175,6 @@ pub struct Settings {
     pub maxmemory: u64,
     /// What happens at `maxmemory`.
     pub maxmemory_policy: MaxmemoryPolicy,
-    /// Candidates an eviction looks at (exact meaning depends on the policy).
-    pub maxmemory_samples: u32,
     /// Bytes all clients together may hold, 0 = no limit.
     pub maxmemory_clients: u64,
     /// Limits of pending output per client class.
@@ -189,8 +187,6 @@ pub struct Settings {
     pub databases: u8,
     /// Background ticks per second.
     pub hz: u32,
-    /// How much CPU expiry may use, 1 to 10.
-    pub active_expire_effort: u32,
     /// Workers; 0 = as many as the CPU quota allows.
     pub workers: u32,
     /// Pin workers to CPUs.

@@ -4,6 +4,7 @@ use super::object::shown_frequency;
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
+use crate::commands::expiry::{Base, server_time};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
 use crate::rdb::{self, Refused};
 use bytes::Bytes;
@@ -124,7 +125,8 @@ fn restore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         Refused::Footer => "ERR DUMP payload version or checksum are wrong",
         Refused::Value => "ERR Bad data format",
     })?;
-    let deadline = deadline(ttl, options.absolute, call.now);
+    let base = if options.absolute { Base::Epoch } else { Base::Now };
+    let deadline = deadline(ttl, options.absolute, call.now).map(|at| server_time(call, base, at));
     if deadline.is_some_and(|deadline| deadline <= call.now) {
         call.remove(&key);
     } else {

@@ -123,6 +123,7 @@ fn set(call: &mut Call<'_, '_>, unit: Unit, base: Base) -> Result<Outcome, Reply
     let condition = Condition::parse(call.request.iter().skip(3))?;
     let name = call.entry.command.name;
     let deadline = expiry::deadline(call.int(2)?, unit, base, call.now, name)?;
+    let deadline = expiry::server_time(call, base, deadline);
     let key = call.key(1);
     let done = match call.peek(&key) {
         Some(entry) if condition.allows(entry.expire_at(), deadline) => {

@@ -81,11 +81,13 @@ fn pttl(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn expiretime(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    answer(call, seconds)
+    let clock = &call.server.clock;
+    answer(call, |deadline| seconds(clock.to_wall(deadline)))
 }
 
 fn pexpiretime(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    answer(call, |deadline| deadline)
+    let clock = &call.server.clock;
+    answer(call, |deadline| clock.to_wall(deadline))
 }
 
 #[cfg(test)]
