@@ -42,6 +42,8 @@ struct Store {
     keys: Vec<Vec<u8>>,
     value: Vec<u8>,
     done: Arc<AtomicU64>,
+    /// Counts the jobs of one thread.
+    own: Option<Arc<AtomicU64>>,
 }
 
 impl Job for Store {
@@ -50,6 +52,9 @@ impl Job for Store {
             writer.put(DB, &self.keyspace.key(key), NewValue::Bytes(&self.value), None, 0);
         }
         self.done.fetch_add(1, Ordering::Release);
+        if let Some(own) = &self.own {
+            own.fetch_add(1, Ordering::Release);
+        }
     }
 }
 
@@ -104,6 +109,7 @@ fn readers_see_stable_keys_and_growing_numbers() {
 fn churn(ks: &Arc<Keyspace>, me: u64, done: &Arc<AtomicU64>) -> u64 {
     let handle = ks.handle();
     let mut submitted = 0;
+    let own = Arc::new(AtomicU64::new(0));
     for round in 1..=6u64 {
         for i in 0..3000u64 {
             let guard = handle.pin();
@@ -122,12 +128,19 @@ fn churn(ks: &Arc<Keyspace>, me: u64, done: &Arc<AtomicU64>) -> u64 {
                 }
                 continue;
             }
+            // Jobs that are under way may overtake each other: whoever wants order waits, as a
+            // connection does.
+            while i % 10 == 0 && own.load(Ordering::Acquire) != submitted {
+                help(ks, &handle.pin());
+                std::thread::yield_now();
+            }
             let number = round * 10_000 + i;
             let job = Store {
                 keyspace: Arc::clone(ks),
                 keys: vec![key],
                 value: value(number, 1 + (i % 5) as usize),
                 done: Arc::clone(done),
+                own: Some(Arc::clone(&own)),
             };
             ks.submit(set, Box::new(job), &guard);
             submitted += 1;
@@ -191,6 +204,7 @@ fn writes_over_several_shards_are_seen_whole() {
                 keys: keys.clone(),
                 value: value(me * 1_000_000 + i, 2),
                 done: Arc::clone(&done),
+                own: None,
             };
             ks.submit(all.clone(), Box::new(job), &guard);
             help(&ks, &guard);

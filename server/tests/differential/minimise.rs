@@ -4,7 +4,7 @@ use crate::run::{Mismatch, Pair, Tally};
 use crate::sequence::{Batch, Sequence};
 
 /// Runs allowed for one sequence.
-const BUDGET: usize = 400;
+const BUDGET: usize = 3000;
 
 /// The shortest sequence found that still shows a difference of the same class.
 pub(crate) fn minimise(pair: &Pair, sequence: &Sequence, found: &Mismatch) -> Sequence {

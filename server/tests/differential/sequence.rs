@@ -176,7 +176,6 @@ impl Generator {
                 found
             });
             let (_, node) = chosen.expect("the weights add up");
-            values.short_lived = false;
             values.past = false;
             let mut args = Vec::new();
             produce(node, values, &mut args);
@@ -187,15 +186,37 @@ impl Generator {
             let small = args.iter().map(Vec::len).sum::<usize>() < 200;
             let named = args.first().is_some_and(|a| !a.is_empty());
             let inline = small && named && values.rng.chance(1, 20);
-            // A changed command may have moved a number where it is a lifetime or a time.
             let lifetime = matches!(args.first(), Some(a) if gives_lifetime(a));
-            let pause = values.short_lived || (changed && lifetime);
+            let pause = shortest_lifetime(&args) <= 3;
             let past = values.past || pause || lifetime;
             let step = Step { args, inline, pause, past };
             if named && is_safe(&step) {
                 return step;
             }
         }
+    }
+}
+
+/// The shortest relative lifetime among the arguments, in milliseconds.
+fn shortest_lifetime(args: &[Vec<u8>]) -> i64 {
+    let number = |i: usize, unit: i64| {
+        let text = args.get(i).and_then(|a| std::str::from_utf8(a).ok());
+        let number = text.and_then(|t| t.parse::<i64>().ok()).filter(|n| *n > 0);
+        number.map_or(i64::MAX, |n| n.saturating_mul(unit))
+    };
+    let name = args.first().map(|a| a.to_ascii_lowercase()).unwrap_or_default();
+    match name.as_slice() {
+        b"expire" | b"setex" => number(2, 1000),
+        b"pexpire" | b"psetex" | b"restore" => number(2, 1),
+        b"set" | b"getex" => (2..args.len())
+            .map(|i| match args[i].to_ascii_lowercase().as_slice() {
+                b"ex" => number(i + 1, 1000),
+                b"px" => number(i + 1, 1),
+                _ => i64::MAX,
+            })
+            .min()
+            .unwrap_or(i64::MAX),
+        _ => i64::MAX,
     }
 }
 
@@ -239,6 +260,10 @@ fn spoil(args: &mut Vec<Vec<u8>>, values: &mut Values) {
 /// Whether both servers can run it without gigabytes of memory, minutes of time or the end of the
 /// comparison.
 fn is_safe(step: &Step) -> bool {
+    // Keys end before the next command or long after the sequence.
+    if (4..1_000_000).contains(&shortest_lifetime(&step.args)) {
+        return false;
+    }
     let largest = |limit: i64| {
         step.args.iter().skip(1).all(|arg| {
             let text = std::str::from_utf8(arg).unwrap_or("");

@@ -89,6 +89,7 @@ fn row_43_every_command_with_every_number_of_arguments() {
     let mut client = victim.client();
     let all = commands(&mut client);
     assert!(all.len() > 100, "{} commands", all.len());
+    drop(client);
     for (name, arity) in all {
         let words: Vec<&str> = name.split('|').collect();
         let least = arity.unsigned_abs() as usize;

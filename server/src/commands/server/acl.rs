@@ -38,7 +38,8 @@ fn cat(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         3 => {
             let category = call.arg(2);
             if !CATEGORIES.iter().any(|name| category.eq_ignore_ascii_case(name.as_bytes())) {
-                return Err(quoting("ERR Unknown category '", category, "'"));
+                let start = &category[..category.len().min(128)];
+                return Err(quoting("ERR Unknown category '", start, "'"));
             }
             let entries = table().entries().iter().filter(|entry| belongs(entry, category));
             entries.map(|entry| entry.full_name.as_str()).collect()
