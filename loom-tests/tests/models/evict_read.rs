@@ -5,7 +5,7 @@
 //! evicts all it may, the other reads with `Touch::Yes` (a compare-and-swap on the slot word) and
 //! keeps what it found. In the second model the other thread replaces the value instead.
 //!
-//! Catches: freeing entries without the grace period.
+//! Catches: freeing entries without the grace period; marking the use with a plain store.
 
 use dunlin_storage::{ShardId, model};
 use loom_tests::{DB, Shared, explore};

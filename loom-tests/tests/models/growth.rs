@@ -8,7 +8,7 @@
 //! reader looks for it and for its neighbours, one of which comes from the overflow chain.
 //!
 //! Catches: clearing before copying; not following `next`; leaving out the second look at the home;
-//! freeing the old array without the grace period.
+//! freeing the old array without the grace period; publishing the new one with Relaxed.
 
 use dunlin_storage::{ShardId, model};
 use loom_tests::{DB, Shared, explore};

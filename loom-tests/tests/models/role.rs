@@ -6,8 +6,10 @@
 //! runs one foreign job under the checker, so caps happen all the time. The three-thread model
 //! explores its first 40,000 executions only.
 //!
-//! Catches: releasing or taking the role with Relaxed. Relaxing the push on the stack alone is not
-//! caught, because the exchange on the role word after it orders the same memory.
+//! Catches: releasing or taking the role with Relaxed; a publisher that does not take a role it
+//! finds free; clearing QUEUED after taking the stack; not reporting a capped turn. Relaxing the
+//! push on the stack alone is not caught, because the exchange on the role word after it orders the
+//! same memory; nor is a capped turn that forgets QUEUED (storage/tests/keyspace.rs covers it).
 
 use std::sync::Arc;
 

@@ -6,7 +6,8 @@
 //! role is held. Every shard has a cell that only its role protects. The three-thread model explores
 //! its first 40,000 executions only.
 //!
-//! Catches: releasing or taking a role with Relaxed.
+//! Catches: releasing or taking a role with Relaxed; a publisher that does not take a role it finds
+//! free; taking the shards of a job in another order than ascending (both strand for ever).
 
 use dunlin_storage::{Job, ShardId, ShardSet, Writer};
 use loom_tests::{Run, Shared, explore_some};

@@ -5,7 +5,7 @@
 //! two steps that move both homes and retire the array, in the other a removal whose pull-back
 //! moves a key from the chain into the home that is being visited.
 //!
-//! Catches: a pull-back that clears first; a move that clears first, of home and of spilled items;
+//! Catches: reading the home before the chain; a pull-back that clears first; a move that clears first, of home and of spilled items;
 //! freeing the old array without the grace period.
 
 use std::collections::BTreeSet;
