@@ -247,7 +247,7 @@ pub static DIRECTIVES: &[Directive] = &[
     row("hz", Kind::Clamped { min: 1, max: 500 }, "10", "Background ticks per second")
         .apply(|s, v| s.hz = v.u32()),
     row("dynamic-hz", Kind::Bool, "yes", "More ticks with more clients (accepted, no effect)"),
-    row("active-expire-effort", int(1, 10), "1", "Effort of expiry (accepted, no effect: it is exact and costs little)"),
+    row("active-expire-effort", int(1, 10), "1", "Effort of expiry, which is exact and costs little (accepted, no effect)"),
     row("io-threads", int(1, 128), "1",
         "Redis's I/O threads, see workers (accepted, no effect)").immutable(),
     row("io-threads-do-reads", Kind::Bool, "no",
