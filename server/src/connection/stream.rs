@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use dunlin_protocol::Reply;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{TcpStream, UnixStream};
@@ -81,10 +82,19 @@ impl Stream {
                 Ok(n) => n == 0,
                 Err(_) => true,
             },
-            Stream::Unix(stream) => {
-                ready!(stream.poll_read_ready(cx)).is_err()
-                    || stream.try_io(Interest::READABLE, || Ok(())).is_ok_and(|()| false)
-            }
+            Stream::Unix(stream) => loop {
+                if ready!(stream.poll_read_ready(cx)).is_err() {
+                    break true;
+                }
+                let mut byte = [MaybeUninit::uninit()];
+                let peek = || socket2::SockRef::from(&*stream).peek(&mut byte);
+                match stream.try_io(Interest::READABLE, peek) {
+                    // No longer readable: asks again, to be woken.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Ok(n) => break n == 0,
+                    Err(_) => break true,
+                }
+            },
         };
         if closed { Poll::Ready(()) } else { Poll::Pending }
     }
