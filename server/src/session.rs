@@ -154,11 +154,8 @@ impl Session {
             self.prepared.push(Prepared { entry, hash });
         }
         if count > 1 {
-            for prepared in &self.prepared {
-                if prepared.hash.0 != 0 {
-                    keyspace.prefetch_entry(self.client.db, prepared.hash, ctx.guard);
-                }
-            }
+            let hashes = self.prepared.iter().map(|prepared| prepared.hash).filter(|h| h.0 != 0);
+            keyspace.prefetch_entries(self.client.db, hashes, ctx.guard);
         }
         count > 0
     }

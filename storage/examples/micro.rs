@@ -87,9 +87,7 @@ fn batch(
     for key in &keys {
         ks.prefetch_bucket(DB, key.hash, guard);
     }
-    for key in &keys {
-        ks.prefetch_entry(DB, key.hash, guard);
-    }
+    ks.prefetch_entries(DB, keys.iter().map(|key| key.hash), guard);
     for (i, key) in keys.iter().enumerate() {
         if write(i) {
             while !put(ks, key, &out[..], guard) {

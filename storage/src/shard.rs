@@ -38,12 +38,10 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::epoch::Guard;
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
-use crate::reclaim::Limbo;
-use crate::sync::{
-    AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, RoleCell, fence,
-};
+use crate::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, OwnLine, RoleCell, fence};
 use crate::table::TableCore;
 use crate::writer::Writer;
 
@@ -145,7 +143,6 @@ unsafe impl Send for Node {}
 #[derive(Default)]
 #[repr(C)]
 pub(crate) struct Core {
-    pub(crate) limbo: Limbo,
     pub(crate) tables: Vec<TableCore>,
     backlog: VecDeque<Box<Node>>,
     pub(crate) eviction: crate::eviction::Eviction,
@@ -287,10 +284,6 @@ impl Shard {
     unsafe fn with_core<R>(&self, f: impl FnOnce(&mut Core) -> R) -> R {
         // SAFETY: by the contract of this function.
         unsafe { self.inner.core.with(f) }
-    }
-
-    pub(crate) fn core_mut(&mut self) -> &mut Core {
-        self.inner.0.core.get_mut()
     }
 
     pub(crate) fn multi_seq(&self) -> u64 {

@@ -1,11 +1,11 @@
 //! The writer: all changes of the keyspace go through one.
 
 use crate::entry::{self, Dead, Entry, EntryPtr};
+use crate::epoch::Guard;
 use crate::eviction;
 use crate::hash::{Key, ShardId};
 use crate::keyspace::{DbId, Keyspace};
 use crate::shard::{Shard, ShardSet};
-use crate::sync::Guard;
 use crate::table::probe::{Hit, Item};
 use crate::table::resize::Context;
 use crate::value::string::NewValue;
@@ -67,11 +67,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         expire_at: Option<Millis>,
         now: Millis,
     ) -> Put {
-        let id = self.keyspace.shard_of(key.hash);
-        let reclaim = &self.keyspace.reclaim;
-        let pointer = entry::build(key.bytes, value, expire_at, |class| {
-            self.with_core(id, |core| core.limbo.block(class, reclaim, id))
-        });
+        let pointer = entry::build(key.bytes, value, expire_at, |class| self.guard.block(class));
         let bytes = entry::allocated(pointer);
         self.store(db, key, Item { entry: pointer, bytes, expire_at, small: false }, now)
     }
@@ -86,7 +82,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         if let Some(hit) = self.find_in(db, key) {
             let live = !hit.entry.is_expired(now);
             let (old, change) = table.replace(&hit, spot.tag, item);
-            self.retire(id, old, &hit.entry);
+            self.retire(old, &hit.entry);
             keyspace.memory_changed(id, change);
             if !live {
                 Shard::count(&keyspace.shard(id).counters.expired, 1);
@@ -132,7 +128,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         let mut change = -(table.table_bytes() as i64);
         for hit in hits {
             let (old, bytes) = table.remove(hit, &keyspace.hasher);
-            self.retire(id, old, &hit.entry);
+            self.retire(old, &hit.entry);
             change -= bytes as i64;
         }
         let cx = self.context(id);
@@ -208,17 +204,8 @@ impl<'k, 'g> Writer<'k, 'g> {
     }
 
     #[inline]
-    fn retire(&mut self, id: ShardId, entry: EntryPtr, old: &Entry<'_>) {
-        let (dead, bytes) = (Dead::new(entry, old), old.allocated());
-        if self.with_core(id, |core| core.limbo.retire(dead, bytes)) {
-            self.flush_limbo(id, false);
-        }
-    }
-
-    /// Hands what was retired to the epoch, if it is enough or `all` is asked for.
-    pub(crate) fn flush_limbo(&mut self, id: ShardId, all: bool) {
-        let (reclaim, guard) = (&self.keyspace.reclaim, self.guard);
-        self.deferred |= self.with_core(id, |core| core.limbo.flush(all, reclaim, id, guard));
+    fn retire(&mut self, entry: EntryPtr, old: &Entry<'_>) {
+        self.deferred |= self.guard.retire(Dead::new(entry, old), old.allocated());
     }
 
     /// Before the first change of a turn.

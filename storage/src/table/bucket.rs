@@ -153,6 +153,28 @@ pub(crate) struct Bucket {
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Bucket>() == 64);
 
+/// A set of slots.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidates(u32);
+
+impl Candidates {
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Iterator for Candidates {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        let slot = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.wrapping_sub(1);
+        (slot < SLOTS).then_some(slot)
+    }
+}
+
 impl Bucket {
     pub(crate) fn new() -> Self {
         let slots = std::array::from_fn(|_| AtomicU64::new(0));
@@ -163,6 +185,14 @@ impl Bucket {
     pub(crate) fn word(&self, slot: usize) -> Word {
         self.alive.read();
         Word(self.slots[slot].load(Ordering::Acquire))
+    }
+
+    /// The slots whose tag is `tag`, one bit each, found without a branch: which of the slots it is
+    /// cannot be predicted. An empty slot fits tag 0.
+    #[inline(always)]
+    pub(crate) fn candidates(&self, tag: u16) -> Candidates {
+        let fit = |slot| u32::from(self.word(slot).tag_is(tag)) << slot;
+        Candidates((0..SLOTS).fold(0, |bits, slot| bits | fit(slot)))
     }
 
     /// Only under the role.

@@ -4,8 +4,9 @@ use super::bucket::{Bucket, Due, SLOTS, Word};
 use super::{Array, Table, TableCore};
 use crate::Millis;
 use crate::entry::{self, Entry, EntryPtr};
+use crate::epoch::Guard;
 use crate::hash::{Hasher, Spot};
-use crate::sync::{AtomicU64, Guard, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// A found item, and where it was found.
 #[derive(Clone, Copy)]
@@ -96,11 +97,10 @@ impl Array {
         key: &[u8],
         spilled: bool,
     ) -> Option<Hit<'g>> {
-        for slot in 0..SLOTS {
+        for slot in bucket.candidates(spot.tag) {
+            // Read again: what was there may have been replaced, or removed and moved, since. The
+            // key decides.
             let word = bucket.word(slot);
-            if !word.tag_is(spot.tag) {
-                continue;
-            }
             let Some(pointer) = word.entry() else {
                 continue;
             };
