@@ -149,13 +149,12 @@ impl Session {
                 && let Some(key) = request.get(at)
             {
                 hash = keyspace.key(key).hash;
-                keyspace.prefetch_bucket(self.client.db, hash, ctx.guard);
             }
             self.prepared.push(Prepared { entry, hash });
         }
         if count > 1 {
             let hashes = self.prepared.iter().map(|prepared| prepared.hash).filter(|h| h.0 != 0);
-            keyspace.prefetch_entries(self.client.db, hashes, ctx.guard);
+            keyspace.prefetch(self.client.db, hashes, ctx.guard);
         }
         count > 0
     }

@@ -37,7 +37,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// Largest class whose blocks are kept for the next writes of their thread.
 const SPARE_CLASS_MAX: usize = if cfg!(loom) { 0 } else { 512 };
 /// Batches that may wait in an inbox; what comes beyond is freed.
-const INBOX_BATCHES: u32 = 8;
+const INBOX_BATCHES: u32 = 32;
 /// How many entries ahead of the one being freed are fetched.
 const FREE_AHEAD: usize = 4;
 

@@ -75,8 +75,8 @@ pub(crate) struct Budget {
     pub(crate) used: OwnLine<AtomicI64>,
 }
 
-/// Keys whose entries one call of [`Keyspace::prefetch_entries`] asks for: more lines than this do
-/// not stay near anyway.
+/// Keys that one call of [`Keyspace::prefetch`] looks at: more lines than this do not stay near
+/// anyway.
 pub const PREFETCH_MAX: usize = 64;
 
 impl Keyspace {
@@ -135,31 +135,23 @@ impl Keyspace {
         self.hasher.shard(hash)
     }
 
-    /// Asks for the bucket of a key: the first of two steps ahead of a read or write.
+    /// Asks for the memory that a batch of commands is about to touch: the buckets of up to
+    /// [`PREFETCH_MAX`] keys, then their entries.
     #[inline]
-    pub fn prefetch_bucket(&self, db: DbId, hash: KeyHash, guard: &Guard) {
-        let table = self.table(self.physical(db), self.shard_of(hash));
-        table.prefetch_bucket(self.hasher.spot(hash), guard);
-    }
-
-    /// Asks for the entries of up to [`PREFETCH_MAX`] keys: the second step, when their buckets have
-    /// arrived.
-    #[inline]
-    pub fn prefetch_entries(
-        &self,
-        db: DbId,
-        hashes: impl Iterator<Item = KeyHash> + Clone,
-        guard: &Guard,
-    ) {
-        let db = self.physical(db);
-        let table = |hash| self.table(db, self.shard_of(hash));
+    pub fn prefetch(&self, db: DbId, keys: impl Iterator<Item = KeyHash> + Clone, guard: &Guard) {
+        let keys = keys.take(PREFETCH_MAX);
+        let tables = self.tables_of(self.physical(db));
+        let table = |hash| &tables[usize::from(self.shard_of(hash).0)];
+        for hash in keys.clone() {
+            table(hash).prefetch_bucket(self.hasher.spot(hash), guard);
+        }
         let mut spilled = 0u64;
-        for (i, hash) in hashes.clone().take(PREFETCH_MAX).enumerate() {
+        for (i, hash) in keys.clone().enumerate() {
             let late = table(hash).prefetch_entry(self.hasher.spot(hash), guard);
             spilled |= u64::from(late) << i;
         }
         if spilled != 0 {
-            for (i, hash) in hashes.take(PREFETCH_MAX).enumerate() {
+            for (i, hash) in keys.enumerate() {
                 if spilled >> i & 1 != 0 {
                     table(hash).prefetch_spilled(self.hasher.spot(hash), guard);
                 }

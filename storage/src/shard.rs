@@ -391,12 +391,18 @@ impl Keyspace {
     /// Gives back roles that are held; runs what was queued meanwhile.
     #[inline]
     pub(crate) fn release(&self, shards: &[ShardId], guard: &Guard) {
-        let mut queued = Vec::new();
-        for &shard in shards {
-            if !self.shard(shard).try_release() {
-                queued.push(Work::Release(shard));
-            }
+        if let &[only] = shards
+            && self.shard(only).try_release()
+        {
+            return;
         }
+        self.release_all(shards, guard);
+    }
+
+    #[cold]
+    fn release_all(&self, shards: &[ShardId], guard: &Guard) {
+        let queued = |id: &ShardId| !self.shard(*id).try_release();
+        let queued: Vec<Work> = shards.iter().copied().filter(queued).map(Work::Release).collect();
         if !queued.is_empty() {
             self.settle(queued, guard);
         }

@@ -1,6 +1,6 @@
 //! The writer: all changes of the keyspace go through one.
 
-use crate::entry::{self, Dead, Entry, EntryPtr};
+use crate::entry::{self, Built, Dead, Entry, EntryPtr};
 use crate::epoch::Guard;
 use crate::eviction;
 use crate::hash::{Key, ShardId};
@@ -67,9 +67,10 @@ impl<'k, 'g> Writer<'k, 'g> {
         expire_at: Option<Millis>,
         now: Millis,
     ) -> Put {
-        let pointer = entry::build(key.bytes, value, expire_at, |class| self.guard.block(class));
-        let bytes = entry::allocated(pointer);
-        self.store(db, key, Item { entry: pointer, bytes, expire_at, small: false }, now)
+        let guard = self.guard;
+        let Built { entry, bytes } =
+            entry::build(key.bytes, value, expire_at, |class| guard.block(class));
+        self.store(db, key, Item { entry, bytes, expire_at, small: false }, now)
     }
 
     fn store(&mut self, db: DbId, key: &Key<'_>, item: Item, now: Millis) -> Put {
@@ -81,9 +82,10 @@ impl<'k, 'g> Writer<'k, 'g> {
         let table = keyspace.table(db, id);
         if let Some(hit) = self.find_in(db, key) {
             let live = !hit.entry.is_expired(now);
-            let (old, change) = table.replace(&hit, spot.tag, item);
-            self.retire(old, &hit.entry);
-            keyspace.memory_changed(id, change);
+            let was = hit.entry.allocated();
+            let old = table.replace(&hit, was, spot.tag, item);
+            self.retire(old, &hit.entry, was);
+            keyspace.memory_changed(id, item.bytes as i64 - was as i64);
             if !live {
                 Shard::count(&keyspace.shard(id).counters.expired, 1);
             }
@@ -127,8 +129,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         let table = keyspace.table(db, id);
         let mut change = -(table.table_bytes() as i64);
         for hit in hits {
-            let (old, bytes) = table.remove(hit, &keyspace.hasher);
-            self.retire(old, &hit.entry);
+            let bytes = hit.entry.allocated();
+            let old = table.remove(hit, bytes, &keyspace.hasher);
+            self.retire(old, &hit.entry, bytes);
             change -= bytes as i64;
         }
         let cx = self.context(id);
@@ -204,8 +207,8 @@ impl<'k, 'g> Writer<'k, 'g> {
     }
 
     #[inline]
-    fn retire(&mut self, entry: EntryPtr, old: &Entry<'_>) {
-        self.deferred |= self.guard.retire(Dead::new(entry, old), old.allocated());
+    fn retire(&mut self, entry: EntryPtr, old: &Entry<'_>, bytes: usize) {
+        self.deferred |= self.guard.retire(Dead::new(entry, old), bytes);
     }
 
     /// Before the first change of a turn.

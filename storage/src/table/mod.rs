@@ -110,7 +110,8 @@ impl Array {
 
     #[inline(always)]
     pub(crate) fn home(&self, home: usize) -> &Bucket {
-        &self.buckets[home / HOMES * GROUP + home % HOMES]
+        // One overflow bucket for every group before it.
+        &self.buckets[home + home / HOMES]
     }
 
     /// The overflow bucket that `home` shares with its group.
@@ -314,8 +315,7 @@ impl Table {
     #[inline]
     pub(crate) fn prefetch_bucket(&self, spot: Spot, guard: &Guard) {
         if let Some(array) = self.head(guard) {
-            let home = array.home_of(spot);
-            prefetch(array.home(home));
+            prefetch(array.home(array.home_of(spot)));
         }
     }
 
