@@ -59,7 +59,7 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
     let mut connection = Connection { stream, shared, worker, session: Some(session) };
     let end = connection.run().await;
     if let (End::Flush, Some(mut session)) = (end, connection.session.take()) {
-        let flush = connection.flush_all(&mut session);
+        let flush = connection.stream.write_all(&mut session.reply);
         // A peer that does not take its last replies is not waited for.
         let _ = tokio::time::timeout(LAST_FLUSH, flush).await;
         connection.stream.shutdown();
@@ -284,29 +284,15 @@ impl Connection {
     }
 
     /// As [`Connection::wait`] without reading: a blocked client's next commands stay in the
-    /// kernel, but its end is noticed.
+    /// kernel. Its end is noticed behind them, and ends the wait as in Redis, even if it only
+    /// finished sending.
     async fn wait_blocked(&mut self, session: &mut Session) -> io::Result<Event> {
-        let signal = self.shared.signal.notified();
-        let mut signal = pin!(signal);
-        let stream = &mut self.stream;
-        poll_fn(|cx| {
-            if signal.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ok(Event::Signal));
-            }
-            // Until the socket is full: only then is the task registered to be woken for more.
-            while !session.reply.is_empty() {
-                match stream.poll_write(cx, &mut session.reply) {
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => break,
-                }
-            }
-            match stream.poll_closed(cx) {
-                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
+        tokio::select! {
+            biased;
+            () = self.shared.signal.notified() => Ok(Event::Signal),
+            () = self.stream.closed() => Err(io::ErrorKind::ConnectionAborted.into()),
+            Err(error) = self.stream.write_all(&mut session.reply) => Err(error),
+        }
     }
 
     async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
@@ -361,14 +347,6 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
-        }
-        Ok(())
-    }
-
-    async fn flush_all(&mut self, session: &mut Session) -> io::Result<()> {
-        while !session.reply.is_empty() {
-            let (stream, reply) = (&mut self.stream, &mut session.reply);
-            poll_fn(|cx| stream.poll_write(cx, reply)).await?;
         }
         Ok(())
     }
