@@ -6,7 +6,7 @@
 //! down anywhere else. A row whose help ends in `(accepted, no effect)` exists because clients,
 //! scripts or packaged files set it; Dunlin keeps the value and acts on nothing.
 
-use super::settings::{Access, LogFormat, LogLevel, MaxmemoryPolicy, Settings};
+use super::settings::{Access, LogFormat, LogLevel, Settings};
 use super::split;
 use super::value::{Kind, Value};
 
@@ -203,9 +203,8 @@ pub static DIRECTIVES: &[Directive] = &[
     row("maxmemory", MAXMEMORY, "auto",
         "Bytes the store may hold; 0: no limit; auto: 70 % of the container or machine")
         .apply(|s, v| s.maxmemory = v.memory(0)),
-    row("maxmemory-policy", Kind::Enum(&MaxmemoryPolicy::NAMES), "allkeys-lru",
-        "What to evict at maxmemory")
-        .apply(|s, v| s.maxmemory_policy = MaxmemoryPolicy::ALL[v.index()]),
+    row("maxmemory-policy", Kind::Policy, "allkeys-lru", "What to evict at maxmemory")
+        .apply(|s, v| if let Value::Policy(policy) = v { s.maxmemory_policy = *policy; }),
     row("maxmemory-samples", int(1, INT_MAX), "5",
         "Candidates of a sampled eviction (accepted, no effect)"),
     row("maxmemory-clients", MAXMEMORY_CLIENTS, "auto",

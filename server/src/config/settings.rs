@@ -5,75 +5,11 @@
 //! one exists. Every field is a projection of one row of the directive table; rows without a field
 //! are accepted and kept but change nothing.
 
+use dunlin_storage::Policy;
 use std::path::PathBuf;
 
 use super::directives::DIRECTIVES;
 use super::value::{OutputLimits, Value};
-
-/// What happens when the store reaches `maxmemory`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MaxmemoryPolicy {
-    /// Evict keys with a TTL, the least recently used first.
-    VolatileLru,
-    /// Evict keys with a TTL, the least frequently used first.
-    VolatileLfu,
-    /// Evict any keys with a TTL.
-    VolatileRandom,
-    /// Evict the keys that expire soonest.
-    VolatileTtl,
-    /// Evict the least recently used keys.
-    #[default]
-    AllkeysLru,
-    /// Evict the least frequently used keys.
-    AllkeysLfu,
-    /// Evict any keys.
-    AllkeysRandom,
-    /// Refuse commands that need memory.
-    NoEviction,
-    /// Evict keys with a TTL, the least recently modified first.
-    VolatileLrm,
-    /// Evict the least recently modified keys.
-    AllkeysLrm,
-}
-
-impl MaxmemoryPolicy {
-    pub(super) const ALL: [MaxmemoryPolicy; 10] = [
-        MaxmemoryPolicy::VolatileLru,
-        MaxmemoryPolicy::VolatileLfu,
-        MaxmemoryPolicy::VolatileRandom,
-        MaxmemoryPolicy::VolatileTtl,
-        MaxmemoryPolicy::AllkeysLru,
-        MaxmemoryPolicy::AllkeysLfu,
-        MaxmemoryPolicy::AllkeysRandom,
-        MaxmemoryPolicy::NoEviction,
-        MaxmemoryPolicy::VolatileLrm,
-        MaxmemoryPolicy::AllkeysLrm,
-    ];
-    pub(super) const NAMES: [&'static str; 10] = [
-        "volatile-lru",
-        "volatile-lfu",
-        "volatile-random",
-        "volatile-ttl",
-        "allkeys-lru",
-        "allkeys-lfu",
-        "allkeys-random",
-        "noeviction",
-        "volatile-lrm",
-        "allkeys-lrm",
-    ];
-
-    /// The name in the configuration and in INFO.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-}
-
-impl From<MaxmemoryPolicy> for dunlin_storage::Policy {
-    fn from(policy: MaxmemoryPolicy) -> Self {
-        dunlin_storage::Policy::parse(policy.name()).unwrap_or_default()
-    }
-}
 
 /// Lowest severity that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -174,7 +110,7 @@ pub struct Settings {
     /// Bytes the store may hold, 0 = no limit.
     pub maxmemory: u64,
     /// What happens at `maxmemory`.
-    pub maxmemory_policy: MaxmemoryPolicy,
+    pub maxmemory_policy: Policy,
     /// Bytes all clients together may hold, 0 = no limit.
     pub maxmemory_clients: u64,
     /// Limits of pending output per client class.
