@@ -101,10 +101,14 @@ pub struct Settings {
     pub tcp_keepalive: u32,
     /// Seconds after which an idle client is disconnected, 0 = never.
     pub timeout: u32,
+    /// Seconds of silence in the middle of a command after which a client is closed, 0 = no limit.
+    pub partial_command_timeout: u32,
     /// Clients served at once.
     pub maxclients: u32,
     /// The password; empty = none.
     pub requirepass: Vec<u8>,
+    /// Seconds a client that has to authenticate may take for it, 0 = no limit.
+    pub auth_timeout: u32,
     /// Refuse to serve other machines without a password.
     pub protected_mode: bool,
     /// Bytes the store may hold, 0 = no limit.

@@ -353,8 +353,8 @@ impl Connection {
 
     /// Copies the figures that CLIENT LIST shows.
     fn publish(&self, session: &Session) {
-        let shared = &self.shared;
-        shared.last_active.store(self.worker.server.clock.now(), Ordering::Relaxed);
+        let (shared, now) = (&self.shared, self.worker.server.clock.now());
+        shared.last_active.store(now, Ordering::Relaxed);
         shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
         shared.query_buffer.store(session.decoder.buffered() as u64, Ordering::Relaxed);
         shared.query_room.store(session.decoder.capacity() as u64, Ordering::Relaxed);
@@ -362,9 +362,9 @@ impl Connection {
         if half != shared.has_flag(ClientShared::HALF_COMMAND) {
             shared.set_flag(ClientShared::HALF_COMMAND, half);
         }
-        let unauthenticated = !session.client.authenticated;
-        if unauthenticated != shared.has_flag(ClientShared::UNAUTHENTICATED) {
-            shared.set_flag(ClientShared::UNAUTHENTICATED, unauthenticated);
+        let stranger = !session.client.authenticated;
+        if stranger != (shared.stranger_since.load(Ordering::Relaxed) > 0) {
+            shared.stranger_since.store(if stranger { now } else { 0 }, Ordering::Relaxed);
         }
     }
 
