@@ -150,6 +150,8 @@ impl ClientShared {
     pub const CLOSING: u32 = 16;
     /// Has sent the beginning of a command.
     pub const HALF_COMMAND: u32 = 32;
+    /// Waits for the end of CLIENT PAUSE.
+    pub const PAUSED: u32 = 64;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -160,7 +162,7 @@ impl ClientShared {
         }
     }
 
-    /// Whether a bit is set.
+    /// Whether any of these bits is set.
     pub fn has_flag(&self, flag: u32) -> bool {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }

@@ -184,7 +184,7 @@ impl Connection {
     /// Waits in a blocking command: for its deadline, a signal, or the end of the connection.
     async fn block(&mut self, wait: Wait) -> Option<End> {
         let clock = &self.worker.server.clock;
-        self.shared.set_flag(ClientShared::BLOCKED, true);
+        self.set_waiting(ClientShared::BLOCKED, true);
         let outcome = loop {
             let left = wait.deadline.map(|deadline| {
                 Duration::from_millis(u64::try_from(deadline - clock.now()).unwrap_or(0))
@@ -218,7 +218,7 @@ impl Connection {
                 Ok(Err(_)) => break None,
             }
         };
-        self.shared.set_flag(ClientShared::BLOCKED, false);
+        self.set_waiting(ClientShared::BLOCKED, false);
         let Some(outcome) = outcome else {
             return Some(End::Drop);
         };
@@ -233,12 +233,19 @@ impl Connection {
         None
     }
 
+    /// A client that is made to wait is not idle: it counts as active when the wait ends.
+    fn set_waiting(&self, flag: u32, on: bool) {
+        self.shared.last_active.store(self.worker.server.clock.now(), Ordering::Relaxed);
+        self.shared.set_flag(flag, on);
+    }
+
     /// CLIENT PAUSE: waits until it is over.
     async fn paused(&mut self, until: i64) -> Option<End> {
         let server = self.worker.server;
         let left = u64::try_from(until - server.clock.now()).unwrap_or(0);
         let mut session = self.session.take()?;
         let resumed = server.pause.changed().notified();
+        self.set_waiting(ClientShared::PAUSED, true);
         let wait = async {
             tokio::select! {
                 () = resumed => Ok(Event::Flushed),
@@ -246,6 +253,7 @@ impl Connection {
             }
         };
         let event = tokio::time::timeout(Duration::from_millis(left.max(1)), wait).await;
+        self.set_waiting(ClientShared::PAUSED, false);
         self.session = Some(session);
         let ended = matches!(event, Ok(Err(_)))
             || self.shared.kill.load(Ordering::Acquire)
