@@ -116,9 +116,9 @@ pub(super) fn validate(entry: &[u8]) -> Option<usize> {
 fn back_len(encoded: usize) -> usize {
     match encoded {
         ..=127 => 1,
-        ..16_383 => 2,
-        ..2_097_151 => 3,
-        ..268_435_455 => 4,
+        128..16_383 => 2,
+        16_383..2_097_151 => 3,
+        2_097_151..268_435_455 => 4,
         _ => 5,
     }
 }
@@ -180,7 +180,7 @@ impl<'a> Encoded<'a> {
         let [a, b, c, d, ..] = bytes.len().to_le_bytes();
         match bytes.len() {
             ..64 => Self::new(&[STRING_6 | a], bytes),
-            ..4096 => Self::new(&[STRING_12 | b, a], bytes),
+            64..4096 => Self::new(&[STRING_12 | b, a], bytes),
             _ => Self::new(&[STRING_32, a, b, c, d], bytes),
         }
     }
