@@ -1,5 +1,9 @@
 //! Values. Strings only, for now; collections come beside them.
 
+pub mod geo;
+pub mod hyperloglog;
+pub mod intset;
+pub mod listpack;
 pub mod rope;
 pub mod string;
 
