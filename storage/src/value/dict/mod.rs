@@ -47,7 +47,6 @@ pub trait Slot {
 }
 
 /// A hash table of elements identified by byte strings.
-#[derive(Clone)]
 pub struct Dict<T> {
     keyed: Keyed,
     root: Node<T>,
@@ -78,8 +77,8 @@ impl<T: Slot> Dict<T> {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let root = Node::new();
-        let memory = root.own_bytes();
-        Self { keyed: Keyed(RandomState::with_seed(seed as usize)), root, memory }
+        let memory = root.heap_bytes();
+        Self { keyed: Keyed(RandomState::with_seeds(seed, 0, 0, 0)), root, memory }
     }
 
     /// Number of elements.
@@ -225,6 +224,14 @@ impl<T: Slot> Dict<T> {
             freed += self.root.shed_leaf(&mut self.memory);
         }
         !self.is_empty()
+    }
+}
+
+impl<T: Slot + Clone> Clone for Dict<T> {
+    fn clone(&self) -> Self {
+        // A copy has no spare room, so it may take less memory.
+        let root = self.root.clone();
+        Self { keyed: self.keyed.clone(), memory: root.heap_bytes(), root }
     }
 }
 

@@ -71,6 +71,15 @@ impl<T: Slot> Node<T> {
         usable(self.children.capacity() * size_of::<Child<T>>())
     }
 
+    /// All bytes on the heap, counted one by one.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let children = self.children.iter().map(|child| match child {
+            Child::Leaf(leaf) => leaf.all_bytes(),
+            Child::Branch(node) => usable(size_of::<Self>()) + node.heap_bytes(),
+        });
+        self.own_bytes() + children.sum::<usize>()
+    }
+
     /// The index of the child that has `slot`.
     fn index(&self, slot: u32) -> usize {
         let up_to_slot = u64::MAX >> (SLOTS - 1 - slot);
@@ -289,16 +298,6 @@ impl<T: Slot> Node<T> {
         };
         self.len -= freed;
         freed
-    }
-
-    /// Bytes on the heap, counted anew.
-    #[cfg(test)]
-    pub(super) fn recount(&self) -> usize {
-        let children = self.children.iter().map(|child| match child {
-            Child::Leaf(leaf) => leaf.all_bytes(),
-            Child::Branch(node) => usable(size_of::<Self>()) + node.recount(),
-        });
-        self.own_bytes() + children.sum::<usize>()
     }
 
     /// Checks what must hold in every node, and returns the elements below.
