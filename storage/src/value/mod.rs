@@ -1,6 +1,8 @@
 //! Values. Strings only, for now; collections come beside them.
 
 pub mod dict;
+mod distinct;
+pub mod hash;
 pub mod intset;
 pub mod listpack;
 pub mod rope;

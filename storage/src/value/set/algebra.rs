@@ -2,15 +2,11 @@
 //!
 //! Results are handed over member by member, so that a reply needs no copy of them.
 
-use core::hash::{BuildHasher, Hasher};
 use std::ops::ControlFlow;
 
-use ahash::RandomState;
-use hashbrown::HashTable;
-
 use super::SetRef;
+use crate::value::distinct::Distinct;
 use crate::value::listpack::Element;
-use crate::value::string::canonical_i64;
 
 /// Hands every member that is in all `sets` to `visit`, until that says to stop. No sets have no
 /// members in common.
@@ -31,7 +27,7 @@ pub fn unite<'a>(sets: &[SetRef<'a>], seed: u64, visit: &mut dyn FnMut(Element<'
     if let [only] = sets {
         return only.iter().for_each(visit);
     }
-    let mut seen = Seen::new(seed);
+    let mut seen = Distinct::new(seed);
     for member in sets.iter().flat_map(|set| set.iter()) {
         if seen.insert(member) {
             visit(member);
@@ -56,56 +52,10 @@ pub fn subtract<'a>(
         first.iter().filter(|member| !others.iter().any(|set| set.has(*member))).for_each(visit);
     } else {
         // Many small sets: one search among all their members instead of one in each of them.
-        let mut refused = Seen::new(seed);
+        let mut refused = Distinct::new(seed);
         for member in others.iter().flat_map(|set| set.iter()) {
             refused.insert(member);
         }
         first.iter().filter(|member| !refused.contains(*member)).for_each(visit);
     }
-}
-
-/// Members of several sets. The same member may come as a number from one and as text from another,
-/// so numbers are always kept as such.
-struct Seen<'a> {
-    members: HashTable<Element<'a>>,
-    state: RandomState,
-}
-
-impl<'a> Seen<'a> {
-    fn new(seed: u64) -> Self {
-        Self { members: HashTable::new(), state: RandomState::with_seeds(seed, 0, 0, 0) }
-    }
-
-    /// Adds a member; false if it was there.
-    fn insert(&mut self, member: Element<'a>) -> bool {
-        let member = normal(member);
-        let hash = hash(&self.state, member);
-        if self.members.find(hash, |seen| *seen == member).is_some() {
-            return false;
-        }
-        let rehash = |seen: &Element<'_>| self::hash(&self.state, *seen);
-        self.members.insert_unique(hash, member, rehash);
-        true
-    }
-
-    fn contains(&self, member: Element<'_>) -> bool {
-        let member = normal(member);
-        self.members.find(hash(&self.state, member), |seen| *seen == member).is_some()
-    }
-}
-
-fn normal(member: Element<'_>) -> Element<'_> {
-    match member {
-        Element::Bytes(bytes) => canonical_i64(bytes).map_or(member, Element::Int),
-        Element::Int(_) => member,
-    }
-}
-
-fn hash(state: &RandomState, member: Element<'_>) -> u64 {
-    let mut hasher = state.build_hasher();
-    match member {
-        Element::Int(value) => hasher.write_i64(value),
-        Element::Bytes(bytes) => hasher.write(bytes),
-    }
-    hasher.finish()
 }

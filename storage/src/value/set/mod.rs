@@ -104,7 +104,7 @@ impl Set {
         Set::Intset(IntsetBuf::new())
     }
 
-    /// A copy of packed bytes, which [`Set::packed`] gave or the form's `validate` accepted.
+    /// A copy of packed bytes, which [`Set::packed`] gave or [`SetRef::validate`] accepted.
     #[must_use]
     pub fn from_packed(form: Packed, bytes: &[u8]) -> Self {
         match form {

@@ -2,6 +2,7 @@
 
 use super::{Member, Packed};
 use crate::value::dict::{self, Dict, Slot};
+use crate::value::distinct::Distinct;
 use crate::value::intset::Intset;
 use crate::value::listpack::{self, Element, Listpack};
 use crate::value::sample::{Selection, below, is_sparse, ranks};
@@ -19,13 +20,26 @@ pub enum SetRef<'a> {
 }
 
 impl<'a> SetRef<'a> {
-    /// Reads bytes that [`Set::packed`](super::Set::packed) gave or the form's `validate` accepted.
+    /// Reads bytes that [`Set::packed`](super::Set::packed) gave or [`SetRef::validate`]
+    /// accepted.
     #[must_use]
     pub fn from_packed(form: Packed, bytes: &'a [u8]) -> Self {
         match form {
             Packed::Intset => SetRef::Intset(Intset::new(bytes)),
             Packed::Listpack => SetRef::Listpack(Listpack::new(bytes)),
         }
+    }
+
+    /// Looks through bytes of unknown origin, in which no member may come twice. `seed` is what a
+    /// hash function depends on meanwhile.
+    #[must_use]
+    pub fn validate(form: Packed, bytes: &'a [u8], seed: u64) -> Option<Self> {
+        let set = match form {
+            Packed::Intset => SetRef::Intset(Intset::validate(bytes)?),
+            Packed::Listpack => SetRef::Listpack(Listpack::validate(bytes)?),
+        };
+        let mut members = Distinct::new(seed);
+        set.iter().all(|member| members.insert(member)).then_some(set)
     }
 
     /// Number of members.
