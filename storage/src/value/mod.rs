@@ -1,10 +1,15 @@
 //! Values. Strings only, for now; collections come beside them.
 
+pub mod dict;
+mod distinct;
+pub mod hash;
 pub mod geo;
 pub mod hyperloglog;
 pub mod intset;
 pub mod listpack;
 pub mod rope;
+mod sample;
+pub mod set;
 pub mod string;
 
 /// What kind of value a key holds.
