@@ -3,6 +3,7 @@
 pub mod intset;
 pub mod listpack;
 pub mod rope;
+pub mod sorted_set;
 pub mod string;
 
 /// What kind of value a key holds.
