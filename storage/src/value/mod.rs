@@ -1,5 +1,6 @@
 //! Values. Strings only, for now; collections come beside them.
 
+pub mod dict;
 pub mod intset;
 pub mod listpack;
 pub mod rope;
