@@ -38,7 +38,7 @@ const UNKNOWN: u16 = u16::MAX;
 pub struct Listpack<'a>(&'a [u8]);
 
 /// What one entry holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element<'a> {
     /// The integer whose canonical form was stored.
     Int(i64),
@@ -99,7 +99,13 @@ impl<'a> Listpack<'a> {
     /// The elements from the one at position `at` to the last.
     #[must_use]
     pub fn iter_from(self, at: usize) -> Iter<'a> {
-        Iter(self.0.get(at..self.end()).unwrap_or_default())
+        self.iter_between(at, self.end())
+    }
+
+    /// The elements from the one at position `at` to the one before position `end`.
+    #[must_use]
+    pub fn iter_between(self, at: usize, end: usize) -> Iter<'a> {
+        Iter(self.0.get(at..end).unwrap_or_default())
     }
 
     /// Position of the first element.
