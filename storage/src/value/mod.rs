@@ -4,6 +4,8 @@ pub mod dict;
 pub mod intset;
 pub mod listpack;
 pub mod rope;
+mod sample;
+pub mod set;
 pub mod sorted_set;
 pub mod string;
 

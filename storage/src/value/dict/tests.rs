@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::segment::FULL;
 use super::*;
 use crate::memory::usable;
+use crate::value::sample::tests::rng;
 
 thread_local! {
     /// How often an element was asked for its key: moving one asks at least once.
@@ -26,21 +27,6 @@ impl Slot for Word {
 
     fn heap_bytes(&self) -> usize {
         usable(self.key.capacity()) + usable(self.value.capacity())
-    }
-}
-
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
     }
 }
 
@@ -95,32 +81,32 @@ impl Scan {
 
 /// Adds and removes elements in waves, so that the table grows and shrinks under running scans.
 fn history(seed: u64) {
-    let mut rng = Rng(seed);
-    let mut dict = Dict::new(rng.next());
+    let mut random = rng(seed);
+    let mut dict = Dict::new(random());
     let mut model: HashMap<Vec<u8>, Word> = HashMap::new();
     let mut scan = Scan::start(&model);
     let mut ended = 0;
     for step in 0..40_000 {
         let grows = step / 8_000 % 2 == 0;
-        let n = rng.below(9_000);
-        match rng.below(10) {
+        let n = random() % 9_000;
+        match random() % 10 {
             0 => assert_eq!(dict.get(&key(n)), model.get(&key(n))),
             1 => {
-                let value = word(n, rng.below(200));
+                let value = word(n, random() % 200);
                 if let Some(mut slot) = dict.get_mut(&key(n)) {
                     slot.value.clone_from(&value.value);
                     model.insert(key(n), value);
                 }
             }
             2 => {
-                let count = rng.below(30) as usize;
+                let count = (random() % 30) as usize;
                 if scan.step(&dict, count) {
                     scan = Scan::start(&model);
                     ended += 1;
                 }
             }
             way if (way < 8) == grows => {
-                let value = word(n, rng.below(20));
+                let value = word(n, random() % 20);
                 assert_eq!(dict.insert(value.clone()), model.insert(key(n), value));
             }
             _ => {

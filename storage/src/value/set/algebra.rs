@@ -1,0 +1,111 @@
+//! Intersection, union and difference of sets.
+//!
+//! Results are handed over member by member, so that a reply needs no copy of them.
+
+use core::hash::{BuildHasher, Hasher};
+use std::ops::ControlFlow;
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+
+use super::SetRef;
+use crate::value::listpack::Element;
+use crate::value::string::canonical_i64;
+
+/// Hands every member that is in all `sets` to `visit`, until that says to stop. No sets have no
+/// members in common.
+pub fn intersect<'a>(
+    sets: &[SetRef<'a>],
+    visit: &mut dyn FnMut(Element<'a>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    // The smallest set names the candidates, the next smallest are most likely to refuse them.
+    let mut sets = sets.to_vec();
+    sets.sort_by_key(|set| set.len());
+    let Some((smallest, others)) = sets.split_first() else { return ControlFlow::Continue(()) };
+    smallest.iter().filter(|member| others.iter().all(|set| set.has(*member))).try_for_each(visit)
+}
+
+/// Hands every member that is in one of `sets` at least to `visit`, once. `seed` is what the hash
+/// function depends on meanwhile.
+pub fn unite<'a>(sets: &[SetRef<'a>], seed: u64, visit: &mut dyn FnMut(Element<'a>)) {
+    if let [only] = sets {
+        return only.iter().for_each(visit);
+    }
+    let mut seen = Seen::new(seed);
+    for member in sets.iter().flat_map(|set| set.iter()) {
+        if seen.insert(member) {
+            visit(member);
+        }
+    }
+}
+
+/// Hands every member of `first` that is in none of `others` to `visit`. `seed` is what the hash
+/// function depends on meanwhile.
+pub fn subtract<'a>(
+    first: SetRef<'a>,
+    others: &[SetRef<'_>],
+    seed: u64,
+    visit: &mut dyn FnMut(Element<'a>),
+) {
+    let searches = first.len() * (others.len() + 1);
+    let members: usize = others.iter().map(|set| set.len()).sum();
+    if searches / 2 <= first.len() + members {
+        // The largest set is most likely to refuse a member.
+        let mut others = others.to_vec();
+        others.sort_by_key(|set| std::cmp::Reverse(set.len()));
+        first.iter().filter(|member| !others.iter().any(|set| set.has(*member))).for_each(visit);
+    } else {
+        // Many small sets: one search among all their members instead of one in each of them.
+        let mut refused = Seen::new(seed);
+        for member in others.iter().flat_map(|set| set.iter()) {
+            refused.insert(member);
+        }
+        first.iter().filter(|member| !refused.contains(*member)).for_each(visit);
+    }
+}
+
+/// Members of several sets. The same member may come as a number from one and as text from another,
+/// so numbers are always kept as such.
+struct Seen<'a> {
+    members: HashTable<Element<'a>>,
+    state: RandomState,
+}
+
+impl<'a> Seen<'a> {
+    fn new(seed: u64) -> Self {
+        Self { members: HashTable::new(), state: RandomState::with_seeds(seed, 0, 0, 0) }
+    }
+
+    /// Adds a member; false if it was there.
+    fn insert(&mut self, member: Element<'a>) -> bool {
+        let member = normal(member);
+        let hash = hash(&self.state, member);
+        if self.members.find(hash, |seen| *seen == member).is_some() {
+            return false;
+        }
+        let rehash = |seen: &Element<'_>| self::hash(&self.state, *seen);
+        self.members.insert_unique(hash, member, rehash);
+        true
+    }
+
+    fn contains(&self, member: Element<'_>) -> bool {
+        let member = normal(member);
+        self.members.find(hash(&self.state, member), |seen| *seen == member).is_some()
+    }
+}
+
+fn normal(member: Element<'_>) -> Element<'_> {
+    match member {
+        Element::Bytes(bytes) => canonical_i64(bytes).map_or(member, Element::Int),
+        Element::Int(_) => member,
+    }
+}
+
+fn hash(state: &RandomState, member: Element<'_>) -> u64 {
+    let mut hasher = state.build_hasher();
+    match member {
+        Element::Int(value) => hasher.write_i64(value),
+        Element::Bytes(bytes) => hasher.write(bytes),
+    }
+    hasher.finish()
+}
