@@ -1,6 +1,8 @@
 //! Values. Strings only, for now; collections come beside them.
 
 pub mod dict;
+pub mod geo;
+pub mod hyperloglog;
 pub mod intset;
 pub mod listpack;
 pub mod rope;
