@@ -10,7 +10,6 @@ use hashbrown::HashTable;
 
 use super::SetRef;
 use crate::value::listpack::Element;
-use crate::value::string::canonical_i64;
 
 /// Hands every member that is in all `sets` to `visit`, until that says to stop. No sets have no
 /// members in common.
@@ -78,7 +77,7 @@ impl<'a> Seen<'a> {
 
     /// Adds a member; false if it was there.
     fn insert(&mut self, member: Element<'a>) -> bool {
-        let member = normal(member);
+        let member = member.normal();
         let hash = hash(&self.state, member);
         if self.members.find(hash, |seen| *seen == member).is_some() {
             return false;
@@ -89,15 +88,8 @@ impl<'a> Seen<'a> {
     }
 
     fn contains(&self, member: Element<'_>) -> bool {
-        let member = normal(member);
+        let member = member.normal();
         self.members.find(hash(&self.state, member), |seen| *seen == member).is_some()
-    }
-}
-
-fn normal(member: Element<'_>) -> Element<'_> {
-    match member {
-        Element::Bytes(bytes) => canonical_i64(bytes).map_or(member, Element::Int),
-        Element::Int(_) => member,
     }
 }
 

@@ -445,7 +445,7 @@ mod tests {
 
     fn member(n: usize) -> Vec<u8> {
         // Of many classes, every thirteenth large.
-        let len = if n % 13 == 0 { 600 + n % 7 } else { n * 7 % 90 };
+        let len = if n.is_multiple_of(13) { 600 + n % 7 } else { n * 7 % 90 };
         let mut bytes = vec![b'x'; len];
         bytes.extend_from_slice(n.to_string().as_bytes());
         bytes

@@ -13,6 +13,7 @@
 //!
 //! Scores are never NaN: callers refuse it.
 
+mod algebra;
 mod arena;
 mod packed;
 mod range;
@@ -28,6 +29,7 @@ use std::ops::Range;
 use super::listpack::{Element, ListpackBuf};
 use crate::memory::usable;
 
+pub use algebra::{Aggregate, Input, Source, intersect, intersection_len, subtract, unite};
 pub use range::{LexBound, LexRange, Part, RankRange, ScoreRange, mirrored};
 pub use table::Table;
 pub use view::{Members, SortedSetRef};
@@ -182,7 +184,7 @@ impl SortedSet {
     pub fn prepare(&mut self, first: &[u8], count: usize, limits: &Limits) {
         let is_new = self.is_empty();
         if count > limits.listpack_entries || is_new && first.len() > limits.listpack_value {
-            self.to_table(limits);
+            self.make_table(limits);
         }
     }
 
@@ -218,15 +220,14 @@ impl SortedSet {
 
     /// Adds a member that is not there.
     fn insert(&mut self, member: &[u8], score: f64, limits: &Limits) {
-        if let SortedSet::Listpack(list) = self {
-            if packed::len(list.view()) < limits.listpack_entries
-                && member.len() <= limits.listpack_value
-                && packed::has_room(list, member)
-            {
-                return packed::insert(list, member, score);
-            }
+        if let SortedSet::Listpack(list) = self
+            && packed::len(list.view()) < limits.listpack_entries
+            && member.len() <= limits.listpack_value
+            && packed::has_room(list, member)
+        {
+            return packed::insert(list, member, score);
         }
-        self.to_table(limits).insert(member, score);
+        self.make_table(limits).insert(member, score);
     }
 
     /// A sorted set of different members that come in order.
@@ -289,7 +290,7 @@ impl SortedSet {
     }
 
     /// The set as a table, into which it is turned if it is none yet.
-    fn to_table(&mut self, limits: &Limits) -> &mut Table {
+    fn make_table(&mut self, limits: &Limits) -> &mut Table {
         if let SortedSet::Listpack(list) = self {
             let mut table = Table::new(limits.seed);
             for (member, score) in packed::iter(list.view(), 0..packed::len(list.view())) {

@@ -80,18 +80,13 @@ pub(super) fn is_sound(list: Listpack<'_>) -> bool {
     while let Some(member) = elements.next() {
         let Some(score) = elements.next().and_then(score::parse_checked) else { return false };
         let is_behind = previous.replace((member, score)).is_none_or(|(other, below)| {
-            below < score || below == score && compare(other, member).is_lt()
+            below < score || below == score && other.cmp_text(member).is_lt()
         });
-        if !is_behind || !seen.insert(member.as_i64().map_or(member, Element::Int)) {
+        if !is_behind || !seen.insert(member.normal()) {
             return false;
         }
     }
     true
-}
-
-/// The order of two members.
-fn compare(a: Element<'_>, b: Element<'_>) -> Ordering {
-    a.with(|a| b.with(|b| a.cmp(b)))
 }
 
 /// Whether another pair fits into a listpack.

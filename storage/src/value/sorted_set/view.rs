@@ -6,6 +6,7 @@ use super::packed;
 use super::range::Part;
 use super::table::{self, Table};
 use crate::value::listpack::{Element, Listpack};
+use crate::value::sample::{Selection, below, is_sparse, ranks};
 
 /// A sorted set, as readers see it.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +105,29 @@ impl<'a> SortedSetRef<'a> {
     #[must_use]
     pub fn get(self, rank: usize) -> Option<(Element<'a>, f64)> {
         self.range(rank..rank.saturating_add(1)).next()
+    }
+
+    /// The member that `random` picks, with its score.
+    #[must_use]
+    pub fn random(self, random: u64) -> Option<(Element<'a>, f64)> {
+        self.get(below(random, self.len()))
+    }
+
+    /// Hands `count` different random members to `visit`, or all if there are no more.
+    pub fn sample(
+        self,
+        count: usize,
+        random: &mut impl FnMut() -> u64,
+        visit: &mut dyn FnMut(Element<'a>, f64),
+    ) {
+        let mut visit = |(member, score)| visit(member, score);
+        if matches!(self, SortedSetRef::Table(_)) && is_sparse(count, self.len()) {
+            let ranks = ranks(count, self.len(), random);
+            ranks.into_iter().filter_map(|rank| self.get(rank)).for_each(visit);
+        } else {
+            let mut selection = Selection::new(count, self.len());
+            self.iter().filter(|_| selection.takes_next(random)).for_each(&mut visit);
+        }
     }
 
     /// Visits about `count` members from `cursor` on (0 = start) and returns the cursor to go on

@@ -1,10 +1,10 @@
 //! The order of a large sorted set: a B+tree that counts.
 //!
 //! ```text
-//! inner node | first, count, child | first, count, child | ...   <= 32 children
-//!                          |                     |
-//! leaf       | scores: 1.0 1.5 2.0 ..            | ...           <= 84 entries
-//!            | ids:     17   4  90 ..
+//! inner node | first entries | counts | children |      <= 63 children
+//!                                          |
+//! leaf       | scores: 1.0 1.5 2.0 .. |                 <= 84 entries
+//!            | ids:     17   4  90 .. |
 //! ```
 //!
 //! The tree itself knows nothing of members. It is a sequence: entries are read, added and removed by
@@ -14,13 +14,15 @@
 //!
 //! Leaves have the scores beside the ids: most comparisons need not look at a member at all.
 
+mod leaf;
 mod node;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
-use node::{Census, Edge, Leaf, Node};
+use leaf::{Edge, Leaf};
+use node::{Census, Node};
 
 /// A score, and the number of the member that has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,11 +60,6 @@ impl Tree {
         self.root.partition(&before)
     }
 
-    pub(super) fn get(&self, rank: usize) -> Option<Entry> {
-        let (leaf, at) = self.root.leaf_at(rank)?;
-        leaf.get(at)
-    }
-
     /// Adds an entry; the one that had its `rank` comes after it.
     ///
     /// # Panics
@@ -76,7 +73,7 @@ impl Tree {
             _ => Edge::Middle,
         };
         if let Some(right) = self.root.insert(rank, entry, edge, &mut self.census) {
-            let left = std::mem::replace(&mut self.root, Node::Inner(Vec::new()));
+            let left = std::mem::replace(&mut self.root, Node::Leaf(Box::default()));
             self.root = Node::above(left, right, &mut self.census);
         }
         self.len += 1;
@@ -111,11 +108,8 @@ impl Tree {
 
     /// Takes roots away that have become a mere step.
     fn lower(&mut self) {
-        while let Node::Inner(children) = &mut self.root
-            && children.len() == 1
-            && let Some(only) = children.pop()
-        {
-            self.root = only.node;
+        while let Some(only) = self.root.only_child() {
+            self.root = only;
             self.census.inners -= 1;
         }
     }
