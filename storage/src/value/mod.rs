@@ -10,6 +10,7 @@ pub mod listpack;
 pub mod rope;
 mod sample;
 pub mod set;
+pub mod sorted_set;
 pub mod string;
 
 /// What kind of value a key holds.

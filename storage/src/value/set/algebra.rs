@@ -59,3 +59,45 @@ pub fn subtract<'a>(
         first.iter().filter(|member| !refused.contains(*member)).for_each(visit);
     }
 }
+<<<<<<< HEAD
+=======
+
+/// Members of several sets. The same member may come as a number from one and as text from another,
+/// so numbers are always kept as such.
+struct Seen<'a> {
+    members: HashTable<Element<'a>>,
+    state: RandomState,
+}
+
+impl<'a> Seen<'a> {
+    fn new(seed: u64) -> Self {
+        Self { members: HashTable::new(), state: RandomState::with_seeds(seed, 0, 0, 0) }
+    }
+
+    /// Adds a member; false if it was there.
+    fn insert(&mut self, member: Element<'a>) -> bool {
+        let member = member.normal();
+        let hash = hash(&self.state, member);
+        if self.members.find(hash, |seen| *seen == member).is_some() {
+            return false;
+        }
+        let rehash = |seen: &Element<'_>| self::hash(&self.state, *seen);
+        self.members.insert_unique(hash, member, rehash);
+        true
+    }
+
+    fn contains(&self, member: Element<'_>) -> bool {
+        let member = member.normal();
+        self.members.find(hash(&self.state, member), |seen| *seen == member).is_some()
+    }
+}
+
+fn hash(state: &RandomState, member: Element<'_>) -> u64 {
+    let mut hasher = state.build_hasher();
+    match member {
+        Element::Int(value) => hasher.write_i64(value),
+        Element::Bytes(bytes) => hasher.write(bytes),
+    }
+    hasher.finish()
+}
+>>>>>>> zset
