@@ -1,5 +1,7 @@
 //! Values. Strings only, for now; collections come beside them.
 
+pub mod intset;
+pub mod listpack;
 pub mod rope;
 pub mod string;
 
