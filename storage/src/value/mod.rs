@@ -3,6 +3,7 @@
 pub mod intset;
 pub mod listpack;
 pub mod rope;
+pub mod stream;
 pub mod string;
 
 /// What kind of value a key holds.
