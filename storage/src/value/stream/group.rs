@@ -15,16 +15,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::id::StreamId;
+use super::slot_bytes;
 use crate::Millis;
 use crate::memory::usable;
 
 /// Name of a consumer, shared by its pending entries.
 pub(super) type Name = Arc<[u8]>;
-
-/// What an entry of so many bytes costs in an ordered map, nodes being a bit more than half full.
-const fn slot_bytes(entry: usize) -> usize {
-    usable(11 * entry + 2 * size_of::<usize>()) / 7
-}
 
 /// What a pending entry costs in both lists.
 const PENDING_BYTES: usize =

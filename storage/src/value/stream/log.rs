@@ -4,20 +4,19 @@
 //! in the last block whose base is not greater. Deleting marks an entry; trimming drops whole blocks
 //! from the front and marks the entries of at most one.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 
-use super::block::{Block, Cursor, Entry};
+use super::block::{Block, Entry};
 use super::id::StreamId;
-use super::{Limits, tree};
+use super::range::Range;
+use super::{Limits, slot_bytes, tree};
 use crate::Millis;
-use crate::memory::usable;
 
 /// The largest text of one entry: what fits into a listpack for sure.
 const MAX_TEXT: usize = 1 << 30;
 
-/// What one block costs in the map, nodes being a bit more than half full.
-const SLOT_BYTES: usize =
-    usable(11 * (size_of::<StreamId>() + size_of::<Block>()) + 2 * size_of::<usize>()) / 7;
+/// What one block costs in the map.
+const SLOT_BYTES: usize = slot_bytes(size_of::<(StreamId, Block)>());
 
 /// The identifier that a new entry shall have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,13 +316,13 @@ impl Log {
     /// The entries from `start` to `end`, both included.
     #[must_use]
     pub fn range(&self, start: StreamId, end: StreamId) -> Range<'_> {
-        Range::new(self, start, end, false)
+        Range::new(&self.blocks, start, end, false)
     }
 
     /// The same entries, the last one first.
     #[must_use]
     pub fn range_back(&self, start: StreamId, end: StreamId) -> Range<'_> {
-        Range::new(self, start, end, true)
+        Range::new(&self.blocks, start, end, true)
     }
 
     /// Frees `left` blocks at most and counts them down; true if there are no more.
@@ -380,54 +379,4 @@ fn edit<R>(bytes: &mut usize, block: &mut Block, change: impl FnOnce(&mut Block)
     let result = change(block);
     *bytes = *bytes - before + block.memory_usage();
     result
-}
-
-/// Entries of a stream in one of the two directions.
-#[derive(Clone, Debug)]
-pub struct Range<'a> {
-    blocks: btree_map::Range<'a, StreamId, Block>,
-    block: Option<Cursor<'a>>,
-    start: StreamId,
-    end: StreamId,
-    back: bool,
-}
-
-impl<'a> Range<'a> {
-    fn new(log: &'a Log, start: StreamId, end: StreamId, back: bool) -> Self {
-        let first = log.blocks.range(..=start).next_back().map_or(start, |(base, _)| *base);
-        // Nothing is in a range that ends before it starts, and the map does not know such ranges.
-        let blocks = log.blocks.range(first..=end.max(first));
-        Range { blocks, block: None, start, end, back }
-    }
-}
-
-impl<'a> Iterator for Range<'a> {
-    type Item = Entry<'a>;
-
-    fn next(&mut self) -> Option<Entry<'a>> {
-        loop {
-            let Some(block) = &mut self.block else {
-                self.block = Some(if self.back {
-                    self.blocks.next_back().map(|(base, block)| block.back(*base))?
-                } else {
-                    self.blocks.next().map(|(base, block)| block.front(*base))?
-                });
-                continue;
-            };
-            let Some(item) = (if self.back { block.previous() } else { block.next() }) else {
-                self.block = None;
-                continue;
-            };
-            let id = item.entry.id();
-            if if self.back { id < self.start } else { id > self.end } {
-                // Nothing follows that is in the range.
-                self.blocks = btree_map::Range::default();
-                self.block = None;
-                return None;
-            }
-            if !item.deleted && (self.start..=self.end).contains(&id) {
-                return Some(item.entry);
-            }
-        }
-    }
 }

@@ -17,6 +17,7 @@ mod group;
 mod id;
 mod lag;
 mod log;
+mod range;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -25,10 +26,19 @@ pub use block::Entry;
 pub use claim::{Claim, Swept};
 pub use group::{Consumer, Group, Groups, Pending};
 pub use id::StreamId;
-pub use log::{AppendError, Keep, Log, NewId, Range, SetIdError, Trim};
+pub use log::{AppendError, Keep, Log, NewId, SetIdError, Trim};
+pub use range::Range;
+
+use crate::memory::usable;
 
 /// A block never grows longer than this, whatever the limits say.
 const MAX_BLOCK_BYTES: usize = 1 << 30;
+
+/// What an entry of so many bytes costs in an ordered map: its part of a node of eleven, of which
+/// seven are in use.
+const fn slot_bytes(entry: usize) -> usize {
+    usable(11 * entry + 2 * size_of::<usize>()) / 7
+}
 
 /// When an entry goes to a new block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Random histories against a naive model, and what the model does not say.
 
 mod model;
+mod rules;
 
 use super::*;
 use crate::value::listpack::Element;
