@@ -151,18 +151,15 @@ impl Block {
     /// Marks one entry as deleted; false if there is none.
     pub(super) fn delete(&mut self, base: StreamId, id: StreamId) -> bool {
         let mut cursor = self.front(base);
-        while let Some(item) = cursor.next() {
-            if item.entry.id == id && !item.deleted {
-                let (at, flags) = (item.at, item.flags);
-                self.mark(at, flags);
-                self.recount(1);
-                return true;
-            }
-            if item.entry.id > id {
-                break;
-            }
+        let live = std::iter::from_fn(|| cursor.next()).filter(|item| !item.deleted);
+        let Some(item) = live.take_while(|item| item.entry.id <= id).last() else { return false };
+        if item.entry.id != id {
+            return false;
         }
-        false
+        let (at, flags) = (item.at, item.flags);
+        self.mark(at, flags);
+        self.recount(1);
+        true
     }
 
     /// Marks entries as deleted from the first one on, until `stop` says so, which is told the
@@ -205,8 +202,10 @@ impl Block {
         }
     }
 
-    /// A block of a payload, with the identifier of its last entry and the number of live ones.
-    /// All of its structure must be right: counts, order of identifiers, lengths.
+    /// A block of a payload, with the identifier of its last live entry (the base, if there is none)
+    /// and the number of live ones. All of its structure must be right: counts, order of
+    /// identifiers, lengths. Only deleted entries may have any identifier: after they went, XSETID
+    /// may have gone back to before them.
     pub(super) fn validate(base: StreamId, bytes: Vec<u8>) -> Option<(Self, StreamId, u64)> {
         let mut rest = Listpack::validate(&bytes)?.iter();
         let live = count(rest.next()?)?;
@@ -223,21 +222,23 @@ impl Block {
             let (Element::Int(ms), Element::Int(seq)) = (rest.next()?, rest.next()?) else {
                 return None;
             };
-            let id = base.plus(ms, seq);
-            if id <= last {
-                return None;
+            let deleted = flags & DELETED != 0;
+            if !deleted {
+                let before = std::mem::replace(&mut last, base.plus(ms, seq));
+                if last <= before {
+                    return None;
+                }
             }
-            last = id;
             let same = flags & SAME_NAMES != 0;
             let width = if same { width } else { count(rest.next()?)? };
             skip(&mut rest, if same { width } else { width.checked_mul(2)? })?;
             if count(rest.next()?)? != elements(same, width) {
                 return None;
             }
-            seen[usize::from(flags & DELETED != 0)] += 1;
+            seen[usize::from(deleted)] += 1;
         }
         let whole = seen == [live, deleted] && live.checked_add(deleted)? > 0;
-        whole.then(|| (Block(ListpackBuf::from_bytes(bytes)), last, live as u64))
+        whole.then(|| (Block(ListpackBuf::from_bytes(bytes)), last.max(base), live as u64))
     }
 }
 

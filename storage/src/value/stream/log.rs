@@ -293,6 +293,12 @@ impl Log {
                 return Err(SetIdError::TooFewAdded);
             }
         }
+        if last_id < self.last_id && self.is_empty() {
+            // What trimming has left may be later than the next entries.
+            while let Some((&base, _)) = self.blocks.first_key_value() {
+                self.remove_block(base);
+            }
+        }
         self.last_id = last_id;
         self.entries_added = entries_added.unwrap_or(self.entries_added);
         // 0-0 says that nothing is given.

@@ -47,6 +47,9 @@ impl<'a> Iterator for Range<'a> {
                 self.block = None;
                 continue;
             };
+            if item.deleted {
+                continue;
+            }
             let id = item.entry.id();
             if if self.back { id < self.start } else { id > self.end } {
                 // Nothing follows that is in the range.
@@ -54,7 +57,7 @@ impl<'a> Iterator for Range<'a> {
                 self.block = None;
                 return None;
             }
-            if !item.deleted && (self.start..=self.end).contains(&id) {
+            if (self.start..=self.end).contains(&id) {
                 return Some(item.entry);
             }
         }

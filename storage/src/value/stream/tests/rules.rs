@@ -134,7 +134,7 @@ fn trimming_may_leave_a_block_without_live_entries() {
     let (base, bytes) = log.blocks().next().expect("one block");
     let mut copy = Log::default();
     assert!(copy.restore_block(base, bytes.to_vec()));
-    assert_eq!((copy.len(), copy.last_id()), (0, id(3, 0)));
+    assert_eq!((copy.len(), copy.last_id()), (0, base));
     // Only the first may be like that.
     let later = id(5, 0);
     assert!(!copy.restore_block(later, bytes.to_vec()));
@@ -226,7 +226,7 @@ fn malformed_blocks_are_refused() {
         (5, 0, "names that are not there"),
         (6, -1, "before the base"),
         (9, 5, "a wrong number of elements"),
-        (11, 0, "the same identifier twice"),
+        (16, 0, "the same identifier twice"),
         (10, 2, "a deleted entry without its mark"),
         (18, i64::MAX, "more fields than can be"),
         (21, 7, "a wrong number of elements at the end"),
@@ -249,6 +249,38 @@ fn malformed_blocks_are_refused() {
         damaged.remove(position, elements.len());
         assert!(!accepts(&damaged), "cut off after {cut} elements");
     }
+}
+
+#[test]
+fn going_back_to_before_deleted_entries() {
+    let mut log = numbered(2);
+    assert!(log.delete(id(2, 0)));
+    assert_eq!(log.set_id(id(1, 0), None, None), Err(SetIdError::BelowDeleted));
+    assert_eq!(log.set_id(id(2, 0), None, Some(id(1, 0))), Ok(()));
+    assert_eq!(log.set_id(id(1, 0), None, None), Ok(()));
+    for seq in 5..9 {
+        assert_eq!(add(&mut log, NewId::Exactly(id(1, seq)), &[("a", "b")]), Ok(id(1, seq)));
+    }
+    let mut copy = Log::default();
+    for (base, bytes) in log.blocks() {
+        assert!(copy.restore_block(base, bytes.to_vec()));
+    }
+    for mut log in [log, copy] {
+        assert_eq!(log.range(id(1, 5), id(1, 6)).count(), 2);
+        assert_eq!(log.range_back(id(1, 5), id(1, 6)).count(), 2);
+        assert!(log.delete(id(1, 8)) && !log.delete(id(2, 0)));
+        assert_eq!(log.top_id(), Some(id(1, 7)));
+    }
+
+    // With no live entry left, even the block is later than what comes.
+    let mut log = numbered(3);
+    assert!(log.delete(id(3, 0)));
+    log.trim(Trim { keep: Keep::From(id(3, 0)), approximate: false, limit: 0 });
+    assert_eq!(log.set_id(id(3, 0), None, Some(id(0, 1))), Ok(()));
+    assert_eq!(log.set_id(id(0, 1), None, None), Ok(()));
+    assert_eq!(add(&mut log, NewId::Time(0), &[("a", "b")]), Ok(id(0, 2)));
+    assert!(log.get(id(0, 2)).is_some());
+    assert_eq!(log.blocks().len(), 1);
 }
 
 /// Bytes that pass as a block can be read from both ends, changed and trimmed.
