@@ -210,10 +210,10 @@ impl Worker {
         let now = server.clock.now();
         let Incoming { addr, laddr, .. } = incoming;
         let shared = Arc::new(ClientShared::new(id, addr, laddr, fd, self.index, now));
-        shared.set_flag(ClientShared::UNAUTHENTICATED, !settings.requirepass.is_empty());
+        let authenticated = settings.requirepass.is_empty();
+        shared.stranger_since.store(if authenticated { 0 } else { now }, Ordering::Relaxed);
         server.clients.add(shared.clone());
         self.stats().connections.add(1);
-        let authenticated = settings.requirepass.is_empty();
         let limits =
             if authenticated { settings.protocol_limits() } else { Limits::UNAUTHENTICATED };
         let client = Client {
