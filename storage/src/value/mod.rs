@@ -11,6 +11,7 @@ pub mod rope;
 mod sample;
 pub mod set;
 pub mod sorted_set;
+pub mod stream;
 pub mod string;
 
 /// What kind of value a key holds.
