@@ -38,7 +38,7 @@ const UNKNOWN: u16 = u16::MAX;
 pub struct Listpack<'a>(&'a [u8]);
 
 /// What one entry holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element<'a> {
     /// The integer whose canonical form was stored.
     Int(i64),
