@@ -92,6 +92,9 @@ impl Session {
 
     /// Runs what has been received, within the budget of one turn.
     pub fn turn(&mut self, ctx: &Context<'_, '_>) -> Turn {
+        if !self.client.follow(&ctx.server.acl) {
+            return Turn::Close;
+        }
         let mut budget = TURN_COMMANDS;
         loop {
             if self.next == self.decoder.len() && !self.next_batch(ctx) {
@@ -234,6 +237,9 @@ impl Session {
         ctx: &Context<'_, 'g>,
         writer: &mut Roles<'g>,
     ) -> Option<Turn> {
+        if !self.client.follow(&ctx.server.acl) {
+            return Some(Turn::Close);
+        }
         let mut run = dispatch::Run::start(ctx);
         let mut end = None;
         while end.is_none() && self.next < self.decoder.len() {
