@@ -24,7 +24,7 @@ use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
-use crate::commands::table::{Entry, KeyShape};
+use crate::commands::table::{Entry, KeyShape, table};
 use crate::runtime::logging::Every;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
@@ -231,7 +231,7 @@ fn admit(
     client: &Client,
 ) -> Admission {
     let Some(entry) = prepared.entry else {
-        return Admission::Refuse(unknown_command(request), None);
+        return refuse_unprepared(ctx, request, client);
     };
     if !entry.subcommands.is_empty() && request.len() > 1 {
         return Admission::Refuse(unknown_subcommand(entry, request), None);
@@ -259,6 +259,17 @@ fn admit(
         return Admission::Pause(until);
     }
     Admission::Run(entry)
+}
+
+/// There is no such command, or there is, but its arguments were not kept.
+#[cold]
+fn refuse_unprepared(ctx: &Context<'_, '_>, request: Request<'_>, client: &Client) -> Admission {
+    let Some(entry) = table().get(request.arg(0)) else {
+        return Admission::Refuse(unknown_command(request), None);
+    };
+    let entry = table().leaf(entry, request);
+    let denied = Denied { reason: Reason::Command, at: 0 };
+    Admission::Refuse(deny(ctx, entry, request, client, denied), Some(entry))
 }
 
 /// The user has no right to a command, key or channel: notes it and returns the error.

@@ -146,6 +146,13 @@ impl User {
         Err(closest)
     }
 
+    /// Whether the user might run the command of which `request` has the first arguments: if not, no
+    /// further ones can change that.
+    pub fn may_begin(&self, entry: &Entry, request: &Request<'_>) -> bool {
+        entry.has(Flags::NO_AUTH)
+            || self.all_selectors().any(|selector| selector.commands.may_begin(entry, request))
+    }
+
     /// Whether the user may run `request` and with the same rights use every key in the way of
     /// `flags`: for commands that find keys while they run, as SORT does with BY and GET.
     pub fn check_any_key(&self, entry: &Entry, request: &Request<'_>, flags: KeyFlags) -> bool {

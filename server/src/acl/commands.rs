@@ -54,6 +54,12 @@ impl Commands {
         self.has(entry.id) || self.allow_by_argument(entry, request)
     }
 
+    /// Whether `entry` might run with these arguments and others behind them.
+    pub(super) fn may_begin(&self, entry: &Entry, request: &Request<'_>) -> bool {
+        let undecided = request.len() == 1 && self.first_args.contains_key(&entry.id);
+        undecided || self.allow(entry, request)
+    }
+
     fn allow_by_argument(&self, entry: &Entry, request: &Request<'_>) -> bool {
         let Some(allowed) = self.first_args.get(&entry.id) else { return false };
         request.len() > 1

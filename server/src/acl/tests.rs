@@ -203,6 +203,25 @@ fn commands_of_strangers_need_no_right() {
 }
 
 #[test]
+fn the_first_words_may_tell_that_a_command_is_denied() {
+    for (rules, line, wanted) in [
+        ("+get", "set", false),
+        ("+get", "set k v", false),
+        ("+get", "get", true),
+        ("+@all -config|set", "config set", false),
+        ("+select|0", "select", true),
+        ("+select|0", "select 1", false),
+        ("(+set) (+get)", "get", true),
+        ("", "auth", true),
+    ] {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let user = user(rules);
+        let may = with_request(&words, |entry, request| user.may_begin(entry, request));
+        assert_eq!(may, wanted, "{rules} / {line}");
+    }
+}
+
+#[test]
 fn texts_of_refusals() {
     let nobody = user("+get");
     with_request(&[b"config", b"set", b"x", b"y"], |entry, request| {
