@@ -372,15 +372,16 @@ fn parse_one(
 }
 
 fn failed(name: &[u8], why: &str) -> String {
-    format!(
-        "ERR CONFIG SET failed (possibly related to argument '{}') - {why}",
-        String::from_utf8_lossy(name)
-    )
+    let name = shown(name);
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
 }
 
 fn unknown(name: &[u8]) -> String {
-    format!(
-        "ERR Unknown option or number of arguments for CONFIG SET - '{}'",
-        String::from_utf8_lossy(name)
-    )
+    let name = shown(name);
+    format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
+}
+
+/// The name as C's `%s` prints it: up to a NUL.
+fn shown(name: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(name.split(|c| *c == 0).next().unwrap_or_default())
 }
