@@ -60,7 +60,7 @@ fn normal_text(text: &[u8]) -> Vec<u8> {
 /// A user without its rules about commands.
 fn without_commands(line: &str) -> String {
     let words = line.split(' ').map(|word| {
-        let (open, rest) = if word.starts_with('(') { ("(", &word[1..]) } else { ("", word) };
+        let (open, rest) = word.strip_prefix('(').map_or(("", word), |rest| ("(", rest));
         let close = if rest.ends_with(')') { ")" } else { "" };
         match rest.starts_with(['+', '-']) {
             true => format!("{open}{close}"),
