@@ -295,9 +295,12 @@ pub(crate) struct Dead {
 unsafe impl Send for Dead {}
 
 impl Dead {
+    /// `bytes` is what the entry was counted as.
     #[inline]
-    pub(crate) fn new(entry: EntryPtr, view: &Entry<'_>) -> Self {
-        Self { entry, class: view.class() as u32, behind: view.behind() }
+    pub(crate) fn new(entry: EntryPtr, view: &Entry<'_>, bytes: usize) -> Self {
+        let behind = view.behind();
+        let class = if behind.is_none() { bytes } else { view.class() };
+        Self { entry, class: class as u32, behind }
     }
 
     /// Of an entry whose large collection another entry has taken over.
@@ -367,7 +370,7 @@ pub(crate) unsafe fn free(dead: Dead) -> Option<Big> {
 pub(crate) unsafe fn dead(entry: EntryPtr) -> Dead {
     // SAFETY: by the contract of this function.
     let view = unsafe { view(entry, 0) };
-    Dead::new(entry, &view)
+    Dead::new(entry, &view, view.class())
 }
 
 /// Reads the header of an entry.
@@ -609,7 +612,7 @@ mod tests {
         assert_eq!(view.frequency(), 2);
         let allocated = view.allocated();
         // SAFETY: nobody else knows the entry.
-        drop(unsafe { free(Dead::new(entry, &view)) });
+        drop(unsafe { free(Dead::new(entry, &view, view.class())) });
         allocated
     }
 
@@ -642,6 +645,6 @@ mod tests {
         let view = unsafe { view(entry, 0) };
         assert!(!view.is_expired(1000) && view.is_expired(1001));
         // SAFETY: nobody else knows the entry.
-        drop(unsafe { free(Dead::new(entry, &view)) });
+        drop(unsafe { free(Dead::new(entry, &view, view.class())) });
     }
 }

@@ -326,7 +326,7 @@ impl<'k, 'g> Writer<'k, 'g> {
 
     #[inline]
     fn retire(&mut self, entry: EntryPtr, old: &Entry<'_>, bytes: usize) {
-        self.deferred |= self.guard.retire(Dead::new(entry, old), bytes);
+        self.deferred |= self.guard.retire(Dead::new(entry, old, bytes), bytes);
     }
 
     /// Before the first change of a turn.
