@@ -28,7 +28,7 @@ use std::rc::Rc;
 
 use crate::entry::{Block, Dead};
 use crate::reclaim::Reclaim;
-use crate::sync::{Arc, AtomicPtr, AtomicU32, Collector, LocalHandle, Ordering, Pin};
+use crate::sync::{Arc, AtomicPtr, AtomicU64, Collector, LocalHandle, Ordering, Pin};
 
 /// Entries per deferred closure.
 const BATCH_ITEMS: usize = if cfg!(loom) { 1 } else { 128 };
@@ -36,8 +36,10 @@ const BATCH_ITEMS: usize = if cfg!(loom) { 1 } else { 128 };
 const BATCH_BYTES: usize = 64 * 1024;
 /// Largest class whose blocks are kept for the next writes of their thread.
 const SPARE_CLASS_MAX: usize = if cfg!(loom) { 0 } else { 512 };
-/// Batches that may wait in an inbox; what comes beyond is freed.
-const INBOX_BATCHES: u32 = 32;
+/// Bytes that may wait in an inbox; what comes beyond is freed. A thread that was away for some
+/// milliseconds while it was pinned keeps the garbage of all from being reused, and then all of it
+/// comes home at once.
+const INBOX_BYTES: u64 = 1 << 20;
 /// How many entries ahead of the one being freed are fetched.
 const FREE_AHEAD: usize = 4;
 
@@ -190,7 +192,7 @@ impl Batch {
     fn end(self) {
         let fits = |dead: &Dead| !dead.is_laden() && dead.class() <= SPARE_CLASS_MAX;
         if !self.inbox.is_full() && self.entries.iter().all(fits) {
-            self.inbox.push(self.entries, &self.reclaim);
+            self.inbox.push(self.entries, self.bytes, &self.reclaim);
         } else {
             free_all(self.entries, &self.reclaim);
         }
@@ -214,11 +216,12 @@ fn free_all(mut entries: Vec<Dead>, reclaim: &Reclaim) {
 #[derive(Default)]
 struct Inbox {
     head: AtomicPtr<Parcel>,
-    waiting: AtomicU32,
+    waiting: AtomicU64,
 }
 
 struct Parcel {
     blocks: Vec<Dead>,
+    bytes: u64,
     /// For the parcels that are left when the thread is gone.
     reclaim: Arc<Reclaim>,
     next: *mut Parcel,
@@ -226,14 +229,14 @@ struct Parcel {
 
 impl Inbox {
     fn is_full(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) >= INBOX_BATCHES
+        self.waiting.load(Ordering::Relaxed) >= INBOX_BYTES
     }
 
-    fn push(&self, blocks: Vec<Dead>, reclaim: &Arc<Reclaim>) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+    fn push(&self, blocks: Vec<Dead>, bytes: u64, reclaim: &Arc<Reclaim>) {
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
         let reclaim = Arc::clone(reclaim);
         let parcel =
-            Box::into_raw(Box::new(Parcel { blocks, reclaim, next: std::ptr::null_mut() }));
+            Box::into_raw(Box::new(Parcel { blocks, bytes, reclaim, next: std::ptr::null_mut() }));
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             // SAFETY: the parcel is ours until the exchange below succeeds.
@@ -268,7 +271,7 @@ impl Inbox {
             // SAFETY: the swap made the whole list ours.
             let parcel = *unsafe { Box::from_raw(next) };
             next = parcel.next;
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.waiting.fetch_sub(parcel.bytes, Ordering::Relaxed);
             Some(parcel)
         })
     }
