@@ -86,7 +86,7 @@ fn start(config: Config, log: Log, limits: &Limits) -> &'static Server {
         shards: shards(settings.shards, limits.workers),
         databases: settings.databases,
         max_memory: settings.maxmemory,
-        policy: settings.maxmemory_policy.into(),
+        policy: settings.maxmemory_policy,
         seed: None,
     });
     Box::leak(Box::new(Server::new(config, log, keyspace, limits)))

@@ -88,6 +88,8 @@ pub struct ClientShared {
     pub commands: AtomicU64,
     /// `ClientShared::*` bits below.
     pub flags: AtomicU32,
+    /// Since when it has to authenticate; 0: it need not.
+    pub stranger_since: AtomicI64,
     /// Since when `output` is above the soft limit; 0: it is not.
     pub over_soft_since: AtomicI64,
     /// The connection is to be closed at once.
@@ -128,6 +130,7 @@ impl ClientShared {
             net_out: Default::default(),
             commands: Default::default(),
             flags: Default::default(),
+            stranger_since: Default::default(),
             over_soft_since: Default::default(),
             kill: Default::default(),
             unblock: Default::default(),
@@ -145,10 +148,10 @@ impl ClientShared {
     pub const MONITOR: u32 = 8;
     /// Closes once the reply is flushed.
     pub const CLOSING: u32 = 16;
-    /// Must authenticate first.
-    pub const UNAUTHENTICATED: u32 = 32;
     /// Has sent the beginning of a command.
-    pub const HALF_COMMAND: u32 = 64;
+    pub const HALF_COMMAND: u32 = 32;
+    /// Waits for the end of CLIENT PAUSE.
+    pub const PAUSED: u32 = 64;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -159,7 +162,7 @@ impl ClientShared {
         }
     }
 
-    /// Whether a bit is set.
+    /// Whether any of these bits is set.
     pub fn has_flag(&self, flag: u32) -> bool {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }

@@ -443,13 +443,13 @@ fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbI
     if entry.has(Flags::ALL_SHARDS) {
         return ShardSet::all(keyspace);
     }
-    let mut shards = Vec::new();
-    let fits = entry.command.each_key(&request, &mut |at| {
-        let key = keyspace.key(request.arg(at));
-        keyspace.prefetch_bucket(db, key.hash, ctx.guard);
-        shards.push(keyspace.shard_of(key.hash));
-    });
-    if fits { shards.into_iter().collect() } else { std::iter::empty().collect() }
+    let mut keys = Vec::new();
+    let mut note = |at| keys.push(keyspace.key(request.arg(at)).hash);
+    if !entry.command.each_key(&request, &mut note) {
+        return std::iter::empty().collect();
+    }
+    keyspace.prefetch(db, keys.iter().copied(), ctx.guard);
+    keys.into_iter().map(|key| keyspace.shard_of(key)).collect()
 }
 
 static HTTP: Every = Every::millis(60_000);

@@ -124,7 +124,7 @@ impl Server {
         self.latency.configure(settings.latency_monitor_threshold);
         self.monitors.configure(settings.output_limits.normal.hard);
         self.keyspace.set_max_memory(settings.maxmemory);
-        self.keyspace.set_policy(settings.maxmemory_policy.into());
+        self.keyspace.set_policy(settings.maxmemory_policy);
     }
 
     /// Whether histograms of commands are kept.

@@ -149,16 +149,12 @@ impl Session {
                 && let Some(key) = request.get(at)
             {
                 hash = keyspace.key(key).hash;
-                keyspace.prefetch_bucket(self.client.db, hash, ctx.guard);
             }
             self.prepared.push(Prepared { entry, hash });
         }
         if count > 1 {
-            for prepared in &self.prepared {
-                if prepared.hash.0 != 0 {
-                    keyspace.prefetch_entry(self.client.db, prepared.hash, ctx.guard);
-                }
-            }
+            let hashes = self.prepared.iter().map(|prepared| prepared.hash).filter(|h| h.0 != 0);
+            keyspace.prefetch(self.client.db, hashes, ctx.guard);
         }
         count > 0
     }

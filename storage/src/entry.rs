@@ -116,7 +116,7 @@ pub(crate) fn build(
     value: NewValue<'_>,
     expire_at: Option<Millis>,
     spare: impl FnOnce(usize) -> Option<Block>,
-) -> EntryPtr {
+) -> Built {
     let value = match value {
         NewValue::Bytes(bytes) | NewValue::Raw(bytes) if bytes.len() > BIG_VALUE => {
             NewValue::Rope(Rope::from_bytes(bytes))
@@ -130,7 +130,8 @@ pub(crate) fn build(
     let (header, header_len) = plan(key, &value, expire_at);
     let tail = if matches!(value, NewValue::Rope(_)) { POINTER } else { value.len() };
     let size = header_len + key.len() + tail;
-    let base = spare(usable(size)).map_or_else(|| allocate(size), |block| block.0);
+    let class = usable(FRONT + size);
+    let base = spare(class).map_or_else(|| allocate(class), |block| block.0);
     let mut at = 0;
     let mut push = |bytes: &[u8]| {
         debug_assert!(at + bytes.len() <= size);
@@ -142,26 +143,33 @@ pub(crate) fn build(
     };
     push(&header[..header_len]);
     push(key);
+    let mut bytes = class;
     match value {
         NewValue::Bytes(bytes) | NewValue::Raw(bytes) => push(bytes),
         NewValue::Rope(rope) => {
-            let out_of_line = Box::into_raw(Box::new(rope)).expose_provenance() as u64;
-            push(&out_of_line.to_le_bytes());
+            bytes += out_of_line(&rope);
+            let pointer = Box::into_raw(Box::new(rope)).expose_provenance() as u64;
+            push(&pointer.to_le_bytes());
         }
     }
     let entry = EntryPtr(base);
     assert!(entry.addr() >> 48 == 0, "the machine hands out addresses above 48 bits");
-    entry
+    Built { entry, bytes }
 }
 
-/// Usable bytes of an entry that was just built and is not published yet.
-pub(crate) fn allocated(entry: EntryPtr) -> usize {
-    // SAFETY: the caller owns the entry.
-    unsafe { view(entry, 0) }.allocated()
+/// An entry that is not published yet, and the usable bytes it takes.
+pub(crate) struct Built {
+    pub(crate) entry: EntryPtr,
+    pub(crate) bytes: usize,
 }
 
-fn allocate(size: usize) -> NonNull<u8> {
-    let layout = layout(size);
+/// Usable bytes that hang on an entry.
+fn out_of_line(rope: &Rope) -> usize {
+    usable(std::mem::size_of::<Rope>()) + rope.memory_usage()
+}
+
+fn allocate(class: usize) -> NonNull<u8> {
+    let layout = layout(class);
     // SAFETY: the size is not zero: an entry has at least two bytes of header.
     let base = unsafe { alloc(layout) };
     let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
@@ -172,8 +180,7 @@ fn allocate(size: usize) -> NonNull<u8> {
 }
 
 /// The whole class is asked for, so that a block can serve again for any size of its class.
-fn layout(size: usize) -> Layout {
-    let class = usable(FRONT + size);
+fn layout(class: usize) -> Layout {
     Layout::from_size_align(class, 8).expect("entries are far smaller than the address space")
 }
 
@@ -184,14 +191,14 @@ pub(crate) struct Block(NonNull<u8>);
 /// far away by then.
 pub(crate) struct Dead {
     entry: EntryPtr,
-    size: u32,
+    class: u32,
     rope: bool,
 }
 
 impl Dead {
     #[inline]
     pub(crate) fn new(entry: EntryPtr, view: &Entry<'_>) -> Self {
-        Self { entry, size: view.size() as u32, rope: view.flags & ROPE != 0 }
+        Self { entry, class: view.class() as u32, rope: view.flags & ROPE != 0 }
     }
 
     /// Asks for the line that freeing or using it again writes to.
@@ -200,8 +207,9 @@ impl Dead {
     }
 
     /// Usable bytes of the entry itself, without what hangs on it.
+    #[inline]
     pub(crate) fn class(&self) -> usize {
-        usable(self.size as usize)
+        self.class as usize
     }
 
     pub(crate) fn has_rope(&self) -> bool {
@@ -230,7 +238,7 @@ pub(crate) unsafe fn free(dead: Dead) -> Option<Box<Rope>> {
         // being freed, so this is the only owner.
         unsafe { Box::from_raw(view.rope_ptr()) }
     });
-    let layout = layout(dead.size as usize);
+    let layout = layout(dead.class as usize);
     // SAFETY: the mark is in front of the entry, in the same allocation.
     let start = unsafe { dead.entry.0.sub(FRONT) };
     #[cfg(not(loom))]
@@ -393,13 +401,11 @@ impl<'g> Entry<'g> {
     /// Usable bytes of the entry and what hangs on it.
     #[inline]
     pub(crate) fn allocated(&self) -> usize {
-        let inline = usable(self.size());
         if self.flags & ROPE == 0 {
-            return inline;
+            return self.class();
         }
         // SAFETY: as in `value`.
-        let rope = unsafe { &*self.rope_ptr() };
-        inline + usable(std::mem::size_of::<Rope>()) + rope.memory_usage()
+        self.class() + out_of_line(unsafe { &*self.rope_ptr() })
     }
 
     /// The value in the form that `build` takes, to make a changed copy of the entry.
@@ -412,8 +418,10 @@ impl<'g> Entry<'g> {
         }
     }
 
-    fn size(&self) -> usize {
-        usize::from(self.key_at) + self.klen as usize + self.vlen as usize
+    /// Usable bytes of the allocation.
+    #[inline]
+    fn class(&self) -> usize {
+        usable(FRONT + usize::from(self.key_at) + self.klen as usize + self.vlen as usize)
     }
 
     fn tail(&self) -> &'g [u8] {
@@ -447,7 +455,7 @@ mod tests {
             NewValue::Bytes(bytes) | NewValue::Raw(bytes) => bytes.to_vec(),
             NewValue::Rope(rope) => rope.to_vec(),
         };
-        let entry = build(key, value, expire_at, |_| None);
+        let entry = build(key, value, expire_at, |_| None).entry;
         // SAFETY: built above, freed below.
         let view = unsafe { view(entry, 2) };
         assert!(view.key() == key);
@@ -485,7 +493,7 @@ mod tests {
 
     #[test]
     fn the_expiry_itself_is_the_last_moment() {
-        let entry = build(b"k", NewValue::Bytes(b"v"), Some(1000), |_| None);
+        let entry = build(b"k", NewValue::Bytes(b"v"), Some(1000), |_| None).entry;
         // SAFETY: built above, freed below.
         let view = unsafe { view(entry, 0) };
         assert!(!view.is_expired(1000) && view.is_expired(1001));

@@ -38,12 +38,10 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::epoch::Guard;
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
-use crate::reclaim::Limbo;
-use crate::sync::{
-    AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, RoleCell, fence,
-};
+use crate::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, OwnLine, RoleCell, fence};
 use crate::table::TableCore;
 use crate::writer::Writer;
 
@@ -145,7 +143,6 @@ unsafe impl Send for Node {}
 #[derive(Default)]
 #[repr(C)]
 pub(crate) struct Core {
-    pub(crate) limbo: Limbo,
     pub(crate) tables: Vec<TableCore>,
     backlog: VecDeque<Box<Node>>,
     pub(crate) eviction: crate::eviction::Eviction,
@@ -289,10 +286,6 @@ impl Shard {
         unsafe { self.inner.core.with(f) }
     }
 
-    pub(crate) fn core_mut(&mut self) -> &mut Core {
-        self.inner.0.core.get_mut()
-    }
-
     pub(crate) fn multi_seq(&self) -> u64 {
         // Keeps earlier reads of slots before this one, for the second look of an optimistic read.
         fence(Ordering::Acquire);
@@ -398,12 +391,18 @@ impl Keyspace {
     /// Gives back roles that are held; runs what was queued meanwhile.
     #[inline]
     pub(crate) fn release(&self, shards: &[ShardId], guard: &Guard) {
-        let mut queued = Vec::new();
-        for &shard in shards {
-            if !self.shard(shard).try_release() {
-                queued.push(Work::Release(shard));
-            }
+        if let &[only] = shards
+            && self.shard(only).try_release()
+        {
+            return;
         }
+        self.release_all(shards, guard);
+    }
+
+    #[cold]
+    fn release_all(&self, shards: &[ShardId], guard: &Guard) {
+        let queued = |id: &ShardId| !self.shard(*id).try_release();
+        let queued: Vec<Work> = shards.iter().copied().filter(queued).map(Work::Release).collect();
         if !queued.is_empty() {
             self.settle(queued, guard);
         }

@@ -1,11 +1,11 @@
 //! The writer: all changes of the keyspace go through one.
 
-use crate::entry::{self, Dead, Entry, EntryPtr};
+use crate::entry::{self, Built, Dead, Entry, EntryPtr};
+use crate::epoch::Guard;
 use crate::eviction;
 use crate::hash::{Key, ShardId};
 use crate::keyspace::{DbId, Keyspace};
 use crate::shard::{Shard, ShardSet};
-use crate::sync::Guard;
 use crate::table::probe::{Hit, Item};
 use crate::table::resize::Context;
 use crate::value::string::NewValue;
@@ -67,13 +67,10 @@ impl<'k, 'g> Writer<'k, 'g> {
         expire_at: Option<Millis>,
         now: Millis,
     ) -> Put {
-        let id = self.keyspace.shard_of(key.hash);
-        let reclaim = &self.keyspace.reclaim;
-        let pointer = entry::build(key.bytes, value, expire_at, |class| {
-            self.with_core(id, |core| core.limbo.block(class, reclaim, id))
-        });
-        let bytes = entry::allocated(pointer);
-        self.store(db, key, Item { entry: pointer, bytes, expire_at, small: false }, now)
+        let guard = self.guard;
+        let Built { entry, bytes } =
+            entry::build(key.bytes, value, expire_at, |class| guard.block(class));
+        self.store(db, key, Item { entry, bytes, expire_at, small: false }, now)
     }
 
     fn store(&mut self, db: DbId, key: &Key<'_>, item: Item, now: Millis) -> Put {
@@ -85,9 +82,10 @@ impl<'k, 'g> Writer<'k, 'g> {
         let table = keyspace.table(db, id);
         if let Some(hit) = self.find_in(db, key) {
             let live = !hit.entry.is_expired(now);
-            let (old, change) = table.replace(&hit, spot.tag, item);
-            self.retire(id, old, &hit.entry);
-            keyspace.memory_changed(id, change);
+            let was = hit.entry.allocated();
+            let old = table.replace(&hit, was, spot.tag, item);
+            self.retire(old, &hit.entry, was);
+            keyspace.memory_changed(id, item.bytes as i64 - was as i64);
             if !live {
                 Shard::count(&keyspace.shard(id).counters.expired, 1);
             }
@@ -131,8 +129,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         let table = keyspace.table(db, id);
         let mut change = -(table.table_bytes() as i64);
         for hit in hits {
-            let (old, bytes) = table.remove(hit, &keyspace.hasher);
-            self.retire(id, old, &hit.entry);
+            let bytes = hit.entry.allocated();
+            let old = table.remove(hit, bytes, &keyspace.hasher);
+            self.retire(old, &hit.entry, bytes);
             change -= bytes as i64;
         }
         let cx = self.context(id);
@@ -208,17 +207,8 @@ impl<'k, 'g> Writer<'k, 'g> {
     }
 
     #[inline]
-    fn retire(&mut self, id: ShardId, entry: EntryPtr, old: &Entry<'_>) {
-        let (dead, bytes) = (Dead::new(entry, old), old.allocated());
-        if self.with_core(id, |core| core.limbo.retire(dead, bytes)) {
-            self.flush_limbo(id, false);
-        }
-    }
-
-    /// Hands what was retired to the epoch, if it is enough or `all` is asked for.
-    pub(crate) fn flush_limbo(&mut self, id: ShardId, all: bool) {
-        let (reclaim, guard) = (&self.keyspace.reclaim, self.guard);
-        self.deferred |= self.with_core(id, |core| core.limbo.flush(all, reclaim, id, guard));
+    fn retire(&mut self, entry: EntryPtr, old: &Entry<'_>, bytes: usize) {
+        self.deferred |= self.guard.retire(Dead::new(entry, old), bytes);
     }
 
     /// Before the first change of a turn.

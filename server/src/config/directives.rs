@@ -6,7 +6,7 @@
 //! down anywhere else. A row whose help ends in `(accepted, no effect)` exists because clients,
 //! scripts or packaged files set it; Dunlin keeps the value and acts on nothing.
 
-use super::settings::{Access, LogFormat, LogLevel, MaxmemoryPolicy, Settings};
+use super::settings::{Access, LogFormat, LogLevel, Settings};
 use super::split;
 use super::value::{Kind, Value};
 
@@ -180,6 +180,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("timeout", int(0, INT_MAX), "0",
         "Seconds after which an idle client is disconnected; 0: never")
         .apply(|s, v| s.timeout = v.u32()),
+    row("partial-command-timeout", int(0, INT_MAX), "60",
+        "Seconds of silence in the middle of a command after which a client is closed; 0: no limit")
+        .apply(|s, v| s.partial_command_timeout = v.u32()),
     row("maxclients", int(1, 4_294_967_295), "10000",
         "Clients served at once; lowered to what the file limit allows")
         .apply(|s, v| s.maxclients = v.u32()),
@@ -187,6 +190,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("requirepass", Kind::Text, "\"\"",
         "Password clients must give with AUTH or HELLO; empty: none").sensitive()
         .apply(|s, v| s.requirepass = v.bytes()),
+    row("auth-timeout", int(0, INT_MAX), "10",
+        "Seconds a client that has to authenticate may take for it; 0: no limit")
+        .apply(|s, v| s.auth_timeout = v.u32()),
     row("protected-mode", Kind::Bool, "yes",
         "Refuse to start on a non-loopback address without a password")
         .apply(|s, v| s.protected_mode = v.bool()),
@@ -203,9 +209,8 @@ pub static DIRECTIVES: &[Directive] = &[
     row("maxmemory", MAXMEMORY, "auto",
         "Bytes the store may hold; 0: no limit; auto: 70 % of the container or machine")
         .apply(|s, v| s.maxmemory = v.memory(0)),
-    row("maxmemory-policy", Kind::Enum(&MaxmemoryPolicy::NAMES), "allkeys-lru",
-        "What to evict at maxmemory")
-        .apply(|s, v| s.maxmemory_policy = MaxmemoryPolicy::ALL[v.index()]),
+    row("maxmemory-policy", Kind::Policy, "allkeys-lru", "What to evict at maxmemory")
+        .apply(|s, v| if let Value::Policy(policy) = v { s.maxmemory_policy = *policy; }),
     row("maxmemory-samples", int(1, INT_MAX), "5",
         "Candidates of a sampled eviction (accepted, no effect)"),
     row("maxmemory-clients", MAXMEMORY_CLIENTS, "auto",

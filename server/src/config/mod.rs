@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use directives::{DIRECTIVES, Directive, Flags};
 pub use exposure::check_exposure;
-pub use settings::{Access, LogFormat, LogLevel, MaxmemoryPolicy, Settings};
+pub use settings::{Access, LogFormat, LogLevel, Settings};
 pub use split::{quote, split_words};
 pub use value::{Kind, OutputLimit, OutputLimits, Value, parse_memory};
 

@@ -5,75 +5,11 @@
 //! one exists. Every field is a projection of one row of the directive table; rows without a field
 //! are accepted and kept but change nothing.
 
+use dunlin_storage::Policy;
 use std::path::PathBuf;
 
 use super::directives::DIRECTIVES;
 use super::value::{OutputLimits, Value};
-
-/// What happens when the store reaches `maxmemory`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MaxmemoryPolicy {
-    /// Evict keys with a TTL, the least recently used first.
-    VolatileLru,
-    /// Evict keys with a TTL, the least frequently used first.
-    VolatileLfu,
-    /// Evict any keys with a TTL.
-    VolatileRandom,
-    /// Evict the keys that expire soonest.
-    VolatileTtl,
-    /// Evict the least recently used keys.
-    #[default]
-    AllkeysLru,
-    /// Evict the least frequently used keys.
-    AllkeysLfu,
-    /// Evict any keys.
-    AllkeysRandom,
-    /// Refuse commands that need memory.
-    NoEviction,
-    /// Evict keys with a TTL, the least recently modified first.
-    VolatileLrm,
-    /// Evict the least recently modified keys.
-    AllkeysLrm,
-}
-
-impl MaxmemoryPolicy {
-    pub(super) const ALL: [MaxmemoryPolicy; 10] = [
-        MaxmemoryPolicy::VolatileLru,
-        MaxmemoryPolicy::VolatileLfu,
-        MaxmemoryPolicy::VolatileRandom,
-        MaxmemoryPolicy::VolatileTtl,
-        MaxmemoryPolicy::AllkeysLru,
-        MaxmemoryPolicy::AllkeysLfu,
-        MaxmemoryPolicy::AllkeysRandom,
-        MaxmemoryPolicy::NoEviction,
-        MaxmemoryPolicy::VolatileLrm,
-        MaxmemoryPolicy::AllkeysLrm,
-    ];
-    pub(super) const NAMES: [&'static str; 10] = [
-        "volatile-lru",
-        "volatile-lfu",
-        "volatile-random",
-        "volatile-ttl",
-        "allkeys-lru",
-        "allkeys-lfu",
-        "allkeys-random",
-        "noeviction",
-        "volatile-lrm",
-        "allkeys-lrm",
-    ];
-
-    /// The name in the configuration and in INFO.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-}
-
-impl From<MaxmemoryPolicy> for dunlin_storage::Policy {
-    fn from(policy: MaxmemoryPolicy) -> Self {
-        dunlin_storage::Policy::parse(policy.name()).unwrap_or_default()
-    }
-}
 
 /// Lowest severity that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -165,16 +101,20 @@ pub struct Settings {
     pub tcp_keepalive: u32,
     /// Seconds after which an idle client is disconnected, 0 = never.
     pub timeout: u32,
+    /// Seconds of silence in the middle of a command after which a client is closed, 0 = no limit.
+    pub partial_command_timeout: u32,
     /// Clients served at once.
     pub maxclients: u32,
     /// The password; empty = none.
     pub requirepass: Vec<u8>,
+    /// Seconds a client that has to authenticate may take for it, 0 = no limit.
+    pub auth_timeout: u32,
     /// Refuse to serve other machines without a password.
     pub protected_mode: bool,
     /// Bytes the store may hold, 0 = no limit.
     pub maxmemory: u64,
     /// What happens at `maxmemory`.
-    pub maxmemory_policy: MaxmemoryPolicy,
+    pub maxmemory_policy: Policy,
     /// Bytes all clients together may hold, 0 = no limit.
     pub maxmemory_clients: u64,
     /// Limits of pending output per client class.

@@ -1,6 +1,7 @@
 //! Tests of the configuration as a whole: sources, CONFIG GET/SET/REWRITE, and the table itself.
 
 use super::*;
+use dunlin_storage::Policy;
 use std::fs;
 
 const MEMORY: u64 = 1000 << 20;
@@ -94,7 +95,7 @@ fn defaults_suit_a_cache() {
     let settings = Config::defaults(MEMORY).settings();
     assert_eq!(settings.maxmemory, MEMORY / 10 * 7);
     assert_eq!(settings.maxmemory_clients, MEMORY / 10);
-    assert_eq!(settings.maxmemory_policy, MaxmemoryPolicy::AllkeysLru);
+    assert_eq!(settings.maxmemory_policy, Policy::AllKeysLru);
     assert_eq!(settings.bind, ["127.0.0.1", "-::1"]);
     assert_eq!((settings.port, settings.databases, settings.maxclients), (6379, 16, 10_000));
     assert_eq!(settings.unixsocketperm, 0o600);
@@ -220,7 +221,7 @@ fn the_environment() {
     ];
     let config = load_with(&[], &env).unwrap();
     let settings = config.settings();
-    assert_eq!(settings.maxmemory_policy, MaxmemoryPolicy::NoEviction);
+    assert_eq!(settings.maxmemory_policy, Policy::NoEviction);
     assert_eq!(settings.bind.len(), 2);
     assert_eq!(settings.requirepass, b"a b'\"", "one word, whatever it holds");
     assert_eq!(config.warnings().len(), 1, "{:?}", config.warnings());
@@ -521,6 +522,18 @@ fn values_print_as_in_redis() {
     assert_eq!(config.settings().maxmemory_clients, 100);
     set(&config, &[("maxmemory", "2000")]).unwrap();
     assert_eq!(config.settings().maxmemory_clients, 200, "a share follows what it is a share of");
+}
+
+#[test]
+fn the_policies_are_those_of_the_store() {
+    let config = Config::defaults(MEMORY);
+    let refused = set(&config, &[("maxmemory-policy", "best")]).unwrap_err();
+    for policy in Policy::all() {
+        set(&config, &[("maxmemory-policy", &policy.name().to_uppercase())]).unwrap();
+        assert_eq!(config.settings().maxmemory_policy, policy);
+        assert_eq!(value(&config, "maxmemory-policy"), policy.name());
+        assert!(refused.contains(policy.name()), "{refused}");
+    }
 }
 
 #[test]

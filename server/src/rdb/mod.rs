@@ -8,6 +8,7 @@
 
 mod crc64;
 mod lzf;
+pub mod stream;
 mod string;
 
 use std::borrow::Cow;

@@ -10,6 +10,8 @@
 //! 11000011                     compressed: packed length, length, LZF data
 //! ```
 
+use std::borrow::Cow;
+
 use super::lzf;
 
 const ENCODED: u8 = 0b1100_0000;
@@ -26,19 +28,23 @@ const COMPRESS_ABOVE: usize = 20;
 const MIN_SAVING: usize = 4;
 
 /// Appends a length.
-fn put_length(out: &mut Vec<u8>, length: usize) {
-    let wide = length as u64;
-    let [.., high, low] = wide.to_be_bytes();
-    if wide < 1 << 6 {
+pub(super) fn put_length(out: &mut Vec<u8>, length: usize) {
+    put_number(out, length as u64);
+}
+
+/// Appends a number in the form of a length.
+pub(super) fn put_number(out: &mut Vec<u8>, number: u64) {
+    let [.., high, low] = number.to_be_bytes();
+    if number < 1 << 6 {
         out.push(low);
-    } else if wide < 1 << 14 {
+    } else if number < 1 << 14 {
         out.extend([1 << 6 | high, low]);
-    } else if let Ok(length) = u32::try_from(wide) {
+    } else if let Ok(number) = u32::try_from(number) {
         out.push(LEN32);
-        out.extend(length.to_be_bytes());
+        out.extend(number.to_be_bytes());
     } else {
         out.push(LEN64);
-        out.extend(wide.to_be_bytes());
+        out.extend(number.to_be_bytes());
     }
 }
 
@@ -76,13 +82,13 @@ fn put_integer(out: &mut Vec<u8>, value: i32) {
 
 /// What the first byte of a string announces.
 enum Head {
-    Plain(usize),
+    Plain(u64),
     Integer(i32),
     Packed,
 }
 
 /// Reads from the front of a payload.
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
@@ -91,14 +97,15 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    /// So many bytes as they are.
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }
 
     fn head(&mut self) -> Option<Head> {
         let [first] = self.array()?;
         let low = first & !ENCODED;
-        let length = match first {
+        let number = match first {
             INT8 => return Some(Head::Integer(i8::from_le_bytes(self.array()?).into())),
             INT16 => return Some(Head::Integer(i16::from_le_bytes(self.array()?).into())),
             INT32 => return Some(Head::Integer(i32::from_le_bytes(self.array()?))),
@@ -109,31 +116,45 @@ impl<'a> Reader<'a> {
             _ if first >> 6 == 1 => u16::from_be_bytes([low, self.array::<1>()?[0]]).into(),
             _ => return None,
         };
-        Some(Head::Plain(usize::try_from(length).ok()?))
+        Some(Head::Plain(number))
     }
 
-    fn length(&mut self) -> Option<usize> {
+    /// A number in the form of a length.
+    pub(super) fn number(&mut self) -> Option<u64> {
         match self.head()? {
-            Head::Plain(length) => Some(length),
+            Head::Plain(number) => Some(number),
             Head::Integer(_) | Head::Packed => None,
         }
+    }
+
+    /// A length.
+    pub(super) fn length(&mut self) -> Option<usize> {
+        usize::try_from(self.number()?).ok()
+    }
+
+    /// A string of at most `max` bytes. Nothing is allocated on the word of a length alone: plain
+    /// strings must be there, packed ones must have enough data to expand.
+    pub(super) fn string(&mut self, max: usize) -> Option<Cow<'a, [u8]>> {
+        Some(match self.head()? {
+            Head::Plain(length) => {
+                let length = usize::try_from(length).ok().filter(|length| *length <= max)?;
+                self.take(length)?.into()
+            }
+            Head::Integer(value) => value.to_string().into_bytes().into(),
+            Head::Packed => {
+                let packed = self.length()?;
+                let length = self.length().filter(|length| *length <= max)?;
+                lzf::decompress(self.take(packed)?, length)?.into()
+            }
+        })
     }
 }
 
 /// Decodes the string at the front of `payload` and returns it with what follows it; `None` if it
-/// is malformed or longer than `max`. Nothing is allocated on the word of a length alone: plain
-/// strings must be there, packed ones must have enough data to expand.
-pub(super) fn decode(payload: &[u8], max: usize) -> Option<(std::borrow::Cow<'_, [u8]>, &[u8])> {
+/// is malformed or longer than `max`.
+pub(super) fn decode(payload: &[u8], max: usize) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let mut reader = Reader(payload);
-    let string = match reader.head()? {
-        Head::Plain(length) => reader.take(length).filter(|_| length <= max)?.into(),
-        Head::Integer(value) => value.to_string().into_bytes().into(),
-        Head::Packed => {
-            let packed = reader.length()?;
-            let length = reader.length().filter(|length| *length <= max)?;
-            lzf::decompress(reader.take(packed)?, length)?.into()
-        }
-    };
+    let string = reader.string(max)?;
     Some((string, reader.0))
 }
 

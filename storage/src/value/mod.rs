@@ -3,11 +3,15 @@
 pub mod dict;
 mod distinct;
 pub mod hash;
+pub mod geo;
+pub mod hyperloglog;
 pub mod intset;
 pub mod listpack;
 pub mod rope;
 mod sample;
 pub mod set;
+pub mod sorted_set;
+pub mod stream;
 pub mod string;
 
 /// What kind of value a key holds.

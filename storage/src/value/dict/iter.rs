@@ -1,6 +1,5 @@
 //! All elements of a table, one after the other.
 
-use super::Slot;
 use super::node::{Child, Node};
 
 /// Iterator over the elements of a [`Dict`](super::Dict).
@@ -11,13 +10,13 @@ pub struct Iter<'a, T> {
     left: usize,
 }
 
-impl<'a, T: Slot> Iter<'a, T> {
+impl<'a, T> Iter<'a, T> {
     pub(super) fn new(root: &'a Node<T>) -> Self {
         Iter { path: vec![root.children()], segment: None, left: root.len() }
     }
 }
 
-impl<'a, T: Slot> Iterator for Iter<'a, T> {
+impl<'a, T> Iterator for Iter<'a, T> {
     type Item = &'a T;
 
     fn next(&mut self) -> Option<&'a T> {
@@ -41,7 +40,7 @@ impl<'a, T: Slot> Iterator for Iter<'a, T> {
     }
 }
 
-impl<T: Slot> ExactSizeIterator for Iter<'_, T> {}
+impl<T> ExactSizeIterator for Iter<'_, T> {}
 
 impl<T> std::fmt::Debug for Iter<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

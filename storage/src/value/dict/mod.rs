@@ -21,6 +21,7 @@
 //! whatever happens between two steps, an element stays below the cursor or above it. So a scan
 //! sees every element once that is there from its first step to its last, and none twice.
 
+mod ids;
 mod iter;
 mod node;
 mod segment;
@@ -30,8 +31,9 @@ use std::ops::{Deref, DerefMut};
 
 use ahash::RandomState;
 
+pub(super) use ids::Ids;
 pub use iter::Iter;
-use node::{Node, Place};
+use node::Node;
 
 /// Bits of a hash that make up a cursor. Clients keep cursors in floating point numbers, too.
 const CELL_BITS: u32 = 48;
@@ -59,11 +61,34 @@ pub struct Dict<T> {
 struct Keyed(RandomState);
 
 impl Keyed {
-    fn hash(&self, key: &[u8]) -> u64 {
+    fn new(seed: u64) -> Self {
+        Keyed(RandomState::with_seeds(seed, 0, 0, 0))
+    }
+
+    fn hash_key(&self, key: &[u8]) -> u64 {
         use core::hash::{BuildHasher, Hasher};
         let mut hasher = self.0.build_hasher();
         hasher.write(key);
         hasher.finish()
+    }
+}
+
+/// What segments must know about their elements, whether those have their keys in them or only name
+/// something that is kept elsewhere.
+trait Keys<T> {
+    /// The hash of the element's key.
+    fn hash(&self, slot: &T) -> u64;
+    /// What the element takes on the heap.
+    fn heap_bytes(&self, slot: &T) -> usize;
+}
+
+impl<T: Slot> Keys<T> for Keyed {
+    fn hash(&self, slot: &T) -> u64 {
+        self.hash_key(slot.key())
+    }
+
+    fn heap_bytes(&self, slot: &T) -> usize {
+        slot.heap_bytes()
     }
 }
 
@@ -76,9 +101,8 @@ impl<T: Slot> Dict<T> {
     /// An empty table whose hash function depends on `seed`, which clients must not know.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let root = Node::new();
-        let memory = root.heap_bytes();
-        Self { keyed: Keyed(RandomState::with_seeds(seed, 0, 0, 0)), root, memory }
+        let (keyed, root) = (Keyed::new(seed), Node::<T>::new());
+        Self { memory: root.heap_bytes(&keyed), keyed, root }
     }
 
     /// Number of elements.
@@ -96,7 +120,7 @@ impl<T: Slot> Dict<T> {
     /// The element `key`.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&T> {
-        let hash = self.keyed.hash(key);
+        let hash = self.keyed.hash_key(key);
         self.root.leaf(hash).get(hash, |slot: &T| slot.key() == key)
     }
 
@@ -108,14 +132,14 @@ impl<T: Slot> Dict<T> {
 
     /// The element `key`, to be changed in place.
     pub fn get_mut(&mut self, key: &[u8]) -> Option<SlotMut<'_, T>> {
-        let hash = self.keyed.hash(key);
+        let hash = self.keyed.hash_key(key);
         let slot = self.root.leaf_mut(hash).get_mut(hash, |slot: &T| slot.key() == key)?;
         Some(SlotMut { before: slot.heap_bytes(), slot, memory: &mut self.memory })
     }
 
     /// Adds an element and returns the one it replaces.
     pub fn insert(&mut self, slot: T) -> Option<T> {
-        let hash = self.keyed.hash(slot.key());
+        let hash = self.keyed.hash_key(slot.key());
         let found = self.root.leaf_mut(hash).get_mut(hash, |old: &T| old.key() == slot.key());
         if let Some(old) = found {
             self.memory = self.memory + slot.heap_bytes() - old.heap_bytes();
@@ -128,7 +152,7 @@ impl<T: Slot> Dict<T> {
     /// Adds the element that `make` gives, unless there is an element `key`; whether it was added.
     /// `make` must give an element with the key `key`.
     pub fn insert_new(&mut self, key: &[u8], make: impl FnOnce() -> T) -> bool {
-        let hash = self.keyed.hash(key);
+        let hash = self.keyed.hash_key(key);
         if self.root.leaf(hash).get(hash, |slot: &T| slot.key() == key).is_some() {
             return false;
         }
@@ -151,7 +175,7 @@ impl<T: Slot> Dict<T> {
     /// What [`Dict::remove_hashed`] finds `key` by.
     #[must_use]
     pub fn hash_of(&self, key: &[u8]) -> u64 {
-        self.keyed.hash(key)
+        self.keyed.hash_key(key)
     }
 
     /// Removes an element whose key has the hash `hash` and that is `wanted`, for callers which
@@ -172,30 +196,7 @@ impl<T: Slot> Dict<T> {
     /// with (0 = end; below 2^48). An element that is there from the first step of a scan to its
     /// last is visited once, whatever is added and removed meanwhile.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, visit: &mut dyn FnMut(&'a T)) -> u64 {
-        let count = count.max(1);
-        let mut seen = 0;
-        let mut cell = cursor;
-        // A step may meet fewer elements than expected; half of what was asked for is enough.
-        while cell < CELL_END && seen < count.div_ceil(2) {
-            let Place { leaf, from, to } = self.root.place(cell);
-            let wanted = count - seen;
-            let end = if leaf.len() <= wanted {
-                to
-            } else {
-                // The share of the segment's cells that should hold the elements wanted.
-                let share = (to - from) / leaf.len() as u64 * wanted as u64;
-                to.min(cell + share.max(1))
-            };
-            let whole = cell == from && end == to;
-            for slot in leaf.iter() {
-                if whole || (cell..end).contains(&cell_of(self.keyed.hash(slot.key()))) {
-                    seen += 1;
-                    visit(slot);
-                }
-            }
-            cell = end;
-        }
-        if cell >= CELL_END { 0 } else { cell }
+        self.root.scan(cursor, count, &self.keyed, visit)
     }
 
     /// The element that `random` picks: every one is equally likely if every `u64` is.
@@ -221,7 +222,7 @@ impl<T: Slot> Dict<T> {
     pub fn shed(&mut self, max: usize) -> bool {
         let mut freed = 0;
         while freed < max.max(1) && !self.is_empty() {
-            freed += self.root.shed_leaf(&mut self.memory);
+            freed += self.root.shed_leaf(&self.keyed, &mut self.memory);
         }
         !self.is_empty()
     }
@@ -231,7 +232,7 @@ impl<T: Slot + Clone> Clone for Dict<T> {
     fn clone(&self) -> Self {
         // A copy has no spare room, so it may take less memory.
         let root = self.root.clone();
-        Self { keyed: self.keyed.clone(), memory: root.heap_bytes(), root }
+        Self { keyed: self.keyed.clone(), memory: root.heap_bytes(&self.keyed), root }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A node of the trie: 64 slots of a hash, and the segments and nodes that share them.
 
 use super::segment::{FULL, SPARSE, Segment};
-use super::{CELL_BITS, CELL_END, Keyed, Slot};
+use super::{CELL_BITS, CELL_END, Keys, cell_of};
 use crate::memory::usable;
 
 /// Bits of a hash that one level looks at.
@@ -42,7 +42,7 @@ fn slot_of(hash: u64, level: u32) -> u32 {
     ((hash >> shift) & u64::from(SLOTS - 1)) as u32
 }
 
-impl<T: Slot> Child<T> {
+impl<T> Child<T> {
     fn len(&self) -> usize {
         match self {
             Child::Leaf(leaf) => leaf.len(),
@@ -51,7 +51,7 @@ impl<T: Slot> Child<T> {
     }
 }
 
-impl<T: Slot> Node<T> {
+impl<T> Node<T> {
     /// A node with one empty segment.
     pub(super) fn new() -> Self {
         Self { starts: 1, len: 0, children: vec![Child::Leaf(Segment::new())] }
@@ -72,10 +72,10 @@ impl<T: Slot> Node<T> {
     }
 
     /// All bytes on the heap, counted one by one.
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub(super) fn heap_bytes(&self, keys: &impl Keys<T>) -> usize {
         let children = self.children.iter().map(|child| match child {
-            Child::Leaf(leaf) => leaf.all_bytes(),
-            Child::Branch(node) => usable(size_of::<Self>()) + node.heap_bytes(),
+            Child::Leaf(leaf) => leaf.all_bytes(keys),
+            Child::Branch(node) => usable(size_of::<Self>()) + node.heap_bytes(keys),
         });
         self.own_bytes() + children.sum::<usize>()
     }
@@ -160,21 +160,21 @@ impl<T: Slot> Node<T> {
     }
 
     /// Adds an element that is not there, after splitting its segment if that is full.
-    pub(super) fn insert(&mut self, hash: u64, slot: T, keyed: &Keyed, memory: &mut usize) {
+    pub(super) fn insert(&mut self, hash: u64, slot: T, keys: &impl Keys<T>, memory: &mut usize) {
         let mut node = self;
         let mut may_split = true;
         for level in 0.. {
             node.len += 1;
             let mut at = node.index(slot_of(hash, level));
             if may_split && node.children[at].is_full(level) {
-                node.split(slot_of(hash, level), level, keyed, memory);
+                node.split(slot_of(hash, level), level, keys, memory);
                 at = node.index(slot_of(hash, level));
                 may_split = false;
             }
             match &mut node.children[at] {
                 Child::Leaf(leaf) => {
                     let before = leaf.own_bytes();
-                    leaf.insert(hash, slot, keyed);
+                    leaf.insert(hash, slot, keys);
                     *memory = *memory + leaf.own_bytes() - before;
                     return;
                 }
@@ -190,7 +190,7 @@ impl<T: Slot> Node<T> {
         hash: u64,
         wanted: &dyn Fn(&T) -> bool,
         level: u32,
-        keyed: &Keyed,
+        keys: &impl Keys<T>,
         memory: &mut usize,
     ) -> Option<T> {
         let slot = slot_of(hash, level);
@@ -198,19 +198,19 @@ impl<T: Slot> Node<T> {
         let removed = match &mut self.children[at] {
             Child::Leaf(leaf) => {
                 let before = leaf.own_bytes();
-                let removed = leaf.remove(hash, wanted, keyed)?;
+                let removed = leaf.remove(hash, wanted, keys)?;
                 *memory = *memory + leaf.own_bytes() - before;
                 removed
             }
-            Child::Branch(child) => child.remove(hash, wanted, level + 1, keyed, memory)?,
+            Child::Branch(child) => child.remove(hash, wanted, level + 1, keys, memory)?,
         };
         self.len -= 1;
-        self.merge(slot, keyed, memory);
+        self.merge(slot, keys, memory);
         Some(removed)
     }
 
     /// Splits the segment that has `slot`.
-    fn split(&mut self, slot: u32, level: u32, keyed: &Keyed, memory: &mut usize) {
+    fn split(&mut self, slot: u32, level: u32, keys: &impl Keys<T>, memory: &mut usize) {
         let at = self.index(slot);
         let Child::Leaf(leaf) = &mut self.children[at] else { return };
         let mut low = std::mem::replace(leaf, Segment::new());
@@ -218,7 +218,7 @@ impl<T: Slot> Node<T> {
         let (start, end) = self.range(slot);
         if end - start == 1 {
             let len = low.len();
-            let high = low.split(keyed, |hash| slot_of(hash, level + 1) >= SLOTS / 2);
+            let high = low.split(keys, |hash| slot_of(hash, level + 1) >= SLOTS / 2);
             *memory += low.own_bytes() + high.own_bytes();
             let children = vec![Child::Leaf(low), Child::Leaf(high)];
             let node = Node { starts: 1 | 1 << (SLOTS / 2), len, children };
@@ -226,7 +226,7 @@ impl<T: Slot> Node<T> {
             self.children[at] = Child::Branch(Box::new(node));
         } else {
             let middle = start + (end - start) / 2;
-            let high = low.split(keyed, |hash| slot_of(hash, level) >= middle);
+            let high = low.split(keys, |hash| slot_of(hash, level) >= middle);
             *memory += low.own_bytes() + high.own_bytes();
             self.children[at] = Child::Leaf(low);
             *memory -= self.own_bytes();
@@ -237,7 +237,7 @@ impl<T: Slot> Node<T> {
     }
 
     /// Undoes a split around `slot` if few elements are left there.
-    fn merge(&mut self, slot: u32, keyed: &Keyed, memory: &mut usize) {
+    fn merge(&mut self, slot: u32, keys: &impl Keys<T>, memory: &mut usize) {
         let at = self.index(slot);
         if let Child::Branch(child) = &mut self.children[at] {
             if let [Child::Leaf(only)] = &mut child.children[..] {
@@ -274,21 +274,55 @@ impl<T: Slot> Node<T> {
         *memory += self.own_bytes();
         if let (Child::Leaf(left), Child::Leaf(right)) = (&mut self.children[at], right) {
             *memory -= left.own_bytes() + right.own_bytes();
-            left.absorb(right, keyed);
+            left.absorb(right, keys);
             *memory += left.own_bytes();
         }
     }
 
+    /// Visits about `count` elements from the cell `cursor` on, and returns the cell to go on with.
+    pub(super) fn scan<'a>(
+        &'a self,
+        cursor: u64,
+        count: usize,
+        keys: &impl Keys<T>,
+        visit: &mut dyn FnMut(&'a T),
+    ) -> u64 {
+        let count = count.max(1);
+        let mut seen = 0;
+        let mut cell = cursor;
+        // A step may meet fewer elements than expected; half of what was asked for is enough.
+        while cell < CELL_END && seen < count.div_ceil(2) {
+            let Place { leaf, from, to } = self.place(cell);
+            let wanted = count - seen;
+            let end = if leaf.len() <= wanted {
+                to
+            } else {
+                // The share of the segment's cells that should hold the elements wanted.
+                let share = (to - from) / leaf.len() as u64 * wanted as u64;
+                to.min(cell + share.max(1))
+            };
+            let whole = cell == from && end == to;
+            for slot in leaf.iter() {
+                if whole || (cell..end).contains(&cell_of(keys.hash(slot))) {
+                    seen += 1;
+                    visit(slot);
+                }
+            }
+            cell = end;
+        }
+        if cell >= CELL_END { 0 } else { cell }
+    }
+
     /// Empties the last segment that holds elements; how many those were.
-    pub(super) fn shed_leaf(&mut self, memory: &mut usize) -> usize {
+    pub(super) fn shed_leaf(&mut self, keys: &impl Keys<T>, memory: &mut usize) -> usize {
         let Some(at) = self.children.iter().rposition(|child| child.len() > 0) else { return 0 };
         let freed = match &mut self.children[at] {
             Child::Leaf(leaf) => {
-                *memory -= leaf.all_bytes();
+                *memory -= leaf.all_bytes(keys);
                 std::mem::replace(leaf, Segment::new()).len()
             }
             Child::Branch(child) => {
-                let freed = child.shed_leaf(memory);
+                let freed = child.shed_leaf(keys, memory);
                 if child.len == 0 {
                     *memory -= usable(size_of::<Self>()) + child.own_bytes();
                     self.children[at] = Child::Leaf(Segment::new());
@@ -325,7 +359,7 @@ impl<T: Slot> Node<T> {
     }
 }
 
-impl<T: Slot> Child<T> {
+impl<T> Child<T> {
     /// Whether this is a segment at `level` that should be split before it takes another element.
     fn is_full(&self, level: u32) -> bool {
         matches!(self, Child::Leaf(leaf) if leaf.len() >= FULL && level + 1 < LEVELS)

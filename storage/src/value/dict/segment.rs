@@ -2,7 +2,7 @@
 
 use hashbrown::HashTable;
 
-use super::{Keyed, Slot};
+use super::Keys;
 use crate::memory::usable;
 
 /// Elements of a full segment: what fits into 512 places.
@@ -24,11 +24,11 @@ fn inner(hash: u64) -> u64 {
     hash.rotate_right(20)
 }
 
-fn rehash<T: Slot>(keyed: &Keyed) -> impl Fn(&T) -> u64 {
-    move |slot| inner(keyed.hash(slot.key()))
+fn rehash<T>(keys: &impl Keys<T>) -> impl Fn(&T) -> u64 {
+    move |slot| inner(keys.hash(slot))
 }
 
-impl<T: Slot> Segment<T> {
+impl<T> Segment<T> {
     pub(super) const fn new() -> Self {
         Segment(HashTable::new())
     }
@@ -50,44 +50,48 @@ impl<T: Slot> Segment<T> {
     }
 
     /// Adds an element that is not there.
-    pub(super) fn insert(&mut self, hash: u64, slot: T, keyed: &Keyed) {
-        self.0.insert_unique(inner(hash), slot, rehash(keyed));
+    pub(super) fn insert(&mut self, hash: u64, slot: T, keys: &impl Keys<T>) {
+        self.0.insert_unique(inner(hash), slot, rehash(keys));
     }
 
     pub(super) fn remove(
         &mut self,
         hash: u64,
         wanted: &dyn Fn(&T) -> bool,
-        keyed: &Keyed,
+        keys: &impl Keys<T>,
     ) -> Option<T> {
         let (slot, _) = self.0.find_entry(inner(hash), wanted).ok()?.remove();
         let places = self.0.num_buckets();
         if places > SHRINK_MIN && self.0.len() * SHRINK_SHARE < places {
-            self.0.shrink_to(0, rehash(keyed));
+            self.0.shrink_to(0, rehash(keys));
         }
         Some(slot)
     }
 
     /// Moves the elements whose hash `goes_high` out into a segment of their own.
-    pub(super) fn split(&mut self, keyed: &Keyed, goes_high: impl Fn(u64) -> bool) -> Segment<T> {
-        let count = self.iter().filter(|slot| goes_high(keyed.hash(slot.key()))).count();
+    pub(super) fn split(
+        &mut self,
+        keys: &impl Keys<T>,
+        goes_high: impl Fn(u64) -> bool,
+    ) -> Segment<T> {
+        let count = self.iter().filter(|slot| goes_high(keys.hash(slot))).count();
         // One place more: a split makes room for an element that is about to come.
         let mut low = HashTable::with_capacity(self.len() - count + 1);
         let mut high = HashTable::with_capacity(count + 1);
         for slot in self.0.drain() {
-            let hash = keyed.hash(slot.key());
+            let hash = keys.hash(&slot);
             let half = if goes_high(hash) { &mut high } else { &mut low };
-            half.insert_unique(inner(hash), slot, rehash(keyed));
+            half.insert_unique(inner(hash), slot, rehash(keys));
         }
         self.0 = low;
         Segment(high)
     }
 
     /// Takes the elements of `other` in.
-    pub(super) fn absorb(&mut self, other: Segment<T>, keyed: &Keyed) {
-        self.0.reserve(other.len(), rehash(keyed));
+    pub(super) fn absorb(&mut self, other: Segment<T>, keys: &impl Keys<T>) {
+        self.0.reserve(other.len(), rehash(keys));
         for slot in other.0 {
-            self.insert(keyed.hash(slot.key()), slot, keyed);
+            self.insert(keys.hash(&slot), slot, keys);
         }
     }
 
@@ -100,7 +104,7 @@ impl<T: Slot> Segment<T> {
     }
 
     /// Bytes on the heap: the table's and the elements'.
-    pub(super) fn all_bytes(&self) -> usize {
-        self.own_bytes() + self.iter().map(Slot::heap_bytes).sum::<usize>()
+    pub(super) fn all_bytes(&self, keys: &impl Keys<T>) -> usize {
+        self.own_bytes() + self.iter().map(|slot| keys.heap_bytes(slot)).sum::<usize>()
     }
 }

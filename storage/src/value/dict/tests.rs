@@ -42,7 +42,7 @@ fn key(n: u64) -> Vec<u8> {
 /// The structure is sound, and its memory is what a recount gives.
 fn check(dict: &Dict<Word>) {
     dict.root.check(0);
-    assert_eq!(dict.memory_usage(), dict.root.heap_bytes());
+    assert_eq!(dict.memory_usage(), dict.root.heap_bytes(&dict.keyed));
 }
 
 fn filled(seed: u64, count: u64) -> Dict<Word> {
@@ -241,7 +241,7 @@ fn shedding_frees_in_bounded_steps() {
         assert_eq!(dict.iter().count(), left);
     }
     assert!(dict.is_empty() && !dict.shed(1));
-    assert_eq!((copy.len(), copy.memory_usage()), (50_000, copy.root.heap_bytes()));
+    assert_eq!((copy.len(), copy.memory_usage()), (50_000, copy.root.heap_bytes(&copy.keyed)));
     assert!(dict.insert_new(b"x", || Word { key: b"x".to_vec(), value: Vec::new() }));
     check(&dict);
 }

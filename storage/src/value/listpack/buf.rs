@@ -51,6 +51,12 @@ impl ListpackBuf {
         self.insert(self.view().end(), bytes);
     }
 
+    /// Adds an integer at the end: what [`ListpackBuf::push`] does with its text.
+    pub fn push_int(&mut self, value: i64) {
+        self.splice(self.view().end(), 0, &Encoded::integer(value));
+        self.recount(|count| count.saturating_add(1));
+    }
+
     /// Adds an element at the front.
     pub fn push_front(&mut self, bytes: &[u8]) {
         self.insert(HEADER, bytes);
@@ -69,6 +75,13 @@ impl ListpackBuf {
         let old = encoding::skip(&self.0[at..]).unwrap_or(0);
         self.splice(at, old, &Encoded::of(bytes));
         at
+    }
+
+    /// Puts an integer in place of the element at position `at`: what [`ListpackBuf::replace`] does
+    /// with its text.
+    pub fn replace_int(&mut self, at: usize, value: i64) {
+        let old = encoding::skip(&self.0[at..]).unwrap_or(0);
+        self.splice(at, old, &Encoded::integer(value));
     }
 
     /// Takes out `count` elements, or as many as there are, from position `at` on. What follows them
@@ -94,6 +107,17 @@ impl ListpackBuf {
         self.0.len().saturating_add(more) <= MAX_BYTES
     }
 
+    /// Gives back the room that was kept for more entries.
+    pub fn shrink_to_fit(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
+    /// The bytes of memory behind this list.
+    #[must_use]
+    pub fn memory_usage(&self) -> usize {
+        crate::memory::usable(self.0.capacity())
+    }
+
     /// How many bytes an element takes.
     #[must_use]
     pub fn encoded_len(bytes: &[u8]) -> usize {
@@ -106,10 +130,12 @@ impl ListpackBuf {
         if new_len > old {
             self.0.resize(len + (new_len - old), 0);
         }
-        self.0.copy_within(at + old..len, at + new_len);
-        self.0.truncate(len - old + new_len);
+        if new_len != old {
+            self.0.copy_within(at + old..len, at + new_len);
+            self.0.truncate(len - old + new_len);
+            self.write_len();
+        }
         new.write(&mut self.0[at..at + new_len]);
-        self.write_len();
     }
 
     /// Brings the length in the header up to date.

@@ -159,7 +159,8 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    fn integer(value: i64) -> Self {
+    /// The encoding of an integer.
+    pub(super) fn integer(value: i64) -> Self {
         let [a, b, c, d, ..] = value.to_le_bytes();
         match value {
             0..=127 => Self::new(&[a], b""),

@@ -248,6 +248,19 @@ fn element() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+#[test]
+fn integers_without_their_text() {
+    let numbers = boundaries().into_iter().filter_map(|text| canonical_i64(&text));
+    for (index, number) in numbers.enumerate() {
+        let text = number.to_string();
+        let mut straight = list(&[b"before", b"after"]);
+        straight.push_int(number);
+        straight.replace_int(HEADER, number);
+        let same = list(&[text.as_bytes(), b"after", text.as_bytes()]);
+        assert_eq!(straight.view().as_bytes(), same.view().as_bytes(), "number {index}");
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Edit {
     Push(Vec<u8>),
