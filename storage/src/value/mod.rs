@@ -2,8 +2,8 @@
 
 pub mod dict;
 mod distinct;
-pub mod hash;
 pub mod geo;
+pub mod hash;
 pub mod hyperloglog;
 pub mod intset;
 pub mod listpack;
