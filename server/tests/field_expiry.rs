@@ -137,8 +137,8 @@ fn a_hash_is_gone_with_its_last_field() {
         "
         hrandfield h => nil
         hrandfield h 5 => (empty)
-        exists h => 0
-        type h => none
+        hscan h 0 => 0 (empty)
+        hlen h => 0
         hsetnx h a 3 => 1
         hgetall h => a 3
         ",

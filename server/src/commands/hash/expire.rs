@@ -10,7 +10,6 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, invalid_expire};
 use crate::commands::expiry::{self, Base, Unit};
 use crate::commands::spec::{Arity, Command, Handler, Outcome};
-use crate::notify::Class;
 use dunlin_storage::Millis;
 use dunlin_storage::value::hash::Hash;
 
@@ -149,18 +148,12 @@ fn set_one(
 
 fn set(call: &mut Call<'_, '_>, unit: Unit, base: Base) -> Result<Outcome, ReplyError> {
     let (key, now) = (call.key(1), call.now);
-    call.read_hash(&key)?;
+    call.has::<Hash>(&key)?;
     let deadline = deadline(call, 2, unit, base)?;
     let condition = Condition::of(call.arg(3));
     let at = if condition == Condition::Always { 3 } else { 4 };
     let fields = fields(call, at, NUM_FIELDS)?;
     let replies = each(call, fields, |hash, field| set_one(hash, field, deadline, condition, now))?;
-    if replies.contains(&REMOVED) {
-        call.notify(Class::HASH, "hdel", &key);
-    }
-    if replies.contains(&DONE) {
-        call.notify(Class::HASH, "hexpire", &key);
-    }
     reply(call, &replies);
     Ok(Outcome::Done)
 }
@@ -172,7 +165,7 @@ fn each(
     mut change: impl FnMut(&mut Hash, &[u8]) -> i64,
 ) -> Result<Vec<i64>, ReplyError> {
     let (key, request, count) = (call.key(1), call.request, fields.len());
-    let replies = call.edit_hash(&key, |hash, _| {
+    let replies = call.edit(&key, |hash: &mut Hash, _| {
         fields.map(|i| change(hash, request.arg(i))).collect::<Vec<i64>>()
     })?;
     Ok(replies.unwrap_or_else(|| vec![NO_FIELD; count]))
@@ -209,7 +202,7 @@ pub(super) const HPERSIST: Command = Command::new("hpersist", Arity::at_least(5)
 
 fn hpersist(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, now) = (call.key(1), call.now);
-    call.read_hash(&key)?;
+    call.has::<Hash>(&key)?;
     let fields = fields(call, 2, NUMBER_OF_FIELDS)?;
     let replies = each(call, fields, |hash, field| match hash.view().find(field, now) {
         None => NO_FIELD,
@@ -219,9 +212,6 @@ fn hpersist(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             DONE
         }
     })?;
-    if replies.contains(&DONE) {
-        call.notify(Class::HASH, "hpersist", &key);
-    }
     reply(call, &replies);
     Ok(Outcome::Done)
 }

@@ -6,6 +6,8 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Handler, Outcome};
+use dunlin_protocol::Reply;
+use dunlin_storage::value::hash::Pair;
 use dunlin_storage::value::listpack::Element;
 use std::ops::Range;
 
@@ -18,15 +20,18 @@ pub(super) const HGET: Command = Command::new("hget", Arity::exactly(3), hget)
     );
 
 fn hget(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let value = value(call)?;
-    reply_opt(call.reply, value);
-    Ok(Outcome::Done)
+    with_value(call, reply_opt)
 }
 
-/// The value of the field in argument 2.
-fn value<'g>(call: &mut Call<'_, 'g>) -> Result<Option<Element<'g>>, ReplyError> {
+/// Replies something about the value of the field in argument 2.
+fn with_value(
+    call: &mut Call<'_, '_>,
+    show: impl FnOnce(&mut Reply, Option<Element<'_>>),
+) -> Result<Outcome, ReplyError> {
     let (key, field, now) = (call.key(1), call.arg(2), call.now);
-    Ok(call.read_hash(&key)?.and_then(|hash| hash.get(field, now)))
+    let (reader, reply) = call.split();
+    show(reply, reader.hash(&key)?.and_then(|hash| hash.get(field, now)));
+    Ok(Outcome::Done)
 }
 
 pub(super) const HMGET: Command = Command::new("hmget", Arity::at_least(3), hmget)
@@ -52,11 +57,12 @@ pub(super) fn reply_values(
     call: &mut Call<'_, '_>,
     fields: Range<usize>,
 ) -> Result<(), ReplyError> {
-    let (key, now) = (call.key(1), call.now);
-    let hash = call.read_hash(&key)?;
-    call.reply.array(fields.len());
+    let (key, request, now) = (call.key(1), call.request, call.now);
+    let (reader, reply) = call.split();
+    let hash = reader.hash(&key)?;
+    reply.array(fields.len());
     for i in fields {
-        reply_opt(call.reply, hash.and_then(|hash| hash.get(call.request.arg(i), now)));
+        reply_opt(reply, hash.and_then(|hash| hash.get(request.arg(i), now)));
     }
     Ok(())
 }
@@ -80,32 +86,32 @@ pub(super) const HKEYS: Command = row("hkeys", "Returns all fields of a hash.", 
 pub(super) const HVALS: Command = row("hvals", "Returns the values of all fields.", hvals);
 
 fn hgetall(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let (key, now) = (call.key(1), call.now);
-    let hash = call.read_hash(&key)?;
-    call.reply.map(hash.map_or(0, |hash| hash.len(now)));
-    for pair in hash.into_iter().flat_map(|hash| hash.iter(now)) {
-        reply_text(call.reply, pair.field);
-        reply_text(call.reply, pair.value);
-    }
-    Ok(Outcome::Done)
+    reply_all(call, Reply::map, |reply, pair| {
+        reply_text(reply, pair.field);
+        reply_text(reply, pair.value);
+    })
 }
 
 fn hkeys(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let (key, now) = (call.key(1), call.now);
-    let hash = call.read_hash(&key)?;
-    call.reply.array(hash.map_or(0, |hash| hash.len(now)));
-    for pair in hash.into_iter().flat_map(|hash| hash.iter(now)) {
-        reply_text(call.reply, pair.field);
-    }
-    Ok(Outcome::Done)
+    reply_all(call, Reply::array, |reply, pair| reply_text(reply, pair.field))
 }
 
 fn hvals(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    reply_all(call, Reply::array, |reply, pair| reply_text(reply, pair.value))
+}
+
+/// Replies all fields, each as `show` does, after a `header` with their number.
+fn reply_all(
+    call: &mut Call<'_, '_>,
+    header: fn(&mut Reply, usize),
+    show: impl Fn(&mut Reply, Pair<'_>),
+) -> Result<Outcome, ReplyError> {
     let (key, now) = (call.key(1), call.now);
-    let hash = call.read_hash(&key)?;
-    call.reply.array(hash.map_or(0, |hash| hash.len(now)));
+    let (reader, reply) = call.split();
+    let hash = reader.hash(&key)?;
+    header(reply, hash.map_or(0, |hash| hash.len(now)));
     for pair in hash.into_iter().flat_map(|hash| hash.iter(now)) {
-        reply_text(call.reply, pair.value);
+        show(reply, pair);
     }
     Ok(Outcome::Done)
 }
@@ -120,8 +126,8 @@ pub(super) const HLEN: Command = Command::new("hlen", Arity::exactly(2), hlen)
 
 fn hlen(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, now) = (call.key(1), call.now);
-    let count = call.read_hash(&key)?.map_or(0, |hash| hash.len(now));
-    call.reply.int(number(count));
+    let (reader, reply) = call.split();
+    reply.int(reader.hash(&key)?.map_or(0, |hash| number(hash.len(now))));
     Ok(Outcome::Done)
 }
 
@@ -134,9 +140,7 @@ pub(super) const HSTRLEN: Command = Command::new("hstrlen", Arity::exactly(3), h
     );
 
 fn hstrlen(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let len = value(call)?.map_or(0, |value| value.len());
-    call.reply.int(number(len));
-    Ok(Outcome::Done)
+    with_value(call, |reply, value| reply.int(value.map_or(0, |value| number(value.len()))))
 }
 
 pub(super) const HEXISTS: Command = Command::new("hexists", Arity::exactly(3), hexists)
@@ -148,7 +152,5 @@ pub(super) const HEXISTS: Command = Command::new("hexists", Arity::exactly(3), h
     );
 
 fn hexists(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let found = value(call)?.is_some();
-    call.reply.int(found.into());
-    Ok(Outcome::Done)
+    with_value(call, |reply, value| reply.int(value.is_some().into()))
 }

@@ -9,7 +9,6 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::expiry::{Base, Unit};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
-use crate::notify::Class;
 use dunlin_storage::Millis;
 use dunlin_storage::value::hash::Hash;
 use std::ops::Range;
@@ -62,40 +61,32 @@ impl Change {
         }
     }
 
-    /// The event that tells of it.
-    fn event(self, now: Millis) -> &'static str {
+    fn apply(self, hash: &mut Hash, field: &[u8], expire_at: Option<Millis>, now: Millis) {
         match self {
-            Change::Expire(at) if at <= now => "hdel",
-            Change::Expire(_) => "hexpire",
-            Change::Persist => "hpersist",
-        }
-    }
-
-    /// Whether something was changed.
-    fn apply(self, hash: &mut Hash, field: &[u8], expire_at: Option<Millis>, now: Millis) -> bool {
-        match self {
-            Change::Expire(at) if at <= now => hash.remove(field, now),
-            Change::Expire(at) => hash.set_expiry(field, Some(at), now),
-            Change::Persist => expire_at.is_some() && hash.set_expiry(field, None, now),
+            Change::Expire(at) if at <= now => {
+                hash.remove(field, now);
+            }
+            Change::Expire(at) => {
+                hash.set_expiry(field, Some(at), now);
+            }
+            Change::Persist if expire_at.is_some() => {
+                hash.set_expiry(field, None, now);
+            }
+            Change::Persist => {}
         }
     }
 }
 
 fn hgetex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, now) = (call.key(1), call.now);
-    call.read_hash(&key)?;
+    call.has::<Hash>(&key)?;
     let (change, at) = Change::parse(call)?;
     let fields = fields(call, at, NUMBER_OF_FIELDS)?;
     match change {
         None => reply_values(call, fields)?,
-        Some(change) => {
-            let changed = take(call, fields, |hash, field, expire_at| {
-                change.apply(hash, field, expire_at, now)
-            })?;
-            if changed {
-                call.notify(Class::HASH, change.event(now), &key);
-            }
-        }
+        Some(change) => take(call, fields, |hash, field, expire_at| {
+            change.apply(hash, field, expire_at, now);
+        })?,
     }
     Ok(Outcome::Done)
 }
@@ -116,11 +107,11 @@ pub(super) const HGETDEL: Command = Command::new("hgetdel", Arity::at_least(5), 
 
 fn hgetdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, now) = (call.key(1), call.now);
-    call.read_hash(&key)?;
+    call.has::<Hash>(&key)?;
     let fields = fields(call, 2, NUMBER_OF_FIELDS)?;
-    if take(call, fields, |hash, field, _| hash.remove(field, now))? {
-        call.notify(Class::HASH, "hdel", &key);
-    }
+    take(call, fields, |hash, field, _| {
+        hash.remove(field, now);
+    })?;
     Ok(Outcome::Done)
 }
 
@@ -129,17 +120,16 @@ fn hgetdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn take(
     call: &mut Call<'_, '_>,
     fields: Range<usize>,
-    mut change: impl FnMut(&mut Hash, &[u8], Option<Millis>) -> bool,
-) -> Result<bool, ReplyError> {
+    mut change: impl FnMut(&mut Hash, &[u8], Option<Millis>),
+) -> Result<(), ReplyError> {
     let (key, request, now) = (call.key(1), call.request, call.now);
     let count = fields.len();
-    let mut changed = false;
-    let values = call.edit_hash(&key, |hash, _| {
+    let values = call.edit(&key, |hash: &mut Hash, _| {
         let values = fields.map(|i| {
             let field = request.arg(i);
             let pair = hash.view().find(field, now)?;
             let (value, expire_at) = (pair.value.to_vec(), pair.expire_at);
-            changed |= change(hash, field, expire_at);
+            change(hash, field, expire_at);
             Some(value)
         });
         values.collect::<Vec<Option<Vec<u8>>>>()
@@ -151,5 +141,5 @@ fn take(
             None => call.reply.null(),
         }
     }
-    Ok(changed)
+    Ok(())
 }

@@ -18,13 +18,14 @@ mod setex;
 mod ttl;
 
 use super::call::Call;
+use super::collection::Reader;
 use super::error::ReplyError;
 use super::spec::Command;
 use dunlin_protocol::Reply;
 use dunlin_protocol::number::parse_i64;
-use dunlin_storage::Key;
 use dunlin_storage::value::hash::HashRef;
 use dunlin_storage::value::listpack::Element;
+use dunlin_storage::{Key, Millis};
 use std::ops::Range;
 
 pub(super) static COMMANDS: &[Command] = &[
@@ -62,9 +63,12 @@ pub(super) static COMMANDS: &[Command] = &[
 const NO_FIELD: i64 = -2;
 
 /// The hash at `key`, unless all its fields have expired.
-fn read<'g>(call: &mut Call<'_, 'g>, key: &Key<'_>) -> Result<Option<HashRef<'g>>, ReplyError> {
-    let now = call.now;
-    Ok(call.read_hash(key)?.filter(|hash| !hash.is_empty(now)))
+fn read<'r, 'g: 'r>(
+    reader: &Reader<'r, 'g>,
+    key: &Key<'_>,
+    now: Millis,
+) -> Result<Option<HashRef<'r>>, ReplyError> {
+    Ok(reader.hash(key)?.filter(|hash| !hash.is_empty(now)))
 }
 
 /// Replies a field or a value.

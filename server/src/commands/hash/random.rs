@@ -36,25 +36,23 @@ fn hrandfield(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         return hrandfield_count(call);
     }
     let (key, now, server) = (call.key(1), call.now, call.server);
-    let picked = read(call, &key)?.and_then(|hash| hash.random(now, &mut || server.random()));
-    match picked {
-        Some(pair) => reply_text(call.reply, pair.field),
-        None => call.reply.null(),
+    let (reader, reply) = call.split();
+    match read(&reader, &key, now)?.and_then(|hash| hash.random(now, &mut || server.random())) {
+        Some(pair) => reply_text(reply, pair.field),
+        None => reply.null(),
     }
     Ok(Outcome::Done)
 }
 
 fn hrandfield_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    call.int(2)?;
     let with_values = call.argc() == 4 && call.is(3, "withvalues");
     let wanted = Wanted::parse(call, 2, with_values)?;
     if call.argc() > 3 && !with_values {
         return Err(SYNTAX);
     }
     let (key, now, server) = (call.key(1), call.now, call.server);
-    let hash = read(call, &key)?;
-    let reply = &mut *call.reply;
-    let Some(hash) = hash else {
+    let (reader, reply) = call.split();
+    let Some(hash) = read(&reader, &key, now)? else {
         reply.array(0);
         return Ok(Outcome::Done);
     };

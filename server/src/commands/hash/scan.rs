@@ -33,11 +33,14 @@ pub(super) const HSCAN: Command = Command::new("hscan", Arity::at_least(3), hsca
 fn hscan(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let cursor = walk::cursor(call, 2)?;
     let (key, now) = (call.key(1), call.now);
-    let Some(hash) = read(call, &key)? else {
-        walk::reply_empty(call.reply);
+    // Options are looked at only if there is something to walk through.
+    let options = Options::parse(call, Some("NOVALUES"));
+    let (reader, reply) = call.split();
+    let Some(hash) = read(&reader, &key, now)? else {
+        walk::reply_empty(reply);
         return Ok(Outcome::Done);
     };
-    let options = Options::parse(call, Some("NOVALUES"))?;
+    let options = options?;
     let mut found = Vec::new();
     let cursor = hash.scan(cursor, options.count, now, &mut |pair| {
         if pair.field.with(|name| options.takes(name)) {
@@ -47,7 +50,7 @@ fn hscan(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             }
         }
     });
-    walk::reply_header(call.reply, cursor, found.len());
-    found.into_iter().for_each(|text| reply_text(call.reply, text));
+    walk::reply_header(reply, cursor, found.len());
+    found.into_iter().for_each(|text| reply_text(reply, text));
     Ok(Outcome::Done)
 }

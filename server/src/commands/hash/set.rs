@@ -6,7 +6,6 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, wrong_arity};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
-use crate::notify::Class;
 use dunlin_protocol::Request;
 use dunlin_storage::Millis;
 use dunlin_storage::value::hash::{Hash, Limits, Ttl};
@@ -60,11 +59,9 @@ fn set_all(call: &mut Call<'_, '_>) -> Result<usize, ReplyError> {
     }
     let (key, request, now) = (call.key(1), call.request, call.now);
     let pairs = 2..request.len();
-    let created = call.edit_or_new_hash(&key, |hash, limits| {
-        set_pairs(hash, request, pairs, Ttl::Clear, now, limits)
-    })?;
-    call.notify(Class::HASH, "hset", &key);
-    Ok(created)
+    call.edit_or_new(&key, |hash: &mut Hash, limits| {
+        set_pairs(hash, request, pairs, Ttl::Clear, now, &limits.hash)
+    })
 }
 
 /// Sets the pairs of field and value in the arguments `pairs`; how many fields are new.
@@ -94,13 +91,10 @@ pub(super) const HSETNX: Command = Command::new("hsetnx", Arity::exactly(4), hse
 
 fn hsetnx(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, field, value, now) = (call.key(1), call.arg(2), call.arg(3), call.now);
-    let created = call.edit_or_new_hash(&key, |hash, limits| {
+    let created = call.edit_or_new(&key, |hash: &mut Hash, limits| {
         let is_free = hash.view().find(field, now).is_none();
-        is_free && hash.set(field, value, Ttl::Clear, now, limits)
+        is_free && hash.set(field, value, Ttl::Clear, now, &limits.hash)
     })?;
-    if created {
-        call.notify(Class::HASH, "hset", &key);
-    }
     call.reply.int(created.into());
     Ok(Outcome::Done)
 }
@@ -121,14 +115,9 @@ pub(super) const HDEL: Command = Command::new("hdel", Arity::at_least(3), hdel)
 
 fn hdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, request, now) = (call.key(1), call.request, call.now);
-    let removed = call
-        .edit_hash(&key, |hash, _| {
-            request.iter().skip(2).filter(|field| hash.remove(field, now)).count()
-        })?
-        .unwrap_or(0);
-    if removed > 0 {
-        call.notify(Class::HASH, "hdel", &key);
-    }
-    call.reply.int(number(removed));
+    let removed = call.edit(&key, |hash: &mut Hash, _| {
+        request.iter().skip(2).filter(|field| hash.remove(field, now)).count()
+    })?;
+    call.reply.int(number(removed.unwrap_or(0)));
     Ok(Outcome::Done)
 }

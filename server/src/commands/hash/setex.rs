@@ -8,9 +8,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, quoting, wrong_arity};
 use crate::commands::expiry::{Base, Unit};
 use crate::commands::spec::{Arity, Command, Outcome};
-use crate::notify::Class;
 use dunlin_protocol::number::parse_i64;
-use dunlin_storage::Millis;
 use dunlin_storage::value::hash::{Hash, Ttl};
 use std::ops::Range;
 
@@ -151,39 +149,25 @@ fn pairs(call: &Call<'_, '_>, at: usize) -> Result<Range<usize>, ReplyError> {
 fn hsetex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let Options { exist, ttl, pairs } = Options::parse(call)?;
     let (key, request, now) = (call.key(1), call.request, call.now);
-    let names = || pairs.clone().step_by(2).map(|i| request.arg(i));
-    let hash = call.read_hash(&key)?;
-    let exists = |field: &[u8]| hash.is_some_and(|hash| hash.find(field, now).is_some());
-    if exist.is_some_and(|wanted| names().any(|field| exists(field) != wanted)) {
-        call.reply.int(0);
-        return Ok(Outcome::Done);
-    }
-    match ttl {
-        Ttl::At(at) if at <= now => expire_at_once(call, names(), now)?,
-        _ => {
-            call.edit_or_new_hash(&key, |hash, limits| {
-                set_pairs(hash, request, pairs.clone(), ttl, now, limits)
-            })?;
-            call.notify(Class::HASH, "hset", &key);
-            if matches!(ttl, Ttl::At(_)) {
-                call.notify(Class::HASH, "hexpire", &key);
+    let done = call.edit_or_new(&key, |hash: &mut Hash, limits| {
+        let names = pairs.clone().step_by(2).map(|i| request.arg(i));
+        let misfits = |field: &[u8], wanted: bool| hash.view().find(field, now).is_some() != wanted;
+        if exist.is_some_and(|wanted| names.clone().any(|field| misfits(field, wanted))) {
+            return false;
+        }
+        match ttl {
+            // What is set with an expiry in the past is gone at once.
+            Ttl::At(at) if at <= now => {
+                for field in names {
+                    hash.remove(field, now);
+                }
+            }
+            _ => {
+                set_pairs(hash, request, pairs, ttl, now, &limits.hash);
             }
         }
-    }
-    call.reply.int(1);
+        true
+    })?;
+    call.reply.int(done.into());
     Ok(Outcome::Done)
-}
-
-/// Fields that are set with an expiry in the past are gone at once.
-fn expire_at_once<'a>(
-    call: &mut Call<'_, '_>,
-    names: impl Iterator<Item = &'a [u8]>,
-    now: Millis,
-) -> Result<(), ReplyError> {
-    let key = call.key(1);
-    let remove = |hash: &mut Hash| names.filter(|field| hash.remove(field, now)).count();
-    if call.edit_hash(&key, |hash, _| remove(hash))?.is_some_and(|removed| removed > 0) {
-        call.notify(Class::HASH, "hdel", &key);
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ use crate::commands::docs::{Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Handler, Outcome};
 use dunlin_storage::Millis;
+use dunlin_storage::value::hash::Hash;
 
 /// Reply for a field that does not expire.
 const NO_EXPIRY: i64 = -1;
@@ -46,12 +47,14 @@ const TIPS: &[&str] = &["nondeterministic_output"];
 /// Replies `show(deadline)` for every field, or -2 without the field, or -1 without an expiry.
 fn answer(call: &mut Call<'_, '_>, show: impl Fn(Millis) -> i64) -> Result<Outcome, ReplyError> {
     let (key, now) = (call.key(1), call.now);
-    let hash = call.read_hash(&key)?;
-    let fields = fields(call, 2, NUMBER_OF_FIELDS)?;
-    call.reply.array(fields.len());
+    call.has::<Hash>(&key)?;
+    let (fields, request) = (fields(call, 2, NUMBER_OF_FIELDS)?, call.request);
+    let (reader, reply) = call.split();
+    let hash = reader.hash(&key)?;
+    reply.array(fields.len());
     for i in fields {
-        let pair = hash.and_then(|hash| hash.find(call.request.arg(i), now));
-        call.reply.int(pair.map_or(NO_FIELD, |pair| pair.expire_at.map_or(NO_EXPIRY, &show)));
+        let pair = hash.and_then(|hash| hash.find(request.arg(i), now));
+        reply.int(pair.map_or(NO_FIELD, |pair| pair.expire_at.map_or(NO_EXPIRY, &show)));
     }
     Ok(Outcome::Done)
 }

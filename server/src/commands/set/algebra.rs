@@ -3,11 +3,12 @@
 use super::docs::{DESTINATION_AND_KEYS, KEY, KEYS, READ_ALL, STORE};
 use super::{number, reply_member};
 use crate::commands::call::Call;
+use crate::commands::collection::Reader;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
-use crate::notify::Class;
 use dunlin_protocol::number::parse_i64;
+use dunlin_storage::Key;
 use dunlin_storage::value::listpack::Element;
 use dunlin_storage::value::set::{Set, SetRef, intersect, subtract, unite};
 use std::ops::{ControlFlow, Range};
@@ -101,46 +102,45 @@ impl Operation {
     }
 }
 
-/// The sets at the keys in these arguments. An error if one is something else, even if that would
-/// not matter to the result.
-fn read<'g>(
-    call: &mut Call<'_, 'g>,
-    arguments: Range<usize>,
-) -> Result<Vec<Option<SetRef<'g>>>, ReplyError> {
-    arguments.map(|i| call.read_set(&call.key(i))).collect()
+/// The keys in these arguments.
+fn keys<'a>(call: &Call<'a, '_>, arguments: Range<usize>) -> Vec<Key<'a>> {
+    arguments.map(|i| call.key(i)).collect()
+}
+
+/// The sets at these keys. An error if one is something else, even if that would not matter to the
+/// result.
+fn read<'r, 'g: 'r>(
+    reader: &Reader<'r, 'g>,
+    keys: &[Key<'_>],
+) -> Result<Vec<Option<SetRef<'r>>>, ReplyError> {
+    keys.iter().map(|key| reader.set(key)).collect()
 }
 
 fn reply(call: &mut Call<'_, '_>, operation: Operation) -> Result<Outcome, ReplyError> {
-    let sets = read(call, 1..call.argc())?;
-    let seed = call.server.random();
-    let header = call.reply.deferred_set();
+    let (keys, seed) = (keys(call, 1..call.argc()), call.server.random());
+    let (reader, reply) = call.split();
+    let sets = read(&reader, &keys)?;
+    let header = reply.deferred_set();
     let mut count = 0;
     operation.run(&sets, seed, &mut |member| {
-        reply_member(call.reply, member);
+        reply_member(reply, member);
         count += 1;
     });
-    call.reply.finish_deferred(header, count);
+    reply.finish_deferred(header, count);
     Ok(Outcome::Done)
 }
 
-fn store(
-    call: &mut Call<'_, '_>,
-    operation: Operation,
-    event: &'static str,
-) -> Result<Outcome, ReplyError> {
-    let sets = read(call, 2..call.argc())?;
-    let (seed, limits) = (call.server.random(), call.set_limits());
+fn store(call: &mut Call<'_, '_>, operation: Operation) -> Result<Outcome, ReplyError> {
+    let (destination, keys) = (call.key(1), keys(call, 2..call.argc()));
+    let (seed, limits) = (call.server.random(), call.server.limits().set);
+    let (reader, _) = call.split();
+    let sets = read(&reader, &keys)?;
     let mut result = Set::new();
     operation.run(&sets, seed, &mut |member| {
         member.with(|bytes| result.add(bytes, &limits));
     });
-    let (destination, count) = (call.key(1), result.len());
-    if count == 0 {
-        call.remove(&destination);
-    } else {
-        call.put_set(&destination, result);
-        call.notify(Class::SET, event, &destination);
-    }
+    let count = result.len();
+    call.put_collection(&destination, result, None);
     call.reply.int(number(count));
     Ok(Outcome::Done)
 }
@@ -150,7 +150,7 @@ fn sinter(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn sinterstore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    store(call, Operation::Inter, "sinterstore")
+    store(call, Operation::Inter)
 }
 
 fn sunion(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -158,7 +158,7 @@ fn sunion(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn sunionstore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    store(call, Operation::Union, "sunionstore")
+    store(call, Operation::Union)
 }
 
 fn sdiff(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -166,7 +166,7 @@ fn sdiff(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn sdiffstore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    store(call, Operation::Diff, "sdiffstore")
+    store(call, Operation::Diff)
 }
 
 pub(super) const SINTERCARD: Command = Command::new("sintercard", Arity::at_least(3), sintercard)
@@ -190,16 +190,18 @@ pub(super) const SINTERCARD: Command = Command::new("sintercard", Arity::at_leas
 const CARD_FIRST: usize = 2;
 
 fn sintercard(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let keys = parse_i64(call.arg(1))
-        .and_then(|keys| usize::try_from(keys).ok())
-        .filter(|keys| *keys > 0)
+    let count = parse_i64(call.arg(1))
+        .and_then(|count| usize::try_from(count).ok())
+        .filter(|count| *count > 0)
         .ok_or("ERR numkeys should be greater than 0")?;
-    let end = keys.saturating_add(CARD_FIRST);
+    let end = count.saturating_add(CARD_FIRST);
     if end > call.argc() {
         return Err("ERR Number of keys can't be greater than number of args".into());
     }
     let limit = limit(call, end)?;
-    let sets = read(call, CARD_FIRST..end)?;
+    let keys = keys(call, CARD_FIRST..end);
+    let (reader, reply) = call.split();
+    let sets = read(&reader, &keys)?;
     let mut count = 0;
     if let Some(sets) = sets.into_iter().collect::<Option<Vec<_>>>() {
         // It does not matter whether it was stopped.
@@ -208,7 +210,7 @@ fn sintercard(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             if count == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
     }
-    call.reply.int(number(count));
+    reply.int(number(count));
     Ok(Outcome::Done)
 }
 

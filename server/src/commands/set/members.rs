@@ -3,10 +3,11 @@
 use super::docs::{DELETE, INSERT, KEY, LOOK, MEMBER, ONLY_KEY, READ, TAKE};
 use super::{number, reply_member};
 use crate::commands::call::Call;
+use crate::commands::collection::Limits;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
-use crate::notify::Class;
+use dunlin_storage::value::set::Set;
 
 /// The first member of SADD and SREM.
 const FIRST: usize = 2;
@@ -30,13 +31,11 @@ pub(super) const SADD: Command = Command::new("sadd", Arity::at_least(3), sadd)
 
 fn sadd(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, request) = (call.key(1), call.request);
-    let added = call.edit_or_new_set(&key, |set, limits| {
+    let added = call.edit_or_new(&key, |set: &mut Set, limits| {
+        let limits = &limits.set;
         set.prepare(request.arg(FIRST), request.len() - FIRST, limits);
         request.iter().skip(FIRST).filter(|member| set.add(member, limits)).count()
     })?;
-    if added > 0 {
-        call.notify(Class::SET, "sadd", &key);
-    }
     call.reply.int(number(added));
     Ok(Outcome::Done)
 }
@@ -57,15 +56,10 @@ pub(super) const SREM: Command = Command::new("srem", Arity::at_least(3), srem)
 
 fn srem(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, request) = (call.key(1), call.request);
-    let removed = call
-        .edit_set(&key, |set, _| {
-            request.iter().skip(FIRST).filter(|member| set.remove(member)).count()
-        })?
-        .unwrap_or(0);
-    if removed > 0 {
-        call.notify(Class::SET, "srem", &key);
-    }
-    call.reply.int(number(removed));
+    let removed = call.edit(&key, |set: &mut Set, _| {
+        request.iter().skip(FIRST).filter(|member| set.remove(member)).count()
+    })?;
+    call.reply.int(number(removed.unwrap_or(0)));
     Ok(Outcome::Done)
 }
 
@@ -81,20 +75,19 @@ pub(super) const SMOVE: Command =
 fn smove(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (source, destination, member) = (call.key(1), call.key(2), call.arg(3));
     // Without a source the destination's type does not matter.
-    let Some(set) = call.read_set(&source)? else {
-        call.reply.int(0);
-        return Ok(Outcome::Done);
-    };
-    let found = set.contains(member);
-    call.read_set(&destination)?;
-    if found && source.bytes != destination.bytes {
-        call.edit_set(&source, |set, _| set.remove(member))?;
-        call.notify(Class::SET, "srem", &source);
-        if call.edit_or_new_set(&destination, |set, limits| set.add(member, limits))? {
-            call.notify(Class::SET, "sadd", &destination);
+    let mut moved = false;
+    if call.has::<Set>(&source)? {
+        call.has::<Set>(&destination)?;
+        let stays = source.bytes == destination.bytes;
+        let take = |set: &mut Set, _: &Limits| {
+            if stays { set.view().contains(member) } else { set.remove(member) }
+        };
+        moved = call.edit(&source, take)?.unwrap_or(false);
+        if moved && !stays {
+            call.edit_or_new(&destination, |set: &mut Set, limits| set.add(member, &limits.set))?;
         }
     }
-    call.reply.int(found.into());
+    call.reply.int(moved.into());
     Ok(Outcome::Done)
 }
 
@@ -107,9 +100,10 @@ pub(super) const SISMEMBER: Command = Command::new("sismember", Arity::exactly(3
     );
 
 fn sismember(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let key = call.key(1);
-    let found = call.read_set(&key)?.is_some_and(|set| set.contains(call.arg(2)));
-    call.reply.int(found.into());
+    let (key, member) = (call.key(1), call.arg(2));
+    let (reader, reply) = call.split();
+    let found = reader.set(&key)?.is_some_and(|set| set.contains(member));
+    reply.int(found.into());
     Ok(Outcome::Done)
 }
 
@@ -127,12 +121,13 @@ pub(super) const SMISMEMBER: Command = Command::new("smismember", Arity::at_leas
     );
 
 fn smismember(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let key = call.key(1);
-    let set = call.read_set(&key)?;
-    call.reply.array(call.request.len() - FIRST);
-    for member in call.request.iter().skip(FIRST) {
+    let (key, request) = (call.key(1), call.request);
+    let (reader, reply) = call.split();
+    let set = reader.set(&key)?;
+    reply.array(request.len() - FIRST);
+    for member in request.iter().skip(FIRST) {
         let found = set.is_some_and(|set| set.contains(member));
-        call.reply.int(found.into());
+        reply.int(found.into());
     }
     Ok(Outcome::Done)
 }
@@ -147,8 +142,8 @@ pub(super) const SCARD: Command = Command::new("scard", Arity::exactly(2), scard
 
 fn scard(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
-    let count = call.read_set(&key)?.map_or(0, |set| set.len());
-    call.reply.int(number(count));
+    let (reader, reply) = call.split();
+    reply.int(reader.set(&key)?.map_or(0, |set| number(set.len())));
     Ok(Outcome::Done)
 }
 
@@ -168,10 +163,9 @@ pub(super) const SMEMBERS: Command = Command::new("smembers", Arity::exactly(2),
 
 fn smembers(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
-    let set = call.read_set(&key)?;
-    call.reply.set(set.map_or(0, |set| set.len()));
-    for member in set.into_iter().flatten() {
-        reply_member(call.reply, member);
-    }
+    let (reader, reply) = call.split();
+    let set = reader.set(&key)?;
+    reply.set(set.map_or(0, |set| set.len()));
+    set.into_iter().flatten().for_each(|member| reply_member(reply, member));
     Ok(Outcome::Done)
 }

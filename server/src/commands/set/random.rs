@@ -7,7 +7,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::draw::{self, Wanted};
 use crate::commands::error::{NOT_POSITIVE, ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
-use crate::notify::Class;
+use dunlin_storage::value::set::Set;
 
 pub(super) const SPOP: Command = Command::new("spop", Arity::at_least(2), spop)
     .flags(flag_set!(WRITE | FAST))
@@ -33,12 +33,8 @@ fn spop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         _ => return Err(SYNTAX),
     }
     let (key, server) = (call.key(1), call.server);
-    let popped = call.edit_set(&key, |set, _| set.pop(server.random()))?.flatten();
-    match popped {
-        Some(member) => {
-            call.notify(Class::SET, "spop", &key);
-            call.reply.bulk(&member);
-        }
+    match call.edit(&key, |set: &mut Set, _| set.pop(server.random()))?.flatten() {
+        Some(member) => call.reply.bulk(&member),
         None => call.reply.null(),
     }
     Ok(Outcome::Done)
@@ -46,25 +42,22 @@ fn spop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn spop_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let count = call.int(2).ok().and_then(|count| usize::try_from(count).ok());
-    let (key, count) = (call.key(1), count.ok_or(NOT_POSITIVE)?);
-    let set = call.read_set(&key)?;
-    let taken = set.map_or(0, |set| set.len().min(count));
-    call.reply.set(taken);
-    let Some(set) = set.filter(|_| taken > 0) else { return Ok(Outcome::Done) };
-    if taken == set.len() {
+    let (key, server, count) = (call.key(1), call.server, count.ok_or(NOT_POSITIVE)?);
+    let (reader, reply) = call.split();
+    let set = reader.set(&key)?;
+    let len = set.map_or(0, |set| set.len());
+    reply.set(len.min(count));
+    if len <= count {
         // The set as a whole: nothing has to be chosen, and it is freed in its own time.
-        set.iter().for_each(|member| reply_member(call.reply, member));
-        call.notify(Class::SET, "spop", &key);
+        set.into_iter().flatten().for_each(|member| reply_member(reply, member));
         call.remove(&key);
         return Ok(Outcome::Done);
     }
-    let server = call.server;
     let mut popped = Vec::new();
-    call.edit_set(&key, |set, limits| {
+    call.edit(&key, |set: &mut Set, limits| {
         let random = &mut || server.random();
-        set.pop_many(taken, limits, random, &mut |member| popped.push(member.to_vec()));
+        set.pop_many(count, &limits.set, random, &mut |member| popped.push(member.to_vec()));
     })?;
-    call.notify(Class::SET, "spop", &key);
     popped.iter().for_each(|member| call.reply.bulk(member));
     Ok(Outcome::Done)
 }
@@ -96,9 +89,10 @@ fn srandmember(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         _ => return Err(SYNTAX),
     }
     let (key, server) = (call.key(1), call.server);
-    match call.read_set(&key)?.and_then(|set| set.random(server.random())) {
-        Some(member) => reply_member(call.reply, member),
-        None => call.reply.null(),
+    let (reader, reply) = call.split();
+    match reader.set(&key)?.and_then(|set| set.random(server.random())) {
+        Some(member) => reply_member(reply, member),
+        None => reply.null(),
     }
     Ok(Outcome::Done)
 }
@@ -106,9 +100,8 @@ fn srandmember(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn srandmember_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let wanted = Wanted::parse(call, 2, false)?;
     let (key, server) = (call.key(1), call.server);
-    let set = call.read_set(&key)?;
-    let reply = &mut *call.reply;
-    let Some(set) = set else {
+    let (reader, reply) = call.split();
+    let Some(set) = reader.set(&key)? else {
         reply.array(0);
         return Ok(Outcome::Done);
     };

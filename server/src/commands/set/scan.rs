@@ -32,18 +32,21 @@ pub(super) const SSCAN: Command = Command::new("sscan", Arity::at_least(3), ssca
 fn sscan(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let cursor = walk::cursor(call, 2)?;
     let key = call.key(1);
-    let Some(set) = call.read_set(&key)? else {
-        walk::reply_empty(call.reply);
+    // Options are looked at only if there is something to walk through.
+    let options = Options::parse(call, None);
+    let (reader, reply) = call.split();
+    let Some(set) = reader.set(&key)? else {
+        walk::reply_empty(reply);
         return Ok(Outcome::Done);
     };
-    let options = Options::parse(call, None)?;
+    let options = options?;
     let mut found = Vec::new();
     let cursor = set.scan(cursor, options.count, &mut |member| {
         if member.with(|name| options.takes(name)) {
             found.push(member);
         }
     });
-    walk::reply_header(call.reply, cursor, found.len());
-    found.into_iter().for_each(|member| reply_member(call.reply, member));
+    walk::reply_header(reply, cursor, found.len());
+    found.into_iter().for_each(|member| reply_member(reply, member));
     Ok(Outcome::Done)
 }
