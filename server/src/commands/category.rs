@@ -67,6 +67,8 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::Generic => Some("keyspace"),
         Group::String => Some("string"),
         Group::Bitmap => Some("bitmap"),
+        Group::Hash => Some("hash"),
+        Group::Set => Some("set"),
         Group::Connection => Some("connection"),
         Group::Server => None,
     }

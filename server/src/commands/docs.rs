@@ -9,6 +9,10 @@ pub enum Group {
     String,
     /// `bitmap`
     Bitmap,
+    /// `hash`
+    Hash,
+    /// `set`
+    Set,
     /// `connection`
     Connection,
     /// `server`
@@ -22,6 +26,8 @@ impl Group {
             Group::Generic => "generic",
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::Hash => "hash",
+            Group::Set => "set",
             Group::Connection => "connection",
             Group::Server => "server",
         }

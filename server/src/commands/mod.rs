@@ -14,8 +14,12 @@ pub mod table;
 
 mod bitmap;
 mod connection;
+mod draw;
 mod expiry;
 mod generic;
+mod hash;
 mod help;
 mod server;
+mod set;
 mod string;
+mod walk;
