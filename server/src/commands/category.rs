@@ -68,6 +68,7 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::String => Some("string"),
         Group::Bitmap => Some("bitmap"),
         Group::Connection => Some("connection"),
+        Group::Stream => Some("stream"),
         Group::Server => None,
     }
 }
