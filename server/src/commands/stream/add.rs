@@ -39,9 +39,8 @@ pub(super) const XADD: Command = Command::new("xadd", Arity::at_least(5), xadd)
         ]),
     );
 
-const EXHAUSTED: ReplyError = ReplyError::new(
-    "ERR The stream has exhausted the last possible ID, unable to add more items",
-);
+const EXHAUSTED: ReplyError =
+    ReplyError::new("ERR The stream has exhausted the last possible ID, unable to add more items");
 const NOT_GREATER: ReplyError = ReplyError::new(
     "ERR The ID specified in XADD is equal or smaller than the target stream top item",
 );

@@ -118,7 +118,7 @@ fn xclaim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             }
             group.see_consumer(claim.consumer, now);
             ids.retain(|id| group.claim(&stream.log, *id, &claim, now));
-            Ok(ids)
+            Ok::<_, ReplyError>(ids)
         })
     })?;
     let claimed = claimed.flatten().ok_or_else(|| no_group(key.bytes, name, "'"))??;

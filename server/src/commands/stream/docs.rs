@@ -15,7 +15,7 @@ pub(super) const fn docs(
 pub(super) const KEY: Arg = Arg::key("key", 0);
 pub(super) const GROUP: Arg = Arg::string("group");
 pub(super) const CONSUMER: Arg = Arg::string("consumer");
-pub(super) const IDS: Arg = Arg::string("ID").multiple();
+pub(super) const IDS: Arg = Arg::string("id").multiple();
 pub(super) const COUNT: Arg = Arg::integer("count").token("COUNT").optional();
 
 /// MAXLEN or MINID.

@@ -72,9 +72,8 @@ fn xsetid(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         i += 2;
     }
     let key = call.key(1);
-    let set = call.edit_stream(&key, |stream, _| {
-        stream.log.set_id(last_id, added, max_deleted_id)
-    })?;
+    let set =
+        call.edit_stream(&key, |stream, _| stream.log.set_id(last_id, added, max_deleted_id))?;
     set.ok_or(NO_KEY)?.map_err(text_of)?;
     call.reply.ok();
     Ok(Outcome::Done)

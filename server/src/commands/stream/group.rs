@@ -20,7 +20,8 @@ const MADE: &[KeySpec] = &[KeySpec::one(2).with(KeyFlags::RW).with(KeyFlags::INS
 const MOVED: &[KeySpec] = &[KeySpec::one(2).update()];
 const REMOVED: &[KeySpec] = &[KeySpec::one(2).with(KeyFlags::RW).with(KeyFlags::DELETE)];
 
-const ENTRIES_READ: Arg = Arg::integer("entriesread").token("ENTRIESREAD").optional();
+const ENTRIES_READ: Arg =
+    Arg::integer("entriesread").display("entries-read").token("ENTRIESREAD").optional();
 
 pub(super) const XGROUP: Command = Command::new("xgroup", Arity::at_least(2), help::container)
     .docs(docs("5.0.0", "Depends on subcommand.", "Commands about consumer groups."))
@@ -87,9 +88,8 @@ fn create(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         let last_id = last_id.unwrap_or(stream.log.last_id());
         stream.groups.insert(name, Group::new(last_id, options.entries_read))
     };
-    let there = call.edit_stream(&key, |stream, _| {
-        last_id.clone().map(|last_id| insert(stream, last_id))
-    })?;
+    let there =
+        call.edit_stream(&key, |stream, _| last_id.clone().map(|last_id| insert(stream, last_id)))?;
     let made = match there {
         Some(made) => made?,
         None if options.make_stream => {
@@ -105,10 +105,8 @@ fn create(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-const SETID: Command = Command::new("setid", Arity::at_least(5), setid)
-    .flags(flag_set!(WRITE))
-    .keys(MOVED)
-    .docs(
+const SETID: Command =
+    Command::new("setid", Arity::at_least(5), setid).flags(flag_set!(WRITE)).keys(MOVED).docs(
         docs("5.0.0", "O(1)", "Sets the last delivered identifier of a group.")
             .history(&[("7.0.0", "Added the optional `entries_read` argument.")])
             .args(&[KEY, GROUP, ID_OR_LAST, ENTRIES_READ]),
@@ -144,10 +142,8 @@ fn edit_group<R>(
     changed.ok_or(MISSING_KEY)?.ok_or_else(|| no_group_of(key.bytes, name))
 }
 
-const DESTROY: Command = Command::new("destroy", Arity::exactly(4), destroy)
-    .flags(flag_set!(WRITE))
-    .keys(REMOVED)
-    .docs(
+const DESTROY: Command =
+    Command::new("destroy", Arity::exactly(4), destroy).flags(flag_set!(WRITE)).keys(REMOVED).docs(
         docs(
             "5.0.0",
             "O(N) where N is the number of pending entries of the group.",
@@ -162,11 +158,10 @@ fn destroy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-const CREATECONSUMER: Command =
-    Command::new("createconsumer", Arity::exactly(5), create_consumer)
-        .flags(flag_set!(WRITE | DENYOOM))
-        .keys(MADE)
-        .docs(docs("6.2.0", "O(1)", "Adds a consumer to a group.").args(&[KEY, GROUP, CONSUMER]));
+const CREATECONSUMER: Command = Command::new("createconsumer", Arity::exactly(5), create_consumer)
+    .flags(flag_set!(WRITE | DENYOOM))
+    .keys(MADE)
+    .docs(docs("6.2.0", "O(1)", "Adds a consumer to a group.").args(&[KEY, GROUP, CONSUMER]));
 
 fn create_consumer(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (consumer, now) = (call.arg(4), call.now);

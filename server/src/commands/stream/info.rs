@@ -1,9 +1,7 @@
 //! XINFO: what is in a stream, its groups and their consumers.
 
 use super::docs::{GROUP, KEY, docs};
-use super::{
-    at_most, no_group_of, reply_count, reply_entries, reply_entry, reply_from, reply_id,
-};
+use super::{at_most, no_group_of, reply_count, reply_entries, reply_entry, reply_from, reply_id};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{NO_KEY, ReplyError};
@@ -24,10 +22,8 @@ pub(super) const XINFO: Command = Command::new("xinfo", Arity::at_least(2), help
     .docs(docs("5.0.0", "Depends on subcommand.", "Commands about what is in a stream."))
     .subcommands(&[CONSUMERS, GROUPS, HELP, STREAM]);
 
-const STREAM: Command = Command::new("stream", Arity::at_least(3), stream)
-    .flags(flag_set!(READONLY))
-    .keys(KEYS)
-    .docs(
+const STREAM: Command =
+    Command::new("stream", Arity::at_least(3), stream).flags(flag_set!(READONLY)).keys(KEYS).docs(
         docs("5.0.0", "O(1)", "Replies what is to be known about a stream.")
             .history(&[
                 ("6.0.0", "Added the `FULL` modifier."),
@@ -36,19 +32,13 @@ const STREAM: Command = Command::new("stream", Arity::at_least(3), stream)
                     "Added the `max-deleted-entry-id`, `entries-added`, \
                      `recorded-first-entry-id`, `entries-read` and `lag` fields",
                 ),
-                (
-                    "7.2.0",
-                    "Added the `active-time` field, and changed the meaning of `seen-time`.",
-                ),
+                ("7.2.0", "Added the `active-time` field, and changed the meaning of `seen-time`."),
             ])
             .args(&[
                 KEY,
                 Arg::block(
                     "full-block",
-                    &[
-                        Arg::flag("full", "FULL"),
-                        Arg::integer("count").token("COUNT").optional(),
-                    ],
+                    &[Arg::flag("full", "FULL"), Arg::integer("count").token("COUNT").optional()],
                 )
                 .optional(),
             ]),
@@ -82,7 +72,11 @@ fn stream(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 /// Writes the fields that both forms begin with.
 fn write_log(reply: &mut Reply, log: &Log) {
-    let fields = [("length", log.len()), ("radix-tree-keys", log.blocks().len() as u64), ("radix-tree-nodes", log.tree_nodes())];
+    let fields = [
+        ("length", log.len()),
+        ("radix-tree-keys", log.blocks().len() as u64),
+        ("radix-tree-nodes", log.tree_nodes()),
+    ];
     for (name, value) in fields {
         reply.bulk(name.as_bytes());
         reply_count(reply, value);
@@ -150,13 +144,7 @@ fn write_full(reply: &mut Reply, stream: &Stream, most: usize) {
     }
 }
 
-fn write_consumer(
-    reply: &mut Reply,
-    group: &Group,
-    name: &[u8],
-    consumer: &Consumer,
-    most: usize,
-) {
+fn write_consumer(reply: &mut Reply, group: &Group, name: &[u8], consumer: &Consumer, most: usize) {
     reply.map(5);
     reply.bulk(b"name");
     reply.bulk(name);
@@ -194,10 +182,8 @@ fn write_progress(reply: &mut Reply, log: &Log, group: &Group) {
     }
 }
 
-const GROUPS: Command = Command::new("groups", Arity::exactly(3), groups)
-    .flags(flag_set!(READONLY))
-    .keys(KEYS)
-    .docs(
+const GROUPS: Command =
+    Command::new("groups", Arity::exactly(3), groups).flags(flag_set!(READONLY)).keys(KEYS).docs(
         docs("5.0.0", "O(1)", "Replies the consumer groups of a stream.")
             .history(&[("7.0.0", "Added the `entries-read` and `lag` fields")])
             .args(&[KEY]),
@@ -227,10 +213,7 @@ const CONSUMERS: Command = Command::new("consumers", Arity::exactly(4), consumer
     .tips(&["nondeterministic_output"])
     .docs(
         docs("5.0.0", "O(1)", "Replies the consumers of a group.")
-            .history(&[(
-                "7.2.0",
-                "Added the `inactive` field, and changed the meaning of `idle`.",
-            )])
+            .history(&[("7.2.0", "Added the `inactive` field, and changed the meaning of `idle`.")])
             .args(&[KEY, GROUP]),
     );
 

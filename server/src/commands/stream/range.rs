@@ -55,7 +55,8 @@ fn range(call: &mut Call<'_, '_>, back: bool) -> Result<Outcome, ReplyError> {
             return reply.null_array();
         }
         let most = at_most(count.unwrap_or(0));
-        let entries = if back { stream.log.range_back(start, end) } else { stream.log.range(start, end) };
+        let entries =
+            if back { stream.log.range_back(start, end) } else { stream.log.range(start, end) };
         reply_entries(reply, entries.take(most));
     })?;
     if found.is_none() {

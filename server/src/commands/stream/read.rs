@@ -4,7 +4,7 @@
 //! a [`Reading`], can be tried ([`serve`]) as often as something happens to one of the streams: it
 //! either replies or changes nothing that a reader could see.
 
-use super::docs::{CONSUMER, COUNT, GROUP, KEY, docs};
+use super::docs::{CONSUMER, COUNT, GROUP, IDS, KEY, docs};
 use super::id::id_arg;
 use super::{at_most, count_arg, no_group, reply_entries, reply_entry, reply_from, reply_id};
 use crate::commands::call::Call;
@@ -17,8 +17,7 @@ use dunlin_storage::value::stream::{Stream, StreamId};
 use dunlin_storage::{Key, Millis};
 
 const BLOCK: Arg = Arg::integer("milliseconds").token("BLOCK").optional();
-const STREAMS: Arg =
-    Arg::block("streams", &[KEY.multiple(), Arg::string("ID").multiple()]).token("STREAMS");
+const STREAMS: Arg = Arg::block("streams", &[KEY.multiple(), IDS]).token("STREAMS");
 
 pub(super) const XREAD: Command = Command::new("xread", Arity::at_least(4), xread)
     .flags(flag_set!(READONLY | BLOCKING))
@@ -338,11 +337,11 @@ impl<'a> Reading<'a> {
             (b"+", None) => Ok(Place::Last),
             (b">", Some(_)) => Ok(Place::Group),
             (b"$" | b"+", Some(_)) => Err(meaningless(call.arg(at))),
-            (b">", None) => Err(
-                "ERR The > ID can be specified only when calling XREADGROUP using the GROUP \
+            (b">", None) => {
+                Err("ERR The > ID can be specified only when calling XREADGROUP using the GROUP \
                  <group> <consumer> option."
-                    .into(),
-            ),
+                    .into())
+            }
             (_, Some(_)) if id_arg(call, at)? == StreamId::MAX => Ok(Place::Group),
             _ => id_arg(call, at).map(Place::After),
         }
@@ -372,10 +371,8 @@ fn unbalanced(as_group: bool) -> ReplyError {
 }
 
 fn only_xreadgroup(option: &str) -> ReplyError {
-    format!(
-        "ERR The {option} option is only supported by XREADGROUP. You called XREAD instead."
-    )
-    .into()
+    format!("ERR The {option} option is only supported by XREADGROUP. You called XREAD instead.")
+        .into()
 }
 
 fn meaningless(id: &[u8]) -> ReplyError {
