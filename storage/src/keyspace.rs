@@ -348,6 +348,12 @@ impl Keyspace {
         }
     }
 
+    /// Bytes removed, but maybe still being read, or waiting to be freed in slices.
+    #[must_use]
+    pub fn limbo(&self) -> u64 {
+        self.reclaim.limbo()
+    }
+
     /// Counters since the last reset.
     #[must_use]
     pub fn stats(&self) -> StoreStats {

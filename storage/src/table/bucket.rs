@@ -192,7 +192,8 @@ impl Bucket {
     #[inline(always)]
     pub(crate) fn candidates(&self, tag: u16) -> Candidates {
         #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
-        return Candidates(wide::candidates(self, tag));
+        // SAFETY: SSE2 is part of x86-64.
+        return Candidates(unsafe { wide::candidates(self, tag) });
         #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
         {
             let fit = |slot| u32::from(self.word(slot).tag_is(tag)) << slot;
@@ -297,27 +298,23 @@ mod wide {
         words
     }
 
-    #[inline(always)]
+    #[inline]
+    #[target_feature(enable = "sse2")]
     fn upper(a: __m128i, b: __m128i) -> __m128i {
-        // SAFETY: SSE2 is part of x86-64.
-        unsafe {
-            _mm_castps_si128(_mm_shuffle_ps::<UPPER>(_mm_castsi128_ps(a), _mm_castsi128_ps(b)))
-        }
+        _mm_castps_si128(_mm_shuffle_ps::<UPPER>(_mm_castsi128_ps(a), _mm_castsi128_ps(b)))
     }
 
-    #[inline(always)]
+    #[inline]
+    #[target_feature(enable = "sse2")]
     pub(super) fn candidates(bucket: &Bucket, tag: u16) -> u32 {
         let low = upper(pair(bucket, 0), pair(bucket, 2));
         let high = upper(pair(bucket, 4), pair(bucket, 6));
-        // SAFETY: SSE2 is part of x86-64.
-        let fits = unsafe {
-            let wanted = _mm_set1_epi32(i32::from(tag) << SHIFT);
-            let mask = _mm_set1_epi32(MASK);
-            let low = _mm_cmpeq_epi32(_mm_and_si128(low, mask), wanted);
-            let high = _mm_cmpeq_epi32(_mm_and_si128(high, mask), wanted);
-            _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128()))
-        };
-        fits as u32 & ((1 << SLOTS) - 1)
+        let wanted = _mm_set1_epi32(i32::from(tag) << SHIFT);
+        let mask = _mm_set1_epi32(MASK);
+        let low = _mm_cmpeq_epi32(_mm_and_si128(low, mask), wanted);
+        let high = _mm_cmpeq_epi32(_mm_and_si128(high, mask), wanted);
+        let bytes = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());
+        _mm_movemask_epi8(bytes) as u32 & ((1 << SLOTS) - 1)
     }
 }
 

@@ -24,6 +24,8 @@ mod tests;
 
 pub use buf::ListpackBuf;
 
+use std::cmp::Ordering;
+
 use super::string::canonical_i64;
 
 /// Bytes before the first entry.
@@ -38,7 +40,7 @@ const UNKNOWN: u16 = u16::MAX;
 pub struct Listpack<'a>(&'a [u8]);
 
 /// What one entry holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element<'a> {
     /// The integer whose canonical form was stored.
     Int(i64),
@@ -99,7 +101,13 @@ impl<'a> Listpack<'a> {
     /// The elements from the one at position `at` to the last.
     #[must_use]
     pub fn iter_from(self, at: usize) -> Iter<'a> {
-        Iter(self.0.get(at..self.end()).unwrap_or_default())
+        self.iter_between(at, self.end())
+    }
+
+    /// The elements from the one at position `at` to the one before position `end`.
+    #[must_use]
+    pub fn iter_between(self, at: usize, end: usize) -> Iter<'a> {
+        Iter(self.0.get(at..end).unwrap_or_default())
     }
 
     /// Position of the first element.
@@ -288,10 +296,23 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// The order of the texts.
+    #[must_use]
+    pub fn cmp_text(self, other: Element<'_>) -> Ordering {
+        self.with(|text| other.with(|other| text.cmp(other)))
+    }
+
     /// The text.
     #[must_use]
     pub fn to_vec(self) -> Vec<u8> {
         self.with(<[u8]>::to_vec)
+    }
+
+    /// The element as an integer if its text is one. Of two elements with the same text, the one may
+    /// be an integer and the other, in another place, a string; in this form they are equal.
+    #[must_use]
+    pub fn normal(self) -> Self {
+        self.as_i64().map_or(self, Element::Int)
     }
 
     /// The integer whose canonical form the text is. (Payloads of other servers may hold one as
