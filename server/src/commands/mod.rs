@@ -17,4 +17,5 @@ mod expiry;
 mod generic;
 mod help;
 mod server;
+mod stream;
 mod string;

@@ -2,8 +2,8 @@
 
 use super::docs::{KEY, TRIM, docs};
 use super::id::new_id_arg;
-use super::reply_id;
 use super::trim::TrimOptions;
+use super::{edit, edit_or_new, reply_id};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, wrong_arity};
@@ -102,11 +102,8 @@ fn xadd(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         Ok(id)
     };
     let key = call.key(1);
-    let added = if options.create {
-        Some(call.edit_or_new_stream(&key, add)?)
-    } else {
-        call.edit_stream(&key, add)?
-    };
+    let added =
+        if options.create { Some(edit_or_new(call, &key, add)?) } else { edit(call, &key, add)? };
     match added {
         Some(Ok(id)) => reply_id(call.reply, id),
         Some(Err(error)) => return Err(text_of(error)),

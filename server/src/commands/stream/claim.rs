@@ -2,7 +2,7 @@
 
 use super::docs::{CONSUMER, COUNT, GROUP, IDS, KEY, docs};
 use super::id::{id_arg, id_of, start_arg};
-use super::{no_group, reply_found, reply_from, reply_id, reply_ids};
+use super::{edit, no_group, reply_found, reply_from, reply_id, reply_ids};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX, quoting};
@@ -110,7 +110,7 @@ fn xclaim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     // A missing key or group is answered before the options are looked at.
     let options = Options::parse(call);
     let just_id = options.as_ref().is_ok_and(|options| options.claim.just_id);
-    let claimed = call.edit_stream(&key, |stream, _| {
+    let claimed = edit(call, &key, |stream, _| {
         stream.groups.edit(name, |group| {
             let Options { claim, mut ids, last_id } = options?;
             if last_id > group.last_id() {
@@ -185,7 +185,7 @@ fn xautoclaim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         just_id,
         force: false,
     };
-    let swept = call.edit_stream(&key, |stream, _| {
+    let swept = edit(call, &key, |stream, _| {
         stream.groups.edit(name, |group| {
             group.see_consumer(claim.consumer, now);
             group.sweep(&stream.log, start, count.unsigned_abs(), &claim, now)

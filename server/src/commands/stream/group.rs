@@ -2,7 +2,7 @@
 
 use super::docs::{CONSUMER, GROUP, ID_OR_LAST, KEY, docs};
 use super::id::{edge_arg, id_arg};
-use super::{no_group_of, reply_count};
+use super::{edit, edit_or_new, no_group_of, reply_count};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
@@ -89,12 +89,12 @@ fn create(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         stream.groups.insert(name, Group::new(last_id, options.entries_read))
     };
     let there =
-        call.edit_stream(&key, |stream, _| last_id.clone().map(|last_id| insert(stream, last_id)))?;
+        edit(call, &key, |stream, _| last_id.clone().map(|last_id| insert(stream, last_id)))?;
     let made = match there {
         Some(made) => made?,
         None if options.make_stream => {
             let last_id = last_id?;
-            call.edit_or_new_stream(&key, |stream, _| insert(stream, last_id))?
+            edit_or_new(call, &key, |stream, _| insert(stream, last_id))?
         }
         None => return Err(MISSING_KEY),
     };
@@ -138,7 +138,7 @@ fn edit_group<R>(
     change: impl FnOnce(&mut Stream, &[u8]) -> Option<R>,
 ) -> Result<R, ReplyError> {
     let (key, name) = (call.key(2), call.arg(3));
-    let changed = call.edit_stream(&key, |stream, _| change(stream, name))?;
+    let changed = edit(call, &key, |stream, _| change(stream, name))?;
     changed.ok_or(MISSING_KEY)?.ok_or_else(|| no_group_of(key.bytes, name))
 }
 

@@ -8,8 +8,8 @@
 
 mod add;
 mod claim;
+mod delete;
 mod docs;
-mod edit;
 mod group;
 mod id;
 mod info;
@@ -25,14 +25,14 @@ use dunlin_protocol::Reply;
 use dunlin_protocol::number::{IntText, MAX_INT_TEXT};
 use dunlin_storage::Key;
 use dunlin_storage::value::listpack::Element;
-use dunlin_storage::value::stream::{Entry, Stream, StreamId};
+use dunlin_storage::value::stream::{Entry, Limits, Stream, StreamId};
 
 pub(super) static COMMANDS: &[Command] = &[
     pending::XACK,
     add::XADD,
     claim::XAUTOCLAIM,
     claim::XCLAIM,
-    edit::XDEL,
+    delete::XDEL,
     group::XGROUP,
     info::XINFO,
     range::XLEN,
@@ -41,7 +41,7 @@ pub(super) static COMMANDS: &[Command] = &[
     read::XREAD,
     read::XREADGROUP,
     range::XREVRANGE,
-    edit::XSETID,
+    delete::XSETID,
     trim::XTRIM,
 ];
 
@@ -51,8 +51,26 @@ fn reply_from<R>(
     key: &Key<'_>,
     write: impl FnOnce(&Stream, &mut Reply) -> R,
 ) -> Result<Option<R>, ReplyError> {
-    let stream = call.read_stream(key)?;
-    Ok(stream.map(|stream| write(stream, call.reply)))
+    let (reader, reply) = call.split();
+    Ok(reader.stream(key)?.map(|stream| write(stream, reply)))
+}
+
+/// Changes the stream at `key`; `None` if there is none.
+fn edit<R>(
+    call: &mut Call<'_, '_>,
+    key: &Key<'_>,
+    change: impl FnOnce(&mut Stream, &Limits) -> R,
+) -> Result<Option<R>, ReplyError> {
+    call.edit(key, |stream, limits| change(stream, &limits.stream))
+}
+
+/// Changes the stream at `key`, or a new one.
+fn edit_or_new<R>(
+    call: &mut Call<'_, '_>,
+    key: &Key<'_>,
+    change: impl FnOnce(&mut Stream, &Limits) -> R,
+) -> Result<R, ReplyError> {
+    call.edit_or_new(key, |stream, limits| change(stream, &limits.stream))
 }
 
 /// Longest text of an identifier: two numbers and the dash between them.

@@ -2,7 +2,7 @@
 
 use super::docs::{CONSUMER, GROUP, IDS, KEY, docs};
 use super::id::{end_arg, id_args, start_arg};
-use super::{at_most, count_arg, no_group, reply_count, reply_from, reply_id};
+use super::{at_most, count_arg, edit, no_group, reply_count, reply_from, reply_id};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX};
@@ -27,7 +27,7 @@ fn xack(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, group) = (call.key(1), call.arg(2));
     let ids = id_args(call, 3);
     // A missing key or group is answered before the identifiers are looked at.
-    let acknowledged = call.edit_stream(&key, |stream, _| {
+    let acknowledged = edit(call, &key, |stream, _| {
         stream.groups.edit(group, |group| {
             ids.map(|ids| ids.into_iter().filter(|id| group.acknowledge(*id)).count())
         })

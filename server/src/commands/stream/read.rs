@@ -6,7 +6,7 @@
 
 use super::docs::{CONSUMER, COUNT, GROUP, IDS, KEY, docs};
 use super::id::id_arg;
-use super::{at_most, count_arg, no_group, reply_entries, reply_entry, reply_from, reply_id};
+use super::{at_most, count_arg, edit, no_group, reply_entries, reply_entry, reply_from, reply_id};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX};
@@ -214,7 +214,7 @@ fn read_as(
     count: u64,
 ) -> Result<bool, ReplyError> {
     let (Reader { consumer, no_ack, .. }, now) = (reader, call.now);
-    let delivered = call.edit_stream(key, |Stream { log, groups }, _| {
+    let delivered = edit(call, key, |Stream { log, groups }, _| {
         groups.edit(reader.group, |group| {
             group.see_consumer(consumer, now);
             match place {

@@ -2,7 +2,7 @@
 
 use super::docs::{KEY, TRIM, docs};
 use super::id::id_arg;
-use super::reply_count;
+use super::{edit, reply_count};
 use crate::commands::call::Call;
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
@@ -119,7 +119,7 @@ fn xtrim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     options.check(true)?;
     let key = call.key(1);
-    let removed = call.edit_stream(&key, |stream, limits| {
+    let removed = edit(call, &key, |stream, limits| {
         options.trim(limits).map_or(0, |how| stream.log.trim(how))
     })?;
     reply_count(call.reply, removed.unwrap_or(0));

@@ -2,7 +2,7 @@
 
 use super::docs::{IDS, KEY, docs};
 use super::id::{id_arg, id_args};
-use super::reply_count;
+use super::{edit, reply_count};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{NO_KEY, ReplyError, SYNTAX};
@@ -25,7 +25,7 @@ fn xdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
     let ids = id_args(call, 2);
     // A missing key is answered before the identifiers are looked at.
-    let deleted = call.edit_stream(&key, |stream, _| {
+    let deleted = edit(call, &key, |stream, _| {
         ids.map(|ids| ids.into_iter().filter(|id| stream.log.delete(*id)).count())
     })?;
     reply_count(call.reply, deleted.transpose()?.unwrap_or(0));
@@ -72,8 +72,7 @@ fn xsetid(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         i += 2;
     }
     let key = call.key(1);
-    let set =
-        call.edit_stream(&key, |stream, _| stream.log.set_id(last_id, added, max_deleted_id))?;
+    let set = edit(call, &key, |stream, _| stream.log.set_id(last_id, added, max_deleted_id))?;
     set.ok_or(NO_KEY)?.map_err(text_of)?;
     call.reply.ok();
     Ok(Outcome::Done)
