@@ -522,9 +522,10 @@ impl<'k> Writer<'k, '_> {
     pub fn object<'w>(&'w self, entry: &Entry<'_>) -> Option<&'w Object> {
         self.assert_holds(entry);
         // SAFETY: the role is held as long as the writer exists, and changing anything needs
-        // `&mut self`, so nobody else looks into the object or changes it while it is borrowed. It
-        // is alive: the entry is, or its successor has it.
-        unsafe { entry.object().map(|object| object.as_ref()) }
+        // `&mut self`, so nobody else looks into the object or changes it while it is borrowed.
+        let object = unsafe { entry.object() }?;
+        // SAFETY: as above. It is alive: the entry is, or its successor has it.
+        Some(unsafe { object.as_ref() })
     }
 
     /// Changes the large collection behind an entry that this writer has found.

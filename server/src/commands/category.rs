@@ -70,6 +70,7 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::Hash => Some("hash"),
         Group::Set => Some("set"),
         Group::Connection => Some("connection"),
+        Group::Stream => Some("stream"),
         Group::Server => None,
     }
 }

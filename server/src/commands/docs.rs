@@ -17,6 +17,8 @@ pub enum Group {
     Connection,
     /// `server`
     Server,
+    /// `stream`
+    Stream,
 }
 
 impl Group {
@@ -30,6 +32,7 @@ impl Group {
             Group::Set => "set",
             Group::Connection => "connection",
             Group::Server => "server",
+            Group::Stream => "stream",
         }
     }
 }
@@ -62,6 +65,8 @@ pub enum ArgKind {
 pub struct Arg {
     /// Name.
     pub name: &'static str,
+    /// What it is shown as, if not by its name.
+    pub display: Option<&'static str>,
     /// Type.
     pub kind: ArgKind,
     /// Token before the value.
@@ -82,6 +87,7 @@ impl Arg {
     const fn new(name: &'static str, kind: ArgKind) -> Self {
         Arg {
             name,
+            display: None,
             kind,
             token: None,
             since: None,
@@ -139,6 +145,12 @@ impl Arg {
         let mut arg = Self::new(name, ArgKind::Block);
         arg.args = args;
         arg
+    }
+
+    /// Sets what it is shown as.
+    pub const fn display(mut self, text: &'static str) -> Self {
+        self.display = Some(text);
+        self
     }
 
     /// Sets the token.

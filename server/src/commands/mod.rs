@@ -21,5 +21,6 @@ mod hash;
 mod help;
 mod server;
 mod set;
+mod stream;
 mod string;
 mod walk;

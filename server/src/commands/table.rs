@@ -62,6 +62,7 @@ static FAMILIES: &[&[Command]] = &[
     super::generic::COMMANDS,
     super::connection::COMMANDS,
     super::server::COMMANDS,
+    super::stream::COMMANDS,
 ];
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::build(FAMILIES));

@@ -10,7 +10,7 @@
 //! its `dump` functions write one. A body is either **packed**, the bytes of a listpack or intset that
 //! were looked through (structure, order, no member twice) and can be stored as they are, or
 //! [`Items`] that are read one by one. Whoever takes the items in refuses what comes twice; the set
-//! or hash that is being filled knows.
+//! or hash that is being filled knows. A stream has one form only and is read as a whole.
 //!
 //! Values are read from all servers since Redis 2.4 (whose ziplists and zipmaps become listpacks,
 //! see `old`), and written so that all since 7.0 read them.
@@ -34,6 +34,7 @@ use std::borrow::Cow;
 
 pub use reader::Items;
 
+use dunlin_storage::value::stream::Stream;
 use payload::Payload;
 use reader::Reader;
 
@@ -92,7 +93,7 @@ pub enum Value<'a> {
     /// A hash.
     Hash(hash::Body<'a>),
     /// A stream.
-    Stream(stream::Body<'a>),
+    Stream(Stream),
 }
 
 /// The payload of a string.

@@ -8,6 +8,8 @@ use super::{crc64, string};
 /// Version of a payload that servers from Redis 7.0 on take. What they all know is written in it,
 /// although newer ones would write some of it otherwise.
 const VERSION: u16 = 10;
+/// Version that brought the times when consumers were active: Redis 7.2's.
+const ACTIVE_TIMES_VERSION: u16 = 11;
 /// Version that brought fields that expire: Redis 7.4's.
 const FIELD_EXPIRY_VERSION: u16 = 12;
 
@@ -21,6 +23,11 @@ impl Payload {
     /// Begins a value of a type that Redis 7.0 knows.
     pub(super) fn new(kind: u8) -> Self {
         Payload { bytes: vec![kind], version: VERSION }
+    }
+
+    /// Begins a value of a type that Redis 7.2 brought.
+    pub(super) fn with_active_times(kind: u8) -> Self {
+        Payload { bytes: vec![kind], version: ACTIVE_TIMES_VERSION }
     }
 
     /// Begins a value of a type that Redis 7.4 brought.

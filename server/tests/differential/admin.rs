@@ -355,6 +355,7 @@ const DOCS_GAPS: &[(&str, &str)] = &[
     ("config|get", "a parameter is a string, as 7.2 says, not a block of one"),
     ("client|list", "takes the filters of newer servers"),
     ("client|kill", "takes the filters of newer servers"),
+    ("xinfo|stream", "FULL is a word of its block, as 7.2 says, not the token before it"),
 ];
 
 #[test]

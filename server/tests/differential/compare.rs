@@ -1,6 +1,7 @@
 //! Which replies may differ, and by how much.
 
 use crate::sequence::Step;
+use crate::streams;
 use crate::support::Value;
 
 /// How two replies to one command are compared. Errors always have to be the same text.
@@ -22,12 +23,17 @@ pub(crate) enum Rule {
     Kind,
     /// numbers that differ by at most the keys which have expired but may still be counted
     Count,
+    /// pending entries that were delivered at about the same time
+    Pending,
     /// the same names, and the same values of `proto`, `mode` and `role`
     Hello,
 }
 
 /// The rule of a command.
 pub(crate) fn rule(step: &Step) -> Rule {
+    if let Some(rule) = streams::rule(step) {
+        return rule;
+    }
     match step.name().as_str() {
         "keys" | "smembers" | "sinter" | "sunion" | "sdiff" | "hkeys" | "hvals" => Rule::Unordered,
         "hgetall" => Rule::Pairs,
@@ -107,6 +113,7 @@ pub(crate) fn agree(step: &Step, reference: &Value, subject: &Value, pending: i6
         },
         Rule::Shape => same_shape(reference, subject),
         Rule::Kind => same_type(reference, subject),
+        Rule::Pending => streams::same_pending(reference, subject),
         Rule::Hello => hello(reference) == hello(subject),
     }
 }

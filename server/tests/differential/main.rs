@@ -15,6 +15,7 @@ mod minimise;
 mod payload;
 mod run;
 mod sequence;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;

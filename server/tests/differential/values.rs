@@ -326,7 +326,10 @@ impl Values {
             }
             "junk" => self.junk(),
             "zero" => b"0".to_vec(),
-            other => panic!("the grammar names an unknown kind: {other}"),
+            other => match crate::streams::kind(self, other) {
+                Some(argument) => argument,
+                None => panic!("the grammar names an unknown kind: {other}"),
+            },
         }
     }
 

@@ -111,38 +111,3 @@ fn malformed_expiries_are_refused() {
         assert_eq!(plain(&payload(texts)), Err(Refused::Value), "{texts:?}");
     }
 }
-
-#[test]
-fn malformed_streams_are_refused() {
-    type Damage = fn(&mut stream::Body<'static>);
-    let damages: &[Damage] = &[
-        |body| body.groups[1].name = b"g1"[..].into(),
-        |body| body.groups[0].consumers[1].name = b"c1"[..].into(),
-        |body| body.groups[0].consumers[1].pending[0].id = id(1, 1),
-        |body| body.blocks.push(body.blocks[0].clone()),
-        |body| body.blocks[0].1.to_mut()[0] ^= 1,
-        |body| body.blocks[0].1 = b"\x07\0\0\0\0\0\xff"[..].into(),
-        |body| body.blocks.clear(),
-    ];
-    for (number, damage) in damages.iter().enumerate() {
-        let mut body = wanted_stream();
-        damage(&mut body);
-        assert_eq!(plain(&stream::dump(&body)), Err(Refused::Value), "damage {number}");
-    }
-    for len in 0..STREAM.len() {
-        assert_eq!(plain(&sealed(&STREAM[..len], 10)), Err(Refused::Value), "{len} bytes");
-    }
-    // An entry that nobody has, and one that nobody was given.
-    let (with, without) = (b"\x01c\0\0\0\0\0\0\0\0\x01", b"\x01c\0\0\0\0\0\0\0\0\0");
-    let pending = [&[1][..], &[0; 16], &[0; 9]].concat();
-    for (pending, consumer, good) in [
-        (&pending[..], [&with[..], &[0; 16]].concat(), true),
-        (&pending[..], without.to_vec(), false),
-        (&[0], [&with[..], &[0; 16]].concat(), false),
-        (&[0], without.to_vec(), true),
-    ] {
-        let head = b"\x13\0\0\0\0\0\0\0\0\0\x01\x01g\0\0\0";
-        let value = [&head[..], pending, &[1], &consumer].concat();
-        assert_eq!(plain(&sealed(&value, 10)).is_ok(), good);
-    }
-}

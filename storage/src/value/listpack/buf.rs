@@ -1,7 +1,8 @@
 //! The listpack that can be changed.
 
 use super::encoding::{self, Encoded};
-use super::{END, HEADER, Listpack, UNKNOWN};
+use super::{END, Element, HEADER, Listpack, UNKNOWN};
+use crate::memory::usable;
 
 /// No listpack is made longer than this, so that its length never comes near what the header can
 /// say.
@@ -57,6 +58,23 @@ impl ListpackBuf {
         self.recount(|count| count.saturating_add(1));
     }
 
+    /// Adds elements at the end, at once: the header is written and room is made only once.
+    pub fn extend<'e>(&mut self, elements: impl IntoIterator<Item = Element<'e>>) {
+        self.0.pop();
+        let mut added = 0_u16;
+        for element in elements {
+            let encoded = match element {
+                Element::Int(value) => Encoded::integer(value),
+                Element::Bytes(bytes) => Encoded::of(bytes),
+            };
+            encoded.append(&mut self.0);
+            added = added.saturating_add(1);
+        }
+        self.0.push(END);
+        self.write_len();
+        self.recount(|count| count.saturating_add(added));
+    }
+
     /// Adds an element at the front.
     pub fn push_front(&mut self, bytes: &[u8]) {
         self.insert(HEADER, bytes);
@@ -107,15 +125,18 @@ impl ListpackBuf {
         self.0.len().saturating_add(more) <= MAX_BYTES
     }
 
-    /// Gives back the room that was kept for more entries.
+    /// Gives back the room that was kept for more entries. The bytes move: an allocator leaves them
+    /// where they are, with the room, as long as they fill half of it.
     pub fn shrink_to_fit(&mut self) {
-        self.0.shrink_to_fit();
+        if self.memory_usage() > usable(self.0.len()) {
+            self.0 = self.0.as_slice().to_vec();
+        }
     }
 
     /// The bytes of memory behind this list.
     #[must_use]
     pub fn memory_usage(&self) -> usize {
-        crate::memory::usable(self.0.capacity())
+        usable(self.0.capacity())
     }
 
     /// How many bytes an element takes.

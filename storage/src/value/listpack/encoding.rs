@@ -197,6 +197,14 @@ impl<'a> Encoded<'a> {
         entry_len(self.head_len + self.data.len())
     }
 
+    /// Writes the entry behind `out`.
+    pub(super) fn append(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head[..self.head_len]);
+        out.extend_from_slice(self.data);
+        let (digits, count) = back_digits(self.head_len + self.data.len());
+        out.extend_from_slice(&digits[MAX_BACK - count..]);
+    }
+
     /// Fills `entry`, which has exactly [`Encoded::len`] bytes.
     pub(super) fn write(&self, entry: &mut [u8]) {
         let encoded = self.head_len + self.data.len();

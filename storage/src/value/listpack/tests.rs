@@ -84,6 +84,29 @@ fn every_encoding_at_its_limits() {
 }
 
 #[test]
+fn many_at_once() {
+    let all = boundaries();
+    let mut single = list(&[b"first"]);
+    let mut together = single.clone();
+    all.iter().for_each(|element| single.push(element));
+    together.extend(all.iter().map(|text| match canonical_i64(text) {
+        Some(value) if text.len() % 2 == 0 => Element::Int(value),
+        _ => Element::Bytes(text),
+    }));
+    assert_eq!(together.view().as_bytes(), single.view().as_bytes());
+    together.shrink_to_fit();
+    assert_eq!(together.view().as_bytes(), single.view().as_bytes());
+    assert_eq!(together.memory_usage(), crate::memory::usable(single.view().as_bytes().len()));
+
+    let mut long = ListpackBuf::new();
+    for len in [65_534, 65_535, 65_536] {
+        long.extend((long.view().len()..len).map(|_| Element::Int(1)));
+        assert!(Listpack::validate(long.view().as_bytes()).is_some(), "{len} elements");
+        assert_eq!(long.view().len(), len);
+    }
+}
+
+#[test]
 fn bytes_of_redis() {
     // What redis-server 7.0 dumps for RPUSH, HSET, ZADD of these elements, without the envelope.
     let numbers = [

@@ -42,20 +42,18 @@ const HEAD_ROOM: usize = 24;
 pub(super) struct Block(ListpackBuf);
 
 impl Block {
-    /// An empty block with the names of `fields` in its head.
+    /// An empty block with the names of `fields` in its head and room for their values: for more,
+    /// if `room` says so.
     pub(super) fn new<'f>(
         fields: impl ExactSizeIterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        room: usize,
     ) -> Self {
         let text: usize = fields.clone().map(|(name, value)| name.len() + value.len()).sum();
-        let room = text + HEAD_ROOM + 2 * ELEMENT_OVERHEAD * fields.len();
-        let mut list = ListpackBuf::new().view().to_buf(room);
-        list.push_int(0);
-        list.push_int(0);
-        list.push_int(integer(fields.len()));
-        for (name, _) in fields {
-            list.push(name);
-        }
-        list.push_int(0);
+        let needed = text + HEAD_ROOM + 2 * ELEMENT_OVERHEAD * fields.len();
+        let mut list = ListpackBuf::new().view().to_buf(needed.max(room));
+        let start = [0, 0, integer(fields.len())].map(Element::Int).into_iter();
+        let names = fields.map(|(name, _)| Element::Bytes(name));
+        list.extend(start.chain(names).chain([Element::Int(0)]));
         Block(list)
     }
 
@@ -104,20 +102,16 @@ impl Block {
             list.replace_int(at, integer(live + 1));
         }
         let (ms, seq) = id.minus(base);
-        list.push_int(if same { SAME_NAMES } else { 0 });
-        list.push_int(ms);
-        list.push_int(seq);
         let width = fields.len();
-        if !same {
-            list.push_int(integer(width));
-        }
-        for (name, value) in fields {
-            if !same {
-                list.push(name);
-            }
-            list.push(value);
-        }
-        list.push_int(integer(elements(same, width)));
+        let flags = if same { SAME_NAMES } else { 0 };
+        let start = [flags, ms, seq].map(Element::Int).into_iter();
+        let own_width = (!same).then(|| Element::Int(integer(width)));
+        let fields = fields.flat_map(|(name, value)| {
+            let name = (!same).then_some(Element::Bytes(name));
+            name.into_iter().chain([Element::Bytes(value)])
+        });
+        let end = Element::Int(integer(elements(same, width)));
+        list.extend(start.chain(own_width).chain(fields).chain([end]));
     }
 
     /// Whether the names of the head are these.

@@ -15,6 +15,9 @@ use crate::Millis;
 /// The largest text of one entry: what fits into a listpack for sure.
 const MAX_TEXT: usize = 1 << 30;
 
+/// Room made in advance for a block is not more than this.
+const MAX_ROOM: usize = 4096;
+
 /// What one block costs in the map.
 const SLOT_BYTES: usize = slot_bytes(size_of::<(StreamId, Block)>());
 
@@ -178,10 +181,13 @@ impl Log {
                 edit(&mut self.block_bytes, tail.get_mut(), |tail| tail.append(base, id, fields));
             }
             full => {
+                // The next block will probably get as long as this one.
+                let mut room = 0;
                 if let Some(mut full) = full {
                     edit(&mut self.block_bytes, full.get_mut(), Block::shrink_to_fit);
+                    room = full.get().bytes().len().min(MAX_ROOM);
                 }
-                let mut block = Block::new(fields.clone());
+                let mut block = Block::new(fields.clone(), room);
                 block.append(id, id, fields);
                 self.insert_block(id, block);
             }

@@ -34,10 +34,12 @@ use crate::memory::usable;
 /// A block never grows longer than this, whatever the limits say.
 const MAX_BLOCK_BYTES: usize = 1 << 30;
 
-/// What an entry of so many bytes costs in an ordered map: its part of a node of eleven, of which
-/// seven are in use.
+/// What an entry of so many bytes costs in an ordered map that grows at its end: its part of a leaf
+/// of eleven, of which seven are in use, and of a node above, whose eleven entries are as well used.
 const fn slot_bytes(entry: usize) -> usize {
-    usable(11 * entry + 2 * size_of::<usize>()) / 7
+    let leaf = 11 * entry + 2 * size_of::<usize>();
+    let node = leaf + 12 * size_of::<usize>();
+    usable(leaf) / 7 + usable(node) / 49
 }
 
 /// When an entry goes to a new block.
