@@ -16,7 +16,7 @@ use dunlin_storage::value::set::{self, Set, SetRef};
 use dunlin_storage::value::sorted_set::{self, SortedSet, SortedSetRef};
 use dunlin_storage::value::stream::{self, Stream};
 use dunlin_storage::{
-    DbId, Entry, Guard, Key, Keyspace, Kind, Millis, NewValue, Object, Touch, Value,
+    DbId, Encoding, Entry, Guard, Key, Keyspace, Kind, Millis, NewValue, Object, Touch, Value,
 };
 
 /// When collections change their form, by kind.
@@ -101,7 +101,7 @@ impl<'r, 'g> Reader<'r, 'g> {
     }
 
     /// The large collection behind `entry`.
-    pub fn object(&self, entry: &Entry<'g>) -> Result<&'r Object, ReplyError> {
+    pub fn object(&self, entry: &Entry<'_>) -> Result<&'r Object, ReplyError> {
         self.writer.and_then(|writer| writer.object(entry)).ok_or(NEEDS_ROLE)
     }
 
@@ -235,6 +235,19 @@ impl<'a, 'g> Call<'a, 'g> {
         } else {
             self.put(key, NewValue::Object(Box::new(collection.into_object())), expire_at);
         }
+    }
+
+    /// The name that OBJECT ENCODING gives.
+    pub fn encoding_of(&mut self, entry: &Entry<'_>) -> Result<&'static str, ReplyError> {
+        Ok(match entry.value() {
+            Value::Str(string) => match string.encoding() {
+                Encoding::Int => "int",
+                Encoding::EmbStr => "embstr",
+                Encoding::Raw => "raw",
+            },
+            Value::Packed(packed) => packed.encoding(),
+            _ => self.split().0.object(entry)?.encoding(),
+        })
     }
 
     /// A copy of any value, to be stored elsewhere. Needs the role if it is a large collection.

@@ -12,7 +12,7 @@ use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Outcome};
 use crate::glob;
 use dunlin_protocol::number;
-use dunlin_storage::{DbId, Encoding, Entry, Value};
+use dunlin_storage::{DbId, Entry, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -69,15 +69,11 @@ fn sleep(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn object(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let entry = call.peek(&call.key(2)).ok_or(NO_KEY)?;
-    let (encoding, len) = match entry.value() {
-        Value::Str(string) => (string.encoding(), string.len()),
-        #[allow(unreachable_patterns, reason = "other types come with the collections")]
-        _ => return Err(NO_KEY),
-    };
-    let encoding = match encoding {
-        Encoding::Int => "int",
-        Encoding::EmbStr => "embstr",
-        Encoding::Raw => "raw",
+    let encoding = call.encoding_of(&entry)?;
+    let len = match entry.value() {
+        Value::Str(string) => string.len(),
+        Value::Packed(packed) => packed.as_bytes().len(),
+        _ => call.split().0.object(&entry)?.memory_usage(),
     };
     // There is neither an address to show nor a clock of last accesses.
     call.reply.simple(&format!(
@@ -185,7 +181,6 @@ fn sdslen(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let entry = call.peek(&call.key(2)).ok_or(NO_KEY)?;
     let value = match entry.value() {
         Value::Str(string) => string.len(),
-        #[allow(unreachable_patterns, reason = "other types come with the collections")]
         _ => return Err("ERR Not an sds encoded string.".into()),
     };
     let (key, bytes) = (entry.key().len(), entry.memory_usage());
