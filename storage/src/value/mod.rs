@@ -2,10 +2,11 @@
 
 pub mod dict;
 mod distinct;
-pub mod hash;
 pub mod geo;
+pub mod hash;
 pub mod hyperloglog;
 pub mod intset;
+pub mod list;
 pub mod listpack;
 pub mod rope;
 mod sample;
