@@ -142,7 +142,7 @@ impl<'a> ListRef<'a> {
             loop {
                 let (index, item) = match from {
                     End::Head => (items.left.start, items.next()?),
-                    End::Tail => (items.left.end - 1, items.next_back()?),
+                    End::Tail => (items.left.end.saturating_sub(1), items.next_back()?),
                 };
                 if wanted.is(item) {
                     return Some(index);
@@ -207,24 +207,19 @@ impl<'a> NodeItems<'a> {
 }
 
 impl<'a> Items<'a> {
-    /// The elements of a node, from the one at `from` on.
-    fn node(list: &'a Quicklist, spot: Spot, from: usize) -> Option<NodeItems<'a>> {
+    /// The elements of a node, from the one at `from` to the one at `last`, or to its end.
+    fn node(
+        list: &'a Quicklist,
+        spot: Spot,
+        from: usize,
+        last: Option<usize>,
+    ) -> Option<NodeItems<'a>> {
         Some(match list.node(spot)? {
             Node::Packed(node) => {
                 let node = node.view();
-                NodeItems::Packed(node.iter_from(node.seek(i64::try_from(from).ok()?)?))
-            }
-            Node::Plain(element) => NodeItems::Plain(Some(element)),
-        })
-    }
-
-    /// The elements of a node, up to the one at `to`.
-    fn node_back(list: &'a Quicklist, spot: Spot, to: usize) -> Option<NodeItems<'a>> {
-        Some(match list.node(spot)? {
-            Node::Packed(node) => {
-                let node = node.view();
-                let end = node.seek(i64::try_from(to).ok()? + 1).unwrap_or(node.end());
-                NodeItems::Packed(node.iter_between(node.first()?, end))
+                let seek = |index: usize| node.seek(i64::try_from(index).ok()?);
+                let end = last.and_then(|last| seek(last + 1)).unwrap_or(node.end());
+                NodeItems::Packed(node.iter_between(seek(from)?, end))
             }
             Node::Plain(element) => NodeItems::Plain(Some(element)),
         })
@@ -237,7 +232,7 @@ impl<'a> Items<'a> {
             Some(spot) => (list.next(spot)?, 0),
             None => list.locate(self.left.start)?,
         };
-        let mut items = Self::node(list, spot, from)?;
+        let mut items = Self::node(list, spot, from, None)?;
         let item = items.next();
         self.front = Some((Some(spot), items));
         item
@@ -246,11 +241,14 @@ impl<'a> Items<'a> {
     #[cold]
     fn previous_node(&mut self) -> Option<Item<'a>> {
         let list = self.list?;
-        let (spot, to) = match self.back.take().and_then(|(spot, _)| spot) {
-            Some(spot) => (list.previous(spot)?, usize::MAX >> 1),
-            None => list.locate(self.left.end - 1)?,
+        let (spot, last) = match self.back.take().and_then(|(spot, _)| spot) {
+            Some(spot) => (list.previous(spot)?, None),
+            None => {
+                let (spot, last) = list.locate(self.left.end - 1)?;
+                (spot, Some(last))
+            }
         };
-        let mut items = Self::node_back(list, spot, to.min(u32::MAX as usize))?;
+        let mut items = Self::node(list, spot, 0, last)?;
         let item = items.next_back();
         self.back = Some((Some(spot), items));
         item
