@@ -58,6 +58,8 @@ pub(crate) enum Step {
     Handover(ShardSet),
     /// Not run: execution is paused until then.
     Paused(Millis),
+    /// Not run: it has to look into a large collection, under the role of its shard.
+    NeedsRole,
 }
 
 /// Accounts the time of commands. Reading the clock costs as much as a quarter of a GET, so
@@ -336,7 +338,8 @@ impl<'g> Env<'_, '_, 'g> {
         if before.is_multiple_of(2) {
             let mark = self.reply.mark();
             let step = self.run(None);
-            if keyspace.multi_seq(shard) == before {
+            let looks = matches!(step, Step::NeedsRole);
+            if !looks && keyspace.multi_seq(shard) == before {
                 return step;
             }
             self.reply.rollback(mark);
@@ -353,6 +356,10 @@ impl<'g> Env<'_, '_, 'g> {
             }
             let mark = self.reply.mark();
             let step = self.run(None);
+            if matches!(step, Step::NeedsRole) {
+                self.reply.rollback(mark);
+                break;
+            }
             if shards.iter().zip(&before).all(|(s, seq)| keyspace.write_seq(s) == *seq) {
                 return step;
             }
@@ -385,6 +392,9 @@ impl<'g> Env<'_, '_, 'g> {
             writer,
         };
         let result = (entry.command.handler)(&mut call);
+        if matches!(&result, Err(error) if *error == error::NEEDS_ROLE) {
+            return Step::NeedsRole;
+        }
         self.run.add(ctx, entry);
         // Afterwards, so that SELECT shows the database it chose, as in Redis.
         if ctx.server.monitors.active() {

@@ -2,6 +2,7 @@
 //! process, so everything refers to it by `&'static`.
 
 use crate::client::Registry;
+use crate::commands::collection;
 use crate::config::{Config, Settings};
 use crate::latency::LatencyMonitor;
 use crate::monitor::Monitors;
@@ -13,6 +14,7 @@ use crate::runtime::logging::Log;
 use crate::runtime::shutdown::Shutdown;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
+use dunlin_storage::value::{hash, set, sorted_set, stream};
 use dunlin_storage::{Keyspace, Millis};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -67,6 +69,7 @@ struct Hot {
     output_normal: AtomicU64,
     max_clients: AtomicUsize,
     query_limit: AtomicUsize,
+    collections: [AtomicUsize; 9],
 }
 
 /// Below this threshold of the slow log every command is timed on its own.
@@ -119,6 +122,9 @@ impl Server {
         hot.output_normal.store(settings.output_limits.normal.hard, Ordering::Relaxed);
         hot.max_clients
             .store(self.fds.max_clients(settings.maxclients) as usize, Ordering::Relaxed);
+        for (limit, &value) in hot.collections.iter().zip(&settings.collections) {
+            limit.store(value, Ordering::Relaxed);
+        }
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.latency.configure(settings.latency_monitor_threshold);
@@ -147,6 +153,27 @@ impl Server {
     /// Bytes of a client's input that may wait.
     pub fn query_limit(&self) -> usize {
         self.hot.query_limit.load(Ordering::Relaxed)
+    }
+
+    /// When collections change their form.
+    pub fn limits(&self) -> collection::Limits {
+        let limit = |i: usize| self.hot.collections[i].load(Ordering::Relaxed);
+        let seed = self.keyspace.key(b"collections").hash.0;
+        collection::Limits {
+            hash: hash::Limits { listpack_entries: limit(0), listpack_value: limit(1), seed },
+            set: set::Limits {
+                intset_entries: limit(2),
+                listpack_entries: limit(3),
+                listpack_value: limit(4),
+                seed,
+            },
+            sorted_set: sorted_set::Limits {
+                listpack_entries: limit(5),
+                listpack_value: limit(6),
+                seed,
+            },
+            stream: stream::Limits { node_max_bytes: limit(7), node_max_entries: limit(8) as u64 },
+        }
     }
 
     /// Clients served at once: the directive, as far as descriptors allow.

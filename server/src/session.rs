@@ -200,6 +200,7 @@ impl Session {
                 }
                 Step::Handover(shards) => end = Some(Turn::Handover(shards)),
                 Step::Paused(until) => end = Some(Turn::Paused(until)),
+                Step::NeedsRole => unreachable!("dispatch runs it again with the role"),
             }
             if end.is_some() || self.reply.pending() >= TURN_OUTPUT {
                 break;
@@ -246,7 +247,7 @@ impl Session {
                     end = Some(Turn::Paused(until));
                     continue;
                 }
-                Step::Done | Step::Handover(_) => {}
+                Step::Done | Step::Handover(_) | Step::NeedsRole => {}
             }
             self.next += 1;
         }

@@ -188,7 +188,7 @@ struct Batch {
 impl Batch {
     /// After the grace period.
     fn end(self) {
-        let fits = |dead: &Dead| !dead.has_rope() && dead.class() <= SPARE_CLASS_MAX;
+        let fits = |dead: &Dead| !dead.is_laden() && dead.class() <= SPARE_CLASS_MAX;
         if !self.inbox.is_full() && self.entries.iter().all(fits) {
             self.inbox.push(self.entries, &self.reclaim);
         } else {

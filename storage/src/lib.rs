@@ -59,6 +59,7 @@ pub use keyspace::{DbId, Keyspace, Options, PREFETCH_MAX, Touch};
 pub use memory::MemoryStats;
 pub use shard::{Job, ShardSet};
 pub use stats::StoreStats;
+pub use value::object::{Object, Packed};
 pub use value::rope::{CHUNK, Rope};
 pub use value::string::{BIG_VALUE, Encoding, NewValue, Str, canonical_i64};
 pub use value::{Kind, Value};

@@ -7,6 +7,7 @@ use crate::entry::{self, Dead};
 use crate::epoch::Guard;
 use crate::sync::{Arc, AtomicI64, AtomicPtr, AtomicU32, Ordering, RoleCell};
 use crate::table::resize::Detached;
+use crate::value::object::Object;
 use crate::value::rope::Rope;
 
 /// Chunks of a big string freed per unit of a slice.
@@ -15,6 +16,7 @@ const CHUNKS_PER_UNIT: usize = 1;
 /// Something that is freed piece by piece.
 pub(crate) enum Big {
     Rope(Box<Rope>),
+    Object(Box<Object>),
     Table(Detached),
 }
 
@@ -123,6 +125,7 @@ impl Reclaim {
             let Some(mut node) = pending.0.take() else { return };
             let done = match &mut node.big {
                 Big::Rope(rope) => rope_done(rope, &mut left),
+                Big::Object(object) => object_done(object, &mut left),
                 Big::Table(table) => table.free(&mut left, self),
             };
             if !done {
@@ -144,13 +147,28 @@ impl Reclaim {
     /// The caller owns the entry, as for [`entry::free`].
     pub(crate) unsafe fn free_entry(&self, dead: Dead) {
         // SAFETY: by the contract of this function.
-        if let Some(rope) = unsafe { entry::free(dead) } {
-            let bytes = rope.memory_usage() as u64;
-            self.add(bytes);
-            self.push(Big::Rope(rope), bytes);
-        }
+        let Some(big) = (unsafe { entry::free(dead) }) else { return };
+        let bytes = match &big {
+            Big::Rope(rope) => rope.memory_usage() as u64,
+            Big::Object(object) => object.memory_usage() as u64,
+            Big::Table(_) => 0,
+        };
+        self.add(bytes);
+        self.push(big, bytes);
     }
 }
+
+/// Parts of a large collection freed per unit of a slice.
+const PARTS_PER_UNIT: usize = 8;
+
+fn object_done(object: &mut Object, left: &mut usize) -> bool {
+    let units = (*left).min(UNITS_PER_LOOK);
+    *left -= units;
+    !object.shed(units * PARTS_PER_UNIT)
+}
+
+/// Units that one look at a large collection takes at most.
+const UNITS_PER_LOOK: usize = 64;
 
 fn rope_done(rope: &mut Rope, left: &mut usize) -> bool {
     let chunks = (*left * CHUNKS_PER_UNIT).min(rope.chunk_count().max(1));

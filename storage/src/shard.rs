@@ -38,11 +38,13 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::entry::Entry;
 use crate::epoch::Guard;
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
 use crate::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, OwnLine, RoleCell, fence};
 use crate::table::TableCore;
+use crate::value::object::Object;
 use crate::writer::Writer;
 
 const HELD: u32 = 1;
@@ -513,6 +515,38 @@ impl<'k> Writer<'k, '_> {
         // SAFETY: a writer exists only while all roles of its set are held for it, and `&mut self`
         // keeps calls from nesting.
         unsafe { shard.with_core(f) }
+    }
+
+    /// The large collection behind an entry that this writer has found, if there is one.
+    #[must_use]
+    pub fn object<'w>(&'w self, entry: &Entry<'_>) -> Option<&'w Object> {
+        self.assert_holds(entry);
+        // SAFETY: the role is held as long as the writer exists, and changing anything needs
+        // `&mut self`, so nobody else looks into the object or changes it while it is borrowed. It
+        // is alive: the entry is, or its successor has it.
+        unsafe { entry.object().map(|object| object.as_ref()) }
+    }
+
+    /// Changes the large collection behind an entry that this writer has found.
+    pub(crate) fn with_object<R>(
+        &mut self,
+        entry: &Entry<'_>,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> R {
+        self.assert_holds(entry);
+        // SAFETY: as in `object`, and `&mut self` makes this the only reference.
+        let object = unsafe { entry.object() };
+        let Some(mut object) = object else { unreachable!("the caller has looked at the kind") };
+        // SAFETY: as above.
+        change(unsafe { object.as_mut() })
+    }
+
+    fn assert_holds(&self, entry: &Entry<'_>) {
+        let key = self.keyspace.key(entry.key());
+        assert!(
+            self.holds(self.keyspace.shard_of(key.hash)),
+            "a writer looked into a shard it does not hold"
+        );
     }
 
     /// Marks all shards of the set as changing.

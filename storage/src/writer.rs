@@ -8,6 +8,8 @@ use crate::keyspace::{DbId, Keyspace};
 use crate::shard::{Shard, ShardSet};
 use crate::table::probe::{Hit, Item};
 use crate::table::resize::Context;
+use crate::value::Value;
+use crate::value::object::Object;
 use crate::value::string::NewValue;
 use crate::{Millis, reclaim};
 
@@ -151,9 +153,125 @@ impl<'k, 'g> Writer<'k, 'g> {
             return false;
         };
         if old.expire_at() != expire_at {
-            self.put(db, key, old.to_new_value(), expire_at, now);
+            match old.to_new_value() {
+                Some(value) => {
+                    self.put(db, key, value, expire_at, now);
+                }
+                None => self.take_over(db, key, db, key, expire_at, now),
+            }
         }
         true
+    }
+
+    /// Moves the value of a live key to another one, whatever was there; false if there is no such
+    /// key. The keys must be different, or in different databases.
+    pub fn rename(
+        &mut self,
+        (from_db, from): (DbId, &Key<'_>),
+        (to_db, to): (DbId, &Key<'_>),
+        now: Millis,
+    ) -> bool {
+        let Some(old) = self.get(from_db, from, now) else {
+            return false;
+        };
+        match old.to_new_value() {
+            Some(value) => {
+                self.put(to_db, to, value, old.expire_at(), now);
+                self.remove(from_db, from, now);
+            }
+            None => self.take_over(from_db, from, to_db, to, old.expire_at(), now),
+        }
+        true
+    }
+
+    /// Gives the large collection of one key to a new entry of another, or of the same one.
+    fn take_over(
+        &mut self,
+        from_db: DbId,
+        from: &Key<'_>,
+        to_db: DbId,
+        to: &Key<'_>,
+        expire_at: Option<Millis>,
+        now: Millis,
+    ) {
+        let (guard, keyspace) = (self.guard, self.keyspace);
+        let Some(hit) = self.find(from_db, from) else { return };
+        let Built { entry, bytes } =
+            entry::build_around(to.bytes, &hit.entry, expire_at, |class| guard.block(class));
+        self.begin();
+        let (db, id) = (keyspace.physical(from_db), keyspace.shard_of(from.hash));
+        let table = keyspace.table(db, id);
+        let item = Item { entry, bytes, expire_at, small: false };
+        let was = hit.entry.allocated();
+        let same = from_db == to_db && from.bytes == to.bytes;
+        let old = if same {
+            table.replace(&hit, was, keyspace.hasher.spot(from.hash).tag, item)
+        } else {
+            table.remove(&hit, was, &keyspace.hasher)
+        };
+        let change = if same { bytes as i64 } else { 0 } - was as i64;
+        keyspace.memory_changed(id, change);
+        let dead = Dead::without_object(old, &hit.entry);
+        let class = dead.class();
+        self.deferred |= guard.retire(dead, class);
+        if !same {
+            self.store(to_db, to, item, now);
+        }
+    }
+
+    /// Changes the collection of a live key, small or large, and keeps its expiry; nothing if there
+    /// is no such key. A key whose collection is empty afterwards is removed.
+    ///
+    /// # Panics
+    /// If the key holds a string: the caller has looked at its kind.
+    pub fn update<R>(
+        &mut self,
+        db: DbId,
+        key: &Key<'_>,
+        now: Millis,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> Option<R> {
+        let old = self.get(db, key, now)?;
+        let Value::Packed(packed) = old.value() else {
+            return self.update_large(db, key, now, change);
+        };
+        let mut object = packed.to_object();
+        let result = change(&mut object);
+        if object.is_gone(now) {
+            self.remove(db, key, now);
+        } else if object.packed() != Some(packed) {
+            self.put(db, key, NewValue::Object(Box::new(object)), old.expire_at(), now);
+        }
+        Some(result)
+    }
+
+    fn update_large<R>(
+        &mut self,
+        db: DbId,
+        key: &Key<'_>,
+        now: Millis,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> Option<R> {
+        self.begin();
+        let hit = self.find(db, key)?;
+        let id = self.keyspace.shard_of(key.hash);
+        let (result, grown, gone, packed) = self.with_object(&hit.entry, |object| {
+            let before = object.memory_usage();
+            let result = change(object);
+            let grown = object.memory_usage() as i64 - before as i64;
+            let packed = object.packed().map(|_| object.clone());
+            (result, grown, object.is_gone(now), packed)
+        });
+        self.keyspace.table(self.keyspace.physical(db), id).object_changed(grown);
+        self.keyspace.memory_changed(id, grown);
+        if gone {
+            self.remove(db, key, now);
+        } else if let Some(object) = packed {
+            self.put(db, key, NewValue::Object(Box::new(object)), hit.entry.expire_at(), now);
+        } else if grown > 0 {
+            eviction::after_insert(self, id, now);
+        }
+        Some(result)
     }
 
     /// Empties a database at once; `free_slice` gives the memory back. Needs all roles.

@@ -3,6 +3,7 @@
 //! To add a command, add a row and its handler to the family's file; nothing else.
 
 pub mod call;
+pub mod collection;
 pub mod docs;
 pub mod error;
 #[macro_use]

@@ -342,27 +342,31 @@ pub static DIRECTIVES: &[Directive] = &[
         "Milliseconds a script may run unasked (accepted, no effect)")
         .alias(&["lua-time-limit"]).apply(|s, v| s.busy_reply_threshold = v.u64()),
     // ---- encodings of collections
-    row("hash-max-listpack-entries", int(0, LONG_MAX), "512",
-        "Small hashes (accepted, no effect)").alias(&["hash-max-ziplist-entries"]),
+    row("hash-max-listpack-entries", int(0, LONG_MAX), "128", "Fields of a small hash")
+        .alias(&["hash-max-ziplist-entries"]).apply(|s, v| s.collections[0] = v.u64() as usize),
     row("hash-max-listpack-value", memory(0, LONG_MAX as u64), "64",
-        "Small hashes (accepted, no effect)").alias(&["hash-max-ziplist-value"]),
+        "Bytes of a field or value of a small hash")
+        .alias(&["hash-max-ziplist-value"]).apply(|s, v| s.collections[1] = v.size()),
     row("list-max-listpack-size", int(-INT_MAX, INT_MAX), "-2",
         "Lists (accepted, no effect)").alias(&["list-max-ziplist-size"]),
     row("list-compress-depth", int(0, INT_MAX), "0", "Lists (accepted, no effect)"),
-    row("set-max-intset-entries", int(0, LONG_MAX), "512",
-        "Sets of integers (accepted, no effect)"),
-    row("set-max-listpack-entries", int(0, LONG_MAX), "128", "Small sets (accepted, no effect)"),
+    row("set-max-intset-entries", int(0, LONG_MAX), "512", "Members of a small set of integers")
+        .apply(|s, v| s.collections[2] = v.u64() as usize),
+    row("set-max-listpack-entries", int(0, LONG_MAX), "128", "Members of a small set")
+        .apply(|s, v| s.collections[3] = v.u64() as usize),
     row("set-max-listpack-value", memory(0, LONG_MAX as u64), "64",
-        "Small sets (accepted, no effect)"),
-    row("zset-max-listpack-entries", int(0, LONG_MAX), "128",
-        "Small sorted sets (accepted, no effect)").alias(&["zset-max-ziplist-entries"]),
+        "Bytes of a member of a small set").apply(|s, v| s.collections[4] = v.size()),
+    row("zset-max-listpack-entries", int(0, LONG_MAX), "128", "Members of a small sorted set")
+        .alias(&["zset-max-ziplist-entries"]).apply(|s, v| s.collections[5] = v.u64() as usize),
     row("zset-max-listpack-value", memory(0, LONG_MAX as u64), "64",
-        "Small sorted sets (accepted, no effect)").alias(&["zset-max-ziplist-value"]),
+        "Bytes of a member of a small sorted set")
+        .alias(&["zset-max-ziplist-value"]).apply(|s, v| s.collections[6] = v.size()),
     row("hll-sparse-max-bytes", memory(0, LONG_MAX as u64), "3000",
         "HyperLogLogs (accepted, no effect)"),
-    row("stream-node-max-bytes", memory(0, LONG_MAX as u64), "4096",
-        "Streams (accepted, no effect)"),
-    row("stream-node-max-entries", int(0, LONG_MAX), "100", "Streams (accepted, no effect)"),
+    row("stream-node-max-bytes", memory(0, LONG_MAX as u64), "4096", "Bytes of a block of a stream")
+        .apply(|s, v| s.collections[7] = v.size()),
+    row("stream-node-max-entries", int(0, LONG_MAX), "100", "Entries of a block of a stream")
+        .apply(|s, v| s.collections[8] = v.u64() as usize),
 ];
 
 /// Directives of Redis 7.2 that Dunlin does not implement and whose absence is harmless to what a

@@ -145,6 +145,8 @@ pub struct Settings {
     pub slowlog_log_slower_than: i64,
     /// Entries the slow log keeps.
     pub slowlog_max_len: u64,
+    /// The limits of small collections, in the order of their rows.
+    pub collections: [usize; 9],
     /// Milliseconds from which the latency monitor records an event, 0 = off.
     pub latency_monitor_threshold: u64,
     /// Keep latency histograms per command.

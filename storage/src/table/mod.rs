@@ -357,6 +357,14 @@ impl Bucket {
     }
 }
 
+impl Table {
+    /// A large collection has grown by that many bytes, or shrunk. Only under the role.
+    pub(crate) fn object_changed(&self, grown: i64) {
+        let old = self.figures.entry_bytes.load(Ordering::Relaxed);
+        self.figures.entry_bytes.store(old.wrapping_add_signed(grown), Ordering::Relaxed);
+    }
+}
+
 fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }

@@ -1,4 +1,4 @@
-//! Values. Strings only, for now; collections come beside them.
+//! Values: strings, and collections small and large.
 
 pub mod dict;
 mod distinct;
@@ -8,6 +8,7 @@ pub mod hyperloglog;
 pub mod intset;
 pub mod list;
 pub mod listpack;
+pub mod object;
 pub mod rope;
 mod sample;
 pub mod set;
@@ -21,6 +22,14 @@ pub mod string;
 pub enum Kind {
     /// A byte string.
     String,
+    /// A set.
+    Set,
+    /// A hash.
+    Hash,
+    /// A sorted set.
+    SortedSet,
+    /// A stream.
+    Stream,
 }
 
 impl Kind {
@@ -29,6 +38,10 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::String => "string",
+            Kind::Set => "set",
+            Kind::Hash => "hash",
+            Kind::SortedSet => "zset",
+            Kind::Stream => "stream",
         }
     }
 }
@@ -39,4 +52,8 @@ impl Kind {
 pub enum Value<'g> {
     /// A byte string.
     Str(string::Str<'g>),
+    /// A small collection.
+    Packed(object::Packed<'g>),
+    /// A large collection: [`Writer::object`](crate::Writer::object) looks into it.
+    Large(Kind),
 }

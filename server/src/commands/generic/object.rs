@@ -120,7 +120,8 @@ fn encoding(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
                 Encoding::EmbStr => "embstr",
                 Encoding::Raw => "raw",
             },
-            _ => entry.kind().name(),
+            Value::Packed(packed) => packed.encoding(),
+            _ => call.split().0.object(&entry)?.encoding(),
         };
         call.reply.bulk(name.as_bytes());
         Ok(())

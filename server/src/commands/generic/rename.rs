@@ -74,16 +74,15 @@ pub(super) const MOVE: Command = Command::new("move", Arity::exactly(3), move_ke
 /// Renames argument 1 to argument 2; false: `only_free` and the new name is taken.
 fn rename_key(call: &mut Call<'_, '_>, only_free: bool) -> Result<bool, ReplyError> {
     let (old, new) = (call.key(1), call.key(2));
-    let entry = call.peek(&old).ok_or(error::NO_KEY)?;
+    call.peek(&old).ok_or(error::NO_KEY)?;
     if old.bytes == new.bytes {
         return Ok(!only_free);
     }
     if only_free && call.peek(&new).is_some() {
         return Ok(false);
     }
-    call.put(&new, entry.to_new_value(), entry.expire_at());
-    call.remove(&old);
-    Ok(true)
+    let db = call.db();
+    Ok(call.rename((db, &old), (db, &new)))
 }
 
 fn rename(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -118,7 +117,8 @@ fn copy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     let copied = match call.lookup(&source) {
         Some(entry) if replace || call.peek_in(db, &target).is_none() => {
-            call.put_in(db, &target, entry.to_new_value(), entry.expire_at());
+            let value = call.copy_of(&entry)?;
+            call.put_in(db, &target, value, entry.expire_at());
             true
         }
         _ => false,
@@ -134,9 +134,9 @@ fn move_key(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     let key = call.key(1);
     let moved = match call.peek(&key) {
-        Some(entry) if call.peek_in(db, &key).is_none() => {
-            call.put_in(db, &key, entry.to_new_value(), entry.expire_at());
-            call.remove(&key)
+        Some(_) if call.peek_in(db, &key).is_none() => {
+            let from = call.db();
+            call.rename((from, &key), (db, &key))
         }
         _ => false,
     };
