@@ -1,0 +1,181 @@
+//! ZADD and ZINCRBY: scores of members.
+
+use super::docs::{KEY, MEMBER};
+use super::number;
+use crate::commands::call::Call;
+use crate::commands::docs::{Arg, Docs, Group};
+use crate::commands::error::{NOT_FLOAT, ReplyError, SYNTAX};
+use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
+use dunlin_protocol::number::parse_f64;
+use dunlin_storage::value::sorted_set::{AddOptions, Added, Limits, SortedSet};
+
+const XX_AND_NX: ReplyError =
+    ReplyError::new("ERR XX and NX options at the same time are not compatible");
+const GT_LT_NX: ReplyError =
+    ReplyError::new("ERR GT, LT, and/or NX options at the same time are not compatible");
+const ONE_PAIR: ReplyError =
+    ReplyError::new("ERR INCR option supports a single increment-element pair");
+const NOT_A_NUMBER: ReplyError = ReplyError::new("ERR resulting score is not a number (NaN)");
+
+pub(super) const ZADD: Command = Command::new("zadd", Arity::at_least(4), zadd)
+    .flags(flag_set!(WRITE | DENYOOM | FAST))
+    .keys(&[KeySpec::one(1).update()])
+    .docs(
+        Docs::new(
+            Group::SortedSet,
+            "1.2.0",
+            "O(log(N)) for each item added, where N is the number of elements in the sorted set.",
+            "Adds members to a sorted set, which is made if it does not exist, or changes their \
+             scores.",
+        )
+        .history(&[
+            ("2.4.0", "Accepts multiple elements."),
+            ("3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."),
+            ("6.2.0", "Added the `GT` and `LT` options."),
+        ])
+        .args(&[
+            KEY,
+            Arg::one_of("condition", &[Arg::flag("nx", "NX"), Arg::flag("xx", "XX")])
+                .since("3.0.2")
+                .optional(),
+            Arg::one_of("comparison", &[Arg::flag("gt", "GT"), Arg::flag("lt", "LT")])
+                .since("6.2.0")
+                .optional(),
+            Arg::flag("change", "CH").since("3.0.2").optional(),
+            Arg::flag("increment", "INCR").since("3.0.2").optional(),
+            Arg::block("data", &[Arg::double("score"), MEMBER]).multiple(),
+        ]),
+    );
+
+pub(super) const ZINCRBY: Command = Command::new("zincrby", Arity::exactly(4), zincrby)
+    .flags(flag_set!(WRITE | DENYOOM | FAST))
+    .keys(&[KeySpec::one(1).update().with(KeyFlags::ACCESS)])
+    .docs(
+        Docs::new(
+            Group::SortedSet,
+            "1.2.0",
+            "O(log(N)) where N is the number of elements in the sorted set.",
+            "Adds a number to the score of a member, which counts as 0 if it is not there.",
+        )
+        .args(&[KEY, Arg::integer("increment"), MEMBER]),
+    );
+
+fn zadd(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    add(call, false)
+}
+
+fn zincrby(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    add(call, true)
+}
+
+/// What the arguments say before the first score.
+struct Options {
+    add: AddOptions,
+    /// Count changed scores, too.
+    changed: bool,
+    /// The first score.
+    first: usize,
+}
+
+impl Options {
+    fn parse(call: &Call<'_, '_>, incr: bool) -> Result<Self, ReplyError> {
+        let add = AddOptions { incr, ..AddOptions::default() };
+        let mut options = Options { add, changed: false, first: 2 };
+        let Options { add, changed, first } = &mut options;
+        while *first < call.argc() {
+            let option = match *first {
+                at if call.is(at, "nx") => &mut add.nx,
+                at if call.is(at, "xx") => &mut add.xx,
+                at if call.is(at, "gt") => &mut add.gt,
+                at if call.is(at, "lt") => &mut add.lt,
+                at if call.is(at, "incr") => &mut add.incr,
+                at if call.is(at, "ch") => &mut *changed,
+                _ => break,
+            };
+            *option = true;
+            *first += 1;
+        }
+        options.check(call.argc() - options.first)?;
+        Ok(options)
+    }
+
+    /// Refuses options that contradict each other or do not fit this number of arguments.
+    fn check(&self, arguments: usize) -> Result<(), ReplyError> {
+        let AddOptions { nx, xx, gt, lt, incr } = self.add;
+        if arguments == 0 || !arguments.is_multiple_of(2) {
+            return Err(SYNTAX);
+        }
+        if nx && xx {
+            return Err(XX_AND_NX);
+        }
+        if nx && (gt || lt) || gt && lt {
+            return Err(GT_LT_NX);
+        }
+        if incr && arguments > 2 { Err(ONE_PAIR) } else { Ok(()) }
+    }
+}
+
+/// What happened to the members.
+#[derive(Default)]
+struct Tally {
+    new: usize,
+    changed: usize,
+    /// The last of them.
+    last: Option<Added>,
+}
+
+impl Tally {
+    fn of<'m>(
+        set: &mut SortedSet,
+        pairs: impl Iterator<Item = (f64, &'m [u8])>,
+        options: AddOptions,
+        limits: &Limits,
+    ) -> Self {
+        let mut tally = Tally::default();
+        for (score, member) in pairs {
+            let added = set.add(member, score, options, limits);
+            tally.new += usize::from(matches!(added, Added::New(_)));
+            tally.changed += usize::from(matches!(added, Added::Changed(_)));
+            tally.last = Some(added);
+        }
+        tally
+    }
+}
+
+fn add(call: &mut Call<'_, '_>, incr: bool) -> Result<Outcome, ReplyError> {
+    let options = Options::parse(call, incr)?;
+    let (key, request) = (call.key(1), call.request);
+    let mut scores = Vec::with_capacity((call.argc() - options.first) / 2);
+    for at in (options.first..call.argc()).step_by(2) {
+        scores.push(parse_f64(call.arg(at)).ok_or(NOT_FLOAT)?);
+    }
+    let change = |set: &mut SortedSet, limits: &Limits| {
+        let members = (options.first + 1..request.len()).step_by(2).map(|at| request.arg(at));
+        set.prepare(request.arg(options.first + 1), scores.len(), limits);
+        Tally::of(set, scores.iter().copied().zip(members), options.add, limits)
+    };
+    let tally = if options.add.xx {
+        call.edit(&key, |set, limits| change(set, &limits.sorted_set))?.unwrap_or_default()
+    } else {
+        call.edit_or_new(&key, |set, limits| change(set, &limits.sorted_set))?
+    };
+    if tally.last == Some(Added::NotANumber) {
+        return Err(NOT_A_NUMBER);
+    }
+    if tally.new + tally.changed > 0 {
+        let event = if options.add.incr { "zincr" } else { "zadd" };
+        call.notify(Class::ZSET, event, &key);
+    }
+    match tally.last {
+        Some(Added::New(score) | Added::Changed(score) | Added::Same(score))
+            if options.add.incr =>
+        {
+            call.reply.double(score);
+        }
+        _ if options.add.incr => call.reply.null(),
+        _ if options.changed => call.reply.int(number(tally.new + tally.changed)),
+        _ => call.reply.int(number(tally.new)),
+    }
+    Ok(Outcome::Done)
+}
