@@ -1,5 +1,5 @@
 //! The only control flow between a parsed command and its handler: lookup, arity, authentication,
-//! pause, memory, roles, run, account.
+//! rights, pause, memory, roles, run, account.
 //!
 //! # How a command gets at the keyspace
 //!
@@ -19,11 +19,12 @@
 //!   run at once.
 
 use crate::Roles;
+use crate::acl::{Denied, LogContext, Reason};
 use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
-use crate::commands::table::{Entry, KeyShape};
+use crate::commands::table::{Entry, KeyShape, table};
 use crate::runtime::logging::Every;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
@@ -232,7 +233,7 @@ fn admit(
     client: &Client,
 ) -> Admission {
     let Some(entry) = prepared.entry else {
-        return Admission::Refuse(unknown_command(request), None);
+        return refuse_unprepared(ctx, request, client);
     };
     if !entry.subcommands.is_empty() && request.len() > 1 {
         return Admission::Refuse(unknown_subcommand(entry, request), None);
@@ -242,6 +243,11 @@ fn admit(
     }
     if !client.authenticated && !entry.has(Flags::NO_AUTH) {
         return Admission::Refuse(error::NO_AUTH, Some(entry));
+    }
+    if client.is_restricted()
+        && let Err(denied) = client.user().check(entry, &request)
+    {
+        return Admission::Refuse(deny(ctx, entry, request, client, denied), Some(entry));
     }
     if client.monitor && entry.command.flags.any(flag_set!(WRITE | READONLY | MAY_REPLICATE)) {
         return Admission::Refuse(error::MONITORING, Some(entry));
@@ -255,6 +261,44 @@ fn admit(
         return Admission::Pause(until);
     }
     Admission::Run(entry)
+}
+
+/// There is no such command, or there is, but its arguments were not kept.
+#[cold]
+fn refuse_unprepared(ctx: &Context<'_, '_>, request: Request<'_>, client: &Client) -> Admission {
+    let Some(entry) = table().get(request.arg(0)) else {
+        return Admission::Refuse(unknown_command(request), None);
+    };
+    let entry = table().leaf(entry, request);
+    let denied = Denied { reason: Reason::Command, at: 0 };
+    Admission::Refuse(deny(ctx, entry, request, client, denied), Some(entry))
+}
+
+/// The user has no right to a command, key or channel: notes it and returns the error.
+#[cold]
+fn deny(
+    ctx: &Context<'_, '_>,
+    entry: &Entry,
+    request: Request<'_>,
+    client: &Client,
+    denied: Denied,
+) -> ReplyError {
+    // The log shows it as the client's command, although it does not run.
+    client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
+    let object = match denied.reason {
+        Reason::Command | Reason::Login => entry.full_name.as_bytes(),
+        Reason::Key | Reason::Channel => request.get(denied.at).unwrap_or_default(),
+    };
+    let user = client.user();
+    ctx.server.log_denied(
+        client,
+        denied.reason,
+        LogContext::TopLevel,
+        object,
+        user.name(),
+        ctx.now,
+    );
+    denied.error(user, entry)
 }
 
 /// Items evicted for one command while the store is above its budget: about 10 us.

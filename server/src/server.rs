@@ -1,7 +1,8 @@
 //! What all workers share. There is one [`Server`] per process and it lives as long as the
 //! process, so everything refers to it by `&'static`.
 
-use crate::client::Registry;
+use crate::acl::{Acl, LogContext, LogEntry, Reason};
+use crate::client::{Client, Registry, line};
 use crate::commands::collection;
 use crate::config::{Config, Settings};
 use crate::latency::LatencyMonitor;
@@ -25,6 +26,8 @@ pub struct Server {
     pub keyspace: Keyspace,
     /// Directives.
     pub config: Config,
+    /// Users.
+    pub acl: Acl,
     /// Connected clients.
     pub clients: Registry,
     /// Counters.
@@ -77,11 +80,12 @@ const TIME_EACH_BELOW_MICROS: i64 = 1_000;
 
 impl Server {
     /// Puts the parts together.
-    pub fn new(config: Config, log: Log, keyspace: Keyspace, limits: &Limits) -> Self {
+    pub fn new(config: Config, acl: Acl, log: Log, keyspace: Keyspace, limits: &Limits) -> Self {
         let clock = Clock::new();
         let run_id = run_id(&keyspace);
         let server = Server {
             keyspace,
+            acl,
             clients: Registry::default(),
             stats: Stats::new(limits.workers),
             slowlog: Slowlog::default(),
@@ -125,6 +129,7 @@ impl Server {
         for (limit, &value) in hot.collections.iter().zip(&settings.collections) {
             limit.store(value, Ordering::Relaxed);
         }
+        self.acl.apply(&settings);
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.latency.configure(settings.latency_monitor_threshold);
@@ -179,6 +184,23 @@ impl Server {
     /// Clients served at once: the directive, as far as descriptors allow.
     pub fn max_clients(&self) -> usize {
         self.hot.max_clients.load(Ordering::Relaxed)
+    }
+
+    /// Counts and notes that a client has no right to `object`; `user` is whose right was looked at.
+    pub fn log_denied(
+        &self,
+        client: &Client,
+        reason: Reason,
+        context: LogContext,
+        object: &[u8],
+        user: &[u8],
+        now: Millis,
+    ) {
+        self.stats.denied(reason).fetch_add(1, Ordering::Relaxed);
+        let mut info = String::new();
+        line::write(&client.shared, now, &mut info);
+        info.truncate(info.trim_end().len());
+        self.acl.log.add(LogEntry::new(reason, context, object, user, info, now));
     }
 
     /// A random number (the store's keyed hash of a counter).

@@ -53,7 +53,7 @@ pub enum Turn {
 /// A parsed command, looked up and hashed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prepared {
-    /// The top-level command; `None`: unknown.
+    /// The row; `None`: unknown, or the user may not run it and its arguments were not kept.
     pub(crate) entry: Option<&'static Entry>,
     /// Hash of its key if it has exactly one.
     pub(crate) hash: KeyHash,
@@ -92,6 +92,9 @@ impl Session {
 
     /// Runs what has been received, within the budget of one turn.
     pub fn turn(&mut self, ctx: &Context<'_, '_>) -> Turn {
+        if !self.client.follow(&ctx.server.acl) {
+            return Turn::Close;
+        }
         let mut budget = TURN_COMMANDS;
         loop {
             if self.next == self.decoder.len() && !self.next_batch(ctx) {
@@ -130,9 +133,13 @@ impl Session {
             self.change_limits(ctx);
         }
         let count = self.decoder.parse(max);
+        if count < max && self.client.is_restricted() {
+            self.skip_denied();
+        }
         for index in 0..count {
             self.settle(index);
         }
+        let skipped = self.decoder.skipped();
         let keyspace = &ctx.server.keyspace;
         let mut last: Option<(&[u8], &'static Entry)> = None;
         for index in 0..count {
@@ -143,6 +150,7 @@ impl Session {
                 _ => table().get(name),
             };
             last = entry.map(|entry| (name, entry));
+            let entry = entry.filter(|_| skipped != Some(index));
             let entry = entry.map(|entry| table().leaf(entry, request));
             let mut hash = KeyHash(0);
             if let Some(KeyShape::One(at)) = entry.map(|entry| entry.shape)
@@ -157,6 +165,25 @@ impl Session {
             keyspace.prefetch(self.client.db, hashes, ctx.guard);
         }
         count > 0
+    }
+
+    /// A command is arriving that needs more than one read. If its name tells that the user may not
+    /// run it, its arguments are not kept: what is refused anyway must cost no memory.
+    #[cold]
+    fn skip_denied(&mut self) {
+        let Some(request) = self.decoder.arriving() else { return };
+        let word = |i: usize| match (i < request.len()).then(|| request.value(i)) {
+            Some(ArgValue::Slice(word)) => Some(word),
+            Some(ArgValue::Chunks { .. }) | None => None,
+        };
+        let Some(entry) = word(0).and_then(|name| table().get(name)) else { return };
+        let entry = match entry.subcommands.is_empty() {
+            true => Some(entry),
+            false => word(1).and_then(|name| table().sub(entry, name)),
+        };
+        if entry.is_some_and(|entry| !self.client.user().may_begin(entry, &request)) {
+            self.decoder.skip_rest();
+        }
     }
 
     /// The limits follow AUTH and RESET.
@@ -231,6 +258,9 @@ impl Session {
         ctx: &Context<'_, 'g>,
         writer: &mut Roles<'g>,
     ) -> Option<Turn> {
+        if !self.client.follow(&ctx.server.acl) {
+            return Some(Turn::Close);
+        }
         let mut run = dispatch::Run::start(ctx);
         let mut end = None;
         while end.is_none() && self.next < self.decoder.len() {

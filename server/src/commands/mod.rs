@@ -3,15 +3,16 @@
 //! To add a command, add a row and its handler to the family's file; nothing else.
 
 pub mod call;
+pub mod category;
 pub mod collection;
 pub mod docs;
 pub mod error;
+pub mod keys;
 #[macro_use]
 pub mod spec;
 pub mod table;
 
 mod bitmap;
-mod category;
 mod connection;
 mod expiry;
 mod generic;

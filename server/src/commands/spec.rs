@@ -231,6 +231,11 @@ impl KeyFlags {
     pub const fn has(self, other: KeyFlags) -> bool {
         self.0 & other.0 != 0
     }
+
+    /// All but `other`.
+    pub const fn without(self, other: KeyFlags) -> KeyFlags {
+        KeyFlags(self.0 & !other.0)
+    }
 }
 
 /// One key specification.
@@ -335,7 +340,7 @@ impl KeySpec {
         let argc = i64::try_from(request.len()).unwrap_or(i64::MAX);
         let Some(begin) = self.begin_at(request, argc) else {
             // A keyword that is absent means no key; an index past the end is a misfit.
-            return matches!(self.begin, Begin::Keyword(..));
+            return matches!(self.begin, Begin::Keyword(..) | Begin::Unknown);
         };
         let (first, last, step) = match self.find {
             Find::Range { last, step, limit } => {
@@ -395,6 +400,20 @@ impl KeySpec {
     }
 }
 
+/// Which arguments are channels of publish/subscribe that the user needs a right to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Channels {
+    /// None; also of commands that only give channels up.
+    #[default]
+    None,
+    /// The first argument, which is published to.
+    First,
+    /// Every argument.
+    All,
+    /// Every argument, each a pattern of channels.
+    Patterns,
+}
+
 /// One row of the command table.
 #[derive(Debug)]
 pub struct Command {
@@ -408,6 +427,8 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// Finds keys where the specifications cannot.
     pub keys_by: Option<KeyFinder>,
+    /// Channels.
+    pub channels: Channels,
     /// The body.
     pub handler: Handler,
     /// Documentation.
@@ -429,6 +450,7 @@ impl Command {
             flags: Flags::NONE,
             keys: &[],
             keys_by: None,
+            channels: Channels::None,
             handler,
             docs: Docs::NONE,
             subcommands: &[],
@@ -452,6 +474,12 @@ impl Command {
     /// Sets the function that finds the keys.
     pub const fn keys_by(mut self, finder: KeyFinder) -> Self {
         self.keys_by = Some(finder);
+        self
+    }
+
+    /// Says which arguments are channels.
+    pub const fn channels(mut self, channels: Channels) -> Self {
+        self.channels = channels;
         self
     }
 

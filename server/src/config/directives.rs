@@ -203,8 +203,14 @@ pub static DIRECTIVES: &[Directive] = &[
         "Who may change protected settings with CONFIG SET: no, yes, local").immutable()
         .apply(|s, v| s.enable_protected_configs = Access::ALL[v.index()]),
     row("acllog-max-len", int(0, LONG_MAX), "128",
-        "Entries of the log of refused commands (accepted, no effect)")
+        "Entries of the log of refused commands, ACL LOG")
         .apply(|s, v| s.acllog_max_len = v.u64()),
+    row("aclfile", Kind::Text, "\"\"",
+        "File of the users, for ACL LOAD and SAVE; empty: they are in the configuration").immutable()
+        .apply(|s, v| s.aclfile = v.path()),
+    row("acl-pubsub-default", Kind::Enum(&["allchannels", "resetchannels"]), "resetchannels",
+        "Channels that new users may use: all or none")
+        .apply(|s, v| s.acl_all_channels = v.index() == 0),
     // ---- memory
     row("maxmemory", MAXMEMORY, "auto",
         "Bytes the store may hold; 0: no limit; auto: 70 % of the container or machine")
@@ -281,7 +287,8 @@ pub static DIRECTIVES: &[Directive] = &[
     row("pidfile", Kind::Text, "\"\"",
         "File that holds the process id while the server runs").immutable()
         .apply(|s, v| s.pidfile = v.path()),
-    row("dir", Kind::Text, ".", "Directory of data files (accepted, no effect)").protected(),
+    row("dir", Kind::Text, ".", "Directory of the aclfile unless its path is absolute").protected()
+        .apply(|s, v| s.dir = v.path().unwrap_or_default()),
     row("dbfilename", Kind::Text, "dump.rdb", "Snapshot file (accepted, no effect)").protected(),
     row("set-proc-title", Kind::Bool, "yes", "Process title (accepted, no effect)").immutable(),
     row("proc-title-template", Kind::Text, "\"{title} {listen-addr} {server-mode}\"",
@@ -373,7 +380,7 @@ pub static DIRECTIVES: &[Directive] = &[
 /// cache promises: a file that has them loads with a warning.
 #[rustfmt::skip]
 pub(super) static MISSING: &[&str] = &[
-    "acl-pubsub-default", "active-defrag-cycle-max", "active-defrag-cycle-min",
+    "active-defrag-cycle-max", "active-defrag-cycle-min",
     "active-defrag-ignore-bytes", "active-defrag-max-scan-fields", "active-defrag-threshold-lower",
     "active-defrag-threshold-upper", "aof-disable-auto-gc", "aof-load-truncated",
     "aof-rewrite-cpulist", "aof-rewrite-incremental-fsync", "aof-timestamp-enabled",
@@ -409,8 +416,6 @@ pub(super) static MISSING: &[&str] = &[
 
 /// Directives whose silent absence would weaken security or change what the data means: refused.
 pub(super) static REFUSED: &[(&str, &str)] = &[
-    ("user", "access control lists are not supported"),
-    ("aclfile", "access control lists are not supported"),
     ("rename-command", "renaming commands is not supported: ignoring it would leave them open"),
     ("tls-port", "TLS is not supported"),
     ("replicaof", "replication is not supported: this server would answer from an empty cache"),

@@ -6,7 +6,7 @@
 //! are accepted and kept but change nothing.
 
 use dunlin_storage::Policy;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::directives::DIRECTIVES;
 use super::value::{OutputLimits, Value};
@@ -167,6 +167,12 @@ pub struct Settings {
     pub tracking_table_max_keys: u64,
     /// Entries the ACL log keeps.
     pub acllog_max_len: u64,
+    /// New users may use every channel.
+    pub acl_all_channels: bool,
+    /// File of the users; none = they are in the configuration.
+    pub aclfile: Option<PathBuf>,
+    /// Directory that a relative `aclfile` is in.
+    pub dir: PathBuf,
     /// Logarithm factor of the frequency counter.
     pub lfu_log_factor: u32,
     /// Minutes after which a frequency counter is halved.
@@ -196,6 +202,14 @@ impl Settings {
             max_bulk: self.proto_max_bulk_len,
             ..dunlin_protocol::Limits::AUTHENTICATED
         }
+    }
+
+    /// Where the file of the users is, if there is one.
+    #[must_use]
+    pub fn acl_path(&self) -> Option<PathBuf> {
+        let file = self.aclfile.as_ref()?;
+        let here = self.dir.as_os_str().is_empty() || self.dir == Path::new(".");
+        Some(if here { file.clone() } else { self.dir.join(file) })
     }
 
     /// Brings the typed fields in line with the values.

@@ -3,14 +3,14 @@
 
 use super::accept::{Acceptor, Listener};
 use super::{shutdown, sweep};
-use crate::client::{Client, ClientShared, ReplyMode};
+use crate::client::{Client, ClientShared};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
 use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
 use dunlin_protocol::Limits;
-use dunlin_storage::{DbId, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
+use dunlin_storage::{Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -218,21 +218,14 @@ impl Worker {
         let now = server.clock.now();
         let Incoming { addr, laddr, .. } = incoming;
         let shared = Arc::new(ClientShared::new(id, addr, laddr, fd, self.index, now));
-        let authenticated = settings.requirepass.is_empty();
-        shared.stranger_since.store(if authenticated { 0 } else { now }, Ordering::Relaxed);
-        server.clients.add(shared.clone());
         self.stats().connections.add(1);
-        let limits =
-            if authenticated { settings.protocol_limits() } else { Limits::UNAUTHENTICATED };
-        let client = Client {
-            shared,
-            db: DbId(0),
-            authenticated,
-            user: "default",
-            reply_mode: ReplyMode::On,
-            no_touch: false,
-            monitor: false,
-            feed: None,
+        let client = Client::new(shared, &server.acl);
+        let since = if client.authenticated { 0 } else { now };
+        client.shared.stranger_since.store(since, Ordering::Relaxed);
+        server.clients.add(client.shared.clone());
+        let limits = match client.authenticated {
+            true => settings.protocol_limits(),
+            false => Limits::UNAUTHENTICATED,
         };
         let session = Box::new(Session::new(client, limits));
         tokio::task::spawn_local(connection::serve(stream, session, self));

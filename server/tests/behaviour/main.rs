@@ -1,5 +1,6 @@
 //! How the server behaves as a process: starting, stopping, limits, logins, sockets.
 
+mod acl;
 mod hangup;
 mod limits;
 mod login;

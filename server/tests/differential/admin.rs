@@ -170,8 +170,6 @@ const CONFIG_GAPS: &[&str] = &[
     "disable-thp",
     "dynamic-hz",
     "hz",
-    "acl*",
-    "aclfile",
     "unixsocketperm",
     "proc-title-template",
     "set-proc-title",
@@ -264,6 +262,9 @@ fn entries(client: &mut Client) -> Entries {
 
 /// Command, part and reason of differences from the table of the reference.
 const COMMAND_GAPS: &[(&str, &str, &str)] = &[
+    ("acl|deluser", "tips", "7.2 adds them"),
+    ("acl|save", "tips", "7.2 adds them"),
+    ("acl|setuser", "tips", "7.2 adds them"),
     ("config|resetstat", "tips", "7.2 adds them"),
     ("config|rewrite", "tips", "7.2 adds them"),
     ("latency|reset", "tips", "7.2: the counts are summed"),

@@ -60,7 +60,7 @@ pub(crate) fn rule(step: &Step) -> Rule {
         },
         "config" if step.word(1) == "get" => Rule::Pairs,
         "config" | "latency" | "slowlog" | "debug" | "acl" => match step.word(1).as_str() {
-            "help" | "len" | "cat" => Rule::Kind,
+            "help" | "len" | "cat" | "genpass" | "log" => Rule::Kind,
             "get" if step.name() == "slowlog" => Rule::Kind,
             _ => Rule::Exact,
         },

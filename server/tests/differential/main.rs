@@ -7,6 +7,7 @@
 //! - `DUNLIN_DIFF_SUBJECT=redis`: the reference against itself, to test the test.
 
 mod accepted;
+mod acl;
 mod admin;
 mod compare;
 mod grammar;

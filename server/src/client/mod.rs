@@ -1,6 +1,9 @@
 //! The state of one connection: what its own task uses ([`Client`]), and what other threads may
 //! see of it or do to it ([`ClientShared`], through the [`Registry`]).
 
+pub mod line;
+
+use crate::acl::{Acl, DEFAULT_USER, Login, User};
 use crate::monitor::MonitorFeed;
 use dunlin_storage::{DbId, Millis};
 use std::collections::BTreeMap;
@@ -45,6 +48,21 @@ pub enum Unblock {
     Error = 2,
 }
 
+/// Which user a client is.
+#[derive(Clone, Debug)]
+pub struct ClientUser {
+    /// Name of the user.
+    pub name: Arc<[u8]>,
+    /// Number of the user.
+    pub id: u64,
+}
+
+impl From<&User> for ClientUser {
+    fn from(user: &User) -> Self {
+        ClientUser { name: user.name().clone(), id: user.id() }
+    }
+}
+
 /// The part of a client that other threads see. All numbers are written by the client's own turn
 /// with relaxed stores (they are figures, nothing is ordered by them); the requests to the client
 /// (`kill`, `unblock`) are stored first and announced by `signal` after.
@@ -66,6 +84,7 @@ pub struct ClientShared {
     pub created: Millis,
     /// Names.
     pub labels: Mutex<Labels>,
+    user: Mutex<ClientUser>,
     /// Selected database.
     pub db: AtomicU8,
     /// RESP version.
@@ -112,6 +131,7 @@ impl ClientShared {
     ) -> ClientShared {
         ClientShared {
             id,
+            user: Mutex::new(ClientUser { name: DEFAULT_USER.into(), id: 0 }),
             unix: addr.starts_with('/'),
             addr,
             laddr,
@@ -177,6 +197,11 @@ impl ClientShared {
         change(&mut self.labels.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Which user it is.
+    pub fn user(&self) -> ClientUser {
+        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks the connection's task to close.
     pub fn kill(&self) {
         self.kill.store(true, Ordering::Release);
@@ -201,10 +226,14 @@ pub struct Client {
     pub shared: Arc<ClientShared>,
     /// Selected database.
     pub db: DbId,
-    /// May use every command.
+    /// May use more than the commands of strangers.
     pub authenticated: bool,
-    /// Name of the user.
-    pub user: &'static str,
+    /// Has logged in, or came when that was not needed.
+    proven: bool,
+    /// Whose rights it has.
+    login: Login,
+    /// Whether these rights have to be looked at.
+    restricted: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// CLIENT NO-TOUCH.
@@ -216,6 +245,86 @@ pub struct Client {
 }
 
 impl Client {
+    /// The state of a new connection.
+    pub fn new(shared: Arc<ClientShared>, acl: &Acl) -> Client {
+        let mut client = Client {
+            shared,
+            db: DbId(0),
+            authenticated: false,
+            proven: false,
+            login: acl.default_login(),
+            restricted: true,
+            reply_mode: ReplyMode::On,
+            no_touch: false,
+            monitor: false,
+            feed: None,
+        };
+        client.log_out(acl);
+        client
+    }
+
+    /// Becomes the user of `login`.
+    pub fn log_in(&mut self, login: Login) {
+        self.become_user(login);
+        self.proven = true;
+        self.authenticated = true;
+    }
+
+    /// Becomes what a new connection is.
+    pub fn log_out(&mut self, acl: &Acl) {
+        self.become_user(acl.default_login());
+        self.proven = acl.default_is_open();
+        self.authenticated = self.proven;
+    }
+
+    fn become_user(&mut self, login: Login) {
+        *self.shared.user.lock().unwrap_or_else(PoisonError::into_inner) = (&*login.user).into();
+        self.take_rights(login);
+    }
+
+    fn take_rights(&mut self, login: Login) {
+        self.restricted = !login.user.is_unrestricted();
+        self.login = login;
+    }
+
+    /// Takes over changes of its user; once per turn. False: the user is gone, and nothing may be
+    /// run for this connection any more.
+    #[inline]
+    #[must_use]
+    pub fn follow(&mut self, acl: &Acl) -> bool {
+        self.login.version() == acl.version() || self.follow_change(acl)
+    }
+
+    #[cold]
+    fn follow_change(&mut self, acl: &Acl) -> bool {
+        match acl.follow(&self.login) {
+            Some(login) => {
+                self.take_rights(login);
+                // Who never had to log in has to when the default user gets a password, unless the
+                // connection was there before.
+                self.authenticated = self.proven || acl.default_is_open();
+                true
+            }
+            None => {
+                self.log_out(acl);
+                self.proven = false;
+                self.authenticated = false;
+                false
+            }
+        }
+    }
+
+    /// Whose rights it has.
+    pub fn user(&self) -> &User {
+        &self.login.user
+    }
+
+    /// Whether [`User::check`] can refuse it anything.
+    #[inline]
+    pub fn is_restricted(&self) -> bool {
+        self.restricted
+    }
+
     /// Number of the client.
     pub fn id(&self) -> u64 {
         self.shared.id
