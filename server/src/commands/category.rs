@@ -67,6 +67,8 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::Generic => Some("keyspace"),
         Group::String => Some("string"),
         Group::Bitmap => Some("bitmap"),
+        Group::List => Some("list"),
+        Group::SortedSet => Some("sortedset"),
         Group::Connection => Some("connection"),
         Group::Server => None,
     }

@@ -9,6 +9,10 @@ pub enum Group {
     String,
     /// `bitmap`
     Bitmap,
+    /// `list`
+    List,
+    /// `sorted-set`
+    SortedSet,
     /// `connection`
     Connection,
     /// `server`
@@ -22,6 +26,8 @@ impl Group {
             Group::Generic => "generic",
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::List => "list",
+            Group::SortedSet => "sorted-set",
             Group::Connection => "connection",
             Group::Server => "server",
         }

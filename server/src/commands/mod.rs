@@ -17,5 +17,8 @@ mod connection;
 mod expiry;
 mod generic;
 mod help;
+mod list;
+mod multi_pop;
 mod server;
+mod sorted_set;
 mod string;

@@ -57,6 +57,8 @@ pub const MAX_NAME: usize = 32;
 static FAMILIES: &[&[Command]] = &[
     super::string::COMMANDS,
     super::bitmap::COMMANDS,
+    super::list::COMMANDS,
+    super::sorted_set::COMMANDS,
     super::generic::COMMANDS,
     super::connection::COMMANDS,
     super::server::COMMANDS,

@@ -2,7 +2,8 @@
 
 use crate::commands::error::{NOT_INTEGER, ReplyError};
 use dunlin_protocol::{Request, number};
-use dunlin_storage::value::sorted_set::{LexBound, LexRange, RankRange, ScoreRange};
+use dunlin_storage::value::index_range::IndexRange;
+use dunlin_storage::value::sorted_set::{LexBound, LexRange, ScoreRange};
 use std::ops::Bound;
 
 const NOT_SCORES: ReplyError = ReplyError::new("ERR min or max is not a float");
@@ -13,9 +14,9 @@ pub(super) fn ranks(
     request: &Request<'_>,
     start: usize,
     stop: usize,
-) -> Result<RankRange, ReplyError> {
+) -> Result<IndexRange, ReplyError> {
     let rank = |at: usize| number::parse_i64(request.arg(at)).ok_or(NOT_INTEGER);
-    Ok(RankRange { start: rank(start)?, stop: rank(stop)? })
+    Ok(IndexRange { start: rank(start)?, stop: rank(stop)? })
 }
 
 /// The scores in two arguments: `1.5`, `(1.5`, `-inf`.

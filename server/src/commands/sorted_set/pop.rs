@@ -5,6 +5,7 @@ use super::docs::{KEY, NUMKEYS, TAKE};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{NOT_POSITIVE, ReplyError, SYNTAX};
+use crate::commands::multi_pop::MultiPop;
 use crate::commands::spec::{Arity, Command, Handler, KeySpec, Outcome};
 use crate::notify::Class;
 use dunlin_protocol::number::parse_i64;
@@ -68,6 +69,15 @@ pub(super) enum End {
 }
 
 impl End {
+    /// MIN or MAX in argument `at`.
+    pub(super) fn parse(call: &Call<'_, '_>, at: usize) -> Result<Self, ReplyError> {
+        match at {
+            at if call.is(at, "min") => Ok(End::Min),
+            at if call.is(at, "max") => Ok(End::Max),
+            _ => Err(SYNTAX),
+        }
+    }
+
     fn event(self) -> &'static str {
         match self {
             End::Min => "zpopmin",
@@ -128,49 +138,11 @@ fn zpop(call: &mut Call<'_, '_>, end: End) -> Result<Outcome, ReplyError> {
 }
 
 fn zmpop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let MultiPop { keys, end, count } = MultiPop::parse(call, 1)?;
+    let MultiPop { keys, end, count } = MultiPop::parse(call, 1, End::parse)?;
     if !pop_first(call, keys, end, count, Answer::Keyed)? {
         call.reply.null_array();
     }
     Ok(Outcome::Done)
-}
-
-/// The arguments of ZMPOP from the number of keys on.
-#[derive(Clone, Debug)]
-pub(super) struct MultiPop {
-    pub(super) keys: Range<usize>,
-    pub(super) end: End,
-    pub(super) count: usize,
-}
-
-impl MultiPop {
-    /// Reads them; argument `at` is the number of keys.
-    pub(super) fn parse(call: &Call<'_, '_>, at: usize) -> Result<Self, ReplyError> {
-        let positive = |at: usize, error: &'static str| {
-            let value = parse_i64(call.arg(at)).and_then(|value| usize::try_from(value).ok());
-            value.filter(|value| *value > 0).ok_or(ReplyError::new(error))
-        };
-        let numkeys = positive(at, "ERR numkeys should be greater than 0")?;
-        let first = at + 1;
-        let end_at = first.checked_add(numkeys).filter(|at| *at < call.argc()).ok_or(SYNTAX)?;
-        let end = match end_at {
-            at if call.is(at, "min") => End::Min,
-            at if call.is(at, "max") => End::Max,
-            _ => return Err(SYNTAX),
-        };
-        let count = match call.argc() - end_at {
-            1 => 1,
-            3 if call.is(end_at + 1, "count") => {
-                positive(end_at + 2, "ERR count should be greater than 0")?
-            }
-            more if more > 3 && call.is(end_at + 1, "count") => {
-                positive(end_at + 2, "ERR count should be greater than 0")?;
-                return Err(SYNTAX);
-            }
-            _ => return Err(SYNTAX),
-        };
-        Ok(MultiPop { keys: first..end_at, end, count })
-    }
 }
 
 /// Pops from the first of several sorted sets that exists, and replies; false, and no reply, if

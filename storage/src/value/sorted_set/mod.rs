@@ -30,7 +30,7 @@ use super::listpack::{Element, ListpackBuf};
 use crate::memory::usable;
 
 pub use algebra::{Aggregate, Input, Source, intersect, intersection_len, subtract, unite};
-pub use range::{LexBound, LexRange, Part, RankRange, ScoreRange, mirrored};
+pub use range::{LexBound, LexRange, Part, ScoreRange, mirrored};
 pub use table::Table;
 pub use view::{Members, SortedSetRef};
 
