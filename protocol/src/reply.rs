@@ -73,7 +73,15 @@ pub struct Mark {
 pub struct Deferred {
     at: u64,
     cut: u64,
-    map: bool,
+    kind: Aggregate,
+}
+
+/// What a deferred header announces.
+#[derive(Clone, Copy, Debug)]
+enum Aggregate {
+    Array,
+    Map,
+    Set,
 }
 
 impl Reply {
@@ -279,21 +287,26 @@ impl Reply {
     /// The header of an array whose length comes later. Nothing may be sent before it is
     /// finished.
     pub fn deferred_array(&mut self) -> Deferred {
-        self.deferred(false)
+        self.deferred(Aggregate::Array)
     }
 
     /// The header of a map whose length comes later. Nothing may be sent before it is finished.
     pub fn deferred_map(&mut self) -> Deferred {
-        self.deferred(true)
+        self.deferred(Aggregate::Map)
     }
 
-    fn deferred(&mut self, map: bool) -> Deferred {
+    /// The header of a set whose size comes later. Nothing may be sent before it is finished.
+    pub fn deferred_set(&mut self) -> Deferred {
+        self.deferred(Aggregate::Set)
+    }
+
+    fn deferred(&mut self, kind: Aggregate) -> Deferred {
         let at = self.end();
         let cut = self.cuts_base + self.cuts.len() as u64;
         self.cuts.push_back(Cut { at, skip: GAP, bytes: Bytes::new() });
         self.skipped += GAP;
         self.buffer.extend_from_slice(&[0; GAP]);
-        Deferred { at, cut, map }
+        Deferred { at, cut, kind }
     }
 
     /// Fills in a deferred header: `n` elements, or pairs of a map.
@@ -302,10 +315,11 @@ impl Reply {
     ///
     /// If the header was rolled back or sent.
     pub fn finish_deferred(&mut self, deferred: Deferred, n: usize) {
-        let (kind, n) = match (deferred.map, self.proto) {
-            (false, _) => (b'*', n),
-            (true, Proto::Resp2) => (b'*', 2 * n),
-            (true, Proto::Resp3) => (b'%', n),
+        let (kind, n) = match (deferred.kind, self.proto) {
+            (Aggregate::Array, _) | (Aggregate::Set, Proto::Resp2) => (b'*', n),
+            (Aggregate::Set, Proto::Resp3) => (b'~', n),
+            (Aggregate::Map, Proto::Resp2) => (b'*', 2 * n),
+            (Aggregate::Map, Proto::Resp3) => (b'%', n),
         };
         let mut line = Vec::with_capacity(GAP);
         push_header(&mut line, kind, i64::try_from(n).unwrap_or(i64::MAX));
@@ -535,11 +549,15 @@ mod tests {
             reply.bulk(b"k");
             reply.bulk(b"v");
             reply.finish_deferred(inner, 1);
-            reply.finish_deferred(outer, 2);
+            let set = reply.deferred_set();
+            reply.int(8);
+            reply.finish_deferred(set, 1);
+            reply.finish_deferred(outer, 3);
         };
-        let tail = "$1\r\nk\r\n$1\r\nv\r\n";
-        assert_eq!(written(Proto::Resp2, write), format!("*2\r\n:7\r\n*2\r\n{tail}"));
-        assert_eq!(written(Proto::Resp3, write), format!("*2\r\n:7\r\n%1\r\n{tail}"));
+        let map = "$1\r\nk\r\n$1\r\nv\r\n";
+        let (resp2, resp3) = (format!("*2\r\n{map}*1"), format!("%1\r\n{map}~1"));
+        assert_eq!(written(Proto::Resp2, write), format!("*3\r\n:7\r\n{resp2}\r\n:8\r\n"));
+        assert_eq!(written(Proto::Resp3, write), format!("*3\r\n:7\r\n{resp3}\r\n:8\r\n"));
     }
 
     /// A reply with every kind of interruption, and the bytes it must give.

@@ -194,15 +194,23 @@ impl<'a, 'g> Call<'a, 'g> {
         (reader, self.reply)
     }
 
+    /// Whether there is a collection of this kind at `key`; an error if there is something else. Not
+    /// counted as a hit or a miss.
+    pub fn has<T: Collection>(&self, key: &Key<'_>) -> Result<bool, ReplyError> {
+        match self.find(key) {
+            Some(entry) if entry.kind() != T::KIND => Err(WRONG_TYPE),
+            found => Ok(found.is_some()),
+        }
+    }
+
     /// Changes the collection at `key` if there is one.
     pub fn edit<T: Collection, R>(
         &mut self,
         key: &Key<'_>,
         change: impl FnOnce(&mut T, &Limits) -> R,
     ) -> Result<Option<R>, ReplyError> {
-        let Some(entry) = self.find(key) else { return Ok(None) };
-        if entry.kind() != T::KIND {
-            return Err(WRONG_TYPE);
+        if !self.has::<T>(key)? {
+            return Ok(None);
         }
         let limits = self.server.limits();
         let (db, now) = (self.client.db, self.now);

@@ -13,6 +13,10 @@ pub enum Group {
     List,
     /// `sorted-set`
     SortedSet,
+    /// `hash`
+    Hash,
+    /// `set`
+    Set,
     /// `connection`
     Connection,
     /// `server`
@@ -28,6 +32,8 @@ impl Group {
             Group::Bitmap => "bitmap",
             Group::List => "list",
             Group::SortedSet => "sorted-set",
+            Group::Hash => "hash",
+            Group::Set => "set",
             Group::Connection => "connection",
             Group::Server => "server",
         }

@@ -14,11 +14,15 @@ pub mod table;
 
 mod bitmap;
 mod connection;
+mod draw;
 mod expiry;
 mod generic;
+mod hash;
 mod help;
 mod list;
 mod multi_pop;
 mod server;
+mod set;
 mod sorted_set;
 mod string;
+mod walk;

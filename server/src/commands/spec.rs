@@ -213,6 +213,11 @@ impl KeyFlags {
     /// The flags depend on the arguments.
     pub const VARIABLE: KeyFlags = KeyFlags(512);
 
+    /// Union, usable in constants.
+    pub const fn with(self, other: KeyFlags) -> KeyFlags {
+        KeyFlags(self.0 | other.0)
+    }
+
     /// The flags as COMMAND prints them.
     pub const PRINTED: &'static [(KeyFlags, &'static str)] = &[
         (KeyFlags::RO, "RO"),

@@ -59,6 +59,8 @@ static FAMILIES: &[&[Command]] = &[
     super::bitmap::COMMANDS,
     super::list::COMMANDS,
     super::sorted_set::COMMANDS,
+    super::hash::COMMANDS,
+    super::set::COMMANDS,
     super::generic::COMMANDS,
     super::connection::COMMANDS,
     super::server::COMMANDS,

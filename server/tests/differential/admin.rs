@@ -271,6 +271,11 @@ const COMMAND_GAPS: &[(&str, &str, &str)] = &[
     ("msetnx", "tips", "7.2 takes them away: it cannot be split"),
     ("randomkey", "tips", "7.2 adds the response policy"),
     ("scan", "tips", "7.2 adds the response policy"),
+    (
+        "sinterstore",
+        "keys",
+        "the destination is overwritten, as of SUNIONSTORE; Valkey says so too",
+    ),
     ("wait", "flags", "7.2 allows it in scripts"),
 ];
 
@@ -346,6 +351,7 @@ const DOCS_GAPS: &[(&str, &str)] = &[
     ("bitop", "DIFF, DIFF1, ANDOR and ONE are newer; the reference documents no operations"),
     ("command|getkeys", "the reference documents none of its arguments"),
     ("command|getkeysandflags", "the reference documents none of its arguments"),
+    ("hscan", "NOVALUES is newer"),
     ("config|get", "a parameter is a string, as 7.2 says, not a block of one"),
     ("client|list", "takes the filters of newer servers"),
     ("client|kill", "takes the filters of newer servers"),

@@ -29,7 +29,17 @@ pub(crate) enum Rule {
 /// The rule of a command.
 pub(crate) fn rule(step: &Step) -> Rule {
     match step.name().as_str() {
-        "keys" => Rule::Unordered,
+        "keys" | "smembers" | "sinter" | "sunion" | "sdiff" | "hkeys" | "hvals" => Rule::Unordered,
+        "hgetall" => Rule::Pairs,
+        "spop" => Rule::Unordered,
+        "srandmember" | "hrandfield" => match step.word(2).as_str() {
+            "100000" => Rule::Unordered,
+            _ => Rule::Shape,
+        },
+        "sscan" | "hscan" => match (step.word(2).as_str(), step.has_pair("COUNT", "100000")) {
+            ("0", true) => Rule::WholeScan,
+            _ => Rule::Shape,
+        },
         "scan" => match (step.word(1).as_str(), step.has_pair("COUNT", "100000")) {
             ("0", true) => Rule::WholeScan,
             _ => Rule::Shape,

@@ -44,7 +44,7 @@ impl Limits {
     /// The thresholds of Redis 7.2.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self { listpack_entries: 128, listpack_value: 64, seed }
+        Self { listpack_entries: 512, listpack_value: 64, seed }
     }
 }
 
