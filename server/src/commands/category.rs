@@ -69,6 +69,7 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::Bitmap => Some("bitmap"),
         Group::List => Some("list"),
         Group::SortedSet => Some("sortedset"),
+        Group::Geo => Some("geo"),
         Group::Hash => Some("hash"),
         Group::Set => Some("set"),
         Group::Connection => Some("connection"),

@@ -17,6 +17,8 @@ pub enum Group {
     Hash,
     /// `set`
     Set,
+    /// `geo`
+    Geo,
     /// `connection`
     Connection,
     /// `server`
@@ -34,6 +36,7 @@ impl Group {
             Group::SortedSet => "sorted-set",
             Group::Hash => "hash",
             Group::Set => "set",
+            Group::Geo => "geo",
             Group::Connection => "connection",
             Group::Server => "server",
         }

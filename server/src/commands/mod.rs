@@ -17,6 +17,7 @@ mod connection;
 mod draw;
 mod expiry;
 mod generic;
+mod geo;
 mod hash;
 mod help;
 mod list;

@@ -59,6 +59,7 @@ static FAMILIES: &[&[Command]] = &[
     super::bitmap::COMMANDS,
     super::list::COMMANDS,
     super::sorted_set::COMMANDS,
+    super::geo::COMMANDS,
     super::hash::COMMANDS,
     super::set::COMMANDS,
     super::generic::COMMANDS,

@@ -8,6 +8,7 @@ use crate::commands::error::{NOT_FLOAT, ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
 use crate::notify::Class;
 use dunlin_protocol::number::parse_f64;
+use dunlin_storage::Key;
 use dunlin_storage::value::sorted_set::{AddOptions, Added, Limits, SortedSet};
 
 const XX_AND_NX: ReplyError =
@@ -118,63 +119,63 @@ impl Options {
 
 /// What happened to the members.
 #[derive(Default)]
-struct Tally {
-    new: usize,
-    changed: usize,
-    /// The last of them.
+pub(in crate::commands) struct Tally {
+    /// Members that were added.
+    pub(in crate::commands) new: usize,
+    /// Members that have another score now.
+    pub(in crate::commands) changed: usize,
+    /// What happened to the last of them.
     last: Option<Added>,
 }
 
-impl Tally {
-    fn of<'m>(
-        set: &mut SortedSet,
-        pairs: impl Iterator<Item = (f64, &'m [u8])>,
-        options: AddOptions,
-        limits: &Limits,
-    ) -> Self {
+/// Adds members to the sorted set at a key, which is made unless the options want members that are
+/// there.
+pub(in crate::commands) fn add_pairs(
+    call: &mut Call<'_, '_>,
+    key: &Key<'_>,
+    pairs: &[(f64, &[u8])],
+    options: AddOptions,
+) -> Result<Tally, ReplyError> {
+    let change = |set: &mut SortedSet, limits: &Limits| {
         let mut tally = Tally::default();
+        if let Some((_, first)) = pairs.first() {
+            set.prepare(first, pairs.len(), limits);
+        }
         for (score, member) in pairs {
-            let added = set.add(member, score, options, limits);
+            let added = set.add(member, *score, options, limits);
             tally.new += usize::from(matches!(added, Added::New(_)));
             tally.changed += usize::from(matches!(added, Added::Changed(_)));
             tally.last = Some(added);
         }
         tally
+    };
+    let tally = if options.xx {
+        call.edit(key, |set, limits| change(set, &limits.sorted_set))?.unwrap_or_default()
+    } else {
+        call.edit_or_new(key, |set, limits| change(set, &limits.sorted_set))?
+    };
+    if tally.new + tally.changed > 0 {
+        call.notify(Class::ZSET, if options.incr { "zincr" } else { "zadd" }, key);
     }
+    Ok(tally)
 }
 
 fn add(call: &mut Call<'_, '_>, incr: bool) -> Result<Outcome, ReplyError> {
-    let options = Options::parse(call, incr)?;
-    let (key, request) = (call.key(1), call.request);
-    let mut scores = Vec::with_capacity((call.argc() - options.first) / 2);
-    for at in (options.first..call.argc()).step_by(2) {
-        scores.push(parse_f64(call.arg(at)).ok_or(NOT_FLOAT)?);
+    let Options { add, changed, first } = Options::parse(call, incr)?;
+    let mut pairs = Vec::with_capacity((call.argc() - first) / 2);
+    for at in (first..call.argc()).step_by(2) {
+        pairs.push((parse_f64(call.arg(at)).ok_or(NOT_FLOAT)?, call.arg(at + 1)));
     }
-    let change = |set: &mut SortedSet, limits: &Limits| {
-        let members = (options.first + 1..request.len()).step_by(2).map(|at| request.arg(at));
-        set.prepare(request.arg(options.first + 1), scores.len(), limits);
-        Tally::of(set, scores.iter().copied().zip(members), options.add, limits)
+    let tally = add_pairs(call, &call.key(1), &pairs, add)?;
+    let new = match tally.last {
+        Some(Added::NotANumber) => return Err(NOT_A_NUMBER),
+        Some(Added::New(score) | Added::Changed(score) | Added::Same(score)) => Some(score),
+        Some(Added::Refused) | None => None,
     };
-    let tally = if options.add.xx {
-        call.edit(&key, |set, limits| change(set, &limits.sorted_set))?.unwrap_or_default()
-    } else {
-        call.edit_or_new(&key, |set, limits| change(set, &limits.sorted_set))?
-    };
-    if tally.last == Some(Added::NotANumber) {
-        return Err(NOT_A_NUMBER);
-    }
-    if tally.new + tally.changed > 0 {
-        let event = if options.add.incr { "zincr" } else { "zadd" };
-        call.notify(Class::ZSET, event, &key);
-    }
-    match tally.last {
-        Some(Added::New(score) | Added::Changed(score) | Added::Same(score))
-            if options.add.incr =>
-        {
-            call.reply.double(score);
-        }
-        _ if options.add.incr => call.reply.null(),
-        _ if options.changed => call.reply.int(number(tally.new + tally.changed)),
+    match new {
+        Some(score) if add.incr => call.reply.double(score),
+        None if add.incr => call.reply.null(),
+        _ if changed => call.reply.int(number(tally.new + tally.changed)),
         _ => call.reply.int(number(tally.new)),
     }
     Ok(Outcome::Done)

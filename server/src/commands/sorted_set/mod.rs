@@ -23,8 +23,10 @@ mod score;
 mod select;
 
 use super::spec::Command;
+pub(super) use add::add_pairs;
 use dunlin_protocol::{Proto, Reply};
 use dunlin_storage::value::listpack::Element;
+pub(super) use range::store;
 
 pub(super) static COMMANDS: &[Command] = &[
     add::ZADD,
@@ -62,7 +64,7 @@ pub(super) static COMMANDS: &[Command] = &[
 ];
 
 /// Replies a member.
-fn reply_member(reply: &mut Reply, member: Element<'_>) {
+pub(super) fn reply_member(reply: &mut Reply, member: Element<'_>) {
     match member {
         Element::Int(value) => reply.bulk_int(value),
         Element::Bytes(bytes) => reply.bulk(bytes),
@@ -117,6 +119,6 @@ impl Shape {
 }
 
 /// A number of members as a reply.
-fn number(count: usize) -> i64 {
+pub(super) fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

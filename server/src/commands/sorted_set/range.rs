@@ -204,7 +204,7 @@ fn zrangestore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 /// Stores the result of a command and replies how many members it has.
-pub(super) fn store(
+pub(in crate::commands) fn store(
     call: &mut Call<'_, '_>,
     destination: &dunlin_storage::Key<'_>,
     result: SortedSet,

@@ -245,6 +245,13 @@ impl SortedSet {
         set
     }
 
+    /// A sorted set of different members in any order.
+    #[must_use]
+    pub fn from_pairs<'a>(mut pairs: Vec<(Element<'a>, f64)>, limits: &Limits) -> Self {
+        algebra::sort(&mut pairs);
+        Self::from_sorted(pairs, limits)
+    }
+
     /// Removes a member; false if it was not there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match self {
