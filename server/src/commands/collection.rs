@@ -12,6 +12,7 @@ use super::error::{NEEDS_ROLE, ReplyError, WRONG_TYPE};
 use crate::Roles;
 use dunlin_protocol::Reply;
 use dunlin_storage::value::hash::{self, Hash, HashRef};
+use dunlin_storage::value::list::{self, List, ListRef};
 use dunlin_storage::value::set::{self, Set, SetRef};
 use dunlin_storage::value::sorted_set::{self, SortedSet, SortedSetRef};
 use dunlin_storage::value::stream::{self, Stream};
@@ -22,6 +23,8 @@ use dunlin_storage::{
 /// When collections change their form, by kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Of lists.
+    pub list: list::Limits,
     /// Of sets.
     pub set: set::Limits,
     /// Of hashes.
@@ -68,6 +71,7 @@ macro_rules! collection {
     };
 }
 
+collection!(List, |list, _| list.is_empty());
 collection!(Set, |set, _| set.is_empty());
 collection!(Hash, |hash, now| hash.view().is_empty(now));
 collection!(SortedSet, |set, _| set.is_empty());
@@ -103,6 +107,20 @@ impl<'r, 'g> Reader<'r, 'g> {
     /// The large collection behind `entry`.
     pub fn object(&self, entry: &Entry<'_>) -> Result<&'r Object, ReplyError> {
         self.writer.and_then(|writer| writer.object(entry)).ok_or(NEEDS_ROLE)
+    }
+
+    /// The list at `key`.
+    pub fn list(&self, key: &Key<'_>) -> Result<Option<ListRef<'r>>, ReplyError>
+    where
+        'g: 'r,
+    {
+        let Some(entry) = self.entry(key) else { return Ok(None) };
+        match entry.value() {
+            Value::Packed(packed) => packed.list(),
+            Value::Large(Kind::List) => self.object(&entry)?.as_list().map(List::view),
+            _ => None,
+        }
+        .map_or(Err(WRONG_TYPE), |list| Ok(Some(list)))
     }
 
     /// The set at `key`.
