@@ -135,6 +135,8 @@ fn a_hash_is_gone_with_its_last_field() {
     follow(
         &mut client,
         "
+        exists h => 0
+        type h => none
         hrandfield h => nil
         hrandfield h 5 => (empty)
         hscan h 0 => 0 (empty)

@@ -23,6 +23,7 @@ use crate::Millis;
 use crate::memory::usable;
 use crate::reclaim::Big;
 use crate::sync::Alive;
+use crate::value::hash::{Hash, HashRef};
 use crate::value::object::{Object, Packed};
 use crate::value::rope::Rope;
 use crate::value::string::{BIG_VALUE, NewValue, Str};
@@ -184,14 +185,16 @@ pub(crate) fn build(
         }
         NewValue::Packed(packed) => {
             let flags = code_of(packed.kind) | if packed.second { RAW } else { 0 };
-            assemble(key, flags, Form::Inline(packed.bytes), expire_at, spare)
+            let fields = packed.hash().and_then(HashRef::next_expiry);
+            assemble(key, flags, Form::Inline(packed.bytes), expire_at, spare).due_with(fields)
         }
         NewValue::Object(object) => match object.packed() {
             Some(packed) => build(key, NewValue::Packed(packed), expire_at, spare),
             None => {
                 let flags = code_of(object.kind());
+                let fields = object.as_hash().and_then(|hash| hash.view().next_expiry());
                 let object = Behind::Object(Box::into_raw(object));
-                assemble(key, flags, Form::OutOfLine(object), expire_at, spare)
+                assemble(key, flags, Form::OutOfLine(object), expire_at, spare).due_with(fields)
             }
         },
     }
@@ -206,7 +209,8 @@ pub(crate) fn build_around(
     spare: impl FnOnce(usize) -> Option<Block>,
 ) -> Built {
     let object = Behind::Object(old.pointer().cast());
-    assemble(key, code_of(old.kind()), Form::OutOfLine(object), expire_at, spare)
+    let fields = old.hash().and_then(HashRef::next_expiry);
+    assemble(key, code_of(old.kind()), Form::OutOfLine(object), expire_at, spare).due_with(fields)
 }
 
 fn assemble(
@@ -244,13 +248,27 @@ fn assemble(
     }
     let entry = EntryPtr(base);
     assert!(entry.addr() >> 48 == 0, "the machine hands out addresses above 48 bits");
-    Built { entry, bytes }
+    Built { entry, bytes, due: expire_at }
 }
 
 /// An entry that is not published yet, and the usable bytes it takes.
 pub(crate) struct Built {
     pub(crate) entry: EntryPtr,
     pub(crate) bytes: usize,
+    /// See [`Entry::due`].
+    pub(crate) due: Option<Millis>,
+}
+
+impl Built {
+    /// With fields of which the first expires then.
+    fn due_with(self, fields: Option<Millis>) -> Self {
+        Self { due: earlier(self.due, fields), ..self }
+    }
+}
+
+/// The earlier of two times, of which each may be never.
+fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
+    a.into_iter().chain(b).min()
 }
 
 /// Usable bytes that hang on an entry.
@@ -500,11 +518,52 @@ impl<'g> Entry<'g> {
         Some(i64::from_le_bytes(bytes))
     }
 
-    /// True if the key is no longer there at `now`.
+    /// True if the key is no longer there at `now`: its own time is over, or that of all fields of a
+    /// small hash. The fields of a large one only the holder of the role can see, so its key is
+    /// there until the expiry walk has removed it.
     #[inline]
     #[must_use]
     pub fn is_expired(&self, now: Millis) -> bool {
-        self.flags & (EXP6 | EXP8) != 0 && self.expire_at().is_some_and(|at| now > at)
+        self.flags & (EXP6 | EXP8 | RAW) != 0 && self.is_over(now)
+    }
+
+    /// The rest of [`Entry::is_expired`], for those that may have an expiry.
+    fn is_over(&self, now: Millis) -> bool {
+        if self.expire_at().is_some_and(|at| now > at) {
+            return true;
+        }
+        let expiring = self.flags & (KIND_MASK | RAW) == code_of(Kind::Hash) | RAW;
+        expiring && self.packed_hash().is_some_and(|hash| hash.is_empty(now))
+    }
+
+    /// When the expiry walk has something to do here: the key's own expiry or that of a field,
+    /// whichever is first. Only under the role.
+    pub(crate) fn due(&self) -> Option<Millis> {
+        earlier(self.expire_at(), self.hash().and_then(HashRef::next_expiry))
+    }
+
+    /// As [`Entry::is_expired`], of large hashes as well. Only under the role.
+    pub(crate) fn is_gone(&self, now: Millis) -> bool {
+        self.is_expired(now) || self.hash().is_some_and(|hash| hash.is_empty(now))
+    }
+
+    /// The hash in it, if it is one. Only under the role.
+    pub(crate) fn hash(&self) -> Option<HashRef<'g>> {
+        if self.kind() != Kind::Hash {
+            return None;
+        }
+        match self.behind() {
+            None => self.packed_hash(),
+            Some(Behind::Rope(_)) => None,
+            // SAFETY: alive as long as the entry; the caller holds the role, and is done with the
+            // hash before anything is changed.
+            Some(Behind::Object(object)) => unsafe { &*object }.as_hash().map(Hash::view),
+        }
+    }
+
+    fn packed_hash(&self) -> Option<HashRef<'g>> {
+        let Value::Packed(packed) = self.value() else { return None };
+        packed.hash()
     }
 
     /// What kind of value it is.

@@ -1,46 +1,85 @@
-//! Removing what has expired, whether or not anybody asks for it.
+//! Removing what has expired, keys and fields of hashes, whether or not anybody asks for it.
 //!
-//! Readers never see an expired key, so this is about memory only. Every bucket knows its earliest
-//! expiry (64-ms steps), every group of eight buckets that of its buckets; a walk looks at the group
+//! Readers never see an expired key or field, so this is mostly about memory; only a large hash is
+//! there for EXISTS and the like, which do not look into it, until it was found here.
+//!
+//! An entry is *due* at its own expiry or at that of its hash's first field, whichever is earlier. Every bucket knows its earliest
+//! due time (64-ms steps), every group of eight buckets that of its buckets; a walk looks at the group
 //! words, sixteen to a cache line, then at the due buckets, then at their entries.
 
 use crate::Millis;
+use crate::entry::Entry;
 use crate::epoch::Guard;
 use crate::eviction::SliceReport;
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
 use crate::shard::{Shard, ShardSet};
+use crate::table::probe::Hit;
+use crate::value::object::Object;
 use crate::writer::Writer;
 
 /// Group summaries per look: half a microsecond.
 const GROUPS_PER_LOOK: usize = 1024;
 
 impl Writer<'_, '_> {
-    /// Removes the expired items of the next due group, if there is one among the next `groups`; how
-    /// many, and whether the walk came to the end of the table.
+    /// Removes the expired items of the next due group, if there is one among the next `groups`, and
+    /// about `max_fields` fields of its hashes; how many of both, and whether the walk came to the
+    /// end of the table.
     pub(crate) fn remove_due(
         &mut self,
         db: usize,
         shard: ShardId,
         groups: usize,
+        max_fields: usize,
         now: Millis,
     ) -> (usize, bool) {
         let (keyspace, guard) = (self.keyspace, self.guard);
         let table = keyspace.table(db, shard);
-        let (next, hits) = self.with_core(shard, |core| {
+        let (next, ripe) = self.with_core(shard, |core| {
             let from = core.tables[db].expire_group;
-            let (next, hits) = table.due(from, groups, now, &keyspace.hasher, guard);
+            let (next, ripe) = table.due(from, groups, now, &keyspace.hasher, guard);
             core.tables[db].expire_group = next;
-            (next, hits)
+            (next, ripe)
         });
-        self.remove_hits(db, shard, &hits);
-        Shard::count(&keyspace.shard(shard).counters.expired, hits.len() as u64);
-        (hits.len(), next == 0)
+        let counters = &keyspace.shard(shard).counters;
+        let own = |hit: &&Hit<'_>| hit.entry.expire_at().is_some_and(|at| at < now);
+        let fields = |hit: &Hit<'_>| hit.entry.hash().map_or(0, |hash| hash.len(Millis::MIN));
+        Shard::count(&counters.expired, ripe.gone.iter().filter(own).count() as u64);
+        let gone = ripe.gone.iter().filter(|hit| !own(hit)).map(fields).sum::<usize>();
+        Shard::count(&counters.expired_fields, gone as u64);
+        self.remove_hits(db, shard, &ripe.gone);
+        let removed = self.expire_fields(db, &ripe.hashes, max_fields, now);
+        Shard::count(&counters.expired_fields, removed as u64);
+        if removed >= max_fields {
+            // Maybe there are more: the walk goes on here, unless the groups have changed.
+            self.with_core(shard, |core| {
+                let group = &mut core.tables[db].expire_group;
+                *group = if *group == next { next.saturating_sub(1) } else { 0 };
+            });
+        }
+        (ripe.gone.len() + removed, next == 0 && removed < max_fields)
+    }
+
+    /// Removes about `max` expired fields of hashes; how many. The summaries tell of what is left.
+    fn expire_fields(&mut self, db: usize, hashes: &[Entry<'_>], max: usize, now: Millis) -> usize {
+        let mut removed = 0;
+        for entry in hashes {
+            let key = self.keyspace.key(entry.key());
+            // Also with nothing left to remove, for the summary.
+            let left = max - removed;
+            let step = |object: &mut Object| match object {
+                Object::Hash(hash) => hash.expire_fields(now, left),
+                _ => 0,
+            };
+            removed += self.update(self.keyspace.number(db), &key, now, step).unwrap_or(0);
+            self.note_fields(db, &key);
+        }
+        removed
     }
 }
 
 impl Keyspace {
-    /// Removes up to `max_items` expired keys of a shard, in all databases. Skips a busy shard.
+    /// Removes about `max_items` expired keys and fields of a shard, in all databases. Skips a busy shard.
     pub fn expire_slice(
         &self,
         shard: ShardId,
@@ -49,7 +88,7 @@ impl Keyspace {
         guard: &Guard,
     ) -> SliceReport {
         let databases = usize::from(self.databases());
-        if (0..databases).all(|db| self.table(db, shard).expires() == 0) {
+        if (0..databases).all(|db| !self.table(db, shard).may_expire()) {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
@@ -58,11 +97,12 @@ impl Keyspace {
         let mut removed = 0;
         for db in 0..databases {
             let table = self.table(db, shard);
-            if table.expires() == 0 {
+            if !table.may_expire() {
                 continue;
             }
             while removed < max_items {
-                let (count, complete) = writer.remove_due(db, shard, GROUPS_PER_LOOK, now);
+                let left = max_items - removed;
+                let (count, complete) = writer.remove_due(db, shard, GROUPS_PER_LOOK, left, now);
                 removed += count;
                 if complete {
                     break;

@@ -402,6 +402,12 @@ impl Keyspace {
         usize::from(self.index[usize::from(db.0)].load(Ordering::Acquire))
     }
 
+    /// The number of a physical database. Under a role: swapping needs all of them.
+    pub(crate) fn number(&self, physical: usize) -> DbId {
+        let number = (0..self.databases()).find(|&db| self.physical(DbId(db)) == physical);
+        DbId(number.expect("every physical database has a number"))
+    }
+
     pub(crate) fn swap_databases(&self, a: DbId, b: DbId) {
         let (a, b) = (&self.index[usize::from(a.0)], &self.index[usize::from(b.0)]);
         let (was_a, was_b) = (a.load(Ordering::Relaxed), b.load(Ordering::Relaxed));

@@ -159,6 +159,7 @@ pub(crate) struct Counters {
     pub(crate) batch_max: AtomicU64,
     pub(crate) capped: AtomicU64,
     pub(crate) expired: AtomicU64,
+    pub(crate) expired_fields: AtomicU64,
     pub(crate) evicted: AtomicU64,
     pub(crate) eviction_bytes: AtomicU64,
 }

@@ -8,6 +8,8 @@ use crate::sync::Ordering;
 pub struct StoreStats {
     /// Keys removed because their time had come.
     pub expired_keys: u64,
+    /// Fields of hashes removed by the expiry walk because their time had come.
+    pub expired_fields: u64,
     /// Keys removed to stay within the budget.
     pub evicted_keys: u64,
     /// Turns: how often a shard's role was taken.
@@ -30,6 +32,7 @@ impl StoreStats {
         for shard in shards {
             let counters = &shard.counters;
             sum.expired_keys += counters.expired.load(Ordering::Relaxed);
+            sum.expired_fields += counters.expired_fields.load(Ordering::Relaxed);
             sum.evicted_keys += counters.evicted.load(Ordering::Relaxed);
             sum.role_taken += shard.words().taken.load(Ordering::Relaxed);
             sum.role_busy += counters.busy.load(Ordering::Relaxed);
@@ -46,6 +49,7 @@ impl StoreStats {
             let counters = &shard.counters;
             for counter in [
                 &counters.expired,
+                &counters.expired_fields,
                 &counters.evicted,
                 &shard.words().taken,
                 &counters.busy,

@@ -70,9 +70,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         now: Millis,
     ) -> Put {
         let guard = self.guard;
-        let Built { entry, bytes } =
+        let Built { entry, bytes, due } =
             entry::build(key.bytes, value, expire_at, |class| guard.block(class));
-        self.store(db, key, Item { entry, bytes, expire_at, small: false }, now)
+        self.store(db, key, Item { entry, bytes, expire_at, due, small: false }, now)
     }
 
     fn store(&mut self, db: DbId, key: &Key<'_>, item: Item, now: Millis) -> Put {
@@ -196,12 +196,12 @@ impl<'k, 'g> Writer<'k, 'g> {
     ) {
         let (guard, keyspace) = (self.guard, self.keyspace);
         let Some(hit) = self.find(from_db, from) else { return };
-        let Built { entry, bytes } =
+        let Built { entry, bytes, due } =
             entry::build_around(to.bytes, &hit.entry, expire_at, |class| guard.block(class));
         self.begin();
         let (db, id) = (keyspace.physical(from_db), keyspace.shard_of(from.hash));
         let table = keyspace.table(db, id);
-        let item = Item { entry, bytes, expire_at, small: false };
+        let item = Item { entry, bytes, expire_at, due, small: false };
         let was = hit.entry.allocated();
         let same = from_db == to_db && from.bytes == to.bytes;
         let old = if same {
@@ -262,7 +262,9 @@ impl<'k, 'g> Writer<'k, 'g> {
             let packed = object.packed().map(|_| object.clone());
             (result, grown, object.is_gone(now), packed)
         });
-        self.keyspace.table(self.keyspace.physical(db), id).object_changed(grown);
+        let table = self.keyspace.table(self.keyspace.physical(db), id);
+        table.object_changed(grown);
+        table.note_fields(&hit);
         self.keyspace.memory_changed(id, grown);
         if gone {
             self.remove(db, key, now);
@@ -272,6 +274,13 @@ impl<'k, 'g> Writer<'k, 'g> {
             eviction::after_insert(self, id, now);
         }
         Some(result)
+    }
+
+    /// Notes when the fields of a hash expire, if the key is still there.
+    pub(crate) fn note_fields(&self, db: usize, key: &Key<'_>) {
+        if let Some(hit) = self.find_in(db, key) {
+            self.keyspace.table(db, self.keyspace.shard_of(key.hash)).note_fields(&hit);
+        }
     }
 
     /// Empties a database at once; `free_slice` gives the memory back. Needs all roles.

@@ -164,7 +164,7 @@ fn memory_follows_a_large_object_that_changes_in_place() {
 }
 
 #[test]
-fn a_hash_whose_fields_are_over_goes_with_the_next_change() {
+fn a_small_hash_is_gone_with_its_last_field() {
     let ks = keyspace();
     let handle = ks.handle();
     let guard = handle.pin();
@@ -179,7 +179,8 @@ fn a_hash_whose_fields_are_over_goes_with_the_next_change() {
         let Value::Packed(packed) = entry.value() else { panic!("small") };
         packed.hash().map(|hash| hash.len(now))
     };
-    assert_eq!((len(&writer, 100), len(&writer, 101)), (Some(1), Some(0)));
-    writer.update(DB, &key, 101, |_| ());
-    assert_eq!(len(&writer, 101), None);
+    assert_eq!((len(&writer, 100), len(&writer, 101)), (Some(1), None));
+    assert_eq!(writer.update(DB, &key, 101, |_| ()), None);
+    drop(writer);
+    assert!(ks.get(DB, &key, 101, Touch::No, &guard).is_none());
 }

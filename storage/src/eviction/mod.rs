@@ -64,6 +64,8 @@ const SMALL_SHARE: usize = 10;
 const RING_LEAST: usize = 64;
 /// Group summaries looked at for expired keys before anything is evicted.
 const EXPIRED_LOOK: usize = 32;
+/// Expired fields removed at most before a victim is looked for.
+const FIELDS_AT_ONCE: usize = 64;
 /// Groups compared by `volatile-ttl`.
 const TTL_SAMPLE: usize = 16;
 /// Above this the hard limit is reached: share of the budget, and the least slack in bytes (a
@@ -201,10 +203,10 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> u
 fn evict_expired(writer: &mut Writer<'_, '_>, id: ShardId, now: Millis) -> usize {
     let keyspace = writer.keyspace;
     let db = writer.with_core(id, |core| core.eviction.db);
-    if keyspace.table(db, id).expires() == 0 {
+    if !keyspace.table(db, id).may_expire() {
         return 0;
     }
-    let (removed, _) = writer.remove_due(db, id, EXPIRED_LOOK, now);
+    let (removed, _) = writer.remove_due(db, id, EXPIRED_LOOK, FIELDS_AT_ONCE, now);
     keyspace.fold(id);
     removed
 }

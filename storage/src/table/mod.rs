@@ -46,7 +46,9 @@ pub(crate) mod sweep;
 
 use crate::epoch::Guard;
 use crate::hash::{POSITION_BITS, Spot};
-use crate::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, OwnLine, prefetch};
+use crate::sync::{
+    AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, OwnLine, prefetch,
+};
 use bucket::{Bucket, Due, SLOTS};
 
 /// Home buckets that share one overflow bucket.
@@ -241,6 +243,8 @@ fn zeroed_buckets(count: usize) -> Box<[Bucket]> {
 pub(crate) struct Figures {
     len: AtomicU64,
     expires: AtomicU64,
+    /// 1 if a hash with a field that expires was here since the table was emptied.
+    fields_expire: AtomicU8,
     /// Sum of the expiries in seconds.
     expire_sum: AtomicI64,
     entry_bytes: AtomicU64,
@@ -296,6 +300,11 @@ impl Table {
 
     pub(crate) fn expires(&self) -> u64 {
         self.figures.expires.load(Ordering::Relaxed)
+    }
+
+    /// True if the expiry walk may have something to do here.
+    pub(crate) fn may_expire(&self) -> bool {
+        self.expires() != 0 || self.figures.fields_expire.load(Ordering::Relaxed) != 0
     }
 
     /// Sum of all expiries in seconds.
@@ -379,9 +388,17 @@ impl Figures {
     fn clear(&self) {
         self.len.store(0, Ordering::Relaxed);
         self.expires.store(0, Ordering::Relaxed);
+        self.fields_expire.store(0, Ordering::Relaxed);
         self.expire_sum.store(0, Ordering::Relaxed);
         self.entry_bytes.store(0, Ordering::Relaxed);
         self.table_bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Something here is due at another time than its key expires.
+    pub(crate) fn fields_expire(&self) {
+        if self.fields_expire.load(Ordering::Relaxed) == 0 {
+            self.fields_expire.store(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn entry_added(&self, bytes: usize, expire_at: Option<crate::Millis>) {

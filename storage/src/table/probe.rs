@@ -32,6 +32,8 @@ pub(crate) struct Item {
     pub(crate) entry: EntryPtr,
     pub(crate) bytes: usize,
     pub(crate) expire_at: Option<Millis>,
+    /// When the expiry walk has something to do: see [`Entry::due`].
+    pub(crate) due: Option<Millis>,
     /// Starts in the small ring of the eviction.
     pub(crate) small: bool,
 }
@@ -236,9 +238,7 @@ impl Table {
         let Some(array) = self.newest(cx.guard) else {
             unreachable!("make_room leaves an array");
         };
-        if let Some(at) = item.expire_at {
-            array.note_due(array.home_of(spot), Due::at(at));
-        }
+        self.note_due(array, array.home_of(spot), item.due, item.expire_at);
         let bytes = array.place(spot, item.word(spot.tag));
         super::add(&self.figures.table_bytes, bytes as u64);
         self.figures.entry_added(item.bytes, item.expire_at);
@@ -248,9 +248,7 @@ impl Table {
     /// role.
     #[inline]
     pub(crate) fn replace(&self, hit: &Hit<'_>, was: usize, tag: u16, item: Item) -> EntryPtr {
-        if let Some(at) = item.expire_at {
-            hit.array.note_due(hit.home, Due::at(at));
-        }
+        self.note_due(hit.array, hit.home, item.due, item.expire_at);
         // The word as it is now: readers may have bumped it since.
         let old = hit.bucket.word(hit.slot);
         hit.bucket.set_word(hit.slot, item.word(tag).replacing(old));
@@ -261,6 +259,21 @@ impl Table {
             self.figures.entry_changed(item.bytes, item.expire_at, true);
         }
         old.entry().expect("a hit's slot holds its entry until the role changes it")
+    }
+
+    /// A found collection was changed where it is: fields may expire earlier than before. Only under
+    /// the role.
+    pub(crate) fn note_fields(&self, hit: &Hit<'_>) {
+        self.note_due(hit.array, hit.home, hit.entry.due(), hit.entry.expire_at());
+    }
+
+    #[inline]
+    fn note_due(&self, array: &Array, home: usize, due: Option<Millis>, expire_at: Option<Millis>) {
+        let Some(at) = due else { return };
+        array.note_due(home, Due::at(at));
+        if due != expire_at {
+            self.figures.fields_expire();
+        }
     }
 
     /// Removes a found item that takes `bytes`; returns it. Only under the role.

@@ -172,9 +172,7 @@ fn move_home(head: &Array, next: &Array, home: usize, hasher: &Hasher) -> usize 
 }
 
 fn move_word(next: &Array, word: Word, spot: crate::hash::Spot) -> usize {
-    if word.has_ttl()
-        && let Some(at) = entry_of(word).and_then(|entry| entry.expire_at())
-    {
+    if let Some(at) = entry_of(word).and_then(|entry| entry.due()) {
         next.note_due(next.home_of(spot), super::Due::at(at));
     }
     next.place(spot, word)

@@ -4,14 +4,24 @@ use super::bucket::{Bucket, Due, SLOTS};
 use super::probe::{Hit, entry_of};
 use super::{Array, HOMES, Table};
 use crate::Millis;
+use crate::entry::Entry;
 use crate::epoch::Guard;
 use crate::hash::{Hasher, Spot};
 use crate::sync::{Ordering, prefetch};
 use crate::table::iter::POSITION_END;
 
+/// What the expiry walk has found in a group.
+#[derive(Default)]
+pub(crate) struct Ripe<'g> {
+    /// Items whose time is over.
+    pub(crate) gone: Vec<Hit<'g>>,
+    /// Hashes of which some fields have expired. The summaries do not tell of them any more.
+    pub(crate) hashes: Vec<Entry<'g>>,
+}
+
 impl Table {
-    /// Expired items of the next due group from group `from` on, and the group to go on with (0 =
-    /// the walk is complete). Raises the summaries of what it visits. Only under the role.
+    /// What is due in the next due group from group `from` on, and the group to go on with (0 = the
+    /// walk is complete). Raises the summaries of what it visits. Only under the role.
     pub(crate) fn due<'g>(
         &self,
         from: usize,
@@ -19,8 +29,8 @@ impl Table {
         now: Millis,
         hasher: &Hasher,
         guard: &'g Guard,
-    ) -> (usize, Vec<Hit<'g>>) {
-        let mut hits = Vec::new();
+    ) -> (usize, Ripe<'g>) {
+        let mut ripe = Ripe::default();
         let mut group = from;
         let mut base = 0;
         let mut array = self.head(guard);
@@ -32,17 +42,17 @@ impl Table {
                 group += 1;
                 looked += 1;
                 if due != 0 && due <= moment {
-                    sweep_group(current, group - 1 - base, now, hasher, &mut hits);
-                    return (group, hits);
+                    sweep_group(current, group - 1 - base, now, hasher, &mut ripe);
+                    return (group, ripe);
                 }
                 if looked == max_groups {
-                    return (group, hits);
+                    return (group, ripe);
                 }
             }
             base += current.groups();
             array = current.next();
         }
-        (0, hits)
+        (0, ripe)
     }
 
     /// Looks at the bucket at position `hand`, and at the overflow chain behind the last bucket of a
@@ -149,45 +159,41 @@ impl Table {
         Vec::new()
     }
 
-    /// The item that expires first in the group that expires first among a sample of `groups`.
-    /// Only under the role.
+    /// The item that expires first in the group that is due first among a sample of `groups`; the
+    /// next group if none expires there, because only fields do, or because it has gone. Only under
+    /// the role.
     pub(crate) fn nearest<'g>(&self, random: u64, groups: usize, guard: &'g Guard) -> Vec<Hit<'g>> {
-        let mut best: Option<(u32, &Array, usize)> = None;
+        let mut sample: Vec<(u32, &Array, usize)> = Vec::new();
         let mut array = self.head(guard);
         while let Some(current) = array {
             let first = current.home_of(Spot { position: random & (POSITION_END - 1), tag: 0 });
             for step in 0..groups.min(current.groups()) {
                 let group = (first / HOMES + step) % current.groups();
                 let due = current.due[group].load(Ordering::Relaxed);
-                if due != 0 && best.is_none_or(|(least, ..)| due < least) {
-                    best = Some((due, current, group));
+                if due != 0 {
+                    sample.push((due, current, group));
                 }
             }
             array = current.next();
         }
-        let Some((_, array, group)) = best else {
-            return Vec::new();
-        };
-        let hits = (group * HOMES..(group + 1) * HOMES).flat_map(|home| {
-            let bucket = array.home(home);
-            (0..SLOTS).filter_map(move |slot| {
-                if bucket.word(slot).has_ttl() {
-                    array.hit(bucket, home, slot, false)
-                } else {
-                    None
-                }
-            })
-        });
-        let nearest = hits.min_by_key(|hit| hit.entry.expire_at());
-        if nearest.is_none() {
-            // Its last item with an expiry has gone, or is in the overflow chain.
-            array.due[group].store(0, Ordering::Relaxed);
-        }
+        sample.sort_unstable_by_key(|(due, ..)| *due);
+        let nearest = sample.into_iter().find_map(|(_, array, group)| array.nearest_in(group));
         nearest.into_iter().collect()
     }
 }
 
 impl Array {
+    /// The item in the homes of a group that expires first.
+    fn nearest_in(&self, group: usize) -> Option<Hit<'_>> {
+        let hits = (group * HOMES..(group + 1) * HOMES).flat_map(|home| {
+            let bucket = self.home(home);
+            (0..SLOTS)
+                .filter(|&slot| bucket.word(slot).has_ttl())
+                .filter_map(move |slot| self.hit(bucket, home, slot, false))
+        });
+        hits.min_by_key(|hit| hit.entry.expire_at())
+    }
+
     /// Offers the unused items of a bucket to `victim` and lowers the others.
     fn clock_bucket(
         &self,
@@ -215,13 +221,13 @@ impl Array {
     }
 }
 
-/// Collects the expired items of a group and sets its summaries to what is left.
+/// Collects what is due in a group and sets its summaries to what is left.
 fn sweep_group<'g>(
     array: &'g Array,
     group: usize,
     now: Millis,
     hasher: &Hasher,
-    hits: &mut Vec<Hit<'g>>,
+    ripe: &mut Ripe<'g>,
 ) {
     let mut earliest: Option<Due> = None;
     let homes = group * HOMES..(group + 1) * HOMES;
@@ -236,7 +242,7 @@ fn sweep_group<'g>(
         let about = bucket.about();
         let Some(mut due) = about.due() else { continue };
         if due <= Due::at(now) {
-            let left = sweep_home(array, home, now, hasher, hits);
+            let left = sweep_home(array, home, now, hasher, ripe);
             bucket.set_about(bucket.about().with_due(left));
             let Some(left) = left else { continue };
             due = left;
@@ -247,21 +253,23 @@ fn sweep_group<'g>(
     array.due[group].store(summary, Ordering::Relaxed);
 }
 
-/// Collects the expired items of a home; returns the earliest expiry of the others.
+/// Collects what is due in a home; returns when the first of the other items is.
 fn sweep_home<'g>(
     array: &'g Array,
     home: usize,
     now: Millis,
     hasher: &Hasher,
-    hits: &mut Vec<Hit<'g>>,
+    ripe: &mut Ripe<'g>,
 ) -> Option<Due> {
     let mut earliest: Option<Due> = None;
     let mut look = |hit: Hit<'g>| {
-        let Some(at) = hit.entry.expire_at() else {
+        let Some(at) = hit.entry.due() else {
             return;
         };
-        if hit.entry.is_expired(now) {
-            hits.push(hit);
+        if hit.entry.is_gone(now) {
+            ripe.gone.push(hit);
+        } else if at < now {
+            ripe.hashes.push(hit.entry);
         } else {
             let due = Due::at(at);
             earliest = Some(earliest.map_or(due, |old| old.min(due)));
@@ -279,9 +287,7 @@ fn sweep_home<'g>(
         }
     }
     for slot in 0..SLOTS {
-        if bucket.word(slot).has_ttl() {
-            array.hit(bucket, home, slot, false).into_iter().for_each(&mut look);
-        }
+        array.hit(bucket, home, slot, false).into_iter().for_each(&mut look);
     }
     earliest
 }

@@ -220,6 +220,7 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("rejected_connections", stats.rejected_connections.load(Ordering::Relaxed));
     zeros(text, &["sync_full", "sync_partial_ok", "sync_partial_err"]);
     text.line("expired_keys", store.expired_keys);
+    text.line("expired_subkeys", store.expired_fields);
     text.line("expired_stale_perc", "0.00");
     zeros(text, &["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
     text.line("evicted_keys", store.evicted_keys);
