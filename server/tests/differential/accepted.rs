@@ -38,10 +38,10 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         ends: false,
     },
     Accepted {
-        reason: "OBJECT ENCODING: small sets of strings are listpacks, as in 7.2",
+        reason: "OBJECT ENCODING: small sets of strings and small lists are listpacks, as in 7.2",
         applies: |step, reference, subject| {
             step.name() == "object"
-                && *reference == Value::bulk("hashtable")
+                && ["hashtable", "quicklist"].map(Value::bulk).contains(reference)
                 && *subject == Value::bulk("listpack")
         },
         ends: false,

@@ -63,13 +63,15 @@ fn collections(reference: &mut Client) -> Vec<Vec<u8>> {
     let long = "l".repeat(65);
     let mut out = Vec::new();
     for count in [1, 5, 128, 129, 512, 513] {
-        let fills: [&dyn Fn(usize) -> String; 7] = [
+        let fills: [&dyn Fn(usize) -> String; 9] = [
             &|n| format!("SADD payload {n}"),
             &|n| format!("SADD payload m{n}"),
             &|n| format!("HSET payload m{n} {n}"),
             &|n| format!("HSET payload m{n} {long}"),
             &|n| format!("ZADD payload {} m{n}", n / 2),
             &|n| format!("ZADD payload 0.5 {long}{n}"),
+            &|n| format!("RPUSH payload {n}"),
+            &|n| format!("RPUSH payload {long}{n}"),
             &|n| format!("XADD payload {}-1 a {n} b 1", n + 1),
         ];
         for fill in fills {

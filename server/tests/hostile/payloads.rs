@@ -79,7 +79,8 @@ fn row_40_a_right_checksum_over_wrong_content_is_refused() {
 
 /// Commands that make collections of every type, small and large. Sorted sets come as payloads: one
 /// of two members in a listpack and one of two members.
-const COLLECTIONS: [&str; 8] = [
+const COLLECTIONS: [&str; 9] = [
+    "RPUSH k 1 text some-longer-element 70000",
     "SADD k 1 2 3 70000",
     "SADD k a b 12 some-longer-member",
     "HSET k a 1 b text c 70000",
@@ -133,6 +134,11 @@ fn row_40_damaged_collections_are_refused_or_are_whole_values() {
                 "SMEMBERS k",
                 "SADD k new",
                 "SPOP k",
+                "LRANGE k 0 -1",
+                "RPUSH k new",
+                "LPOP k",
+                "ZRANGE k 0 -1",
+                "ZADD k 1 new",
                 "HGETALL k",
                 "HSET k new 1",
                 "HDEL k a",

@@ -6,8 +6,10 @@
 
 use crate::commands::collection::{Limits, Reader};
 use crate::commands::error::ReplyError;
+use crate::rdb::list::Node;
 use crate::rdb::{self, Refused};
 use dunlin_storage::value::hash::{self, Hash, HashRef, Ttl};
+use dunlin_storage::value::list::{self, End, List, ListRef, NodeRef};
 use dunlin_storage::value::set::{self, Set, SetRef};
 use dunlin_storage::value::sorted_set::{self, AddOptions, Added, SortedSet, SortedSetRef};
 use dunlin_storage::{Entry, Kind, Millis, Object, Packed, Value};
@@ -21,20 +23,22 @@ const PACKED_MAX: usize = 1 << 20;
 pub(super) fn dump<'g>(
     reader: &Reader<'_, 'g>,
     entry: &Entry<'g>,
+    limits: &Limits,
     now: Millis,
 ) -> Result<Vec<u8>, ReplyError> {
     match entry.value() {
         Value::Str(string) => Ok(rdb::dump_string(&string.to_cow())),
-        Value::Packed(packed) => Ok(dump_packed(packed, now)),
-        _ => Ok(dump_object(reader.object(entry)?, now)),
+        Value::Packed(packed) => Ok(dump_packed(packed, &limits.list, now)),
+        _ => Ok(dump_object(reader.object(entry)?, &limits.list, now)),
     }
 }
 
-fn dump_packed(packed: Packed<'_>, now: Millis) -> Vec<u8> {
+fn dump_packed(packed: Packed<'_>, limits: &list::Limits, now: Millis) -> Vec<u8> {
     let dumped = match packed.kind() {
         Kind::Set => packed.set().map(dump_set),
         Kind::Hash => packed.hash().map(|hash| dump_hash(hash, now)),
         Kind::SortedSet => packed.sorted_set().map(dump_sorted_set),
+        Kind::List => packed.list().map(|list| dump_list(list, limits)),
         _ => None,
     };
     match dumped {
@@ -43,11 +47,12 @@ fn dump_packed(packed: Packed<'_>, now: Millis) -> Vec<u8> {
     }
 }
 
-fn dump_object(object: &Object, now: Millis) -> Vec<u8> {
+fn dump_object(object: &Object, limits: &list::Limits, now: Millis) -> Vec<u8> {
     match object {
         Object::Set(set) => dump_set(set.view()),
         Object::Hash(hash) => dump_hash(hash.view(), now),
         Object::SortedSet(set) => dump_sorted_set(set.view()),
+        Object::List(list) => dump_list(list.view(), limits),
         Object::Stream(stream) => rdb::stream::dump(stream, rdb::stream::Form::Redis70),
     }
 }
@@ -78,6 +83,17 @@ fn dump_sorted_set(set: SortedSetRef<'_>) -> Vec<u8> {
     }
 }
 
+fn dump_list(list: ListRef<'_>, limits: &list::Limits) -> Vec<u8> {
+    let mut nodes = Vec::with_capacity(list.node_count());
+    list.for_each_node(limits, &mut |node| {
+        nodes.push(match node {
+            NodeRef::Packed(list) => Node::Packed(list.to_vec().into()),
+            NodeRef::Plain(element) => Node::Plain(element.to_vec().into()),
+        });
+    });
+    rdb::list::dump(nodes)
+}
+
 /// The value in a payload; `None` if all of it has expired.
 pub(super) fn load<'p>(
     payload: &'p [u8],
@@ -98,8 +114,7 @@ pub(super) fn load<'p>(
             Object::SortedSet(load_sorted_set(body, &limits.sorted_set)?)
         }
         rdb::Value::Stream(stream) => Object::Stream(stream),
-        // The store has no lists.
-        rdb::Value::List(_) => return Err(Refused::Value),
+        rdb::Value::List(body) => Object::List(load_list(body, &limits.list)?),
     };
     Ok(Some(Loaded::Object(Box::new(object))))
 }
@@ -217,4 +232,26 @@ fn load_sorted_set(
         }
     }
     Ok(set)
+}
+
+fn load_list(body: rdb::list::Body<'_>, limits: &list::Limits) -> Result<List, Refused> {
+    match body {
+        rdb::list::Body::Elements(elements) => {
+            let mut list = List::new();
+            for element in elements {
+                let element = element?;
+                list.prepare(1, element.len(), limits);
+                list.push(End::Tail, &element, limits);
+            }
+            Ok(list)
+        }
+        rdb::list::Body::Nodes(nodes) => {
+            let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
+            let nodes = nodes.iter().map(|node| match node {
+                Node::Packed(list) => NodeRef::Packed(list),
+                Node::Plain(element) => NodeRef::Plain(element),
+            });
+            Ok(List::from_nodes(nodes, limits))
+        }
+    }
 }
