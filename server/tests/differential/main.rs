@@ -14,6 +14,7 @@ mod grammar;
 mod minimise;
 mod payload;
 mod run;
+mod scores;
 mod sequence;
 #[path = "../support/mod.rs"]
 mod support;

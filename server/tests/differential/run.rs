@@ -190,7 +190,9 @@ fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
         }
         for key in &keys[0] {
             let key = key.bytes().unwrap_or_default();
-            for name in ["TYPE", "GET", "SMEMBERS", "HGETALL", "PTTL", "ENCODING"] {
+            for name in
+                ["TYPE", "GET", "LRANGE", "SMEMBERS", "ZRANGE", "HGETALL", "PTTL", "ENCODING"]
+            {
                 let reference = look(&mut admin.reference, name, key);
                 let subject = look(&mut admin.subject, name, key);
                 let near = match (&reference, &subject) {
@@ -224,6 +226,8 @@ fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
 fn look(client: &mut Client, name: &str, key: &[u8]) -> Value {
     match name {
         "ENCODING" => client.call(&[b"OBJECT".as_slice(), b"ENCODING", key]),
+        "LRANGE" => client.call(&[b"LRANGE".as_slice(), key, b"0", b"-1"]),
+        "ZRANGE" => client.call(&[b"ZRANGE".as_slice(), key, b"0", b"-1", b"WITHSCORES"]),
         name => client.call(&[name.as_bytes(), key]),
     }
 }
