@@ -14,6 +14,7 @@ mod grammar;
 mod minimise;
 mod payload;
 mod run;
+mod scores;
 mod sequence;
 mod streams;
 #[path = "../support/mod.rs"]

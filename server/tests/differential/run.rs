@@ -190,7 +190,10 @@ fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
         }
         for key in &keys[0] {
             let key = key.bytes().unwrap_or_default();
-            for name in ["TYPE", "GET", "SMEMBERS", "HGETALL", "XRANGE", "PTTL", "ENCODING"] {
+            for name in [
+                "TYPE", "GET", "LRANGE", "SMEMBERS", "ZRANGE", "HGETALL", "XRANGE", "PTTL",
+                "ENCODING",
+            ] {
                 let reference = look(&mut admin.reference, name, key);
                 let subject = look(&mut admin.subject, name, key);
                 let near = match (&reference, &subject) {
@@ -225,6 +228,8 @@ fn look(client: &mut Client, name: &str, key: &[u8]) -> Value {
     match name {
         "ENCODING" => client.call(&[b"OBJECT".as_slice(), b"ENCODING", key]),
         "XRANGE" => client.call(&[b"XRANGE".as_slice(), key, b"-", b"+"]),
+        "LRANGE" => client.call(&[b"LRANGE".as_slice(), key, b"0", b"-1"]),
+        "ZRANGE" => client.call(&[b"ZRANGE".as_slice(), key, b"0", b"-1", b"WITHSCORES"]),
         name => client.call(&[name.as_bytes(), key]),
     }
 }

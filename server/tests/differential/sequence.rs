@@ -220,6 +220,11 @@ fn shortest_lifetime(args: &[Vec<u8>]) -> i64 {
     }
 }
 
+/// Whether the argument is a key of sorted sets with one score only.
+fn is_lex(step: &Step, at: usize) -> bool {
+    step.word(at).starts_with("lex")
+}
+
 fn gives_lifetime(name: &[u8]) -> bool {
     const NAMES: &[&str] = &[
         "set",
@@ -282,6 +287,13 @@ fn is_safe(step: &Step) -> bool {
         // Nothing but LCS may write long values under its keys.
         "set" if step.word(1).starts_with("lcs") => step.args.get(2).is_none_or(|v| v.len() < 60),
         _ if step.args.iter().skip(1).any(|a| a.starts_with(b"lcs")) => false,
+        // What a range of members is among members of several scores, is not defined.
+        "zlexcount" | "zrangebylex" | "zrevrangebylex" | "zremrangebylex" => is_lex(step, 1),
+        "zrange" if step.has("BYLEX") => is_lex(step, 1),
+        "zrangestore" if step.has("BYLEX") => is_lex(step, 2) && !is_lex(step, 1),
+        "zadd" if is_lex(step, 1) => step.args.iter().skip(2).step_by(2).all(|s| s == b"0"),
+        "zrem" if is_lex(step, 1) => true,
+        _ if step.args.iter().skip(1).any(|a| a.starts_with(b"lex")) => false,
         // These turn the connection into something else, wait, or change the server.
         "sync" | "psync" | "monitor" | "shutdown" | "subscribe" | "psubscribe" => false,
         // WAIT for replicas that do not exist lasts until its timeout, or for ever.

@@ -154,7 +154,7 @@ impl Values {
         Values { rng, payloads, epoch, past: false }
     }
 
-    fn text(&mut self, items: &[&str]) -> Vec<u8> {
+    pub(crate) fn text(&mut self, items: &[&str]) -> Vec<u8> {
         self.rng.pick(items).as_bytes().to_vec()
     }
 
@@ -189,7 +189,7 @@ impl Values {
         }
     }
 
-    fn value(&mut self) -> Vec<u8> {
+    pub(crate) fn value(&mut self) -> Vec<u8> {
         match self.rng.below(100) {
             0..=24 => self.rng.between(-1000, 1_000_000).to_string().into_bytes(),
             25..=39 => self.text(INTEGERS),
@@ -217,7 +217,7 @@ impl Values {
 
     /// A member of a set or a field of a hash: few, so that they meet, on both sides of the limits
     /// of packed collections.
-    fn member(&mut self) -> Vec<u8> {
+    pub(crate) fn member(&mut self) -> Vec<u8> {
         match self.rng.below(100) {
             0..=34 => self.rng.between(-5, 20).to_string().into_bytes(),
             35..=84 => format!("m{}", self.rng.below(30)).into_bytes(),
@@ -326,7 +326,7 @@ impl Values {
             }
             "junk" => self.junk(),
             "zero" => b"0".to_vec(),
-            other => match crate::streams::kind(self, other) {
+            other => match crate::streams::kind(self, other).or_else(|| self.score_kind(other)) {
                 Some(argument) => argument,
                 None => panic!("the grammar names an unknown kind: {other}"),
             },

@@ -11,8 +11,11 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::sorted_set::{reply_member, store};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
-use dunlin_protocol::Reply;
+use dunlin_protocol::{Reply, Request};
 use dunlin_storage::value::sorted_set::SortedSet;
+
+/// Where the options of GEORADIUS and GEORADIUSBYMEMBER may begin.
+const FIRST_OPTION: usize = 5;
 
 const SEARCH_COMPLEXITY: &str = "O(N+log(M)) where N is the number of elements in the grid-aligned bounding box area around \
      the shape provided as the filter and M is the number of items inside the shape";
@@ -77,6 +80,7 @@ pub(super) const GEOSEARCHSTORE: Command =
 pub(super) const GEORADIUS: Command = Command::new("georadius", Arity::at_least(6), georadius)
     .flags(flag_set!(WRITE | DENYOOM))
     .keys(&const { read_and_store(6) })
+    .keys_by(radius_keys)
     .docs(
         Docs::new(
             Group::Geo,
@@ -109,6 +113,7 @@ pub(super) const GEORADIUSBYMEMBER: Command =
     Command::new("georadiusbymember", Arity::at_least(5), georadiusbymember)
         .flags(flag_set!(WRITE | DENYOOM))
         .keys(&const { read_and_store(5) })
+        .keys_by(radius_keys)
         .docs(
             Docs::new(
                 Group::Geo,
@@ -138,6 +143,22 @@ pub(super) const GEORADIUSBYMEMBER_RO: Command =
             .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments")
             .args(BY_MEMBER.split_at(9).0),
         );
+
+/// The keys of GEORADIUS and GEORADIUSBYMEMBER: of several destinations the last one counts, which
+/// key specifications cannot say.
+fn radius_keys(request: &Request<'_>) -> Option<Vec<usize>> {
+    let is = |at: usize, word: &[u8]| request.arg(at).eq_ignore_ascii_case(word);
+    let mut stored = None;
+    let mut at = FIRST_OPTION;
+    while at + 1 < request.len() {
+        if is(at, b"store") || is(at, b"storedist") {
+            at += 1;
+            stored = Some(at);
+        }
+        at += 1;
+    }
+    Some([Some(1), stored].into_iter().flatten().collect())
+}
 
 fn geosearch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     search(call, Form::Search)
@@ -198,5 +219,30 @@ fn reply_found(reply: &mut Reply, found: &Found<'_>, with: With) {
     }
     if with.point {
         reply_point(reply, found.point);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dunlin_protocol::{Decoder, Limits};
+
+    /// The arguments that are keys of the command in `line`.
+    fn keys(row: &Command, line: &str) -> Vec<usize> {
+        let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+        decoder.read_buf().extend_from_slice(format!("{line}\r\n").as_bytes());
+        assert_eq!(decoder.parse(1), 1);
+        let mut found = Vec::new();
+        assert!(row.each_key(&decoder.request(0), &mut |at| found.push(at)));
+        found
+    }
+
+    #[test]
+    fn the_last_destination_is_a_key() {
+        assert_eq!(keys(&GEORADIUS, "georadius k 1 2 3 m"), [1]);
+        assert_eq!(keys(&GEORADIUS, "georadius k 1 2 3 m count 1 STORE d"), [1, 9]);
+        assert_eq!(keys(&GEORADIUS, "georadius k 1 2 3 m store a storedist b asc"), [1, 9]);
+        assert_eq!(keys(&GEORADIUS, "georadius k 1 2 3 m store store storedist"), [1, 7]);
+        assert_eq!(keys(&GEORADIUSBYMEMBER, "georadiusbymember k store 3 m store d"), [1, 6]);
     }
 }
