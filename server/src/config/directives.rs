@@ -349,7 +349,7 @@ pub static DIRECTIVES: &[Directive] = &[
         "Milliseconds a script may run unasked (accepted, no effect)")
         .alias(&["lua-time-limit"]).apply(|s, v| s.busy_reply_threshold = v.u64()),
     // ---- encodings of collections
-    row("hash-max-listpack-entries", int(0, LONG_MAX), "128", "Fields of a small hash")
+    row("hash-max-listpack-entries", int(0, LONG_MAX), "512", "Fields of a small hash")
         .alias(&["hash-max-ziplist-entries"]).apply(|s, v| s.collections[0] = v.u64() as usize),
     row("hash-max-listpack-value", memory(0, LONG_MAX as u64), "64",
         "Bytes of a field or value of a small hash")

@@ -119,14 +119,6 @@ pub fn load(payload: &[u8]) -> Result<Value<'_>, Refused> {
     read(*kind, Reader::new(body)).ok_or(Refused::Value)
 }
 
-/// The string in a payload, if it is one.
-pub fn load_string(payload: &[u8]) -> Result<Cow<'_, [u8]>, Refused> {
-    match load(payload)? {
-        Value::String(string) => Ok(string),
-        _ => Err(Refused::Value),
-    }
-}
-
 fn read(kind: u8, mut reader: Reader<'_>) -> Option<Value<'_>> {
     use kind::*;
     match kind {

@@ -26,7 +26,7 @@ pub(crate) fn seal(body: &[u8], version: u16) -> Vec<u8> {
 /// The version of the reference's payloads.
 const VERSION: u16 = 10;
 
-/// Payloads of strings of every encoding, good and bad.
+/// Payloads of every type, of strings of every encoding, good and bad.
 pub(crate) fn samples(reference: &mut Client) -> Vec<Vec<u8>> {
     let values: [&[u8]; 14] = [
         b"",
@@ -53,7 +53,40 @@ pub(crate) fn samples(reference: &mut Client) -> Vec<Vec<u8>> {
         out.push(payload);
     }
     reference.run("DEL payload");
+    out.extend(collections(reference));
     out.extend(by_hand());
+    out
+}
+
+/// Payloads of collections on both sides of the limits of packed ones.
+fn collections(reference: &mut Client) -> Vec<Vec<u8>> {
+    let long = "l".repeat(65);
+    let mut out = Vec::new();
+    for count in [1, 5, 128, 129, 512, 513] {
+        let fills: [&dyn Fn(usize) -> String; 7] = [
+            &|n| format!("SADD payload {n}"),
+            &|n| format!("SADD payload m{n}"),
+            &|n| format!("HSET payload m{n} {n}"),
+            &|n| format!("HSET payload m{n} {long}"),
+            &|n| format!("ZADD payload {} m{n}", n / 2),
+            &|n| format!("ZADD payload 0.5 {long}{n}"),
+            &|n| format!("XADD payload {}-1 a {n} b 1", n + 1),
+        ];
+        for fill in fills {
+            for n in 0..count {
+                assert!(reference.run(&fill(n)).error_text().is_none(), "{}", fill(n));
+            }
+            if reference.run("TYPE payload") == Value::Simple("stream".into()) {
+                reference.run("XGROUP CREATE payload g0 0");
+                reference.run("XREADGROUP GROUP g0 c0 COUNT 3 STREAMS payload >");
+            }
+            let Value::Bulk(payload) = reference.run("DUMP payload") else {
+                panic!("a dump is a bulk string");
+            };
+            out.push(payload);
+            reference.run("DEL payload");
+        }
+    }
     out
 }
 

@@ -76,3 +76,122 @@ fn row_40_a_right_checksum_over_wrong_content_is_refused() {
     drop(client);
     victim.assert_unharmed();
 }
+
+/// Commands that make collections of every type, small and large. Sorted sets come as payloads: one
+/// of two members in a listpack and one of two members.
+const COLLECTIONS: [&str; 8] = [
+    "SADD k 1 2 3 70000",
+    "SADD k a b 12 some-longer-member",
+    "HSET k a 1 b text c 70000",
+    "HSET k a AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "HSETEX k EX 100000 FIELDS 2 a 1 b 2",
+    "HSETEX k PX 100000 FIELDS 1 a BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB",
+    "XADD k 1-1 a 1 b text",
+    "XADD k 1-1 a 1 b 2",
+];
+const SORTED_SETS: [&[u8]; 2] = [
+    b"\x11\x11\x11\x00\x00\x00\x04\x00\x81a\x02\x01\x01\x81b\x02\x02\x01\xff",
+    b"\x05\x02\x01b\x00\x00\x00\x00\x00\x00\x00\x40\x01a\x00\x00\x00\x00\x00\x00\xf0\x3f",
+];
+
+/// What DUMP answers for the collections, without the footer; a stream with a group that waits.
+fn collections(client: &mut crate::Client) -> Vec<Vec<u8>> {
+    let mut bodies: Vec<Vec<u8>> = SORTED_SETS.iter().map(|body| body.to_vec()).collect();
+    for line in COLLECTIONS {
+        let reply = client.run(line);
+        assert!(!reply.is_error(), "{line}: {reply:?}");
+        if line.starts_with("XADD") {
+            client.run("XADD k 2-0 a 1 b 2");
+            client.run("XGROUP CREATE k g 0");
+            client.run("XREADGROUP GROUP g c STREAMS k >");
+        }
+        let dump = client.run("DUMP k").bytes().map(<[u8]>::to_vec).expect("a dump");
+        bodies.push(dump[..dump.len() - 10].to_vec());
+        client.run("DEL k");
+    }
+    bodies
+}
+
+#[test]
+fn row_40_damaged_collections_are_refused_or_are_whole_values() {
+    let victim = Victim::start(&[]);
+    let mut client = victim.client();
+    let bad = error("ERR Bad data format");
+    for body in collections(&mut client) {
+        let mut restore = |body: &[u8], what: &str| {
+            let payload = sealed(body, 12);
+            let reply = client.call(&[b"RESTORE".as_slice(), b"k", b"0", &payload, b"REPLACE"]);
+            let text = format!("{what} of {}", body.escape_ascii());
+            if reply == bad {
+                return false;
+            }
+            assert_eq!(reply, Value::ok(), "{text}");
+            // What was taken can be read, changed and dumped like anything else.
+            for line in [
+                "DUMP k",
+                "OBJECT ENCODING k",
+                "SMEMBERS k",
+                "SADD k new",
+                "SPOP k",
+                "HGETALL k",
+                "HSET k new 1",
+                "HDEL k a",
+                "XRANGE k - +",
+                "XADD k * a 1",
+                "XTRIM k MAXLEN 1",
+                "XINFO STREAM k FULL",
+                "XAUTOCLAIM k g new 0 0",
+                "COPY k other REPLACE",
+                "DUMP other",
+            ] {
+                client.run(line);
+            }
+            true
+        };
+        assert!(restore(&body, "all"));
+        for end in 0..body.len() {
+            assert!(!restore(&body[..end], "cut"), "{end} bytes of {}", body.escape_ascii());
+        }
+        for at in 0..body.len() * 8 {
+            let mut flipped = body.clone();
+            flipped[at / 8] ^= 1 << (at % 8);
+            restore(&flipped, "flipped");
+        }
+    }
+    client.run("FLUSHALL");
+    drop(client);
+    victim.assert_unharmed();
+}
+
+#[test]
+fn row_40_odd_pairs_and_what_comes_twice_are_refused() {
+    let victim = Victim::start(&[]);
+    let mut client = victim.client();
+    let bad = error("ERR Bad data format");
+    let bodies: [&[u8]; 14] = [
+        // no members, or one twice
+        b"\x02\x00",
+        b"\x02\x02\x01a\x01a",
+        b"\x02\x02\xc0\x05\x015",
+        b"\x04\x00",
+        b"\x04\x02\x01a\x011\x01a\x012",
+        b"\x04\x02\x01a\x011\x01b",
+        b"\x05\x00",
+        b"\x05\x02\x01a\x00\x00\x00\x00\x00\x00\xf0\x3f\x01a\x00\x00\x00\x00\x00\x00\x00\x40",
+        b"\x05\x01\x01a\x00\x00\x00\x00\x00\x00\xf8\x7f",
+        // listpacks: a member twice, a field without a value, a score that is none, wrong order
+        b"\x14\x0d\x0d\x00\x00\x00\x02\x00\x81a\x02\x81a\x02\xff",
+        b"\x10\x0a\x0a\x00\x00\x00\x01\x00\x81a\x02\xff",
+        b"\x11\x0d\x0d\x00\x00\x00\x02\x00\x81a\x02\x81b\x02\xff",
+        b"\x11\x11\x11\x00\x00\x00\x04\x00\x81a\x02\x02\x01\x81b\x02\x01\x01\xff",
+        // an intset out of order
+        b"\x0b\x0c\x02\x00\x00\x00\x02\x00\x00\x00\x02\x00\x01\x00",
+    ];
+    for body in bodies {
+        let reply = client.call(&[b"RESTORE".as_slice(), b"k", b"0", &sealed(body, 11)]);
+        assert_eq!(reply, bad, "{}", body.escape_ascii());
+    }
+    assert_eq!(client.run("EXISTS k"), Value::Int(0));
+    drop(client);
+    victim.assert_unharmed();
+}

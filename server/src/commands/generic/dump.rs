@@ -1,12 +1,13 @@
 //! DUMP and RESTORE: a value as bytes that another server takes.
 
 use super::object::shown_frequency;
+use super::payload::{self, Loaded};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
 use crate::commands::expiry::{Base, server_time};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
-use crate::rdb::{self, Refused};
+use crate::rdb::Refused;
 use bytes::Bytes;
 use dunlin_storage::{BIG_VALUE, Key, Millis, NewValue, Touch};
 
@@ -55,15 +56,17 @@ pub(super) const RESTORE: Command = Command::new("restore", Arity::at_least(4), 
     );
 
 fn dump(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let Some(string) = call.lookup_str(&call.key(1))? else {
-        call.reply.null();
+    let (key, now) = (call.key(1), call.now);
+    let (reader, reply) = call.split();
+    let Some(entry) = reader.entry(&key) else {
+        reply.null();
         return Ok(Outcome::Done);
     };
-    let payload = rdb::dump_string(&string.to_cow());
+    let payload = payload::dump(&reader, &entry, now)?;
     if payload.len() > BIG_VALUE {
-        call.reply.bulk_chunks(payload.len(), std::iter::once(Bytes::from(payload)));
+        reply.bulk_chunks(payload.len(), std::iter::once(Bytes::from(payload)));
     } else {
-        call.reply.bulk(&payload);
+        reply.bulk(&payload);
     }
     Ok(Outcome::Done)
 }
@@ -121,17 +124,24 @@ fn restore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if ttl < 0 {
         return Err("ERR Invalid TTL value, must be >= 0".into());
     }
-    let value = rdb::load_string(call.arg(3)).map_err(|refused| match refused {
+    let loaded = payload::load(call.arg(3), &call.server.limits(), call.now);
+    let loaded = loaded.map_err(|refused| match refused {
         Refused::Footer => "ERR DUMP payload version or checksum are wrong",
         Refused::Value => "ERR Bad data format",
     })?;
     let base = if options.absolute { Base::Epoch } else { Base::Now };
     let deadline = deadline(ttl, options.absolute, call.now).map(|at| server_time(call, base, at));
-    if deadline.is_some_and(|deadline| deadline <= call.now) {
-        call.remove(&key);
-    } else {
-        call.put(&key, NewValue::Bytes(&value), deadline);
-        restore_frequency(call, &key, options.frequency);
+    match loaded.filter(|_| deadline.is_none_or(|deadline| deadline > call.now)) {
+        Some(loaded) => {
+            match loaded {
+                Loaded::String(string) => call.put(&key, NewValue::Bytes(&string), deadline),
+                Loaded::Object(object) => call.put(&key, NewValue::Object(object), deadline),
+            };
+            restore_frequency(call, &key, options.frequency);
+        }
+        None => {
+            call.remove(&key);
+        }
     }
     call.reply.ok();
     Ok(Outcome::Done)

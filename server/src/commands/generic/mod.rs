@@ -5,6 +5,7 @@ mod dump;
 mod expire;
 mod flush;
 mod object;
+mod payload;
 mod rename;
 mod scan;
 mod ttl;

@@ -10,6 +10,14 @@ use dunlin_storage::Millis;
 use dunlin_storage::value::intset::Intset;
 use dunlin_storage::value::listpack::{Element, Listpack};
 
+/// The string in a payload, if it is one.
+fn load_string(payload: &[u8]) -> Result<Cow<'_, [u8]>, Refused> {
+    match load(payload)? {
+        Value::String(string) => Ok(string),
+        _ => Err(Refused::Value),
+    }
+}
+
 /// `value` with a footer of `version`.
 fn sealed(value: &[u8], version: u16) -> Vec<u8> {
     let mut payload = value.to_vec();

@@ -1,0 +1,136 @@
+//! DUMP and RESTORE of every type: payloads go to the reference and come from it, and keep what they
+//! hold.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use support::{Client, Server, Value};
+
+/// Numbers of members on both sides of the limits of packed collections.
+const SIZES: [usize; 8] = [1, 5, 127, 128, 129, 512, 513, 3000];
+
+/// How a collection with a name gets its member of a number.
+type Fill = fn(usize) -> String;
+
+const FILLS: [Fill; 9] = [
+    |n| format!("SADD k {n}"),
+    |n| format!("SADD k -{n}000000000"),
+    |n| format!("SADD k member:{n}"),
+    |n| format!("SADD k {}{n}", "x".repeat(64)),
+    |n| format!("HSET k field:{n} {n}"),
+    |n| format!("HSET k {n} {}", "y".repeat(65)),
+    |n| format!("ZADD k {}.5 member:{n}", n % 7),
+    |n| format!("ZADD k -{n} {}{n}", "z".repeat(64)),
+    |n| format!("XADD k {}-{n} a {n} b value", n / 3 + 1),
+];
+
+fn fill(client: &mut Client, how: Fill, size: usize) {
+    client.run("DEL k");
+    for n in 0..size {
+        let reply = client.run(&how(n));
+        assert!(reply.error_text().is_none(), "{}: {reply:?}", how(n));
+    }
+}
+
+fn dump(client: &mut Client, key: &str) -> Vec<u8> {
+    match client.run(&format!("DUMP {key}")) {
+        Value::Bulk(payload) => payload,
+        other => panic!("a dump is a bulk string, not {other:?}"),
+    }
+}
+
+fn restore(client: &mut Client, key: &str, payload: &[u8]) {
+    let reply = client.call(&[b"RESTORE", key.as_bytes(), b"0", payload, b"REPLACE"]);
+    assert_eq!(reply, Value::ok(), "{}", payload.escape_ascii());
+}
+
+/// Small sets of strings are packed since 7.2.
+fn is_encoding(reference: &Value, subject: &Value) -> bool {
+    reference == subject
+        || (reference, subject) == (&Value::bulk("hashtable"), &Value::bulk("listpack"))
+}
+
+#[test]
+fn values_of_the_reference_come_and_go() {
+    let Some(reference) = Server::redis(&["--enable-debug-command", "yes"]) else { return };
+    let server = Server::dunlin(&[]);
+    let (mut reference, mut subject) = (reference.client(), server.client());
+    for how in FILLS {
+        for size in SIZES {
+            fill(&mut reference, how, size);
+            restore(&mut subject, "k", &dump(&mut reference, "k"));
+            let encodings = [&mut reference, &mut subject].map(|c| c.run("OBJECT ENCODING k"));
+            let what = format!("{size} of {}", how(0));
+            if how(0).starts_with("SADD") {
+                assert!(is_encoding(&encodings[0], &encodings[1]), "{what}: {encodings:?}");
+            } else {
+                assert_eq!(encodings[0], encodings[1], "{what}");
+            }
+            assert_eq!(subject.run("COPY k copy REPLACE"), Value::Int(1), "{what}");
+            for (key, back) in [("k", "back"), ("copy", "back")] {
+                restore(&mut reference, back, &dump(&mut subject, key));
+                let digests = reference.run(&format!("DEBUG DIGEST-VALUE k {back}"));
+                assert_eq!(digests.items()[0], digests.items()[1], "{what}");
+            }
+            let encodings = ["k", "back"].map(|k| reference.run(&format!("OBJECT ENCODING {k}")));
+            assert_eq!(encodings[0], encodings[1], "{what}");
+        }
+    }
+}
+
+#[test]
+fn groups_of_streams_come_and_go() {
+    let Some(reference) = Server::redis(&[]) else { return };
+    let server = Server::dunlin(&[]);
+    let (mut reference, mut subject) = (reference.client(), server.client());
+    fill(&mut reference, FILLS[8], 400);
+    for line in [
+        "XGROUP CREATE k g 0",
+        "XGROUP CREATE k other 20-0",
+        "XREADGROUP GROUP g alice COUNT 150 STREAMS k >",
+        "XREADGROUP GROUP g bob COUNT 7 STREAMS k >",
+        "XACK k g 1-1",
+        "XCLAIM k g bob 0 2-3 TIME 1 RETRYCOUNT 9 JUSTID",
+        "XDEL k 1-0 3-8 100-299",
+    ] {
+        assert!(reference.run(line).error_text().is_none(), "{line}");
+    }
+    restore(&mut subject, "k", &dump(&mut reference, "k"));
+    restore(&mut reference, "back", &dump(&mut subject, "k"));
+    for line in ["XRANGE k - +", "XPENDING k g", "XPENDING k g - + 1000 bob", "XINFO STREAM k FULL"]
+    {
+        let back = reference.run(&line.replace(" k", " back"));
+        let here = reference.run(line);
+        if line.starts_with("XPENDING k g -") {
+            let without_idle = |reply: &Value| -> Vec<Vec<Value>> {
+                let rows = reply.items().into_iter().map(|row| row.items());
+                rows.map(|row| vec![row[0].clone(), row[1].clone(), row[3].clone()]).collect()
+            };
+            assert_eq!(without_idle(&here), without_idle(&back), "{line}");
+        } else {
+            assert_eq!(here, back, "{line}");
+        }
+    }
+}
+
+#[test]
+fn fields_that_expire_keep_their_expiry() {
+    let server = Server::dunlin(&[]);
+    let mut client = server.client();
+    for size in [3, 600] {
+        client.run("DEL k");
+        for n in 0..size {
+            client.run(&format!("HSET k f{n} {n}"));
+        }
+        client.run("HPEXPIREAT k 4000000000123 FIELDS 2 f0 f2");
+        let payload = dump(&mut client, "k");
+        restore(&mut client, "back", &payload);
+        let times = ["k", "back"]
+            .map(|key| client.run(&format!("HPEXPIRETIME {key} FIELDS 4 f0 f1 f2 none")));
+        assert_eq!(times[0], times[1]);
+        assert_eq!(times[1].items()[0], Value::Int(4_000_000_000_123));
+        let encodings = ["k", "back"].map(|key| client.run(&format!("OBJECT ENCODING {key}")));
+        assert_eq!(encodings[0], encodings[1]);
+        assert_eq!(client.run("HLEN back"), Value::Int(size));
+    }
+}
