@@ -239,7 +239,7 @@ fn pick<'g>(
     let table = keyspace.table(db, id);
     let volatile = policy.is_volatile();
     let (next, hits) = match policy {
-        Policy::VolatileTtl => (hand, table.nearest(random, TTL_SAMPLE, guard)),
+        Policy::VolatileTtl => (hand, table.nearest(random, TTL_SAMPLE, &keyspace.hasher, guard)),
         Policy::AllKeysRandom | Policy::VolatileRandom => {
             (hand, table.random_victim(random, volatile, guard))
         }

@@ -162,7 +162,13 @@ impl Table {
     /// The item that expires first in the group that is due first among a sample of `groups`; the
     /// next group if none expires there, because only fields do, or because it has gone. Only under
     /// the role.
-    pub(crate) fn nearest<'g>(&self, random: u64, groups: usize, guard: &'g Guard) -> Vec<Hit<'g>> {
+    pub(crate) fn nearest<'g>(
+        &self,
+        random: u64,
+        groups: usize,
+        hasher: &Hasher,
+        guard: &'g Guard,
+    ) -> Vec<Hit<'g>> {
         let mut sample: Vec<(u32, &Array, usize)> = Vec::new();
         let mut array = self.head(guard);
         while let Some(current) = array {
@@ -177,21 +183,30 @@ impl Table {
             array = current.next();
         }
         sample.sort_unstable_by_key(|(due, ..)| *due);
-        let nearest = sample.into_iter().find_map(|(_, array, group)| array.nearest_in(group));
+        let nearest =
+            sample.into_iter().find_map(|(_, array, group)| array.nearest_in(group, hasher));
         nearest.into_iter().collect()
     }
 }
 
 impl Array {
-    /// The item in the homes of a group that expires first.
-    fn nearest_in(&self, group: usize) -> Option<Hit<'_>> {
-        let hits = (group * HOMES..(group + 1) * HOMES).flat_map(|home| {
+    /// The item of a group that expires first.
+    fn nearest_in(&self, group: usize, hasher: &Hasher) -> Option<Hit<'_>> {
+        let first = group * HOMES;
+        let volatile = |bucket: &Bucket, slot: &usize| bucket.word(*slot).has_ttl();
+        let own = (first..first + HOMES).flat_map(|home| {
             let bucket = self.home(home);
-            (0..SLOTS)
-                .filter(|&slot| bucket.word(slot).has_ttl())
-                .filter_map(move |slot| self.hit(bucket, home, slot, false))
+            let slots = (0..SLOTS).filter(move |slot| volatile(bucket, slot));
+            slots.filter_map(move |slot| self.hit(bucket, home, slot, false))
         });
-        hits.min_by_key(|hit| hit.entry.expire_at())
+        let spilled = self.chain(first).flat_map(|bucket| {
+            let slots = (0..SLOTS).filter(move |slot| volatile(bucket, slot));
+            slots.filter_map(move |slot| {
+                let key = entry_of(bucket.word(slot))?.key();
+                self.hit(bucket, self.home_of(hasher.spot_of(key)), slot, true)
+            })
+        });
+        own.chain(spilled).min_by_key(|hit| hit.entry.expire_at())
     }
 
     /// Offers the unused items of a bucket to `victim` and lowers the others.
