@@ -65,6 +65,7 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     let listeners = bind(&settings)?;
     let _pidfile = PidFile::write(settings.pidfile.as_deref())?;
     let server = start(config, log, &limits);
+    server.tls.load(&settings.tls).map_err(|why| io::Error::other(format!("TLS: {why}")))?;
     info!("{}", announce::start_line(&settings, &limits));
     let threads = spawn_workers(server, &settings, listeners)?;
     info!("ready to accept connections");
@@ -106,7 +107,8 @@ fn bind(settings: &Settings) -> io::Result<Vec<Listener>> {
         warn!("{skipped}");
     }
     let tcp = open.tcp.into_iter().map(Listener::Tcp);
-    Ok(tcp.chain(open.unix.map(Listener::Unix)).collect())
+    let tls = open.tls.into_iter().map(Listener::Tls);
+    Ok(tcp.chain(tls).chain(open.unix.map(Listener::Unix)).collect())
 }
 
 fn spawn_workers(

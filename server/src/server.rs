@@ -13,6 +13,7 @@ use crate::runtime::logging::Log;
 use crate::runtime::shutdown::Shutdown;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
+use crate::tls::Tls;
 use dunlin_storage::{Keyspace, Millis};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -37,6 +38,8 @@ pub struct Server {
     pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Certificates.
+    pub tls: Tls,
     /// Time.
     pub clock: Clock,
     /// Orderly end of the process.
@@ -86,6 +89,7 @@ impl Server {
             rates: Rates::default(),
             monitors: Monitors::default(),
             pause: Pause::default(),
+            tls: Tls::default(),
             started: clock.now(),
             clock,
             shutdown: Shutdown::default(),
@@ -154,12 +158,20 @@ impl Server {
         self.hot.max_clients.load(Ordering::Relaxed)
     }
 
+    /// The user called `name`. The only one so far may do everything.
+    pub fn user(&self, name: &[u8]) -> Option<&'static str> {
+        (name == DEFAULT_USER.as_bytes()).then_some(DEFAULT_USER)
+    }
+
     /// A random number (the store's keyed hash of a counter).
     pub fn random(&self) -> u64 {
         let count = self.draws.fetch_add(1, Ordering::Relaxed);
         self.keyspace.key(&count.to_le_bytes()).hash.0
     }
 }
+
+/// Name of the user that everybody is who does not say otherwise.
+pub const DEFAULT_USER: &str = "default";
 
 /// 40 hexadecimal digits from the store's random seed.
 fn run_id(keyspace: &Keyspace) -> String {

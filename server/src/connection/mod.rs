@@ -10,6 +10,7 @@
 //! closed.
 
 mod stream;
+pub(crate) mod tls;
 
 use crate::Roles;
 use crate::client::{ClientShared, ReplyMode, Unblock};
@@ -294,7 +295,7 @@ impl Connection {
                 return Poll::Ready(Ok(Event::Signal));
             }
             // Until the socket is full: only then is the task registered to be woken for more.
-            while !session.reply.is_empty() {
+            while !session.reply.is_empty() || stream.has_unsent() {
                 match stream.poll_write(cx, &mut session.reply) {
                     Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -316,7 +317,7 @@ impl Connection {
         let stats = self.worker.stats();
         poll_fn(|cx| {
             // Until the socket is full: only then is the task registered to be woken for more.
-            while !session.reply.is_empty() {
+            while !session.reply.is_empty() || stream.has_unsent() {
                 match stream.poll_write(cx, &mut session.reply) {
                     Poll::Ready(Ok(sent)) => {
                         stats.net_out.add(sent as u64);
@@ -366,7 +367,7 @@ impl Connection {
     }
 
     async fn flush_all(&mut self, session: &mut Session) -> io::Result<()> {
-        while !session.reply.is_empty() {
+        while !session.reply.is_empty() || self.stream.has_unsent() {
             let (stream, reply) = (&mut self.stream, &mut session.reply);
             poll_fn(|cx| stream.poll_write(cx, reply)).await?;
         }

@@ -1,7 +1,9 @@
-//! TCP and unix sockets behind one type.
+//! TCP, unix sockets and TLS behind one type.
 
+use super::tls::TlsStream;
 use bytes::BytesMut;
 use dunlin_protocol::Reply;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
@@ -18,6 +20,8 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     /// Unix socket.
     Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -27,6 +31,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.read_buf(room).await,
             Stream::Unix(stream) => stream.read_buf(room).await,
+            Stream::Tls(stream) => poll_fn(|cx| stream.poll_read(cx, room)).await,
         }
     }
 
@@ -35,23 +40,29 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_read_buf(room),
             Stream::Unix(stream) => stream.try_read_buf(room),
+            Stream::Tls(stream) => stream.try_read(room),
         }
+    }
+
+    /// Whether there is something to send beside the reply.
+    #[inline]
+    pub(crate) fn has_unsent(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.has_unsent())
     }
 
     /// Writes once from `reply`, without waiting.
     pub(crate) fn try_write(&mut self, reply: &mut Reply) -> io::Result<usize> {
-        let sent = {
-            let mut slices: Vec<IoSlice<'_>> = Vec::new();
-            reply.slices(&mut slices, MAX_SLICES);
-            match (self, slices.as_slice()) {
-                (Stream::Tcp(stream), [one]) => stream.try_write(one)?,
-                (Stream::Unix(stream), [one]) => stream.try_write(one)?,
-                (Stream::Tcp(stream), many) => stream.try_write_vectored(many)?,
-                (Stream::Unix(stream), many) => stream.try_write_vectored(many)?,
-            }
-        };
-        reply.advance(sent);
-        Ok(sent)
+        match self {
+            Stream::Tcp(stream) => send(reply, |slices| match slices {
+                [one] => stream.try_write(one),
+                many => stream.try_write_vectored(many),
+            }),
+            Stream::Unix(stream) => send(reply, |slices| match slices {
+                [one] => stream.try_write(one),
+                many => stream.try_write_vectored(many),
+            }),
+            Stream::Tls(stream) => stream.try_write(reply),
+        }
     }
 
     /// Writes once from `reply`, or registers for writability.
@@ -68,6 +79,7 @@ impl Stream {
             match self {
                 Stream::Tcp(stream) => ready!(stream.poll_write_ready(cx))?,
                 Stream::Unix(stream) => ready!(stream.poll_write_ready(cx))?,
+                Stream::Tls(stream) => return stream.poll_write(cx, reply),
             }
         }
     }
@@ -82,6 +94,7 @@ impl Stream {
                 Ok(n) => n == 0,
                 Err(_) => true,
             },
+            Stream::Tls(stream) => return stream.poll_closed(cx),
             Stream::Unix(stream) => loop {
                 if ready!(stream.poll_read_ready(cx)).is_err() {
                     break true;
@@ -109,6 +122,21 @@ impl Stream {
             Stream::Unix(stream) => {
                 socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
             }
+            Stream::Tls(stream) => stream.shutdown(),
         };
     }
+}
+
+/// Gives the front of `reply` to `write` and drops from it what was taken.
+#[inline]
+pub(super) fn send(
+    reply: &mut Reply,
+    write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut slices: Vec<IoSlice<'_>> = Vec::new();
+    reply.slices(&mut slices, MAX_SLICES);
+    let sent = write(&slices)?;
+    drop(slices);
+    reply.advance(sent);
+    Ok(sent)
 }

@@ -10,13 +10,12 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX, quoting};
 use crate::commands::server::REDIS_VERSION;
 use crate::commands::spec::{Arity, Command, Flags, Outcome};
+use crate::server::DEFAULT_USER;
 use dunlin_protocol::{Proto, number};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 const OPEN_FLAGS: Flags = flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY);
-
-const DEFAULT_USER: &str = "default";
 
 const WRONG_PASS: ReplyError =
     ReplyError::new("WRONGPASS invalid username-password pair or user is disabled.");
