@@ -13,7 +13,7 @@
 //! The signature (0.1 ms with an elliptic curve, 1 ms and more with RSA) is made on the worker's
 //! background threads, which run at a lower priority: the connections of the worker go on.
 
-use crate::connection::tls::{self as records_io, TlsStream};
+use crate::connection::tls::{TlsStream, invalid, poll_pull, poll_push, push};
 use rustls::{ServerConfig, ServerConnection};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -72,9 +72,9 @@ impl Handshakes {
 }
 
 async fn steps(mut socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<TlsStream> {
-    let mut records = ServerConnection::new(config).map_err(records_io::invalid)?;
+    let mut records = ServerConnection::new(config).map_err(invalid)?;
     while records.is_handshaking() {
-        let received = poll_fn(|cx| records_io::poll_pull(&mut records, &mut socket, cx)).await?;
+        let received = poll_fn(|cx| poll_pull(&mut records, &mut socket, cx)).await?;
         if received == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -86,10 +86,10 @@ async fn steps(mut socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<T
         records = back;
         if let Err(error) = processed {
             // The alert tells the peer why; a peer that does not take it is not waited for.
-            let _ = records_io::push(&mut records, &socket);
-            return Err(records_io::invalid(error));
+            let _ = push(&mut records, &socket);
+            return Err(invalid(error));
         }
-        poll_fn(|cx| records_io::poll_push(&mut records, &socket, cx)).await?;
+        poll_fn(|cx| poll_push(&mut records, &socket, cx)).await?;
     }
     Ok(TlsStream::new(socket, records))
 }
@@ -151,7 +151,7 @@ mod tests {
 
     fn runtime() -> tokio::runtime::LocalRuntime {
         let builder = &mut tokio::runtime::Builder::new_current_thread();
-        builder.build_local(tokio::runtime::LocalOptions::default()).expect("a runtime")
+        builder.enable_time().build_local(Default::default()).expect("a runtime")
     }
 
     #[test]
