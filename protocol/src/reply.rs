@@ -28,7 +28,7 @@ use bytes::Bytes;
 
 use crate::Proto;
 use crate::limits::{REPLY_KEPT, REPLY_KEPT_BUSY, SHARE_MIN};
-use crate::number::{IntText, format_f64};
+use crate::number::{IntText, format_f64, format_f64_human};
 
 /// Room for a header: a type byte, a sign, 20 digits, the line end.
 const GAP: usize = 24;
@@ -233,14 +233,22 @@ impl Reply {
         self.count(if self.is_resp3() { b'>' } else { b'*' }, n);
     }
 
-    /// A double.
+    /// A double, with the fewest digits that say which.
     pub fn double(&mut self, value: f64) {
-        let text = format_f64(value);
+        self.double_text(format_f64(value).as_bytes());
+    }
+
+    /// A double with 17 decimal places, less the zeros at their end, and never an exponent.
+    pub fn human_double(&mut self, value: f64) {
+        self.double_text(&format_f64_human(value));
+    }
+
+    fn double_text(&mut self, text: &[u8]) {
         match self.proto {
-            Proto::Resp2 => self.bulk(text.as_bytes()),
+            Proto::Resp2 => self.bulk(text),
             Proto::Resp3 => {
                 self.buffer.push(b',');
-                self.buffer.extend_from_slice(text.as_bytes());
+                self.buffer.extend_from_slice(text);
                 self.buffer.extend_from_slice(b"\r\n");
             }
         }
@@ -514,7 +522,7 @@ mod tests {
     #[test]
     fn every_type_in_both_protocols() {
         type Write = fn(&mut Reply);
-        let cases: [(Write, &str, &str); 18] = [
+        let cases: [(Write, &str, &str); 19] = [
             (|r| r.ok(), "+OK\r\n", "+OK\r\n"),
             (|r| r.simple("a\r\nb"), "+a  b\r\n", "+a  b\r\n"),
             (|r| r.error("ERR x\n+OK"), "-ERR x +OK\r\n", "-ERR x +OK\r\n"),
@@ -529,6 +537,7 @@ mod tests {
             (|r| r.push(3), "*3\r\n", ">3\r\n"),
             (|r| r.double(3.5), "$3\r\n3.5\r\n", ",3.5\r\n"),
             (|r| r.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),
+            (|r| r.human_double(0.1), "$19\r\n0.10000000000000001\r\n", ",0.10000000000000001\r\n"),
             (|r| r.bool(true), ":1\r\n", "#t\r\n"),
             (|r| r.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
             (|r| r.big_number("123"), "$3\r\n123\r\n", "(123\r\n"),

@@ -146,7 +146,11 @@ pub(crate) fn execute<'g>(
     match entry.shape {
         KeyShape::None if !entry.has(Flags::ALL_SHARDS) => {
             *held = None;
-            env.run(None)
+            match env.run(None) {
+                // Keys that the row does not name: DEBUG.
+                Step::NeedsRole => env.with_roles(held, ShardSet::all(&ctx.server.keyspace)),
+                step => step,
+            }
         }
         KeyShape::One(_) => {
             let shard = ctx.server.keyspace.shard_of(prepared.hash);
@@ -193,8 +197,7 @@ pub(crate) fn runs_with(
             !shards.is_empty() && shards.iter().all(|shard| writer.holds(shard))
         }
         KeyShape::None => {
-            entry.has(Flags::ALL_SHARDS)
-                && ShardSet::all(&ctx.server.keyspace).iter().all(|shard| writer.holds(shard))
+            ShardSet::all(&ctx.server.keyspace).iter().all(|shard| writer.holds(shard))
         }
     }
 }

@@ -18,6 +18,7 @@ mod files;
 pub mod glob;
 pub mod latency;
 pub mod monitor;
+pub mod notify;
 pub mod pause;
 pub mod rates;
 pub mod rdb;

@@ -16,10 +16,10 @@ use crate::runtime::shutdown::Shutdown;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
 use crate::tls::Tls;
-use dunlin_storage::value::{hash, set, sorted_set, stream};
+use dunlin_storage::value::{hash, list, set, sorted_set, stream};
 use dunlin_storage::{Keyspace, Millis};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 /// The state of the process.
 pub struct Server {
@@ -57,6 +57,8 @@ pub struct Server {
     pub workers: usize,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// From which size on an element of a list is kept as it is; only DEBUG changes it.
+    pub list_plain_from: AtomicUsize,
     /// Peak of the store's memory.
     pub peak_memory: AtomicU64,
     /// The log.
@@ -75,6 +77,7 @@ struct Hot {
     output_normal: AtomicU64,
     max_clients: AtomicUsize,
     query_limit: AtomicUsize,
+    list_max_listpack_size: AtomicI64,
     collections: [AtomicUsize; 9],
 }
 
@@ -103,6 +106,7 @@ impl Server {
             run_id,
             workers: limits.workers,
             active_expire: AtomicBool::new(true),
+            list_plain_from: AtomicUsize::new(list::Limits::default().plain_from),
             peak_memory: AtomicU64::new(0),
             log,
             fds: limits.fds,
@@ -130,6 +134,7 @@ impl Server {
         hot.output_normal.store(settings.output_limits.normal.hard, Ordering::Relaxed);
         hot.max_clients
             .store(self.fds.max_clients(settings.maxclients) as usize, Ordering::Relaxed);
+        hot.list_max_listpack_size.store(settings.list_max_listpack_size, Ordering::Relaxed);
         for (limit, &value) in hot.collections.iter().zip(&settings.collections) {
             limit.store(value, Ordering::Relaxed);
         }
@@ -170,6 +175,10 @@ impl Server {
         let seed = self.keyspace.key(b"collections").hash.0;
         collection::Limits {
             hash: hash::Limits { listpack_entries: limit(0), listpack_value: limit(1), seed },
+            list: list::Limits {
+                listpack_size: self.hot.list_max_listpack_size.load(Ordering::Relaxed),
+                plain_from: self.list_plain_from.load(Ordering::Relaxed),
+            },
             set: set::Limits {
                 intset_entries: limit(2),
                 listpack_entries: limit(3),

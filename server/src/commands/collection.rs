@@ -12,16 +12,19 @@ use super::error::{NEEDS_ROLE, ReplyError, WRONG_TYPE};
 use crate::Roles;
 use dunlin_protocol::Reply;
 use dunlin_storage::value::hash::{self, Hash, HashRef};
+use dunlin_storage::value::list::{self, List, ListRef};
 use dunlin_storage::value::set::{self, Set, SetRef};
 use dunlin_storage::value::sorted_set::{self, SortedSet, SortedSetRef};
 use dunlin_storage::value::stream::{self, Stream};
 use dunlin_storage::{
-    DbId, Entry, Guard, Key, Keyspace, Kind, Millis, NewValue, Object, Touch, Value,
+    DbId, Encoding, Entry, Guard, Key, Keyspace, Kind, Millis, NewValue, Object, Touch, Value,
 };
 
 /// When collections change their form, by kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Of lists.
+    pub list: list::Limits,
     /// Of sets.
     pub set: set::Limits,
     /// Of hashes.
@@ -68,6 +71,7 @@ macro_rules! collection {
     };
 }
 
+collection!(List, |list, _| list.is_empty());
 collection!(Set, |set, _| set.is_empty());
 collection!(Hash, |hash, now| hash.view().is_empty(now));
 collection!(SortedSet, |set, _| set.is_empty());
@@ -101,8 +105,22 @@ impl<'r, 'g> Reader<'r, 'g> {
     }
 
     /// The large collection behind `entry`.
-    pub fn object(&self, entry: &Entry<'g>) -> Result<&'r Object, ReplyError> {
+    pub fn object(&self, entry: &Entry<'_>) -> Result<&'r Object, ReplyError> {
         self.writer.and_then(|writer| writer.object(entry)).ok_or(NEEDS_ROLE)
+    }
+
+    /// The list at `key`.
+    pub fn list(&self, key: &Key<'_>) -> Result<Option<ListRef<'r>>, ReplyError>
+    where
+        'g: 'r,
+    {
+        let Some(entry) = self.entry(key) else { return Ok(None) };
+        match entry.value() {
+            Value::Packed(packed) => packed.list(),
+            Value::Large(Kind::List) => self.object(&entry)?.as_list().map(List::view),
+            _ => None,
+        }
+        .map_or(Err(WRONG_TYPE), |list| Ok(Some(list)))
     }
 
     /// The set at `key`.
@@ -235,6 +253,19 @@ impl<'a, 'g> Call<'a, 'g> {
         } else {
             self.put(key, NewValue::Object(Box::new(collection.into_object())), expire_at);
         }
+    }
+
+    /// The name that OBJECT ENCODING gives.
+    pub fn encoding_of(&mut self, entry: &Entry<'_>) -> Result<&'static str, ReplyError> {
+        Ok(match entry.value() {
+            Value::Str(string) => match string.encoding() {
+                Encoding::Int => "int",
+                Encoding::EmbStr => "embstr",
+                Encoding::Raw => "raw",
+            },
+            Value::Packed(packed) => packed.encoding(),
+            _ => self.split().0.object(entry)?.encoding(),
+        })
     }
 
     /// A copy of any value, to be stored elsewhere. Needs the role if it is a large collection.

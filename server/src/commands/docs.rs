@@ -9,10 +9,16 @@ pub enum Group {
     String,
     /// `bitmap`
     Bitmap,
+    /// `list`
+    List,
+    /// `sorted-set`
+    SortedSet,
     /// `hash`
     Hash,
     /// `set`
     Set,
+    /// `geo`
+    Geo,
     /// `connection`
     Connection,
     /// `server`
@@ -28,8 +34,11 @@ impl Group {
             Group::Generic => "generic",
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::List => "list",
+            Group::SortedSet => "sorted-set",
             Group::Hash => "hash",
             Group::Set => "set",
+            Group::Geo => "geo",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Stream => "stream",

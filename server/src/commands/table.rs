@@ -57,6 +57,9 @@ pub const MAX_NAME: usize = 32;
 static FAMILIES: &[&[Command]] = &[
     super::string::COMMANDS,
     super::bitmap::COMMANDS,
+    super::list::COMMANDS,
+    super::sorted_set::COMMANDS,
+    super::geo::COMMANDS,
     super::hash::COMMANDS,
     super::set::COMMANDS,
     super::generic::COMMANDS,

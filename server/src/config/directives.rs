@@ -409,7 +409,8 @@ pub static DIRECTIVES: &[Directive] = &[
         "Bytes of a field or value of a small hash")
         .alias(&["hash-max-ziplist-value"]).apply(|s, v| s.collections[1] = v.size()),
     row("list-max-listpack-size", int(-INT_MAX, INT_MAX), "-2",
-        "Lists (accepted, no effect)").alias(&["list-max-ziplist-size"]),
+        "Elements of a small list, or -1 to -5 for 4 to 64 KiB").alias(&["list-max-ziplist-size"])
+        .apply(|s, v| s.list_max_listpack_size = v.int()),
     row("list-compress-depth", int(0, INT_MAX), "0", "Lists (accepted, no effect)"),
     row("set-max-intset-entries", int(0, LONG_MAX), "512", "Members of a small set of integers")
         .apply(|s, v| s.collections[2] = v.u64() as usize),

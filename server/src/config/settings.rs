@@ -203,7 +203,9 @@ pub struct Settings {
     pub slowlog_log_slower_than: i64,
     /// Entries the slow log keeps.
     pub slowlog_max_len: u64,
-    /// The limits of small collections, in the order of their rows.
+    /// Size of a node of a list: a number of elements, or -1 to -5 for a number of bytes.
+    pub list_max_listpack_size: i64,
+    /// The limits of small collections but lists, in the order of their rows.
     pub collections: [usize; 9],
     /// Milliseconds from which the latency monitor records an event, 0 = off.
     pub latency_monitor_threshold: u64,

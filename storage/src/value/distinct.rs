@@ -9,7 +9,6 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use super::listpack::Element;
-use super::string::canonical_i64;
 
 /// The strings seen so far.
 pub(super) struct Distinct<'a> {
@@ -24,7 +23,7 @@ impl<'a> Distinct<'a> {
 
     /// Adds a string; false if it was there.
     pub(super) fn insert(&mut self, element: Element<'a>) -> bool {
-        let element = normal(element);
+        let element = element.normal();
         let hash = hash(&self.state, element);
         if self.seen.find(hash, |seen| *seen == element).is_some() {
             return false;
@@ -35,15 +34,8 @@ impl<'a> Distinct<'a> {
     }
 
     pub(super) fn contains(&self, element: Element<'_>) -> bool {
-        let element = normal(element);
+        let element = element.normal();
         self.seen.find(hash(&self.state, element), |seen| *seen == element).is_some()
-    }
-}
-
-fn normal(element: Element<'_>) -> Element<'_> {
-    match element {
-        Element::Bytes(bytes) => canonical_i64(bytes).map_or(element, Element::Int),
-        Element::Int(_) => element,
     }
 }
 

@@ -5,7 +5,9 @@ mod distinct;
 pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
+pub mod index_range;
 pub mod intset;
+pub mod list;
 pub mod listpack;
 pub mod object;
 pub mod rope;
@@ -21,6 +23,8 @@ pub mod string;
 pub enum Kind {
     /// A byte string.
     String,
+    /// A list.
+    List,
     /// A set.
     Set,
     /// A hash.
@@ -37,6 +41,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::String => "string",
+            Kind::List => "list",
             Kind::Set => "set",
             Kind::Hash => "hash",
             Kind::SortedSet => "zset",

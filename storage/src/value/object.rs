@@ -7,6 +7,7 @@
 
 use super::Kind;
 use super::hash::{self, Hash, HashRef};
+use super::list::{List, ListRef};
 use super::set::{self, Set, SetRef};
 use super::sorted_set::{SortedSet, SortedSetRef};
 use super::stream::Stream;
@@ -16,6 +17,8 @@ use crate::memory::usable;
 /// A collection that its writer has in hand.
 #[derive(Clone, Debug)]
 pub enum Object {
+    /// See [`list`](super::list).
+    List(List),
     /// See [`set`](super::set).
     Set(Set),
     /// See [`hash`](super::hash).
@@ -59,6 +62,12 @@ impl<'a> Packed<'a> {
         }
     }
 
+    /// A list, if it is one.
+    #[must_use]
+    pub fn list(self) -> Option<ListRef<'a>> {
+        (self.kind == Kind::List).then(|| ListRef::from_packed(self.bytes))
+    }
+
     /// A set, if it is one.
     #[must_use]
     pub fn set(self) -> Option<SetRef<'a>> {
@@ -82,6 +91,7 @@ impl<'a> Packed<'a> {
     /// A copy that can be changed.
     pub(crate) fn to_object(self) -> Object {
         match self.kind {
+            Kind::List => Object::List(List::from_packed(self.bytes)),
             Kind::Set => {
                 let form = if self.second { set::Packed::Intset } else { set::Packed::Listpack };
                 Object::Set(Set::from_packed(form, self.bytes))
@@ -102,6 +112,7 @@ impl Object {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
+            Object::List(_) => Kind::List,
             Object::Set(_) => Kind::Set,
             Object::Hash(_) => Kind::Hash,
             Object::SortedSet(_) => Kind::SortedSet,
@@ -118,6 +129,7 @@ impl Object {
             Object::Hash(hash) => {
                 hash.packed().map(|(form, bytes)| (form == hash::Packed::Listpackex, bytes))?
             }
+            Object::List(list) => (false, list.packed()?),
             Object::SortedSet(set) => (false, set.packed()?),
             Object::Stream(_) => return None,
         };
@@ -127,6 +139,7 @@ impl Object {
     /// True if nothing is in it, so that its key goes. A stream stays.
     pub(crate) fn is_gone(&self, now: Millis) -> bool {
         match self {
+            Object::List(list) => list.is_empty(),
             Object::Set(set) => set.is_empty(),
             Object::Hash(hash) => hash.view().is_empty(now),
             Object::SortedSet(set) => set.is_empty(),
@@ -138,6 +151,7 @@ impl Object {
     #[must_use]
     pub fn memory_usage(&self) -> usize {
         let inside = match self {
+            Object::List(list) => list.memory_usage(),
             Object::Set(set) => set.memory_usage(),
             Object::Hash(hash) => hash.memory_usage(),
             Object::SortedSet(set) => set.memory_usage(),
@@ -149,6 +163,7 @@ impl Object {
     /// Frees up to `max` parts; true if there is more.
     pub(crate) fn shed(&mut self, max: usize) -> bool {
         match self {
+            Object::List(list) => list.shed(max),
             Object::Set(set) => set.shed(max),
             Object::Hash(hash) => hash.shed(max),
             Object::SortedSet(set) => set.shed(max),
@@ -160,11 +175,18 @@ impl Object {
     #[must_use]
     pub fn encoding(&self) -> &'static str {
         match self {
+            Object::List(list) => list.encoding(),
             Object::Set(set) => set.encoding(),
             Object::Hash(hash) => hash.encoding(),
             Object::SortedSet(set) => set.encoding(),
             Object::Stream(stream) => stream.encoding(),
         }
+    }
+
+    /// The list in it, if it is one.
+    #[must_use]
+    pub fn as_list(&self) -> Option<&List> {
+        if let Object::List(list) = self { Some(list) } else { None }
     }
 
     /// The set in it, if it is one.

@@ -19,6 +19,9 @@ impl Default for ListpackBuf {
 }
 
 impl ListpackBuf {
+    /// Bytes of an empty listpack.
+    pub const EMPTY_LEN: usize = HEADER + 1;
+
     /// An empty listpack.
     #[must_use]
     pub fn new() -> Self {
@@ -116,6 +119,30 @@ impl ListpackBuf {
         self.write_len();
         self.recount(|known| known.saturating_sub(removed));
         end - at
+    }
+
+    /// Adds the elements of another list at the end.
+    pub fn append(&mut self, other: Listpack<'_>) {
+        let added = u16::try_from(other.len()).unwrap_or(u16::MAX);
+        self.0.pop();
+        self.0.extend_from_slice(other.entries());
+        self.0.push(END);
+        self.write_len();
+        self.recount(|count| count.saturating_add(added));
+    }
+
+    /// Takes out the elements from position `at` on, as a list of their own.
+    #[must_use]
+    pub fn split_off(&mut self, at: usize) -> ListpackBuf {
+        let tail = self.view().iter_from(at).count();
+        let mut right = Vec::with_capacity(HEADER + self.0.len() - at);
+        right.resize(HEADER, 0);
+        right.extend_from_slice(&self.0[at..]);
+        let mut right = ListpackBuf(right);
+        right.write_len();
+        right.recount(|_| u16::try_from(tail).unwrap_or(UNKNOWN));
+        self.remove(at, tail);
+        right
     }
 
     /// True if the list may grow by `more` bytes of entries (see [`ListpackBuf::encoded_len`]).

@@ -384,3 +384,22 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn lists_come_apart_and_together(
+        elements in proptest::collection::vec("[a-z]{0,9}|[0-9]{1,9}", 0..40),
+        at in 0_usize..40,
+    ) {
+        let model: Vec<Vec<u8>> = elements.into_iter().map(String::into_bytes).collect();
+        let at = at.min(model.len());
+        let mut left = ListpackBuf::new();
+        model.iter().for_each(|element| left.push(element));
+        let position = left.view().seek(at as i64).unwrap_or(left.view().end());
+        let right = left.split_off(position);
+        check(&left, &model[..at]);
+        check(&right, &model[at..]);
+        left.append(right.view());
+        check(&left, &model);
+    }
+}

@@ -127,11 +127,16 @@ fn by_len<'a>(inputs: &[Input<'a>]) -> Vec<Input<'a>> {
     inputs
 }
 
-fn sorted(mut pairs: Pairs<'_>) -> Pairs<'_> {
+/// Puts members in the order of a sorted set.
+pub(super) fn sort(pairs: &mut [(Element<'_>, f64)]) {
     // No score is NaN.
     pairs.sort_unstable_by(|(a, left), (b, right)| {
         left.partial_cmp(right).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.cmp_text(*b))
     });
+}
+
+fn sorted(mut pairs: Pairs<'_>) -> Pairs<'_> {
+    sort(&mut pairs);
     pairs
 }
 

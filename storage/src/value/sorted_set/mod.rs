@@ -30,7 +30,7 @@ use super::listpack::{Element, ListpackBuf};
 use crate::memory::usable;
 
 pub use algebra::{Aggregate, Input, Source, intersect, intersection_len, subtract, unite};
-pub use range::{LexBound, LexRange, Part, RankRange, ScoreRange, mirrored};
+pub use range::{LexBound, LexRange, Part, ScoreRange, mirrored};
 pub use table::Table;
 pub use view::{Members, SortedSetRef};
 
@@ -243,6 +243,13 @@ impl SortedSet {
             });
         }
         set
+    }
+
+    /// A sorted set of different members in any order.
+    #[must_use]
+    pub fn from_pairs<'a>(mut pairs: Vec<(Element<'a>, f64)>, limits: &Limits) -> Self {
+        algebra::sort(&mut pairs);
+        Self::from_sorted(pairs, limits)
     }
 
     /// Removes a member; false if it was not there.

@@ -2,25 +2,17 @@
 
 use std::ops::{Bound, Range};
 
+use crate::value::index_range::IndexRange;
+
 /// Which members are meant.
 #[derive(Clone, Copy, Debug)]
 pub enum Part<'a> {
     /// By rank.
-    Rank(RankRange),
+    Rank(IndexRange),
     /// By score.
     Score(ScoreRange),
     /// By the member itself, among members of one score.
     Lex(LexRange<'a>),
-}
-
-/// Ranks from `start` to `stop`, both included; negative ones count from the other end, -1 being
-/// the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RankRange {
-    /// The first rank.
-    pub start: i64,
-    /// The last rank.
-    pub stop: i64,
 }
 
 /// Scores between two bounds.
@@ -52,23 +44,6 @@ pub enum LexBound<'a> {
     Included(&'a [u8]),
     /// This member is not.
     Excluded(&'a [u8]),
-}
-
-impl RankRange {
-    /// The indices meant in a sequence of `len` elements.
-    #[must_use]
-    pub fn within(self, len: usize) -> Range<usize> {
-        // No sequence is longer than an i64 can count.
-        let length = i64::try_from(len).unwrap_or(i64::MAX);
-        let from_front = |index: i64| if index < 0 { length.saturating_add(index) } else { index };
-        let start = from_front(self.start).max(0);
-        let stop = from_front(self.stop).min(length - 1);
-        if start > stop {
-            return 0..0;
-        }
-        let index = |index: i64| usize::try_from(index).unwrap_or(0);
-        index(start)..index(stop) + 1
-    }
 }
 
 impl ScoreRange {
@@ -128,22 +103,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_are_clipped() {
-        for (start, stop, len, wanted) in [
-            (0, -1, 5, 0..5),
-            (1, 3, 5, 1..4),
-            (-2, -1, 5, 3..5),
-            (-100, 100, 5, 0..5),
-            (3, 1, 5, 0..0),
-            (5, 9, 5, 0..0),
-            (0, -6, 5, 0..0),
-            (0, -1, 0, 0..0),
-            (i64::MIN, i64::MAX, 5, 0..5),
-            (i64::MAX, i64::MIN, 5, 0..0),
-        ] {
-            assert_eq!(RankRange { start, stop }.within(len), wanted, "{start} {stop} of {len}");
-        }
+    fn ranks_from_the_other_end() {
         assert_eq!(mirrored(&(1..3), 5), 2..4);
+        assert_eq!(mirrored(&(0..5), 5), 0..5);
     }
 
     #[test]
