@@ -68,6 +68,7 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     let _pidfile = PidFile::write(settings.pidfile.as_deref())?;
     let auth = !acl.default_is_open();
     let server = start(config, acl, log, &limits);
+    server.tls.load(&settings.tls).map_err(|why| io::Error::other(format!("TLS: {why}")))?;
     info!("{}", announce::start_line(&settings, &limits, auth));
     let threads = spawn_workers(server, &settings, listeners)?;
     info!("ready to accept connections");
@@ -109,7 +110,8 @@ fn bind(settings: &Settings) -> io::Result<Vec<Listener>> {
         warn!("{skipped}");
     }
     let tcp = open.tcp.into_iter().map(Listener::Tcp);
-    Ok(tcp.chain(open.unix.map(Listener::Unix)).collect())
+    let tls = open.tls.into_iter().map(Listener::Tls);
+    Ok(tcp.chain(tls).chain(open.unix.map(Listener::Unix)).collect())
 }
 
 fn spawn_workers(

@@ -28,6 +28,7 @@ pub mod server;
 pub mod session;
 pub mod slowlog;
 pub mod stats;
+pub mod tls;
 
 pub use dispatch::Context;
 

@@ -15,6 +15,7 @@ use crate::runtime::logging::Log;
 use crate::runtime::shutdown::Shutdown;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
+use crate::tls::Tls;
 use dunlin_storage::value::{hash, list, set, sorted_set, stream};
 use dunlin_storage::{Keyspace, Millis};
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct Server {
     pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Certificates.
+    pub tls: Tls,
     /// Time.
     pub clock: Clock,
     /// Orderly end of the process.
@@ -96,6 +99,7 @@ impl Server {
             rates: Rates::default(),
             monitors: Monitors::default(),
             pause: Pause::default(),
+            tls: Tls::default(),
             started: clock.now(),
             clock,
             shutdown: Shutdown::default(),

@@ -6,7 +6,7 @@
 //! down anywhere else. A row whose help ends in `(accepted, no effect)` exists because clients,
 //! scripts or packaged files set it; Dunlin keeps the value and acts on nothing.
 
-use super::settings::{Access, LogFormat, LogLevel, Settings};
+use super::settings::{Access, LogFormat, LogLevel, Settings, TlsAuthClients};
 use super::split;
 use super::value::{Kind, Value};
 
@@ -40,6 +40,8 @@ pub struct Flags {
     pub protected: bool,
     /// A secret: its value is never printed in errors or logs.
     pub sensitive: bool,
+    /// The value names something outside (a file): setting it again to what it is reads it again.
+    pub volatile: bool,
 }
 
 impl Directive {
@@ -54,7 +56,7 @@ impl Directive {
             aliases: &[],
             kind,
             default,
-            flags: Flags { immutable: false, protected: false, sensitive: false },
+            flags: Flags { immutable: false, protected: false, sensitive: false, volatile: false },
             help,
             apply: None,
         }
@@ -77,6 +79,11 @@ impl Directive {
 
     const fn sensitive(mut self) -> Self {
         self.flags.sensitive = true;
+        self
+    }
+
+    const fn volatile(mut self) -> Self {
+        self.flags.volatile = true;
         self
     }
 
@@ -211,6 +218,53 @@ pub static DIRECTIVES: &[Directive] = &[
     row("acl-pubsub-default", Kind::Enum(&["allchannels", "resetchannels"]), "resetchannels",
         "Channels that new users may use: all or none")
         .apply(|s, v| s.acl_all_channels = v.index() == 0),
+    // ---- TLS
+    row("tls-port", int(0, 65535), "0", "TCP port for TLS connections; 0: none").immutable()
+        .apply(|s, v| s.tls.port = u16::try_from(v.int()).unwrap_or(0)),
+    row("tls-cert-file", Kind::Text, "\"\"",
+        "File of the server's certificate and those that vouch for it, PEM").volatile()
+        .apply(|s, v| s.tls.cert_file = v.path()),
+    row("tls-key-file", Kind::Text, "\"\"",
+        "File of the private key of the server's certificate, PEM").volatile()
+        .apply(|s, v| s.tls.key_file = v.path()),
+    row("tls-key-file-pass", Kind::Text, "\"\"",
+        "Password of tls-key-file; must be empty: encrypted keys cannot be read").sensitive()
+        .apply(|s, v| s.tls.key_file_pass = v.bytes()),
+    row("tls-ca-cert-file", Kind::Text, "\"\"",
+        "File of the authorities that certify clients, PEM").volatile()
+        .apply(|s, v| s.tls.ca_cert_file = v.path()),
+    row("tls-ca-cert-dir", Kind::Text, "\"\"",
+        "Directory of files of the authorities that certify clients, PEM").volatile()
+        .apply(|s, v| s.tls.ca_cert_dir = v.path()),
+    row("tls-auth-clients", Kind::Enum(&TlsAuthClients::NAMES), "yes",
+        "Whether TLS clients must show a certificate: yes, no, optional")
+        .apply(|s, v| s.tls.auth_clients = TlsAuthClients::ALL[v.index()]),
+    row("tls-auth-clients-user", Kind::Enum(&["off", "CN"]), "off",
+        "CN: a client's certificate logs it in as the user of that common name, if there is one")
+        .apply(|s, v| s.tls.user_from_cn = v.index() == 1),
+    row("tls-protocols", Kind::Text, "\"\"",
+        "Versions of TLS, of TLSv1.2 and TLSv1.3; empty: both")
+        .apply(|s, v| s.tls.protocols = v.text()),
+    row("tls-ciphers", Kind::Text, "\"\"",
+        "Cipher suites of TLSv1.2 in OpenSSL's names, separated by ':'; empty: all there are")
+        .apply(|s, v| s.tls.ciphers = v.text()),
+    row("tls-ciphersuites", Kind::Text, "\"\"",
+        "Cipher suites of TLSv1.3, separated by ':'; empty: all there are")
+        .apply(|s, v| s.tls.ciphersuites = v.text()),
+    row("tls-prefer-server-ciphers", Kind::Bool, "no",
+        "Choose the cipher suite in the server's order instead of the client's")
+        .apply(|s, v| s.tls.prefer_server_ciphers = v.bool()),
+    row("tls-session-caching", Kind::Bool, "yes", "Let TLS clients resume their sessions")
+        .apply(|s, v| s.tls.session_caching = v.bool()),
+    row("tls-session-cache-size", int(0, INT_MAX), "20480",
+        "TLS sessions kept to be resumed; 0: 20480")
+        .apply(|s, v| s.tls.session_cache_size = v.u32()),
+    row("tls-session-cache-timeout", int(0, INT_MAX), "300",
+        "Seconds a TLS session can be resumed")
+        .apply(|s, v| s.tls.session_cache_timeout = v.u32()),
+    row("tls-auto-reload-interval", int(0, INT_MAX), "60",
+        "Seconds between looks whether the TLS files have changed; 0: only SIGHUP and CONFIG SET")
+        .apply(|s, v| s.tls.auto_reload_interval = v.u32()),
     // ---- memory
     row("maxmemory", MAXMEMORY, "auto",
         "Bytes the store may hold; 0: no limit; auto: 70 % of the container or machine")
@@ -408,17 +462,13 @@ pub(super) static MISSING: &[&str] = &[
     "sanitize-dump-payload", "server-cpulist", "server_cpulist", "shutdown-on-sigint",
     "shutdown-on-sigterm", "slave-announce-ip", "slave-announce-port", "slave-ignore-maxmemory",
     "slave-lazy-flush", "socket-mark-id", "syslog-enabled", "syslog-facility", "syslog-ident",
-    "tls-auth-clients", "tls-ca-cert-dir", "tls-ca-cert-file", "tls-cert-file", "tls-ciphers",
-    "tls-ciphersuites", "tls-client-cert-file", "tls-client-key-file", "tls-client-key-file-pass",
-    "tls-cluster", "tls-dh-params-file", "tls-key-file", "tls-key-file-pass",
-    "tls-prefer-server-ciphers", "tls-protocols", "tls-replication", "tls-session-cache-size",
-    "tls-session-cache-timeout", "tls-session-caching",
+    "tls-client-cert-file", "tls-client-key-file", "tls-client-key-file-pass", "tls-cluster",
+    "tls-dh-params-file", "tls-replication",
 ];
 
 /// Directives whose silent absence would weaken security or change what the data means: refused.
 pub(super) static REFUSED: &[(&str, &str)] = &[
     ("rename-command", "renaming commands is not supported: ignoring it would leave them open"),
-    ("tls-port", "TLS is not supported"),
     ("replicaof", "replication is not supported: this server would answer from an empty cache"),
     ("slaveof", "replication is not supported: this server would answer from an empty cache"),
     ("loadmodule", "modules are not supported"),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Settings;
+use super::{Settings, TlsAuthClients};
 
 /// Refuses settings that would serve other machines without a password; `passwordless`: connections
 /// begin as a user who needs none.
@@ -10,17 +10,24 @@ use super::Settings;
 /// # Errors
 /// What to do about it, for the operator.
 pub fn check_exposure(settings: &Settings, passwordless: bool) -> Result<(), String> {
-    if !settings.protected_mode || !passwordless || settings.port == 0 {
+    if !settings.protected_mode || !passwordless {
         return Ok(());
     }
+    // Whoever must show a certificate is no stranger.
+    let strangers = settings.tls.auth_clients != TlsAuthClients::Yes;
+    let port = match (settings.port, settings.tls.port) {
+        (0, 0) => return Ok(()),
+        (0, tls) if strangers => tls,
+        (0, _) => return Ok(()),
+        (port, _) => port,
+    };
     let Some(open) = settings.bind.iter().find(|address| !is_loopback(address)) else {
         return Ok(());
     };
     Err(format!(
-        "refusing to serve '{open}' without a password: everybody who reaches port {} could read \
-         and change the cache. Set a password with requirepass, bind to 127.0.0.1 and ::1 only, \
-         or say protected-mode no (--insecure) if the network is trusted",
-        settings.port
+        "refusing to serve '{open}' without a password: everybody who reaches port {port} could \
+         read and change the cache. Set a password with requirepass, bind to 127.0.0.1 and ::1 \
+         only, or say protected-mode no (--insecure) if the network is trusted"
     ))
 }
 
@@ -59,5 +66,16 @@ mod tests {
         assert_eq!(check_exposure(&settings, false), Ok(()));
         assert_eq!(with(|s| s.protected_mode = false), Ok(()));
         assert_eq!(with(|s| s.port = 0), Ok(()));
+        assert!(with(|s| s.tls.port = 6380).is_err(), "the plain port is still open");
+        assert_eq!(
+            with(|s| (s.port, s.tls.port) = (0, 6380)),
+            Ok(()),
+            "certificates are asked for"
+        );
+        let optional = with(|s| {
+            (s.port, s.tls.port) = (0, 6380);
+            s.tls.auth_clients = TlsAuthClients::Optional;
+        });
+        assert!(optional.unwrap_err().contains("port 6380"));
     }
 }

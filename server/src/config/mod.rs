@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use directives::{DIRECTIVES, Directive, Flags};
 pub use exposure::check_exposure;
-pub use settings::{Access, LogFormat, LogLevel, Settings};
+pub use settings::{Access, LogFormat, LogLevel, Settings, TlsAuthClients, TlsSettings};
 pub use split::{quote, split_words};
 pub use users::Declaration;
 pub use value::{Kind, OutputLimit, OutputLimits, Value, parse_memory};
@@ -80,7 +80,7 @@ impl std::fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Name of a setting whose value a `CONFIG SET` changed.
+/// Name of a setting which a `CONFIG SET` changed, or a volatile one which it set again.
 pub type Applied = &'static str;
 
 /// The configuration of a running server.
@@ -198,7 +198,8 @@ impl Config {
         found
     }
 
-    /// Changes settings, all or none. Returns the names of those whose value is now another one.
+    /// Changes settings, all or none. Returns the names of those whose value is now another one, or
+    /// names a file that may hold something else now.
     ///
     /// # Errors
     /// The whole error reply, as Redis words it.
@@ -231,7 +232,7 @@ impl Config {
             let directive = &DIRECTIVES[*row];
             let value = parse_one(directive, text.as_ref(), &new.values[*row], self.machine_memory)
                 .map_err(|why| failed(directive.name.as_bytes(), &why))?;
-            if new.values[*row] != value {
+            if new.values[*row] != value || directive.flags.volatile {
                 new.values[*row] = value;
                 changed.push(directive.name);
             }

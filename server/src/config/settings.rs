@@ -83,6 +83,62 @@ impl Access {
     }
 }
 
+/// Whether TLS clients must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsAuthClients {
+    /// None is asked for.
+    No,
+    /// A valid one, or no connection.
+    #[default]
+    Yes,
+    /// None, or a valid one.
+    Optional,
+}
+
+impl TlsAuthClients {
+    pub(super) const ALL: [TlsAuthClients; 3] =
+        [TlsAuthClients::No, TlsAuthClients::Yes, TlsAuthClients::Optional];
+    pub(super) const NAMES: [&'static str; 3] = ["no", "yes", "optional"];
+}
+
+/// The directives `tls-*`.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct TlsSettings {
+    /// TCP port for TLS connections, 0 = none.
+    pub port: u16,
+    /// The server's certificate chain.
+    pub cert_file: Option<PathBuf>,
+    /// The private key of the certificate.
+    pub key_file: Option<PathBuf>,
+    /// Password of the key file.
+    pub key_file_pass: Vec<u8>,
+    /// Authorities that certify clients.
+    pub ca_cert_file: Option<PathBuf>,
+    /// Directory of files with such authorities.
+    pub ca_cert_dir: Option<PathBuf>,
+    /// Whether clients must show a certificate.
+    pub auth_clients: TlsAuthClients,
+    /// Log clients in as the user their certificate's common name says.
+    pub user_from_cn: bool,
+    /// Versions, separated by spaces; empty = all.
+    pub protocols: String,
+    /// Cipher suites of TLS 1.2; empty = all.
+    pub ciphers: String,
+    /// Cipher suites of TLS 1.3; empty = all.
+    pub ciphersuites: String,
+    /// The server's order of cipher suites decides.
+    pub prefer_server_ciphers: bool,
+    /// Sessions can be resumed.
+    pub session_caching: bool,
+    /// Sessions kept.
+    pub session_cache_size: u32,
+    /// Seconds a session can be resumed.
+    pub session_cache_timeout: u32,
+    /// Seconds between looks at the files, 0 = never.
+    pub auto_reload_interval: u32,
+}
+
 /// Everything the server reads from its configuration.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -91,6 +147,8 @@ pub struct Settings {
     pub bind: Vec<String>,
     /// TCP port, 0 = none.
     pub port: u16,
+    /// TLS.
+    pub tls: TlsSettings,
     /// Path of the unix socket.
     pub unixsocket: Option<PathBuf>,
     /// Permissions of the unix socket.

@@ -348,7 +348,6 @@ fn mistakes_in_the_file_are_shown_where_they_are() {
             "rename-command FLUSHALL \"\"",
             "renaming commands is not supported: ignoring it would leave them open",
         ),
-        ("tls-port 1", "TLS is not supported"),
     ] {
         let path = dir.file("c", &format!("# one\n\n{line}\n"));
         let expected = format!(
@@ -362,7 +361,7 @@ fn mistakes_in_the_file_are_shown_where_they_are() {
     let shown = refused(&[&path]);
     assert!(shown.contains("'requirepass ...'") && !shown.contains("geheim"), "{shown}");
     assert!(refused(&[dir.0.to_str().unwrap()]).ends_with("Is a directory"));
-    let harmless = dir.file("c", "tls-port 0\nreplicaof no one\n");
+    let harmless = dir.file("c", "tls-cluster no\nreplicaof no one\n");
     assert_eq!(load(&[&harmless]).warnings().len(), 2);
 }
 

@@ -515,6 +515,11 @@ impl Value {
         }
     }
 
+    /// Text that is compared with words; other bytes than UTF-8 match none of them.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
     pub(super) fn path(&self) -> Option<std::path::PathBuf> {
         use std::os::unix::ffi::OsStringExt as _;
         let text = self.bytes();

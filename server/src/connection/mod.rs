@@ -10,6 +10,7 @@
 //! closed.
 
 mod stream;
+pub(crate) mod tls;
 
 use crate::Roles;
 use crate::client::{ClientShared, ReplyMode, Unblock};
@@ -310,7 +311,7 @@ impl Connection {
         let stats = self.worker.stats();
         poll_fn(|cx| {
             // Until the socket is full: only then is the task registered to be woken for more.
-            while !session.reply.is_empty() {
+            while !session.reply.is_empty() || stream.has_unsent() {
                 match stream.poll_write(cx, &mut session.reply) {
                     Poll::Ready(Ok(sent)) => {
                         stats.net_out.add(sent as u64);

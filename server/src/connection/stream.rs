@@ -1,5 +1,6 @@
-//! TCP and unix sockets behind one type.
+//! TCP, unix sockets and TLS behind one type.
 
+use super::tls::TlsStream;
 use bytes::BytesMut;
 use dunlin_protocol::Reply;
 use std::future::poll_fn;
@@ -15,10 +16,10 @@ const MAX_SLICES: usize = 64;
 /// towards urgent data as it does towards readability, but data that nobody reads yet is not
 /// urgent; sockets are not even registered for what is.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const CLOSED: Interest = Interest::PRIORITY;
+pub(super) const CLOSED: Interest = Interest::PRIORITY;
 /// Elsewhere only a reset can be told from data.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const CLOSED: Interest = Interest::ERROR;
+pub(super) const CLOSED: Interest = Interest::ERROR;
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     /// Unix socket.
     Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -36,31 +39,38 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.read_buf(room).await,
             Stream::Unix(stream) => stream.read_buf(room).await,
+            Stream::Tls(stream) => poll_fn(|cx| stream.poll_read(cx, room)).await,
         }
     }
 
     /// Reads what is there, without waiting.
-    pub(crate) fn try_read(&self, room: &mut BytesMut) -> io::Result<usize> {
+    pub(crate) fn try_read(&mut self, room: &mut BytesMut) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_read_buf(room),
             Stream::Unix(stream) => stream.try_read_buf(room),
+            Stream::Tls(stream) => stream.try_read(room),
         }
+    }
+
+    /// Whether there is something to send beside the reply.
+    #[inline]
+    pub(crate) fn has_unsent(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.has_unsent())
     }
 
     /// Writes once from `reply`, without waiting.
     pub(crate) fn try_write(&self, reply: &mut Reply) -> io::Result<usize> {
-        let sent = {
-            let mut slices: Vec<IoSlice<'_>> = Vec::new();
-            reply.slices(&mut slices, MAX_SLICES);
-            match (self, slices.as_slice()) {
-                (Stream::Tcp(stream), [one]) => stream.try_write(one)?,
-                (Stream::Unix(stream), [one]) => stream.try_write(one)?,
-                (Stream::Tcp(stream), many) => stream.try_write_vectored(many)?,
-                (Stream::Unix(stream), many) => stream.try_write_vectored(many)?,
-            }
-        };
-        reply.advance(sent);
-        Ok(sent)
+        match self {
+            Stream::Tcp(stream) => send(reply, |slices| match slices {
+                [one] => stream.try_write(one),
+                many => stream.try_write_vectored(many),
+            }),
+            Stream::Unix(stream) => send(reply, |slices| match slices {
+                [one] => stream.try_write(one),
+                many => stream.try_write_vectored(many),
+            }),
+            Stream::Tls(stream) => stream.try_write(reply),
+        }
     }
 
     /// Writes once from `reply`, or registers for writability.
@@ -77,14 +87,15 @@ impl Stream {
             match self {
                 Stream::Tcp(stream) => ready!(stream.poll_write_ready(cx))?,
                 Stream::Unix(stream) => ready!(stream.poll_write_ready(cx))?,
+                Stream::Tls(stream) => return stream.poll_write(cx, reply),
             }
         }
     }
 
-    /// Writes all of `reply`. What has been written is gone from it, so the future may be dropped
-    /// and made anew.
+    /// Writes all of `reply` and what is unsent beside it. What has been written is gone, so the
+    /// future may be dropped and made anew.
     pub(crate) async fn write_all(&self, reply: &mut Reply) -> io::Result<()> {
-        while !reply.is_empty() {
+        while !reply.is_empty() || self.has_unsent() {
             poll_fn(|cx| self.poll_write(cx, reply)).await?;
         }
         Ok(())
@@ -98,6 +109,7 @@ impl Stream {
         let _ = match self {
             Stream::Tcp(stream) => stream.ready(CLOSED).await,
             Stream::Unix(stream) => stream.ready(CLOSED).await,
+            Stream::Tls(stream) => return stream.closed().await,
         };
     }
 
@@ -111,6 +123,21 @@ impl Stream {
             Stream::Unix(stream) => {
                 socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)
             }
+            Stream::Tls(stream) => stream.shutdown(),
         };
     }
+}
+
+/// Gives the front of `reply` to `write` and drops from it what was taken.
+#[inline]
+pub(super) fn send(
+    reply: &mut Reply,
+    write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut slices: Vec<IoSlice<'_>> = Vec::new();
+    reply.slices(&mut slices, MAX_SLICES);
+    let sent = write(&slices)?;
+    drop(slices);
+    reply.advance(sent);
+    Ok(sent)
 }

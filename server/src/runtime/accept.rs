@@ -22,6 +22,8 @@ const REFUSAL: &[u8] = b"-ERR max number of clients reached\r\n";
 pub enum Listener {
     /// TCP.
     Tcp(std::net::TcpListener),
+    /// TCP for TLS.
+    Tls(std::net::TcpListener),
     /// Unix socket.
     Unix(UnixSocket),
 }
@@ -47,24 +49,8 @@ impl Acceptor {
 
     async fn accept_all(&self, listener: Listener) -> io::Result<()> {
         match listener {
-            Listener::Tcp(listener) => {
-                let listener = TcpListener::from_std(listener)?;
-                loop {
-                    match listener.accept().await {
-                        Ok((stream, peer)) => {
-                            let stream = stream.into_std()?;
-                            let keepalive = self.server.settings().tcp_keepalive;
-                            // An option that cannot be set is no reason to refuse the client.
-                            let _ = listen::prepare_tcp(&stream, keepalive);
-                            let laddr = stream
-                                .local_addr()
-                                .map_or_else(|_| "?:0".to_owned(), |addr| addr.to_string());
-                            self.place(Socket::Tcp(stream), peer.to_string(), laddr);
-                        }
-                        Err(error) => failed(&error).await,
-                    }
-                }
-            }
+            Listener::Tcp(listener) => self.accept_tcp(listener, Socket::Tcp).await,
+            Listener::Tls(listener) => self.accept_tcp(listener, Socket::Tls).await,
             Listener::Unix(socket) => {
                 let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
                 let name = format!("{}:0", socket.path().display());
@@ -77,6 +63,29 @@ impl Acceptor {
                         Err(error) => failed(&error).await,
                     }
                 }
+            }
+        }
+    }
+
+    async fn accept_tcp(
+        &self,
+        listener: std::net::TcpListener,
+        kind: fn(std::net::TcpStream) -> Socket,
+    ) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let stream = stream.into_std()?;
+                    let keepalive = self.server.settings().tcp_keepalive;
+                    // An option that cannot be set is no reason to refuse the client.
+                    let _ = listen::prepare_tcp(&stream, keepalive);
+                    let laddr = stream
+                        .local_addr()
+                        .map_or_else(|_| "?:0".to_owned(), |addr| addr.to_string());
+                    self.place(kind(stream), peer.to_string(), laddr);
+                }
+                Err(error) => failed(&error).await,
             }
         }
     }
@@ -113,10 +122,12 @@ async fn failed(error: &io::Error) {
     tokio::time::sleep(BACK_OFF).await;
 }
 
-/// Says why and closes. The socket's buffer is empty, so the write does not block.
+/// Says why and closes. The socket's buffer is empty, so the write does not block. A TLS client
+/// could read no text before a handshake, and that is what there is no room for.
 fn refuse(socket: Socket) {
     let _ = match socket {
         Socket::Tcp(mut stream) => stream.write_all(REFUSAL),
         Socket::Unix(mut stream) => stream.write_all(REFUSAL),
+        Socket::Tls(_) => Ok(()),
     };
 }

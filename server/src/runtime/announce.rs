@@ -9,14 +9,12 @@ pub fn start_line(settings: &Settings, limits: &Limits, auth: bool) -> String {
     let memory = |n: u64| if n == 0 { "none".to_owned() } else { human(n) };
     let quota = limits.cpu.quota.map_or("none".to_owned(), |cpus| format!("{cpus:.2}"));
     let unix = settings.unixsocket.as_ref().map_or("none".to_owned(), |p| p.display().to_string());
-    let port = match settings.port {
-        0 => "none".to_owned(),
-        port => port.to_string(),
-    };
+    let number = |port: u16| if port == 0 { "none".to_owned() } else { port.to_string() };
+    let (port, tls_port) = (number(settings.port), number(settings.tls.port));
     format!(
         "dunlin {} pid={} maxmemory={} policy={} machine-memory={} container-limit={} \
          client-memory={} workers={} cpus={} cpu-quota={quota} fds={} maxclients={} bind=\"{}\" \
-         port={port} unixsocket={unix} auth={} protected-mode={}",
+         port={port} tls-port={tls_port} unixsocket={unix} auth={} protected-mode={}",
         env!("CARGO_PKG_VERSION"),
         std::process::id(),
         memory(settings.maxmemory),
@@ -113,6 +111,7 @@ mod tests {
             "maxclients=992",
             "bind=\"127.0.0.1 -::1\"",
             "port=6379",
+            "tls-port=none",
             "unixsocket=none",
             "auth=yes",
         ] {

@@ -25,6 +25,8 @@ use crate::config::Settings;
 pub struct Listeners {
     /// TCP, in the order of `bind`.
     pub tcp: Vec<TcpListener>,
+    /// TCP for TLS, in the order of `bind`.
+    pub tls: Vec<TcpListener>,
     /// The unix socket.
     pub unix: Option<UnixSocket>,
     /// Optional addresses that could not be had, for the log.
@@ -32,44 +34,56 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Opens everything the settings name. With `port` 0 and no unix socket there is nothing to
-    /// listen on, which is an error.
+    /// Opens everything the settings name. With `port` and `tls-port` 0 and no unix socket there is
+    /// nothing to listen on, which is an error.
     ///
     /// # Errors
     /// What could not be opened and why, for the operator.
     pub fn open(settings: &Settings) -> Result<Listeners, String> {
         let mut listeners = Listeners::default();
         if settings.port != 0 {
-            listeners.open_tcp(&settings.bind, settings.port, settings.tcp_backlog)?;
+            let (bind, backlog) = (&settings.bind, settings.tcp_backlog);
+            listeners.tcp = listeners.open_tcp(bind, settings.port, backlog)?;
+        }
+        if settings.tls.port != 0 {
+            let (bind, backlog) = (&settings.bind, settings.tcp_backlog);
+            listeners.tls = listeners.open_tcp(bind, settings.tls.port, backlog)?;
         }
         if let Some(path) = &settings.unixsocket {
             let socket = UnixSocket::open(path, settings.unixsocketperm, settings.tcp_backlog)
                 .map_err(|e| format!("cannot listen on unix socket {}: {e}", path.display()))?;
             listeners.unix = Some(socket);
         }
-        if listeners.tcp.is_empty() && listeners.unix.is_none() {
-            return Err("configured to listen nowhere: no port and no unixsocket".into());
+        if listeners.tcp.is_empty() && listeners.tls.is_empty() && listeners.unix.is_none() {
+            let why = "configured to listen nowhere: no port, no tls-port and no unixsocket";
+            return Err(why.into());
         }
         Ok(listeners)
     }
 
-    /// Opens the TCP listeners; port 0 here means any free one.
+    /// Opens TCP listeners; port 0 here means any free one.
     ///
     /// # Errors
     /// What could not be opened and why.
-    pub fn open_tcp(&mut self, bind: &[String], port: u16, backlog: u32) -> Result<(), String> {
+    pub fn open_tcp(
+        &mut self,
+        bind: &[String],
+        port: u16,
+        backlog: u32,
+    ) -> Result<Vec<TcpListener>, String> {
+        let mut open = Vec::new();
         for word in bind {
             let (name, optional) = match word.strip_prefix('-') {
                 Some(name) => (name, true),
                 None => (word.as_str(), false),
             };
             match listen_tcp(name, port, backlog) {
-                Ok(listener) => self.tcp.push(listener),
+                Ok(listener) => open.push(listener),
                 Err(e) if optional && is_missing(&e) => self.skipped.push(format!("{name}: {e}")),
                 Err(e) => return Err(format!("cannot listen on {name} port {port}: {e}")),
             }
         }
-        Ok(())
+        Ok(open)
     }
 }
 
@@ -243,7 +257,8 @@ mod tests {
     fn tcp(bind: &[&str]) -> Result<Listeners, String> {
         let bind: Vec<String> = bind.iter().map(|word| (*word).to_owned()).collect();
         let mut listeners = Listeners::default();
-        listeners.open_tcp(&bind, 0, 16).map(|()| listeners)
+        listeners.tcp = listeners.open_tcp(&bind, 0, 16)?;
+        Ok(listeners)
     }
 
     #[test]
@@ -286,6 +301,12 @@ mod tests {
         let mut settings = Settings::defaults(0);
         settings.port = 0;
         assert!(Listeners::open(&settings).unwrap_err().contains("nowhere"));
+        settings.bind = vec!["127.0.0.1".into()];
+        // Any port will do; the test of a taken one is elsewhere.
+        let free = tcp(&["127.0.0.1"]).unwrap().tcp[0].local_addr().unwrap().port();
+        settings.tls.port = free;
+        let listeners = Listeners::open(&settings).unwrap();
+        assert_eq!((listeners.tcp.len(), listeners.tls.len()), (0, 1));
     }
 
     #[test]

@@ -3,19 +3,23 @@
 
 use super::accept::{Acceptor, Listener};
 use super::{shutdown, sweep};
+use crate::acl::Login;
 use crate::client::{Client, ClientShared};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
 use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
+use crate::tls::{self, handshake::Handshakes};
 use dunlin_protocol::Limits;
 use dunlin_storage::{Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
 use std::cell::Cell;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 
 /// Without a read for this long, a worker gives free memory back.
@@ -29,6 +33,10 @@ const LIMBO_RELAXED: u64 = 4 * 1024 * 1024;
 const FREED_PER_TURN: usize = 64;
 /// Accepted connections on their way to a worker.
 pub const INBOX: usize = 1024;
+/// Threads per worker for what takes long and may wait, such as the mathematics of a handshake.
+const BACKGROUND_THREADS: usize = 4;
+/// How much less of a CPU such a thread gets than the worker it may share it with: about a tenth.
+const BACKGROUND_NICE: i32 = 10;
 
 thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
@@ -52,6 +60,24 @@ pub enum Socket {
     Tcp(std::net::TcpStream),
     /// Unix.
     Unix(std::os::unix::net::UnixStream),
+    /// TCP, on which a TLS handshake comes first.
+    Tls(std::net::TcpStream),
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Socket::Tcp(socket) | Socket::Tls(socket) => socket.as_raw_fd(),
+            Socket::Unix(socket) => socket.as_raw_fd(),
+        }
+    }
+}
+
+/// What is known of a peer before it is a client.
+struct Peer {
+    addr: String,
+    laddr: String,
+    fd: RawFd,
 }
 
 /// What the first worker does beside its connections.
@@ -86,6 +112,7 @@ pub struct Worker {
     pub server: &'static Server,
     load: Arc<Load>,
     epoch: Handle,
+    handshakes: Handshakes,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
     quiet: Cell<(Millis, u64, bool)>,
 }
@@ -157,12 +184,15 @@ impl Worker {
         CURRENT.set(index);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(BACKGROUND_THREADS)
+            .on_thread_start(yield_to_workers)
             .build_local(tokio::runtime::LocalOptions::default())?;
         let worker = Rc::new(Worker {
             index,
             server,
             load,
             epoch: server.keyspace.handle(),
+            handshakes: Handshakes::default(),
             quiet: Cell::default(),
         });
         runtime.block_on(worker.main(inbox, duties))
@@ -176,6 +206,7 @@ impl Worker {
         tokio::task::spawn_local(self.clone().background());
         if let Some(Duties { acceptor, listeners }) = duties {
             tokio::task::spawn_local(shutdown::on_signals(self.server)?);
+            tokio::task::spawn_local(tls::keep_current(self.server)?);
             for listener in listeners {
                 tokio::task::spawn_local(acceptor.clone().accept(listener));
             }
@@ -208,18 +239,61 @@ impl Worker {
     }
 
     fn open(self: Rc<Self>, incoming: Incoming) {
-        let server = self.server;
-        let Some((stream, fd)) = register(incoming.socket) else {
-            self.closed();
-            return;
+        let Incoming { socket, addr, laddr } = incoming;
+        let peer = Peer { addr, laddr, fd: socket.as_raw_fd() };
+        let stream = match socket {
+            Socket::Tcp(socket) => TcpStream::from_std(socket).map(Stream::Tcp),
+            Socket::Unix(socket) => UnixStream::from_std(socket).map(Stream::Unix),
+            Socket::Tls(socket) => match TcpStream::from_std(socket) {
+                Ok(socket) => {
+                    tokio::task::spawn_local(self.open_tls(socket, peer));
+                    return;
+                }
+                Err(error) => Err(error),
+            },
         };
+        match stream {
+            Ok(stream) => self.serve(stream, peer, None),
+            Err(_) => self.closed(),
+        }
+    }
+
+    /// Makes the handshake; the connection is a client afterwards.
+    async fn open_tls(self: Rc<Self>, socket: TcpStream, peer: Peer) {
+        let server = self.server;
+        let mut stop = server.shutdown.watch();
+        let handshake = async {
+            let config = server.tls.config().ok_or(std::io::ErrorKind::NotConnected)?;
+            let stream = self.handshakes.run(socket, config).await?;
+            let login = tls::login_of(server, stream.peer_certificate().as_ref())?;
+            std::io::Result::Ok((Stream::Tls(Box::new(stream)), login))
+        };
+        let made = tokio::select! {
+            made = handshake => made,
+            () = stop.requested() => Err(std::io::ErrorKind::ConnectionAborted.into()),
+        };
+        match made {
+            Ok((stream, login)) => self.serve(stream, peer, login),
+            Err(error) => {
+                tracing::debug!(addr = peer.addr, %error, "TLS handshake failed");
+                self.closed();
+            }
+        }
+    }
+
+    /// Makes a client of a connection; `login` is who it has proved to be.
+    fn serve(self: Rc<Self>, stream: Stream, peer: Peer, login: Option<Login>) {
+        let server = self.server;
         let settings = server.settings();
         let id = server.clients.next_id();
         let now = server.clock.now();
-        let Incoming { addr, laddr, .. } = incoming;
+        let Peer { addr, laddr, fd } = peer;
         let shared = Arc::new(ClientShared::new(id, addr, laddr, fd, self.index, now));
         self.stats().connections.add(1);
-        let client = Client::new(shared, &server.acl);
+        let mut client = Client::new(shared, &server.acl);
+        if let Some(login) = login {
+            client.log_in(login);
+        }
         let since = if client.authenticated { 0 } else { now };
         client.shared.stranger_since.store(since, Ordering::Relaxed);
         server.clients.add(client.shared.clone());
@@ -309,17 +383,8 @@ impl Worker {
     }
 }
 
-/// Gives the socket to this thread's runtime.
-fn register(socket: Socket) -> Option<(Stream, i32)> {
-    use std::os::fd::AsRawFd;
-    match socket {
-        Socket::Tcp(stream) => {
-            let fd = stream.as_raw_fd();
-            Some((Stream::Tcp(tokio::net::TcpStream::from_std(stream).ok()?), fd))
-        }
-        Socket::Unix(stream) => {
-            let fd = stream.as_raw_fd();
-            Some((Stream::Unix(tokio::net::UnixStream::from_std(stream).ok()?), fd))
-        }
-    }
+/// Runs on each background thread when it starts.
+fn yield_to_workers() {
+    // A system that does not allow it still runs the thread, as equal among equals.
+    let _ = rustix::process::nice(BACKGROUND_NICE);
 }

@@ -1,10 +1,13 @@
 //! A blocking client that shows everything: exact replies, raw bytes, how a connection ended.
 
 use super::resp::{Decoded, Value, decode};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a test waits for a reply before it calls the server hung.
@@ -13,7 +16,21 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
+
+impl Stream {
+    fn io(&mut self) -> &mut dyn ReadWrite {
+        match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(stream) => stream,
+            Stream::Tls(stream) => stream,
+        }
+    }
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
 
 /// One connection.
 pub struct Client {
@@ -63,10 +80,42 @@ impl Client {
         Ok(Client { stream: Stream::Unix(stream), buffer: Vec::new(), start: 0 })
     }
 
+    /// Connects over TLS. A server that refuses this client's certificate may say so only when it
+    /// is first read from.
+    pub fn tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let mut socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+        let mut session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        let stream = Box::new(StreamOwned::new(session, socket));
+        Ok(Client { stream: Stream::Tls(stream), buffer: Vec::new(), start: 0 })
+    }
+
+    /// What TLS has agreed on.
+    pub fn session(&self) -> &ClientConnection {
+        match &self.stream {
+            Stream::Tls(stream) => &stream.conn,
+            Stream::Tcp(_) | Stream::Unix(_) => panic!("not TLS"),
+        }
+    }
+
+    /// Ends TLS in its own words and leaves the socket open.
+    pub fn say_goodbye(&mut self) {
+        let Stream::Tls(stream) = &mut self.stream else { panic!("not TLS") };
+        stream.conn.send_close_notify();
+        stream.flush().expect("the server takes it");
+    }
+
     /// The TCP stream itself.
     pub fn socket(&self) -> &TcpStream {
         match &self.stream {
             Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => &stream.sock,
             Stream::Unix(_) => panic!("not TCP"),
         }
     }
@@ -76,6 +125,7 @@ impl Client {
         let done = match &self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tls(stream) => stream.sock.shutdown(Shutdown::Write),
         };
         done.expect("the socket is open");
     }
@@ -84,9 +134,9 @@ impl Client {
     pub fn set_patience(&self, patience: Duration) {
         let set = |r: io::Result<()>| r.expect("a socket takes a timeout");
         match &self.stream {
-            Stream::Tcp(s) => {
-                set(s.set_read_timeout(Some(patience)));
-                set(s.set_write_timeout(Some(patience)));
+            Stream::Tcp(_) | Stream::Tls(_) => {
+                set(self.socket().set_read_timeout(Some(patience)));
+                set(self.socket().set_write_timeout(Some(patience)));
             }
             Stream::Unix(s) => {
                 set(s.set_read_timeout(Some(patience)));
@@ -97,10 +147,7 @@ impl Client {
 
     /// Sends bytes as they are.
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Tcp(s) => s.write_all(bytes),
-            Stream::Unix(s) => s.write_all(bytes),
-        }
+        self.stream.io().write_all(bytes)
     }
 
     /// Sends bytes as they are; the connection must take them.
@@ -119,11 +166,7 @@ impl Client {
             self.start = 0;
         }
         let mut chunk = vec![0; 64 * 1024];
-        let read = match &mut self.stream {
-            Stream::Tcp(s) => s.read(&mut chunk),
-            Stream::Unix(s) => s.read(&mut chunk),
-        };
-        match read {
+        match self.stream.io().read(&mut chunk) {
             Ok(0) => Err(Broken::Closed),
             Ok(n) => {
                 self.buffer.extend_from_slice(&chunk[..n]);

@@ -84,7 +84,14 @@ impl Server {
         let dir = scratch_dir("dunlin");
         let program = Path::new(env!("CARGO_BIN_EXE_dunlin"));
         let port = free_port();
-        Self::ready(Self::dunlin_command(program, port, args), "dunlin", port, dir)
+        Self::ready(Self::dunlin_command(program, port, args), "dunlin", port, dir, Self::answers)
+    }
+
+    /// Starts dunlin without a plain TCP port; it is ready when `answers` says so.
+    pub fn dunlin_without_port(args: &[&str], answers: impl Fn(&Server) -> bool) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_dunlin"));
+        let command = Self::dunlin_command(program, 0, args);
+        Self::ready(command, "dunlin", 0, scratch_dir("dunlin"), answers)
     }
 
     /// Starts dunlin with a configuration file.
@@ -93,7 +100,7 @@ impl Server {
         let port = free_port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
         command.arg(file).args(["--port", &port.to_string()]);
-        Self::ready(command, "dunlin", port, dir)
+        Self::ready(command, "dunlin", port, dir, Self::answers)
     }
 
     /// The command line of dunlin on a port, not yet started.
@@ -112,10 +119,16 @@ impl Server {
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(["--appendonly", "no"])
             .args(args);
-        Some(Self::ready(command, "redis-server", port, dir))
+        Some(Self::ready(command, "redis-server", port, dir, Self::answers))
     }
 
-    fn ready(mut command: Command, name: &'static str, port: u16, dir: PathBuf) -> Self {
+    fn ready(
+        mut command: Command,
+        name: &'static str,
+        port: u16,
+        dir: PathBuf,
+        answers: impl Fn(&Server) -> bool,
+    ) -> Self {
         let log = fs::File::create(dir.join("log")).expect("the log file can be created");
         let errors = log.try_clone().expect("the log file can be shared");
         command.current_dir(&dir).stdin(Stdio::null()).stdout(log).stderr(errors);
@@ -126,7 +139,7 @@ impl Server {
             if let Ok(Some(status)) = server.child.try_wait() {
                 panic!("{name} ended at once: {status}\n{}", server.log());
             }
-            if server.answers() {
+            if answers(&server) {
                 return server;
             }
             assert!(Instant::now() < end, "{name} is not ready:\n{}", server.log());

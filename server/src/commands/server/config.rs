@@ -6,7 +6,7 @@ use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Flags, Outcome};
-use crate::config::Origin;
+use crate::config::{Applied, Origin, Settings};
 
 const OPERATOR: Flags = flag_set!(ADMIN | NOSCRIPT | LOADING | STALE);
 
@@ -55,9 +55,11 @@ fn set(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let pairs: Vec<(&[u8], &[u8])> =
         (2..call.argc()).step_by(2).map(|i| (call.arg(i), call.arg(i + 1))).collect();
     let origin = if is_local(call.client) { Origin::Local } else { Origin::Remote };
-    let changed = call.server.config.set(&pairs, origin).map_err(ReplyError::from)?;
+    let server = call.server;
+    let apply = |_: &Settings, new: &Settings, changed: &[Applied]| server.tls.apply(new, changed);
+    let changed = server.config.set_with(&pairs, origin, apply).map_err(ReplyError::from)?;
     if !changed.is_empty() {
-        call.server.apply();
+        server.apply();
         tracing::info!(directives = changed.join(","), "CONFIG SET");
     }
     call.reply.ok();

@@ -40,7 +40,8 @@ pub(super) fn server(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("process_id", std::process::id());
     text.line("process_supervised", "no");
     text.line("run_id", &server.run_id);
-    text.line("tcp_port", settings.port);
+    // As Redis: the port a client should try, encrypted if there is no other.
+    text.line("tcp_port", if settings.port == 0 { settings.tls.port } else { settings.port });
     text.line("server_time_usec", wall);
     text.line("uptime_in_seconds", uptime);
     text.line("uptime_in_days", uptime / 86_400);
@@ -269,6 +270,7 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     ] {
         text.line(field, stats.denied(reason).load(Ordering::Relaxed));
     }
+    text.line("acl_access_denied_tls_cert", server.tls.denied.load(Ordering::Relaxed));
 }
 
 pub(super) fn replication(call: &mut Call<'_, '_>, text: &mut Text) {
