@@ -5,7 +5,7 @@
 use bytes::BufMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dunlin::Context;
-use dunlin::client::{Client, ClientShared, ReplyMode};
+use dunlin::client::{Client, ClientShared};
 use dunlin::config::Config;
 use dunlin::runtime::container::Limits as Machine;
 use dunlin::runtime::logging::Log;
@@ -15,7 +15,7 @@ use dunlin_benches::request::{Op, Requests, Ttl, ValueSize};
 use dunlin_benches::rng::Rng;
 use dunlin_benches::scan::{Reply, Scan, Wire, scan};
 use dunlin_protocol::Limits;
-use dunlin_storage::{DbId, Handle, Keyspace, Options};
+use dunlin_storage::{Handle, Keyspace, Options};
 use std::hint::black_box;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -36,17 +36,9 @@ fn session(server: &Server) -> Session {
     let (addr, laddr) = ("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned());
     let now = server.clock.now();
     let shared = ClientShared::new(server.clients.next_id(), addr, laddr, 0, 0, now);
-    let client = Client {
-        shared: Arc::new(shared),
-        db: DbId(0),
-        authenticated: true,
-        user: "default",
-        reply_mode: ReplyMode::On,
-        no_touch: false,
-        monitor: false,
-        feed: None,
-    };
-    Session::new(client, Limits::AUTHENTICATED)
+    let shared = Arc::new(shared);
+    let subscriptions = server.pubsub.open(Arc::clone(&shared));
+    Session::new(Client::new(shared, subscriptions, true), Limits::AUTHENTICATED)
 }
 
 /// Runs a pipeline as a worker does; the bytes of its replies, which `look` may see.

@@ -1,7 +1,11 @@
 //! The state of one connection: what its own task uses ([`Client`]), and what other threads may
 //! see of it or do to it ([`ClientShared`], through the [`Registry`]).
 
-use crate::monitor::MonitorFeed;
+use crate::config::{OutputLimit, OutputLimits};
+use crate::inbox::Inbox;
+use crate::monitor::Monitoring;
+use crate::pubsub::{Figures, Subscriptions};
+use dunlin_protocol::Reply;
 use dunlin_storage::{DbId, Millis};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -45,6 +49,25 @@ pub enum Unblock {
     Error = 2,
 }
 
+/// What a client is to the limits of output, and to CLIENT LIST and KILL TYPE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientType {
+    /// An ordinary one.
+    Normal,
+    /// It has subscribed to something.
+    PubSub,
+}
+
+impl ClientType {
+    /// The limit of what may wait for such a client.
+    pub fn limit(self, limits: &OutputLimits) -> &OutputLimit {
+        match self {
+            ClientType::Normal => &limits.normal,
+            ClientType::PubSub => &limits.pubsub,
+        }
+    }
+}
+
 /// The part of a client that other threads see. All numbers are written by the client's own turn
 /// with relaxed stores (they are figures, nothing is ordered by them); the requests to the client
 /// (`kill`, `unblock`) are stored first and announced by `signal` after.
@@ -80,6 +103,10 @@ pub struct ClientShared {
     pub query_room: AtomicU64,
     /// Bytes of replies not yet sent.
     pub output: AtomicU64,
+    /// Messages that others have sent to the client.
+    pub inbox: Inbox,
+    /// What the client has subscribed to.
+    pub subscriptions: Figures,
     /// Bytes received.
     pub net_in: AtomicU64,
     /// Bytes sent.
@@ -88,7 +115,7 @@ pub struct ClientShared {
     pub commands: AtomicU64,
     /// `ClientShared::*` bits below.
     pub flags: AtomicU32,
-    /// Since when `output` is above the soft limit; 0: it is not.
+    /// Since when [`ClientShared::unsent`] is above the soft limit; 0: it is not.
     pub over_soft_since: AtomicI64,
     /// The connection is to be closed at once.
     pub kill: AtomicBool,
@@ -124,6 +151,8 @@ impl ClientShared {
             query_buffer: Default::default(),
             query_room: Default::default(),
             output: Default::default(),
+            inbox: Default::default(),
+            subscriptions: Default::default(),
             net_in: Default::default(),
             net_out: Default::default(),
             commands: Default::default(),
@@ -149,6 +178,8 @@ impl ClientShared {
     pub const UNAUTHENTICATED: u32 = 32;
     /// Has sent the beginning of a command.
     pub const HALF_COMMAND: u32 = 64;
+    /// Has subscribed to a channel or pattern.
+    pub const PUBSUB: u32 = 128;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -162,6 +193,22 @@ impl ClientShared {
     /// Whether a bit is set.
     pub fn has_flag(&self, flag: u32) -> bool {
         self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    /// What the client is to limits and filters.
+    pub fn kind(&self) -> ClientType {
+        if self.has_flag(Self::PUBSUB) { ClientType::PubSub } else { ClientType::Normal }
+    }
+
+    /// Bytes that wait to be sent: replies, and messages that are to become some.
+    pub fn unsent(&self) -> u64 {
+        self.output.load(Ordering::Relaxed) + self.inbox.waiting()
+    }
+
+    /// Bytes that the client holds: buffers, and what it has subscribed to.
+    pub fn held(&self) -> u64 {
+        let subscriptions = self.subscriptions.bytes.load(Ordering::Relaxed);
+        self.query_room.load(Ordering::Relaxed) + self.unsent() + subscriptions
     }
 
     /// A copy of the names.
@@ -208,14 +255,55 @@ pub struct Client {
     pub no_touch: bool,
     /// MONITOR: receives the feed, sends nothing but QUIT/RESET.
     pub monitor: bool,
-    /// The feed of a monitor.
-    pub feed: Option<MonitorFeed>,
+    /// Its part in what monitors receive.
+    pub monitoring: Option<Monitoring>,
+    /// What it has subscribed to.
+    pub subscriptions: Subscriptions,
+    /// Messages that this turn has sent to others.
+    pub deliveries: usize,
+    /// Keys that the command looked for in vain, to be told to those who asked for such events.
+    /// They wait until it is certain that the command does not have to run again.
+    pub missed: Vec<Box<[u8]>>,
 }
 
 impl Client {
+    /// A client that has just connected.
+    pub fn new(
+        shared: Arc<ClientShared>,
+        subscriptions: Subscriptions,
+        authenticated: bool,
+    ) -> Client {
+        Client {
+            shared,
+            db: DbId(0),
+            authenticated,
+            user: "default",
+            reply_mode: ReplyMode::On,
+            no_touch: false,
+            monitor: false,
+            monitoring: None,
+            subscriptions,
+            deliveries: 0,
+            missed: Vec::new(),
+        }
+    }
+
     /// Number of the client.
     pub fn id(&self) -> u64 {
         self.shared.id
+    }
+
+    /// Whether only commands about subscriptions are allowed: a RESP2 connection could not tell
+    /// replies of others from messages.
+    #[inline]
+    pub fn in_subscriber_mode(&self) -> bool {
+        self.subscriptions.any() && self.shared.resp.load(Ordering::Relaxed) == 2
+    }
+
+    /// Writes the messages that wait for the client.
+    #[inline]
+    pub fn collect(&self, reply: &mut Reply) {
+        self.shared.inbox.drain(reply, usize::MAX);
     }
 
     /// Selects a database.

@@ -1,11 +1,13 @@
 //! What all workers share. There is one [`Server`] per process and it lives as long as the
 //! process, so everything refers to it by `&'static`.
 
-use crate::client::Registry;
+use crate::client::{ClientType, Registry};
 use crate::config::{Config, Settings};
 use crate::latency::LatencyMonitor;
 use crate::monitor::Monitors;
+use crate::notify::Class;
 use crate::pause::Pause;
+use crate::pubsub::PubSub;
 use crate::rates::Rates;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
@@ -15,7 +17,7 @@ use crate::slowlog::Slowlog;
 use crate::stats::Stats;
 use dunlin_storage::{Keyspace, Millis};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 /// The state of the process.
 pub struct Server {
@@ -35,6 +37,8 @@ pub struct Server {
     pub rates: Rates,
     /// MONITOR.
     pub monitors: Monitors,
+    /// Publish/subscribe.
+    pub pubsub: PubSub,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Time.
@@ -67,6 +71,8 @@ struct Hot {
     output_normal: AtomicU64,
     max_clients: AtomicUsize,
     query_limit: AtomicUsize,
+    /// Classes of keyspace events that are published.
+    events: AtomicU16,
 }
 
 /// Below this threshold of the slow log every command is timed on its own.
@@ -85,6 +91,7 @@ impl Server {
             latency: LatencyMonitor::default(),
             rates: Rates::default(),
             monitors: Monitors::default(),
+            pubsub: PubSub::default(),
             pause: Pause::default(),
             started: clock.now(),
             clock,
@@ -122,7 +129,9 @@ impl Server {
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.latency.configure(settings.latency_monitor_threshold);
+        hot.events.store(settings.notify_keyspace_events, Ordering::Relaxed);
         self.monitors.configure(settings.output_limits.normal.hard);
+        self.pubsub.configure(settings.output_limits.pubsub.hard);
         self.keyspace.set_max_memory(settings.maxmemory);
         self.keyspace.set_policy(settings.maxmemory_policy.into());
     }
@@ -139,9 +148,18 @@ impl Server {
         self.hot.time_each.load(Ordering::Relaxed)
     }
 
-    /// Hard limit of pending replies in bytes, 0 = none.
-    pub fn output_limit(&self) -> u64 {
-        self.hot.output_normal.load(Ordering::Relaxed)
+    /// Hard limit of what waits to be sent to such a client, in bytes, 0 = none.
+    pub fn output_limit(&self, kind: ClientType) -> u64 {
+        match kind {
+            ClientType::Normal => self.hot.output_normal.load(Ordering::Relaxed),
+            ClientType::PubSub => self.pubsub.output_limit(),
+        }
+    }
+
+    /// The classes of keyspace events that are published.
+    #[inline]
+    pub fn events(&self) -> Class {
+        Class::from_bits(self.hot.events.load(Ordering::Relaxed))
     }
 
     /// Bytes of a client's input that may wait.

@@ -68,7 +68,8 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::String => Some("string"),
         Group::Bitmap => Some("bitmap"),
         Group::Connection => Some("connection"),
-        Group::Server => None,
+        // By its flag: PUBSUB HELP has none.
+        Group::PubSub | Group::Server => None,
     }
 }
 

@@ -9,6 +9,8 @@ pub enum Group {
     String,
     /// `bitmap`
     Bitmap,
+    /// `pubsub`
+    PubSub,
     /// `connection`
     Connection,
     /// `server`
@@ -22,6 +24,7 @@ impl Group {
             Group::Generic => "generic",
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::PubSub => "pubsub",
             Group::Connection => "connection",
             Group::Server => "server",
         }

@@ -15,5 +15,6 @@ mod connection;
 mod expiry;
 mod generic;
 mod help;
+mod pubsub;
 mod server;
 mod string;

@@ -101,8 +101,6 @@ flags! {
     FAST = 12, "fast";
     /// Allowed before authentication.
     NO_AUTH = 13, "no_auth";
-    /// May replicate although it is no write.
-    MAY_REPLICATE = 14, "may_replicate";
     /// Not inside MULTI.
     NO_MULTI = 15, "no_multi";
     /// Keys depend on the arguments.
@@ -116,6 +114,8 @@ flags! {
 impl Flags {
     /// No flag.
     pub const NONE: Flags = Flags(0);
+    /// May replicate although it is no write: waits for CLIENT PAUSE WRITE. Redis does not show it.
+    pub const MAY_REPLICATE: Flags = Flags(1 << 14);
     /// Big arguments reach the handler in chunks (it reads them with `value_arg`).
     pub const CHUNKED: Flags = Flags(1 << 24);
     /// A write that needs the roles of every shard.
@@ -126,6 +126,10 @@ impl Flags {
     pub const SENSITIVE: Flags = Flags(1 << 27);
     /// A read that may see several shards at different instants (KEYS, SCAN, RANDOMKEY).
     pub const ANY_SHARD: Flags = Flags(1 << 28);
+    /// Allowed to a RESP2 connection that has subscribed to something.
+    pub const SUBSCRIBER: Flags = Flags(1 << 29);
+    /// Answers with messages, which CLIENT REPLY does not suppress: SUBSCRIBE and its relatives.
+    pub const ANSWERS_BY_PUSH: Flags = Flags(1 << 30);
 
     /// Union, usable in constants.
     pub const fn with(self, other: Flags) -> Flags {
@@ -212,6 +216,8 @@ impl KeyFlags {
     pub const INCOMPLETE: KeyFlags = KeyFlags(256);
     /// The flags depend on the arguments.
     pub const VARIABLE: KeyFlags = KeyFlags(512);
+    /// No key, but something that belongs to a slot of a cluster: a sharded channel.
+    pub const NOT_KEY: KeyFlags = KeyFlags(1024);
 
     /// The flags as COMMAND prints them.
     pub const PRINTED: &'static [(KeyFlags, &'static str)] = &[
@@ -223,6 +229,7 @@ impl KeyFlags {
         (KeyFlags::UPDATE, "update"),
         (KeyFlags::INSERT, "insert"),
         (KeyFlags::DELETE, "delete"),
+        (KeyFlags::NOT_KEY, "not_key"),
         (KeyFlags::INCOMPLETE, "incomplete"),
         (KeyFlags::VARIABLE, "variable_flags"),
     ];
@@ -395,6 +402,32 @@ impl KeySpec {
     }
 }
 
+/// Which arguments are channels: what ACL rules about channels ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// None.
+    None,
+    /// The first argument.
+    First,
+    /// Every argument.
+    All,
+    /// Every argument, and they are patterns.
+    Patterns,
+}
+
+impl Channels {
+    /// The channels or patterns in `request`.
+    pub fn of<'r>(self, request: &Request<'r>) -> impl Iterator<Item = &'r [u8]> + use<'r> {
+        let most = match self {
+            Channels::None => 0,
+            Channels::First => 1,
+            Channels::All | Channels::Patterns => usize::MAX,
+        };
+        let request = *request;
+        (1..request.len()).take(most).map(move |i| request.arg(i))
+    }
+}
+
 /// One row of the command table.
 #[derive(Debug)]
 pub struct Command {
@@ -408,6 +441,8 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// Finds keys where the specifications cannot.
     pub keys_by: Option<KeyFinder>,
+    /// Channels among the arguments.
+    pub channels: Channels,
     /// The body.
     pub handler: Handler,
     /// Documentation.
@@ -429,6 +464,7 @@ impl Command {
             flags: Flags::NONE,
             keys: &[],
             keys_by: None,
+            channels: Channels::None,
             handler,
             docs: Docs::NONE,
             subcommands: &[],
@@ -452,6 +488,12 @@ impl Command {
     /// Sets the function that finds the keys.
     pub const fn keys_by(mut self, finder: KeyFinder) -> Self {
         self.keys_by = Some(finder);
+        self
+    }
+
+    /// Sets which arguments are channels.
+    pub const fn channels(mut self, channels: Channels) -> Self {
+        self.channels = channels;
         self
     }
 
@@ -479,6 +521,11 @@ impl Command {
         self
     }
 
+    /// The specifications of what really are keys.
+    pub fn key_specs(&self) -> impl Iterator<Item = &'static KeySpec> {
+        self.keys.iter().filter(|spec| !spec.flags.has(KeyFlags::NOT_KEY))
+    }
+
     /// Calls `visit` with the argument index of every key; false: the arguments do not fit.
     pub fn each_key(&self, request: &Request<'_>, visit: &mut dyn FnMut(usize)) -> bool {
         if let Some(finder) = self.keys_by {
@@ -491,7 +538,7 @@ impl Command {
             };
         }
         let mut fits = true;
-        for spec in self.keys {
+        for spec in self.key_specs() {
             fits &= spec.each(request, visit);
         }
         fits

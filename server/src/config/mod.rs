@@ -34,6 +34,7 @@ pub use directives::{DIRECTIVES, Directive, Flags};
 pub use exposure::check_exposure;
 pub use settings::{Access, LogFormat, LogLevel, MaxmemoryPolicy, Settings};
 pub use split::{quote, split_words};
+pub(crate) use value::EVENT_CLASSES;
 pub use value::{Kind, OutputLimit, OutputLimits, Value, parse_memory};
 
 use crate::glob;

@@ -3,14 +3,14 @@
 
 use super::accept::{Acceptor, Listener};
 use super::{shutdown, sweep};
-use crate::client::{Client, ClientShared, ReplyMode};
+use crate::client::{Client, ClientShared};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
 use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
 use dunlin_protocol::Limits;
-use dunlin_storage::{DbId, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
+use dunlin_storage::{Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -216,16 +216,8 @@ impl Worker {
         let authenticated = settings.requirepass.is_empty();
         let limits =
             if authenticated { settings.protocol_limits() } else { Limits::UNAUTHENTICATED };
-        let client = Client {
-            shared,
-            db: DbId(0),
-            authenticated,
-            user: "default",
-            reply_mode: ReplyMode::On,
-            no_touch: false,
-            monitor: false,
-            feed: None,
-        };
+        let subscriptions = server.pubsub.open(shared.clone());
+        let client = Client::new(shared, subscriptions, authenticated);
         let session = Box::new(Session::new(client, limits));
         tokio::task::spawn_local(connection::serve(stream, session, self));
     }

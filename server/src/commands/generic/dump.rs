@@ -6,6 +6,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
 use crate::commands::expiry::{Base, server_time};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
+use crate::notify::Class;
 use crate::rdb::{self, Refused};
 use bytes::Bytes;
 use dunlin_storage::{BIG_VALUE, Key, Millis, NewValue, Touch};
@@ -130,7 +131,8 @@ fn restore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if deadline.is_some_and(|deadline| deadline <= call.now) {
         call.remove(&key);
     } else {
-        call.put(&key, NewValue::Bytes(&value), deadline);
+        call.put_anew_in(call.db(), &key, NewValue::Bytes(&value), deadline);
+        call.notify(Class::GENERIC, "restore", &key);
         restore_frequency(call, &key, options.frequency);
     }
     call.reply.ok();

@@ -8,6 +8,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 
 const SAME_OBJECT: ReplyError = ReplyError::new("ERR source and destination objects are the same");
 
@@ -81,8 +82,10 @@ fn rename_key(call: &mut Call<'_, '_>, only_free: bool) -> Result<bool, ReplyErr
     if only_free && call.peek(&new).is_some() {
         return Ok(false);
     }
-    call.put(&new, entry.to_new_value(), entry.expire_at());
-    call.remove(&old);
+    call.put_anew_in(call.db(), &new, entry.to_new_value(), entry.expire_at());
+    call.take(&old);
+    call.notify(Class::GENERIC, "rename_from", &old);
+    call.notify(Class::GENERIC, "rename_to", &new);
     Ok(true)
 }
 
@@ -118,7 +121,8 @@ fn copy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     let copied = match call.lookup(&source) {
         Some(entry) if replace || call.peek_in(db, &target).is_none() => {
-            call.put_in(db, &target, entry.to_new_value(), entry.expire_at());
+            call.put_anew_in(db, &target, entry.to_new_value(), entry.expire_at());
+            call.notify_in(db, Class::GENERIC, "copy_to", &target);
             true
         }
         _ => false,
@@ -136,7 +140,10 @@ fn move_key(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let moved = match call.peek(&key) {
         Some(entry) if call.peek_in(db, &key).is_none() => {
             call.put_in(db, &key, entry.to_new_value(), entry.expire_at());
-            call.remove(&key)
+            call.take(&key);
+            call.notify(Class::GENERIC, "move_from", &key);
+            call.notify_in(db, Class::GENERIC, "move_to", &key);
+            true
         }
         _ => false,
     };
