@@ -18,7 +18,6 @@ use crate::inbox::COLLECT;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
 use crate::session::{Session, Turn, Wait};
-use crate::stats::WorkerStats;
 use dunlin_storage::{Guard, Job, ShardSet};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -306,13 +305,12 @@ impl Connection {
     async fn wait_blocked(&mut self, session: &mut Session) -> io::Result<Event> {
         let signal = self.shared.signal.notified();
         let mut signal = pin!(signal);
-        let (stream, shared) = (&mut self.stream, &self.shared);
-        let stats = self.worker.stats();
+        let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
         poll_fn(|cx| {
             if signal.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(Event::Signal));
             }
-            match poll_send(cx, stream, session, shared, stats) {
+            match poll_send(cx, stream, session, shared, worker) {
                 Ok(true) if has_room(session, shared) => return Poll::Ready(Ok(Event::Room)),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -328,10 +326,10 @@ impl Connection {
     async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
         let signal = self.shared.signal.notified();
         let mut signal = pin!(signal);
-        let (stream, shared) = (&mut self.stream, &self.shared);
-        let stats = self.worker.stats();
+        let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
+        let stats = worker.stats();
         poll_fn(|cx| {
-            match poll_send(cx, stream, session, shared, stats) {
+            match poll_send(cx, stream, session, shared, worker) {
                 Ok(true) if !read => return Poll::Ready(Ok(Event::Flushed)),
                 Ok(true) if has_room(session, shared) => return Poll::Ready(Ok(Event::Room)),
                 Ok(_) => {}
@@ -358,14 +356,9 @@ impl Connection {
 
     /// Writes as much of the pending replies as the socket takes at once.
     fn flush(&mut self, session: &mut Session) -> io::Result<()> {
-        let stats = self.worker.stats();
         while !session.reply.is_empty() {
             match self.stream.try_write(&mut session.reply) {
-                Ok(sent) => {
-                    stats.net_out.add(sent as u64);
-                    stats.writes.add(1);
-                    self.shared.net_out.fetch_add(sent as u64, Ordering::Relaxed);
-                }
+                Ok(sent) => count_sent(sent, session, &self.shared, &self.worker),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -443,25 +436,36 @@ fn poll_send(
     stream: &mut Stream,
     session: &mut Session,
     shared: &ClientShared,
-    stats: &WorkerStats,
+    worker: &Worker,
 ) -> io::Result<bool> {
     let mut any = false;
     while !session.reply.is_empty() {
         match stream.poll_write(cx, &mut session.reply) {
             Poll::Ready(Ok(sent)) => {
                 any = true;
-                stats.net_out.add(sent as u64);
-                stats.writes.add(1);
-                shared.net_out.fetch_add(sent as u64, Ordering::Relaxed);
+                count_sent(sent, session, shared, worker);
             }
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Pending => break,
         }
     }
-    if any {
-        shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
-    }
     Ok(any)
+}
+
+/// Accounts for bytes that the socket has taken.
+fn count_sent(sent: usize, session: &Session, shared: &ClientShared, worker: &Worker) {
+    let stats = worker.stats();
+    stats.net_out.add(sent as u64);
+    stats.writes.add(1);
+    shared.net_out.fetch_add(sent as u64, Ordering::Relaxed);
+    shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
+    // The sweep looks now and then only: a client that catches up in between has caught up.
+    if shared.over_soft_since.load(Ordering::Relaxed) != 0 {
+        let soft = shared.kind().limit(&worker.server.settings().output_limits).soft;
+        if shared.unsent() <= soft {
+            shared.over_soft_since.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Whether messages wait for a place in the replies and there is one.
