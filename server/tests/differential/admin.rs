@@ -346,6 +346,7 @@ const DOCS_GAPS: &[(&str, &str)] = &[
     ("command|getkeys", "the reference documents none of its arguments"),
     ("command|getkeysandflags", "the reference documents none of its arguments"),
     ("config|get", "a parameter is a string, as 7.2 says, not a block of one"),
+    ("psubscribe", "a pattern is an argument, as 7.2 says, not a block of one"),
     ("client|list", "takes the filters of newer servers"),
     ("client|kill", "takes the filters of newer servers"),
 ];
