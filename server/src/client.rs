@@ -190,7 +190,8 @@ impl ClientShared {
         }
     }
 
-    /// Whether a bit is set.
+    /// Whether one of the bits is set.
+    #[inline]
     pub fn has_flag(&self, flag: u32) -> bool {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
@@ -297,7 +298,7 @@ impl Client {
     /// replies of others from messages.
     #[inline]
     pub fn in_subscriber_mode(&self) -> bool {
-        self.subscriptions.any() && self.shared.resp.load(Ordering::Relaxed) == 2
+        self.shared.has_flag(ClientShared::PUBSUB) && self.shared.resp.load(Ordering::Relaxed) == 2
     }
 
     /// Writes the messages that wait for the client.
