@@ -9,6 +9,7 @@
 //! TCP slows the sender. A paused connection whose socket takes nothing for [`STALL_SECONDS`] is
 //! closed.
 
+mod output;
 mod stream;
 
 use crate::Roles;
@@ -19,12 +20,13 @@ use crate::runtime::worker::Worker;
 use crate::server::Server;
 use crate::session::{Session, Turn, Wait};
 use dunlin_storage::{Guard, Job, ShardSet};
+use output::{count_sent, has_room, poll_send};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::{self, Poll};
+use std::task::Poll;
 use std::time::Duration;
 pub(crate) use stream::Stream;
 use tokio::sync::oneshot;
@@ -427,50 +429,6 @@ impl Connection {
         stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
         warn!(id = self.shared.id, "closing a client: client-output-buffer-limit");
     }
-}
-
-/// Sends pending replies until the socket is full: only then is the task registered to be woken
-/// for more. Whether anything was sent.
-fn poll_send(
-    cx: &mut task::Context<'_>,
-    stream: &mut Stream,
-    session: &mut Session,
-    shared: &ClientShared,
-    worker: &Worker,
-) -> io::Result<bool> {
-    let mut any = false;
-    while !session.reply.is_empty() {
-        match stream.poll_write(cx, &mut session.reply) {
-            Poll::Ready(Ok(sent)) => {
-                any = true;
-                count_sent(sent, session, shared, worker);
-            }
-            Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => break,
-        }
-    }
-    Ok(any)
-}
-
-/// Accounts for bytes that the socket has taken.
-fn count_sent(sent: usize, session: &Session, shared: &ClientShared, worker: &Worker) {
-    let stats = worker.stats();
-    stats.net_out.add(sent as u64);
-    stats.writes.add(1);
-    shared.net_out.fetch_add(sent as u64, Ordering::Relaxed);
-    shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
-    // The sweep looks now and then only: a client that catches up in between has caught up.
-    if shared.over_soft_since.load(Ordering::Relaxed) != 0 {
-        let soft = shared.kind().limit(&worker.server.settings().output_limits).soft;
-        if shared.unsent() <= soft {
-            shared.over_soft_since.store(0, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Whether messages wait for a place in the replies and there is one.
-fn has_room(session: &Session, shared: &ClientShared) -> bool {
-    shared.inbox.waiting() > 0 && session.reply.pending() < COLLECT
 }
 
 /// A session on its way through the queue of a busy shard.
