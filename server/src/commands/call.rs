@@ -69,11 +69,6 @@ impl<'a, 'g> Call<'a, 'g> {
         }
     }
 
-    /// The arguments that are channels or patterns of channels.
-    pub fn channels(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.entry.command.channels.of(&self.request)
-    }
-
     /// Argument `i` as an integer.
     pub fn int(&self, i: usize) -> Result<i64, ReplyError> {
         number::parse_i64(self.arg(i)).ok_or(error::NOT_INTEGER)

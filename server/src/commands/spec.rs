@@ -402,30 +402,18 @@ impl KeySpec {
     }
 }
 
-/// Which arguments are channels: what ACL rules about channels ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which arguments are channels of publish/subscribe that the user needs a right to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Channels {
-    /// None.
+    /// None; also of commands that only give channels up.
+    #[default]
     None,
-    /// The first argument.
+    /// The first argument, which is published to.
     First,
     /// Every argument.
     All,
-    /// Every argument, and they are patterns.
+    /// Every argument, each a pattern of channels.
     Patterns,
-}
-
-impl Channels {
-    /// The channels or patterns in `request`.
-    pub fn of<'r>(self, request: &Request<'r>) -> impl Iterator<Item = &'r [u8]> + use<'r> {
-        let most = match self {
-            Channels::None => 0,
-            Channels::First => 1,
-            Channels::All | Channels::Patterns => usize::MAX,
-        };
-        let request = *request;
-        (1..request.len()).take(most).map(move |i| request.arg(i))
-    }
 }
 
 /// One row of the command table.
@@ -441,7 +429,7 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// Finds keys where the specifications cannot.
     pub keys_by: Option<KeyFinder>,
-    /// Channels among the arguments.
+    /// Channels.
     pub channels: Channels,
     /// The body.
     pub handler: Handler,
@@ -491,7 +479,7 @@ impl Command {
         self
     }
 
-    /// Sets which arguments are channels.
+    /// Says which arguments are channels.
     pub const fn channels(mut self, channels: Channels) -> Self {
         self.channels = channels;
         self

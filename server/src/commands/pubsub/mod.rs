@@ -1,7 +1,7 @@
 //! Publish/subscribe. How messages travel: [`crate::pubsub`].
 //!
-//! Every row says which of its arguments are channels or patterns ([`Command::channels`]), and the
-//! handlers take them from there: what a rule about channels has to look at is what is used.
+//! A row says which of its arguments are channels or patterns that a user needs a right to
+//! ([`Command::channels`]). To give one up, none is needed.
 
 mod inspect;
 mod publish;
@@ -24,4 +24,23 @@ pub(super) static COMMANDS: &[Command] = &[
 
 const fn docs(since: &'static str, complexity: &'static str, summary: &'static str) -> Docs {
     Docs::new(Group::PubSub, since, complexity, summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::spec::Channels;
+
+    #[test]
+    fn rows_say_what_needs_a_right() {
+        for row in COMMANDS {
+            let wanted = match row.name {
+                "publish" | "spublish" => Channels::First,
+                "subscribe" | "ssubscribe" => Channels::All,
+                "psubscribe" => Channels::Patterns,
+                _ => Channels::None,
+            };
+            assert_eq!(row.channels, wanted, "{}", row.name);
+        }
+    }
 }

@@ -34,7 +34,7 @@ fn subscribe(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 pub(super) const UNSUBSCRIBE: Command =
-    row("unsubscribe", Arity::at_least(1), Channels::All, unsubscribe).docs(
+    row("unsubscribe", Arity::at_least(1), Channels::None, unsubscribe).docs(
         docs(
             "2.0.0",
             "O(N) where N is the number of channels to unsubscribe from.",
@@ -62,7 +62,7 @@ fn psubscribe(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 pub(super) const PUNSUBSCRIBE: Command =
-    row("punsubscribe", Arity::at_least(1), Channels::Patterns, punsubscribe).docs(
+    row("punsubscribe", Arity::at_least(1), Channels::None, punsubscribe).docs(
         docs(
             "2.0.0",
             "O(N) where N is the number of patterns to unsubscribe from.",
@@ -90,7 +90,7 @@ fn ssubscribe(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 pub(super) const SUNSUBSCRIBE: Command =
-    row("sunsubscribe", Arity::at_least(1), Channels::All, sunsubscribe).keys(SLOTS).docs(
+    row("sunsubscribe", Arity::at_least(1), Channels::None, sunsubscribe).keys(SLOTS).docs(
         docs(
             "7.0.0",
             "O(N) where N is the number of shard channels to unsubscribe from.",
@@ -104,7 +104,8 @@ fn sunsubscribe(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn start(call: &mut Call<'_, '_>, kind: Kind, word: &str) -> Result<Outcome, ReplyError> {
-    for name in call.channels() {
+    for i in 1..call.argc() {
+        let name = call.arg(i);
         call.client.subscriptions.subscribe(kind, name);
         confirm(call, kind, word, Some(name));
     }
@@ -112,7 +113,8 @@ fn start(call: &mut Call<'_, '_>, kind: Kind, word: &str) -> Result<Outcome, Rep
 }
 
 fn stop(call: &mut Call<'_, '_>, kind: Kind, word: &str) -> Result<Outcome, ReplyError> {
-    for name in call.channels() {
+    for i in 1..call.argc() {
+        let name = call.arg(i);
         leave(call, kind, word, name);
     }
     if call.argc() == 1 {
