@@ -82,12 +82,19 @@ impl Subscriptions {
     /// Ends up to `most` subscriptions of any kind; whether there are more.
     pub fn leave(&mut self, most: usize) -> bool {
         for _ in 0..most {
-            let kinds = [Kind::Channel, Kind::Pattern, Kind::ShardChannel];
-            let next = kinds.into_iter().find_map(|kind| Some((kind, self.first(kind)?)));
+            let next = self.names().next().map(|(kind, name)| (kind, name.clone()));
             let Some((kind, name)) = next else { return false };
             self.unsubscribe(kind, &name);
         }
         self.any()
+    }
+
+    /// Everything that the client has subscribed to.
+    pub fn names(&self) -> impl Iterator<Item = (Kind, &Bytes)> {
+        let of = |kind, feeds| std::iter::repeat(kind).zip(Feeds::keys(feeds));
+        of(Kind::Channel, &self.channels)
+            .chain(of(Kind::Pattern, &self.patterns))
+            .chain(of(Kind::ShardChannel, &self.shard_channels))
     }
 
     /// The first name of this kind that the client has subscribed to.
