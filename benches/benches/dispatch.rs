@@ -5,6 +5,7 @@
 use bytes::BufMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dunlin::Context;
+use dunlin::acl::Acl;
 use dunlin::client::{Client, ClientShared};
 use dunlin::config::Config;
 use dunlin::runtime::container::Limits as Machine;
@@ -29,7 +30,8 @@ fn server() -> Result<Server, String> {
     let config = Config::defaults(MEMORY);
     let log = Log::start(&config.settings())?;
     let keyspace = Keyspace::new(Options::default());
-    Ok(Server::new(config, log, keyspace, &Machine::detect(1, 100)))
+    let acl = Acl::start(&config)?;
+    Ok(Server::new(config, acl, log, keyspace, &Machine::detect(1, 100)))
 }
 
 fn session(server: &Server) -> Session {
@@ -38,7 +40,7 @@ fn session(server: &Server) -> Session {
     let shared = ClientShared::new(server.clients.next_id(), addr, laddr, 0, 0, now);
     let shared = Arc::new(shared);
     let subscriptions = server.pubsub.open(Arc::clone(&shared));
-    Session::new(Client::new(shared, subscriptions, true), Limits::AUTHENTICATED)
+    Session::new(Client::new(shared, subscriptions, &server.acl), Limits::AUTHENTICATED)
 }
 
 /// Runs a pipeline as a worker does; the bytes of its replies, which `look` may see.

@@ -104,8 +104,7 @@ fn batches(c: &mut Criterion) {
                     let guard = handle.pin();
                     let keys = bytes.each_ref().map(|bytes| keyspace.key(bytes));
                     if prefetch {
-                        keys.iter().for_each(|k| keyspace.prefetch_bucket(DB, k.hash, &guard));
-                        keys.iter().for_each(|k| keyspace.prefetch_entry(DB, k.hash, &guard));
+                        keyspace.prefetch(DB, keys.iter().map(|k| k.hash), &guard);
                     }
                     let found = keys.iter().filter(|k| get(&keyspace, k, &guard, &mut out)).count();
                     assert_eq!(found, BATCH);
@@ -117,8 +116,7 @@ fn batches(c: &mut Criterion) {
                 let bytes: [[u8; 16]; BATCH] = std::array::from_fn(|_| key(rng.below(keys)));
                 let guard = handle.pin();
                 let keys = bytes.each_ref().map(|bytes| keyspace.key(bytes));
-                keys.iter().for_each(|k| keyspace.prefetch_bucket(DB, k.hash, &guard));
-                keys.iter().for_each(|k| keyspace.prefetch_entry(DB, k.hash, &guard));
+                keyspace.prefetch(DB, keys.iter().map(|k| k.hash), &guard);
                 let existed = keys.iter().filter(|k| put_pinned(&keyspace, k, &guard)).count();
                 assert_eq!(existed, BATCH);
             });

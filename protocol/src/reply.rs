@@ -28,7 +28,7 @@ use bytes::Bytes;
 
 use crate::Proto;
 use crate::limits::{REPLY_KEPT, REPLY_KEPT_BUSY, SHARE_MIN};
-use crate::number::{IntText, format_f64};
+use crate::number::{IntText, format_f64, format_f64_human};
 
 /// Room for a header: a type byte, a sign, 20 digits, the line end.
 const GAP: usize = 24;
@@ -73,7 +73,15 @@ pub struct Mark {
 pub struct Deferred {
     at: u64,
     cut: u64,
-    map: bool,
+    kind: Aggregate,
+}
+
+/// What a deferred header announces.
+#[derive(Clone, Copy, Debug)]
+enum Aggregate {
+    Array,
+    Map,
+    Set,
 }
 
 impl Reply {
@@ -217,14 +225,22 @@ impl Reply {
         self.count(if self.is_resp3() { b'>' } else { b'*' }, n);
     }
 
-    /// A double.
+    /// A double, with the fewest digits that say which.
     pub fn double(&mut self, value: f64) {
-        let text = format_f64(value);
+        self.double_text(format_f64(value).as_bytes());
+    }
+
+    /// A double with 17 decimal places, less the zeros at their end, and never an exponent.
+    pub fn human_double(&mut self, value: f64) {
+        self.double_text(&format_f64_human(value));
+    }
+
+    fn double_text(&mut self, text: &[u8]) {
         match self.proto {
-            Proto::Resp2 => self.bulk(text.as_bytes()),
+            Proto::Resp2 => self.bulk(text),
             Proto::Resp3 => {
                 self.buffer.push(b',');
-                self.buffer.extend_from_slice(text.as_bytes());
+                self.buffer.extend_from_slice(text);
                 self.buffer.extend_from_slice(b"\r\n");
             }
         }
@@ -282,21 +298,26 @@ impl Reply {
     /// The header of an array whose length comes later. Nothing may be sent before it is
     /// finished.
     pub fn deferred_array(&mut self) -> Deferred {
-        self.deferred(false)
+        self.deferred(Aggregate::Array)
     }
 
     /// The header of a map whose length comes later. Nothing may be sent before it is finished.
     pub fn deferred_map(&mut self) -> Deferred {
-        self.deferred(true)
+        self.deferred(Aggregate::Map)
     }
 
-    fn deferred(&mut self, map: bool) -> Deferred {
+    /// The header of a set whose size comes later. Nothing may be sent before it is finished.
+    pub fn deferred_set(&mut self) -> Deferred {
+        self.deferred(Aggregate::Set)
+    }
+
+    fn deferred(&mut self, kind: Aggregate) -> Deferred {
         let at = self.end();
         let cut = self.cuts_base + self.cuts.len() as u64;
         self.cuts.push_back(Cut { at, skip: GAP, bytes: Bytes::new() });
         self.skipped += GAP;
         self.buffer.extend_from_slice(&[0; GAP]);
-        Deferred { at, cut, map }
+        Deferred { at, cut, kind }
     }
 
     /// Fills in a deferred header: `n` elements, or pairs of a map.
@@ -305,10 +326,11 @@ impl Reply {
     ///
     /// If the header was rolled back or sent.
     pub fn finish_deferred(&mut self, deferred: Deferred, n: usize) {
-        let (kind, n) = match (deferred.map, self.proto) {
-            (false, _) => (b'*', n),
-            (true, Proto::Resp2) => (b'*', 2 * n),
-            (true, Proto::Resp3) => (b'%', n),
+        let (kind, n) = match (deferred.kind, self.proto) {
+            (Aggregate::Array, _) | (Aggregate::Set, Proto::Resp2) => (b'*', n),
+            (Aggregate::Set, Proto::Resp3) => (b'~', n),
+            (Aggregate::Map, Proto::Resp2) => (b'*', 2 * n),
+            (Aggregate::Map, Proto::Resp3) => (b'%', n),
         };
         let mut line = Vec::with_capacity(GAP);
         push_header(&mut line, kind, i64::try_from(n).unwrap_or(i64::MAX));
@@ -513,7 +535,7 @@ mod tests {
     #[test]
     fn every_type_in_both_protocols() {
         type Write = fn(&mut Reply);
-        let cases: [(Write, &str, &str); 18] = [
+        let cases: [(Write, &str, &str); 19] = [
             (|r| r.ok(), "+OK\r\n", "+OK\r\n"),
             (|r| r.simple("a\r\nb"), "+a  b\r\n", "+a  b\r\n"),
             (|r| r.error("ERR x\n+OK"), "-ERR x +OK\r\n", "-ERR x +OK\r\n"),
@@ -528,6 +550,7 @@ mod tests {
             (|r| r.push(3), "*3\r\n", ">3\r\n"),
             (|r| r.double(3.5), "$3\r\n3.5\r\n", ",3.5\r\n"),
             (|r| r.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),
+            (|r| r.human_double(0.1), "$19\r\n0.10000000000000001\r\n", ",0.10000000000000001\r\n"),
             (|r| r.bool(true), ":1\r\n", "#t\r\n"),
             (|r| r.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
             (|r| r.big_number("123"), "$3\r\n123\r\n", "(123\r\n"),
@@ -548,11 +571,15 @@ mod tests {
             reply.bulk(b"k");
             reply.bulk(b"v");
             reply.finish_deferred(inner, 1);
-            reply.finish_deferred(outer, 2);
+            let set = reply.deferred_set();
+            reply.int(8);
+            reply.finish_deferred(set, 1);
+            reply.finish_deferred(outer, 3);
         };
-        let tail = "$1\r\nk\r\n$1\r\nv\r\n";
-        assert_eq!(written(Proto::Resp2, write), format!("*2\r\n:7\r\n*2\r\n{tail}"));
-        assert_eq!(written(Proto::Resp3, write), format!("*2\r\n:7\r\n%1\r\n{tail}"));
+        let map = "$1\r\nk\r\n$1\r\nv\r\n";
+        let (resp2, resp3) = (format!("*2\r\n{map}*1"), format!("%1\r\n{map}~1"));
+        assert_eq!(written(Proto::Resp2, write), format!("*3\r\n:7\r\n{resp2}\r\n:8\r\n"));
+        assert_eq!(written(Proto::Resp3, write), format!("*3\r\n:7\r\n{resp3}\r\n:8\r\n"));
     }
 
     /// A reply with every kind of interruption, and the bytes it must give.

@@ -1,5 +1,6 @@
 //! From a configuration to a running process and back to an exit code.
 
+use crate::acl::Acl;
 use crate::config::{Config, Settings, check_exposure};
 use crate::runtime::accept::{Acceptor, Listener};
 use crate::runtime::affinity::Plan;
@@ -57,15 +58,17 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     for warning in config.warnings() {
         warn!("{warning}");
     }
-    check_exposure(&settings).map_err(io::Error::other)?;
+    let acl = Acl::start(&config).map_err(io::Error::other)?;
+    check_exposure(&settings, acl.default_is_open()).map_err(io::Error::other)?;
     let limits = Limits::detect(settings.workers, settings.maxclients);
     for warning in announce::warnings(&settings, &limits) {
         warn!("{warning}");
     }
     let listeners = bind(&settings)?;
     let _pidfile = PidFile::write(settings.pidfile.as_deref())?;
-    let server = start(config, log, &limits);
-    info!("{}", announce::start_line(&settings, &limits));
+    let auth = !acl.default_is_open();
+    let server = start(config, acl, log, &limits);
+    info!("{}", announce::start_line(&settings, &limits, auth));
     let threads = spawn_workers(server, &settings, listeners)?;
     info!("ready to accept connections");
     for thread in threads {
@@ -80,16 +83,16 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
 
 /// The server lives as long as the process: sessions cross threads and refer to it without
 /// counting references.
-fn start(config: Config, log: Log, limits: &Limits) -> &'static Server {
+fn start(config: Config, acl: Acl, log: Log, limits: &Limits) -> &'static Server {
     let settings = config.settings();
     let keyspace = Keyspace::new(Options {
         shards: shards(settings.shards, limits.workers),
         databases: settings.databases,
         max_memory: settings.maxmemory,
-        policy: settings.maxmemory_policy.into(),
+        policy: settings.maxmemory_policy,
         seed: None,
     });
-    Box::leak(Box::new(Server::new(config, log, keyspace, limits)))
+    Box::leak(Box::new(Server::new(config, acl, log, keyspace, limits)))
 }
 
 fn shards(setting: u32, workers: usize) -> usize {

@@ -1,5 +1,5 @@
 //! The only control flow between a parsed command and its handler: lookup, arity, authentication,
-//! pause, memory, roles, run, account.
+//! rights, pause, memory, roles, run, account.
 //!
 //! # How a command gets at the keyspace
 //!
@@ -19,11 +19,12 @@
 //!   run at once.
 
 use crate::Roles;
+use crate::acl::{Denied, LogContext, Reason};
 use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
-use crate::commands::table::{Entry, KeyShape};
+use crate::commands::table::{Entry, KeyShape, table};
 use crate::notify::{Class, notify};
 use crate::runtime::logging::Every;
 use crate::server::Server;
@@ -59,6 +60,8 @@ pub(crate) enum Step {
     Handover(ShardSet),
     /// Not run: execution is paused until then.
     Paused(Millis),
+    /// Not run: it has to look into a large collection, under the role of its shard.
+    NeedsRole,
 }
 
 /// Accounts the time of commands. Reading the clock costs as much as a quarter of a GET, so
@@ -166,8 +169,7 @@ pub(crate) fn runs_with(
             !shards.is_empty() && shards.iter().all(|shard| writer.holds(shard))
         }
         KeyShape::None => {
-            entry.has(Flags::ALL_SHARDS)
-                && ShardSet::all(&ctx.server.keyspace).iter().all(|shard| writer.holds(shard))
+            ShardSet::all(&ctx.server.keyspace).iter().all(|shard| writer.holds(shard))
         }
     }
 }
@@ -206,7 +208,7 @@ fn admit(
     client: &Client,
 ) -> Admission {
     let Some(entry) = prepared.entry else {
-        return Admission::Refuse(unknown_command(request), None);
+        return refuse_unprepared(ctx, request, client);
     };
     if !entry.subcommands.is_empty() && request.len() > 1 {
         return Admission::Refuse(unknown_subcommand(entry, request), None);
@@ -216,6 +218,11 @@ fn admit(
     }
     if !client.authenticated && !entry.has(Flags::NO_AUTH) {
         return Admission::Refuse(error::NO_AUTH, Some(entry));
+    }
+    if client.is_restricted()
+        && let Err(denied) = client.user().check(entry, &request)
+    {
+        return Admission::Refuse(deny(ctx, entry, request, client, denied), Some(entry));
     }
     if client.in_subscriber_mode() && !entry.has(Flags::SUBSCRIBER) {
         return Admission::Refuse(error::subscriber_mode(&entry.full_name), Some(entry));
@@ -232,6 +239,44 @@ fn admit(
         return Admission::Pause(until);
     }
     Admission::Run(entry)
+}
+
+/// There is no such command, or there is, but its arguments were not kept.
+#[cold]
+fn refuse_unprepared(ctx: &Context<'_, '_>, request: Request<'_>, client: &Client) -> Admission {
+    let Some(entry) = table().get(request.arg(0)) else {
+        return Admission::Refuse(unknown_command(request), None);
+    };
+    let entry = table().leaf(entry, request);
+    let denied = Denied { reason: Reason::Command, at: 0 };
+    Admission::Refuse(deny(ctx, entry, request, client, denied), Some(entry))
+}
+
+/// The user has no right to a command, key or channel: notes it and returns the error.
+#[cold]
+fn deny(
+    ctx: &Context<'_, '_>,
+    entry: &Entry,
+    request: Request<'_>,
+    client: &Client,
+    denied: Denied,
+) -> ReplyError {
+    // The log shows it as the client's command, although it does not run.
+    client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
+    let object = match denied.reason {
+        Reason::Command | Reason::Login => entry.full_name.as_bytes(),
+        Reason::Key | Reason::Channel => request.get(denied.at).unwrap_or_default(),
+    };
+    let user = client.user();
+    ctx.server.log_denied(
+        client,
+        denied.reason,
+        LogContext::TopLevel,
+        object,
+        user.name(),
+        ctx.now,
+    );
+    denied.error(user, entry)
 }
 
 /// Items evicted for one command while the store is above its budget: about 10 us.
@@ -297,7 +342,15 @@ impl<'g> Env<'_, '_, 'g> {
         match entry.shape {
             KeyShape::None if !entry.has(Flags::ALL_SHARDS) => {
                 *held = None;
-                self.run(None)
+                let mark = self.reply.mark();
+                match self.run(None) {
+                    // Keys that the row does not name: DEBUG.
+                    Step::NeedsRole => {
+                        self.undo(mark);
+                        self.with_roles(held, ShardSet::all(&ctx.server.keyspace))
+                    }
+                    step => step,
+                }
             }
             KeyShape::One(_) => {
                 let shard = ctx.server.keyspace.shard_of(self.hash);
@@ -366,7 +419,8 @@ impl<'g> Env<'_, '_, 'g> {
         if before.is_multiple_of(2) {
             let mark = self.reply.mark();
             let step = self.run(None);
-            if keyspace.multi_seq(shard) == before {
+            let looks = matches!(step, Step::NeedsRole);
+            if !looks && keyspace.multi_seq(shard) == before {
                 return step;
             }
             self.undo(mark);
@@ -383,6 +437,10 @@ impl<'g> Env<'_, '_, 'g> {
             }
             let mark = self.reply.mark();
             let step = self.run(None);
+            if matches!(step, Step::NeedsRole) {
+                self.reply.rollback(mark);
+                break;
+            }
             if shards.iter().zip(&before).all(|(s, seq)| keyspace.write_seq(s) == *seq) {
                 return step;
             }
@@ -415,6 +473,9 @@ impl<'g> Env<'_, '_, 'g> {
             writer,
         };
         let result = (entry.command.handler)(&mut call);
+        if matches!(&result, Err(error) if *error == error::NEEDS_ROLE) {
+            return Step::NeedsRole;
+        }
         self.run.add(ctx, entry);
         // Afterwards, so that SELECT shows the database it chose, as in Redis.
         if ctx.server.monitors.active() {
@@ -469,13 +530,13 @@ fn shards_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbI
     if entry.has(Flags::ALL_SHARDS) {
         return ShardSet::all(keyspace);
     }
-    let mut shards = Vec::new();
-    let fits = entry.command.each_key(&request, &mut |at| {
-        let key = keyspace.key(request.arg(at));
-        keyspace.prefetch_bucket(db, key.hash, ctx.guard);
-        shards.push(keyspace.shard_of(key.hash));
-    });
-    if fits { shards.into_iter().collect() } else { std::iter::empty().collect() }
+    let mut keys = Vec::new();
+    let mut note = |at| keys.push(keyspace.key(request.arg(at)).hash);
+    if !entry.command.each_key(&request, &mut note) {
+        return std::iter::empty().collect();
+    }
+    keyspace.prefetch(db, keys.iter().copied(), ctx.guard);
+    keys.into_iter().map(|key| keyspace.shard_of(key)).collect()
 }
 
 static HTTP: Every = Every::millis(60_000);

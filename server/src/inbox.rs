@@ -166,6 +166,11 @@ impl Feed {
         Feed { client, ended: AtomicBool::new(false) }
     }
 
+    /// The client.
+    pub fn client(&self) -> &ClientShared {
+        &self.client
+    }
+
     /// Number of the client.
     pub fn client_id(&self) -> u64 {
         self.client.id

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::disallowed_methods)]
 
+pub mod acl;
 pub mod boot;
 pub mod client;
 #[macro_use]
@@ -13,6 +14,7 @@ pub mod config;
 mod connection;
 mod dispatch;
 pub mod escape;
+mod files;
 pub mod glob;
 pub mod inbox;
 pub mod latency;

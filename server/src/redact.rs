@@ -29,6 +29,7 @@ impl Secrets {
                 .find(|i| is_word(request, *i, b"auth"))
                 .map_or(Secrets::None, |i| Secrets::Pair(i + 1)),
             "config|set" => Secrets::Settings,
+            "acl|setuser" | "acl|getuser" | "acl|deluser" => Secrets::From(2),
             _ if entry.has(Flags::SENSITIVE) => Secrets::From(1),
             _ => Secrets::None,
         }

@@ -1,7 +1,9 @@
 //! What all workers share. There is one [`Server`] per process and it lives as long as the
 //! process, so everything refers to it by `&'static`.
 
-use crate::client::{ClientType, Registry};
+use crate::acl::{Acl, LogContext, LogEntry, Reason};
+use crate::client::{Client, ClientType, Registry, line};
+use crate::commands::collection;
 use crate::config::{Config, Settings};
 use crate::latency::LatencyMonitor;
 use crate::monitor::Monitors;
@@ -15,9 +17,10 @@ use crate::runtime::logging::Log;
 use crate::runtime::shutdown::Shutdown;
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
+use dunlin_storage::value::{hash, list, set, sorted_set, stream};
 use dunlin_storage::{Keyspace, Millis};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 /// The state of the process.
 pub struct Server {
@@ -25,6 +28,8 @@ pub struct Server {
     pub keyspace: Keyspace,
     /// Directives.
     pub config: Config,
+    /// Users.
+    pub acl: Acl,
     /// Connected clients.
     pub clients: Registry,
     /// Counters.
@@ -53,6 +58,8 @@ pub struct Server {
     pub workers: usize,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// From which size on an element of a list is kept as it is; only DEBUG changes it.
+    pub list_plain_from: AtomicUsize,
     /// Peak of the store's memory.
     pub peak_memory: AtomicU64,
     /// The log.
@@ -73,6 +80,8 @@ struct Hot {
     query_limit: AtomicUsize,
     /// Classes of keyspace events that are published.
     events: AtomicU16,
+    list_max_listpack_size: AtomicI64,
+    collections: [AtomicUsize; 9],
 }
 
 /// Below this threshold of the slow log every command is timed on its own.
@@ -80,11 +89,12 @@ const TIME_EACH_BELOW_MICROS: i64 = 1_000;
 
 impl Server {
     /// Puts the parts together.
-    pub fn new(config: Config, log: Log, keyspace: Keyspace, limits: &Limits) -> Self {
+    pub fn new(config: Config, acl: Acl, log: Log, keyspace: Keyspace, limits: &Limits) -> Self {
         let clock = Clock::new();
         let run_id = run_id(&keyspace);
         let server = Server {
             keyspace,
+            acl,
             clients: Registry::default(),
             stats: Stats::new(limits.workers),
             slowlog: Slowlog::default(),
@@ -99,6 +109,7 @@ impl Server {
             run_id,
             workers: limits.workers,
             active_expire: AtomicBool::new(true),
+            list_plain_from: AtomicUsize::new(list::Limits::default().plain_from),
             peak_memory: AtomicU64::new(0),
             log,
             fds: limits.fds,
@@ -126,6 +137,11 @@ impl Server {
         hot.output_normal.store(settings.output_limits.normal.hard, Ordering::Relaxed);
         hot.max_clients
             .store(self.fds.max_clients(settings.maxclients) as usize, Ordering::Relaxed);
+        hot.list_max_listpack_size.store(settings.list_max_listpack_size, Ordering::Relaxed);
+        for (limit, &value) in hot.collections.iter().zip(&settings.collections) {
+            limit.store(value, Ordering::Relaxed);
+        }
+        self.acl.apply(&settings);
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.latency.configure(settings.latency_monitor_threshold);
@@ -133,7 +149,7 @@ impl Server {
         self.monitors.configure(settings.output_limits.normal.hard);
         self.pubsub.configure(settings.output_limits.pubsub.hard);
         self.keyspace.set_max_memory(settings.maxmemory);
-        self.keyspace.set_policy(settings.maxmemory_policy.into());
+        self.keyspace.set_policy(settings.maxmemory_policy);
     }
 
     /// Whether histograms of commands are kept.
@@ -167,9 +183,51 @@ impl Server {
         self.hot.query_limit.load(Ordering::Relaxed)
     }
 
+    /// When collections change their form.
+    pub fn limits(&self) -> collection::Limits {
+        let limit = |i: usize| self.hot.collections[i].load(Ordering::Relaxed);
+        let seed = self.keyspace.key(b"collections").hash.0;
+        collection::Limits {
+            hash: hash::Limits { listpack_entries: limit(0), listpack_value: limit(1), seed },
+            list: list::Limits {
+                listpack_size: self.hot.list_max_listpack_size.load(Ordering::Relaxed),
+                plain_from: self.list_plain_from.load(Ordering::Relaxed),
+            },
+            set: set::Limits {
+                intset_entries: limit(2),
+                listpack_entries: limit(3),
+                listpack_value: limit(4),
+                seed,
+            },
+            sorted_set: sorted_set::Limits {
+                listpack_entries: limit(5),
+                listpack_value: limit(6),
+                seed,
+            },
+            stream: stream::Limits { node_max_bytes: limit(7), node_max_entries: limit(8) as u64 },
+        }
+    }
+
     /// Clients served at once: the directive, as far as descriptors allow.
     pub fn max_clients(&self) -> usize {
         self.hot.max_clients.load(Ordering::Relaxed)
+    }
+
+    /// Counts and notes that a client has no right to `object`; `user` is whose right was looked at.
+    pub fn log_denied(
+        &self,
+        client: &Client,
+        reason: Reason,
+        context: LogContext,
+        object: &[u8],
+        user: &[u8],
+        now: Millis,
+    ) {
+        self.stats.denied(reason).fetch_add(1, Ordering::Relaxed);
+        let mut info = String::new();
+        line::write(&client.shared, now, &mut info);
+        info.truncate(info.trim_end().len());
+        self.acl.log.add(LogEntry::new(reason, context, object, user, info, now));
     }
 
     /// A random number (the store's keyed hash of a counter).

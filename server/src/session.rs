@@ -56,7 +56,7 @@ pub enum Turn {
 /// A parsed command, looked up and hashed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prepared {
-    /// The top-level command; `None`: unknown.
+    /// The row; `None`: unknown, or the user may not run it and its arguments were not kept.
     pub(crate) entry: Option<&'static Entry>,
     /// Hash of its key if it has exactly one.
     pub(crate) hash: KeyHash,
@@ -95,6 +95,9 @@ impl Session {
 
     /// Runs what has been received, within the budget of one turn.
     pub fn turn(&mut self, ctx: &Context<'_, '_>) -> Turn {
+        if !self.client.follow(&ctx.server.acl) {
+            return Turn::Close;
+        }
         let mut budget = TURN_COMMANDS;
         self.client.deliveries = 0;
         self.client.collect(&mut self.reply);
@@ -140,9 +143,13 @@ impl Session {
             self.change_limits(ctx);
         }
         let count = self.decoder.parse(max);
+        if count < max && self.client.is_restricted() {
+            self.skip_denied();
+        }
         for index in 0..count {
             self.settle(index);
         }
+        let skipped = self.decoder.skipped();
         let keyspace = &ctx.server.keyspace;
         let mut last: Option<(&[u8], &'static Entry)> = None;
         for index in 0..count {
@@ -153,24 +160,40 @@ impl Session {
                 _ => table().get(name),
             };
             last = entry.map(|entry| (name, entry));
+            let entry = entry.filter(|_| skipped != Some(index));
             let entry = entry.map(|entry| table().leaf(entry, request));
             let mut hash = KeyHash(0);
             if let Some(KeyShape::One(at)) = entry.map(|entry| entry.shape)
                 && let Some(key) = request.get(at)
             {
                 hash = keyspace.key(key).hash;
-                keyspace.prefetch_bucket(self.client.db, hash, ctx.guard);
             }
             self.prepared.push(Prepared { entry, hash });
         }
         if count > 1 {
-            for prepared in &self.prepared {
-                if prepared.hash.0 != 0 {
-                    keyspace.prefetch_entry(self.client.db, prepared.hash, ctx.guard);
-                }
-            }
+            let hashes = self.prepared.iter().map(|prepared| prepared.hash).filter(|h| h.0 != 0);
+            keyspace.prefetch(self.client.db, hashes, ctx.guard);
         }
         count > 0
+    }
+
+    /// A command is arriving that needs more than one read. If its name tells that the user may not
+    /// run it, its arguments are not kept: what is refused anyway must cost no memory.
+    #[cold]
+    fn skip_denied(&mut self) {
+        let Some(request) = self.decoder.arriving() else { return };
+        let word = |i: usize| match (i < request.len()).then(|| request.value(i)) {
+            Some(ArgValue::Slice(word)) => Some(word),
+            Some(ArgValue::Chunks { .. }) | None => None,
+        };
+        let Some(entry) = word(0).and_then(|name| table().get(name)) else { return };
+        let entry = match entry.subcommands.is_empty() {
+            true => Some(entry),
+            false => word(1).and_then(|name| table().sub(entry, name)),
+        };
+        if entry.is_some_and(|entry| !self.client.user().may_begin(entry, &request)) {
+            self.decoder.skip_rest();
+        }
     }
 
     /// The limits follow AUTH and RESET.
@@ -217,6 +240,7 @@ impl Session {
                 }
                 Step::Handover(shards) => end = Some(Turn::Handover(shards)),
                 Step::Paused(until) => end = Some(Turn::Paused(until)),
+                Step::NeedsRole => unreachable!("dispatch runs it again with the role"),
             }
             if end.is_some() || self.is_spent() {
                 break;
@@ -247,6 +271,9 @@ impl Session {
         ctx: &Context<'_, 'g>,
         writer: &mut Roles<'g>,
     ) -> Option<Turn> {
+        if !self.client.follow(&ctx.server.acl) {
+            return Some(Turn::Close);
+        }
         let mut run = dispatch::Run::start(ctx);
         let mut end = None;
         while end.is_none() && self.next < self.decoder.len() {
@@ -263,7 +290,9 @@ impl Session {
                     end = Some(Turn::Paused(until));
                     continue;
                 }
-                Step::Done | Step::Handover(_) => self.client.collect(&mut self.reply),
+                Step::Done | Step::Handover(_) | Step::NeedsRole => {
+                    self.client.collect(&mut self.reply)
+                }
             }
             self.next += 1;
         }

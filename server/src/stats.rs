@@ -1,6 +1,7 @@
 //! Counters, one set per worker so that no thread writes a line another one writes; added up when
 //! somebody asks.
 
+use crate::acl::Reason;
 use crate::commands::table::{CommandId, table};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -233,6 +234,8 @@ pub struct Stats {
     pub output_limit_disconnections: AtomicU64,
     /// Clients closed at a limit of their query buffer.
     pub query_limit_disconnections: AtomicU64,
+    /// Refusals for want of a right, by the number of [`Reason`].
+    denied: [AtomicU64; Reason::ALL.len()],
 }
 
 impl Stats {
@@ -244,7 +247,13 @@ impl Stats {
             evicted_clients: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
+            denied: Default::default(),
         }
+    }
+
+    /// Refusals for want of a right.
+    pub fn denied(&self, reason: Reason) -> &AtomicU64 {
+        &self.denied[reason as usize]
     }
 
     /// The counters of worker `index`.
@@ -305,5 +314,6 @@ impl Stats {
         ] {
             counter.store(0, Ordering::Relaxed);
         }
+        self.denied.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
     }
 }

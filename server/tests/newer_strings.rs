@@ -4,35 +4,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use support::{Client, Server, Value};
-
-/// Runs `transcript`: lines of a command and its reply. A reply `about n` is a time that may have
-/// gone on a little.
-#[track_caller]
-fn follow(client: &mut Client, transcript: &str) {
-    for line in transcript.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (command, expected) = line.split_once(" => ").expect("a command and its reply");
-        let reply = client.run(command);
-        match expected.strip_prefix("about ") {
-            Some(seconds) => {
-                let most: i64 = seconds.parse().expect("a number");
-                assert!((most - 60..=most).contains(&reply.int()), "{line}: {reply:?}");
-            }
-            None => assert_eq!(show(&reply), expected, "{command}"),
-        }
-    }
-}
-
-fn show(reply: &Value) -> String {
-    match reply {
-        Value::Int(n) => n.to_string(),
-        Value::Error(text) => format!("-{}", String::from_utf8_lossy(text)),
-        Value::Array(items) => items.iter().map(show).collect::<Vec<_>>().join(" "),
-        Value::Double(text) => format!(",{}", String::from_utf8_lossy(text)),
-        null if null.is_null() => "nil".to_owned(),
-        text => text.text(),
-    }
-}
+use support::{Server, Value, follow, show};
 
 /// SET, DELEX and DELIFEQ on the condition that the old string compares as said.
 const CONDITIONS: &str = "

@@ -84,12 +84,7 @@ fn batch(
 ) {
     let bytes: [[u8; 16]; BATCH] = std::array::from_fn(|i| key_bytes(picks[i]));
     let keys: [Key<'_>; BATCH] = std::array::from_fn(|i| ks.key(&bytes[i]));
-    for key in &keys {
-        ks.prefetch_bucket(DB, key.hash, guard);
-    }
-    for key in &keys {
-        ks.prefetch_entry(DB, key.hash, guard);
-    }
+    ks.prefetch(DB, keys.iter().map(|key| key.hash), guard);
     for (i, key) in keys.iter().enumerate() {
         if write(i) {
             while !put(ks, key, &out[..], guard) {

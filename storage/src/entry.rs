@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! | flags 1 | klen varint | vlen varint | expiry 6 or 8 | key | value            |
-//! | flags 1 | klen varint |             | expiry 6 or 8 | key | Box<Rope> 8      |   big strings
+//! | flags 1 | klen varint |             | expiry 6 or 8 | key | pointer 8        |   OUT_OF_LINE
 //!
-//! flags: kind 4 bits | EXP6 | EXP8 | ROPE | RAW
+//! flags: kind 4 bits | EXP6 | EXP8 | OUT_OF_LINE | RAW (of a collection: its second packed form)
 //! ```
 //!
 //! The expiry is in unix milliseconds, in six bytes if it fits (until the year 10889). A 16-byte
@@ -21,16 +21,17 @@ use std::ptr::NonNull;
 
 use crate::Millis;
 use crate::memory::usable;
+use crate::reclaim::Big;
 use crate::sync::Alive;
+use crate::value::object::{Object, Packed};
 use crate::value::rope::Rope;
 use crate::value::string::{BIG_VALUE, NewValue, Str};
 use crate::value::{Kind, Value};
 
 const KIND_MASK: u8 = 0x0f;
-const KIND_STRING: u8 = 0;
 const EXP6: u8 = 0x10;
 const EXP8: u8 = 0x20;
-const ROPE: u8 = 0x40;
+const OUT_OF_LINE: u8 = 0x40;
 const RAW: u8 = 0x80;
 
 /// Longest header: flags, two five-byte varints, eight bytes of expiry.
@@ -74,18 +75,65 @@ pub struct Entry<'g> {
     life: PhantomData<&'g [u8]>,
 }
 
-/// What `key` and `value` need: `(total size, header, header length)`.
-fn plan(key: &[u8], value: &NewValue<'_>, expire_at: Option<Millis>) -> ([u8; HEADER_MAX], usize) {
+/// A value in the form in which it goes into an entry.
+enum Form<'a> {
+    /// Bytes in the entry.
+    Inline(&'a [u8]),
+    /// A pointer to what is behind it.
+    OutOfLine(Behind),
+}
+
+/// What hangs on an entry, out of line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    Rope(*mut Rope),
+    Object(*mut Object),
+}
+
+impl Behind {
+    fn address(self) -> u64 {
+        (match self {
+            Behind::Rope(rope) => rope.expose_provenance(),
+            Behind::Object(object) => object.expose_provenance(),
+        }) as u64
+    }
+}
+
+fn code_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::String => 0,
+        Kind::List => 1,
+        Kind::Set => 2,
+        Kind::SortedSet => 3,
+        Kind::Hash => 4,
+        Kind::Stream => 5,
+    }
+}
+
+fn kind_of(flags: u8) -> Kind {
+    match flags & KIND_MASK {
+        0 => Kind::String,
+        1 => Kind::List,
+        2 => Kind::Set,
+        3 => Kind::SortedSet,
+        4 => Kind::Hash,
+        _ => Kind::Stream,
+    }
+}
+
+/// The flags and the header behind them: `(header, length)`.
+fn plan(
+    key: &[u8],
+    flags: u8,
+    form: &Form<'_>,
+    expire_at: Option<Millis>,
+) -> ([u8; HEADER_MAX], usize) {
     let mut header = [0u8; HEADER_MAX];
-    let mut flags = KIND_STRING;
+    let mut flags = flags;
     let mut at = varint(&mut header, 1, key.len());
-    match value {
-        NewValue::Rope(_) => flags |= ROPE | RAW,
-        NewValue::Raw(bytes) => {
-            flags |= RAW;
-            at = varint(&mut header, at, bytes.len());
-        }
-        NewValue::Bytes(bytes) => at = varint(&mut header, at, bytes.len()),
+    match form {
+        Form::Inline(bytes) => at = varint(&mut header, at, bytes.len()),
+        Form::OutOfLine(_) => flags |= OUT_OF_LINE,
     }
     if let Some(at_ms) = expire_at {
         let bytes = at_ms.to_le_bytes();
@@ -116,25 +164,68 @@ pub(crate) fn build(
     value: NewValue<'_>,
     expire_at: Option<Millis>,
     spare: impl FnOnce(usize) -> Option<Block>,
-) -> EntryPtr {
-    let value = match value {
-        NewValue::Bytes(bytes) | NewValue::Raw(bytes) if bytes.len() > BIG_VALUE => {
-            NewValue::Rope(Rope::from_bytes(bytes))
+) -> Built {
+    match value {
+        NewValue::Bytes(bytes) if bytes.len() <= BIG_VALUE => {
+            assemble(key, 0, Form::Inline(bytes), expire_at, spare)
+        }
+        NewValue::Raw(bytes) if bytes.len() <= BIG_VALUE => {
+            assemble(key, RAW, Form::Inline(bytes), expire_at, spare)
+        }
+        NewValue::Bytes(bytes) | NewValue::Raw(bytes) => {
+            build(key, NewValue::Rope(Rope::from_bytes(bytes)), expire_at, spare)
         }
         NewValue::Rope(rope) if rope.len() <= BIG_VALUE => {
-            return build(key, NewValue::Raw(&rope.to_vec()), expire_at, spare);
+            build(key, NewValue::Raw(&rope.to_vec()), expire_at, spare)
         }
-        other => other,
-    };
+        NewValue::Rope(rope) => {
+            let rope = Behind::Rope(Box::into_raw(Box::new(rope)));
+            assemble(key, RAW, Form::OutOfLine(rope), expire_at, spare)
+        }
+        NewValue::Packed(packed) => {
+            let flags = code_of(packed.kind) | if packed.second { RAW } else { 0 };
+            assemble(key, flags, Form::Inline(packed.bytes), expire_at, spare)
+        }
+        NewValue::Object(object) => match object.packed() {
+            Some(packed) => build(key, NewValue::Packed(packed), expire_at, spare),
+            None => {
+                let flags = code_of(object.kind());
+                let object = Behind::Object(Box::into_raw(object));
+                assemble(key, flags, Form::OutOfLine(object), expire_at, spare)
+            }
+        },
+    }
+}
+
+/// Builds an entry that takes over the large collection of another, which must be retired with
+/// [`Dead::without_object`]. Only under the role.
+pub(crate) fn build_around(
+    key: &[u8],
+    old: &Entry<'_>,
+    expire_at: Option<Millis>,
+    spare: impl FnOnce(usize) -> Option<Block>,
+) -> Built {
+    let object = Behind::Object(old.pointer().cast());
+    assemble(key, code_of(old.kind()), Form::OutOfLine(object), expire_at, spare)
+}
+
+fn assemble(
+    key: &[u8],
+    flags: u8,
+    form: Form<'_>,
+    expire_at: Option<Millis>,
+    spare: impl FnOnce(usize) -> Option<Block>,
+) -> Built {
     assert!(key.len() <= ENTRY_PART_MAX, "key longer than the protocol can carry");
-    let (header, header_len) = plan(key, &value, expire_at);
-    let tail = if matches!(value, NewValue::Rope(_)) { POINTER } else { value.len() };
+    let (header, header_len) = plan(key, flags, &form, expire_at);
+    let tail = if let Form::Inline(bytes) = form { bytes.len() } else { POINTER };
     let size = header_len + key.len() + tail;
-    let base = spare(usable(size)).map_or_else(|| allocate(size), |block| block.0);
+    let class = usable(FRONT + size);
+    let base = spare(class).map_or_else(|| allocate(class), |block| block.0);
     let mut at = 0;
     let mut push = |bytes: &[u8]| {
         debug_assert!(at + bytes.len() <= size);
-        // SAFETY: the parts add up to `size`, the length of the fresh allocation.
+        // SAFETY: the parts add up to `size`, which fits the class of the fresh allocation.
         let target = unsafe { base.as_ptr().add(at) };
         // SAFETY: as above; source and target cannot overlap.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
@@ -142,26 +233,41 @@ pub(crate) fn build(
     };
     push(&header[..header_len]);
     push(key);
-    match value {
-        NewValue::Bytes(bytes) | NewValue::Raw(bytes) => push(bytes),
-        NewValue::Rope(rope) => {
-            let out_of_line = Box::into_raw(Box::new(rope)).expose_provenance() as u64;
-            push(&out_of_line.to_le_bytes());
+    let mut bytes = class;
+    match form {
+        Form::Inline(bytes) => push(bytes),
+        Form::OutOfLine(behind) => {
+            // SAFETY: the caller owns what it hangs on its entry, or holds the role.
+            bytes += unsafe { out_of_line(behind) };
+            push(&behind.address().to_le_bytes());
         }
     }
     let entry = EntryPtr(base);
     assert!(entry.addr() >> 48 == 0, "the machine hands out addresses above 48 bits");
-    entry
+    Built { entry, bytes }
 }
 
-/// Usable bytes of an entry that was just built and is not published yet.
-pub(crate) fn allocated(entry: EntryPtr) -> usize {
-    // SAFETY: the caller owns the entry.
-    unsafe { view(entry, 0) }.allocated()
+/// An entry that is not published yet, and the usable bytes it takes.
+pub(crate) struct Built {
+    pub(crate) entry: EntryPtr,
+    pub(crate) bytes: usize,
 }
 
-fn allocate(size: usize) -> NonNull<u8> {
-    let layout = layout(size);
+/// Usable bytes that hang on an entry.
+///
+/// # Safety
+/// It is alive; of a large collection the caller holds the role, or is the owner.
+unsafe fn out_of_line(behind: Behind) -> usize {
+    match behind {
+        // SAFETY: by the contract of this function.
+        Behind::Rope(rope) => unsafe { &*rope }.memory_usage() + usable(size_of::<Rope>()),
+        // SAFETY: as above.
+        Behind::Object(object) => unsafe { &*object }.memory_usage(),
+    }
+}
+
+fn allocate(class: usize) -> NonNull<u8> {
+    let layout = layout(class);
     // SAFETY: the size is not zero: an entry has at least two bytes of header.
     let base = unsafe { alloc(layout) };
     let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
@@ -172,8 +278,7 @@ fn allocate(size: usize) -> NonNull<u8> {
 }
 
 /// The whole class is asked for, so that a block can serve again for any size of its class.
-fn layout(size: usize) -> Layout {
-    let class = usable(FRONT + size);
+fn layout(class: usize) -> Layout {
     Layout::from_size_align(class, 8).expect("entries are far smaller than the address space")
 }
 
@@ -184,14 +289,25 @@ pub(crate) struct Block(NonNull<u8>);
 /// far away by then.
 pub(crate) struct Dead {
     entry: EntryPtr,
-    size: u32,
-    rope: bool,
+    class: u32,
+    behind: Option<Behind>,
 }
 
+// SAFETY: whoever has it owns the entry and what hangs on it.
+unsafe impl Send for Dead {}
+
 impl Dead {
+    /// `bytes` is what the entry was counted as.
     #[inline]
-    pub(crate) fn new(entry: EntryPtr, view: &Entry<'_>) -> Self {
-        Self { entry, size: view.size() as u32, rope: view.flags & ROPE != 0 }
+    pub(crate) fn new(entry: EntryPtr, view: &Entry<'_>, bytes: usize) -> Self {
+        let behind = view.behind();
+        let class = if behind.is_none() { bytes } else { view.class() };
+        Self { entry, class: class as u32, behind }
+    }
+
+    /// Of an entry whose large collection another entry has taken over.
+    pub(crate) fn without_object(entry: EntryPtr, view: &Entry<'_>) -> Self {
+        Self { entry, class: view.class() as u32, behind: None }
     }
 
     /// Asks for the line that freeing or using it again writes to.
@@ -200,12 +316,14 @@ impl Dead {
     }
 
     /// Usable bytes of the entry itself, without what hangs on it.
+    #[inline]
     pub(crate) fn class(&self) -> usize {
-        usable(self.size as usize)
+        self.class as usize
     }
 
-    pub(crate) fn has_rope(&self) -> bool {
-        self.rope
+    /// True if something hangs on it.
+    pub(crate) fn is_laden(&self) -> bool {
+        self.behind.is_some()
     }
 
     /// Gives up the entry and keeps its memory.
@@ -213,24 +331,24 @@ impl Dead {
     /// # Safety
     /// The caller owns the entry, as for [`free`], and nothing hangs on it.
     pub(crate) unsafe fn into_block(self) -> Block {
-        debug_assert!(!self.rope);
+        debug_assert!(!self.is_laden());
         Block(self.entry.0)
     }
 }
 
-/// Frees an entry; a big string comes back, to be freed in slices.
+/// Frees an entry; what hung on it comes back, to be freed in slices.
 ///
 /// # Safety
 /// The caller owns the entry: no slot holds it and no pinned reader can still reach it.
-pub(crate) unsafe fn free(dead: Dead) -> Option<Box<Rope>> {
-    let rope = dead.rope.then(|| {
-        // SAFETY: the caller owns a live entry.
-        let view = unsafe { view(dead.entry, 0) };
+pub(crate) unsafe fn free(dead: Dead) -> Option<Big> {
+    let big = dead.behind.map(|behind| match behind {
         // SAFETY: the pointer came from `Box::into_raw` in `build`, and the entry that held it is
         // being freed, so this is the only owner.
-        unsafe { Box::from_raw(view.rope_ptr()) }
+        Behind::Rope(rope) => Big::Rope(unsafe { Box::from_raw(rope) }),
+        // SAFETY: as above.
+        Behind::Object(object) => Big::Object(unsafe { Box::from_raw(object) }),
     });
-    let layout = layout(dead.size as usize);
+    let layout = layout(dead.class as usize);
     // SAFETY: the mark is in front of the entry, in the same allocation.
     let start = unsafe { dead.entry.0.sub(FRONT) };
     #[cfg(not(loom))]
@@ -244,7 +362,7 @@ pub(crate) unsafe fn free(dead: Dead) -> Option<Box<Rope>> {
         unsafe { start.cast::<Alive>().as_ref() }.free();
         crate::model::bury(start.as_ptr(), layout);
     }
-    rope
+    big
 }
 
 /// What freeing an entry needs to know, read from the entry.
@@ -254,7 +372,7 @@ pub(crate) unsafe fn free(dead: Dead) -> Option<Box<Rope>> {
 pub(crate) unsafe fn dead(entry: EntryPtr) -> Dead {
     // SAFETY: by the contract of this function.
     let view = unsafe { view(entry, 0) };
-    Dead::new(entry, &view)
+    Dead::new(entry, &view, view.class())
 }
 
 /// Reads the header of an entry.
@@ -271,7 +389,7 @@ pub(crate) unsafe fn view<'g>(entry: EntryPtr, frequency: u8) -> Entry<'g> {
     let flags = unsafe { base.read() };
     // SAFETY: the header is well formed: `build` wrote it.
     let (klen, at) = unsafe { read_varint(base, 1) };
-    let (vlen, at) = if flags & ROPE == 0 {
+    let (vlen, at) = if flags & OUT_OF_LINE == 0 {
         // SAFETY: as above.
         unsafe { read_varint(base, at) }
     } else {
@@ -343,11 +461,29 @@ impl<'g> Entry<'g> {
     #[inline]
     #[must_use]
     pub fn value(&self) -> Value<'g> {
-        if self.flags & ROPE != 0 {
-            // SAFETY: the pointer was made from a box in `build` and lives as long as the entry.
-            return Value::Str(Str::Rope(unsafe { &*self.rope_ptr() }));
+        let (kind, second) = (self.kind(), self.flags & RAW != 0);
+        match (kind, self.flags & OUT_OF_LINE != 0) {
+            (Kind::String, false) => Value::Str(Str::Inline { bytes: self.tail(), raw: second }),
+            (Kind::String, true) => {
+                // SAFETY: made from a box in `build`; lives as long as the entry, and does not
+                // change.
+                Value::Str(Str::Rope(unsafe { &*self.pointer().cast() }))
+            }
+            (kind, false) => Value::Packed(Packed { kind, second, bytes: self.tail() }),
+            (kind, true) => Value::Large(kind),
         }
-        Value::Str(Str::Inline { bytes: self.tail(), raw: self.flags & RAW != 0 })
+    }
+
+    /// The large collection behind the entry.
+    ///
+    /// # Safety
+    /// The caller holds the role of the key's shard for as long as it uses the reference, and
+    /// makes no other one that could be used to change it meanwhile.
+    pub(crate) unsafe fn object(&self) -> Option<NonNull<Object>> {
+        match self.behind()? {
+            Behind::Rope(_) => None,
+            Behind::Object(object) => NonNull::new(object),
+        }
     }
 
     /// When the key expires, in unix milliseconds.
@@ -372,16 +508,21 @@ impl<'g> Entry<'g> {
     }
 
     /// What kind of value it is.
+    #[inline]
     #[must_use]
     pub fn kind(&self) -> Kind {
-        debug_assert_eq!(self.flags & KIND_MASK, KIND_STRING);
-        Kind::String
+        kind_of(self.flags)
     }
 
-    /// The memory the entry takes: usable size, out-of-line chunks, and its share of the table.
+    /// The memory the entry takes: usable size, the chunks of a big string, and its share of the
+    /// table. What a large collection takes, only its writer can tell.
     #[must_use]
     pub fn memory_usage(&self) -> usize {
-        self.allocated() + crate::table::SLOT_SHARE
+        let behind = match self.value() {
+            Value::Str(Str::Rope(rope)) => usable(size_of::<Rope>()) + rope.memory_usage(),
+            _ => 0,
+        };
+        self.class() + behind + crate::table::SLOT_SHARE
     }
 
     /// How often the key was read lately, 0 to 3.
@@ -390,40 +531,55 @@ impl<'g> Entry<'g> {
         self.frequency
     }
 
-    /// Usable bytes of the entry and what hangs on it.
+    /// Usable bytes of the entry and what hangs on it. Only under the role.
     #[inline]
     pub(crate) fn allocated(&self) -> usize {
-        let inline = usable(self.size());
-        if self.flags & ROPE == 0 {
-            return inline;
+        match self.behind() {
+            None => self.class(),
+            // SAFETY: alive as long as the entry; the caller holds the role.
+            Some(behind) => self.class() + unsafe { out_of_line(behind) },
         }
-        // SAFETY: as in `value`.
-        let rope = unsafe { &*self.rope_ptr() };
-        inline + usable(std::mem::size_of::<Rope>()) + rope.memory_usage()
     }
 
-    /// The value in the form that `build` takes, to make a changed copy of the entry.
+    /// The value in the form that `build` takes, to make a changed copy of the entry; not of a large
+    /// collection.
     #[must_use]
-    pub fn to_new_value(self) -> NewValue<'g> {
-        match self.value() {
+    pub fn to_new_value(self) -> Option<NewValue<'g>> {
+        Some(match self.value() {
             Value::Str(Str::Rope(rope)) => NewValue::Rope(rope.clone()),
             Value::Str(Str::Inline { bytes, raw: true }) => NewValue::Raw(bytes),
             Value::Str(Str::Inline { bytes, raw: false }) => NewValue::Bytes(bytes),
-        }
+            Value::Packed(packed) => NewValue::Packed(packed),
+            Value::Large(_) => return None,
+        })
     }
 
-    fn size(&self) -> usize {
-        usize::from(self.key_at) + self.klen as usize + self.vlen as usize
+    /// Usable bytes of the allocation.
+    #[inline]
+    fn class(&self) -> usize {
+        usable(FRONT + usize::from(self.key_at) + self.klen as usize + self.vlen as usize)
     }
 
     fn tail(&self) -> &'g [u8] {
         self.bytes(usize::from(self.key_at) + self.klen as usize, self.vlen as usize)
     }
 
-    fn rope_ptr(&self) -> *mut Rope {
+    /// What the tail of an entry with something out of line says.
+    fn pointer(&self) -> *mut u8 {
         let mut bytes = [0u8; POINTER];
         bytes.copy_from_slice(self.tail());
         std::ptr::with_exposed_provenance_mut(u64::from_le_bytes(bytes) as usize)
+    }
+
+    #[inline]
+    fn behind(&self) -> Option<Behind> {
+        if self.flags & OUT_OF_LINE == 0 {
+            return None;
+        }
+        Some(match self.kind() {
+            Kind::String => Behind::Rope(self.pointer().cast()),
+            _ => Behind::Object(self.pointer().cast()),
+        })
     }
 
     #[inline]
@@ -446,18 +602,19 @@ mod tests {
         let wanted: Vec<u8> = match &value {
             NewValue::Bytes(bytes) | NewValue::Raw(bytes) => bytes.to_vec(),
             NewValue::Rope(rope) => rope.to_vec(),
+            NewValue::Packed(_) | NewValue::Object(_) => unreachable!("strings only"),
         };
-        let entry = build(key, value, expire_at, |_| None);
+        let entry = build(key, value, expire_at, |_| None).entry;
         // SAFETY: built above, freed below.
         let view = unsafe { view(entry, 2) };
         assert!(view.key() == key);
-        let Value::Str(text) = view.value();
+        let Value::Str(text) = view.value() else { unreachable!() };
         assert!(text.eq_bytes(&wanted));
         assert_eq!(view.expire_at(), expire_at);
         assert_eq!(view.frequency(), 2);
         let allocated = view.allocated();
         // SAFETY: nobody else knows the entry.
-        drop(unsafe { free(Dead::new(entry, &view)) });
+        drop(unsafe { free(Dead::new(entry, &view, view.class())) });
         allocated
     }
 
@@ -485,11 +642,11 @@ mod tests {
 
     #[test]
     fn the_expiry_itself_is_the_last_moment() {
-        let entry = build(b"k", NewValue::Bytes(b"v"), Some(1000), |_| None);
+        let entry = build(b"k", NewValue::Bytes(b"v"), Some(1000), |_| None).entry;
         // SAFETY: built above, freed below.
         let view = unsafe { view(entry, 0) };
         assert!(!view.is_expired(1000) && view.is_expired(1001));
         // SAFETY: nobody else knows the entry.
-        drop(unsafe { free(Dead::new(entry, &view)) });
+        drop(unsafe { free(Dead::new(entry, &view, view.class())) });
     }
 }

@@ -5,11 +5,11 @@
 //! words, sixteen to a cache line, then at the due buckets, then at their entries.
 
 use crate::Millis;
+use crate::epoch::Guard;
 use crate::eviction::SliceReport;
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
 use crate::shard::{Shard, ShardSet};
-use crate::sync::Guard;
 use crate::writer::Writer;
 
 /// Group summaries per look: half a microsecond.

@@ -1,15 +1,14 @@
 //! The keyspace: databases, shards, and everything readers may do.
 
 use crate::entry::Entry;
+use crate::epoch::{Guard, Handle};
 use crate::eviction::Policy;
 use crate::hash::{Hasher, Key, KeyHash, SHARD_BITS_MAX, ShardId};
 use crate::memory::MemoryStats;
 use crate::reclaim::{Reclaim, retire_table};
-use crate::shard::{Shard, ShardSet};
+use crate::shard::Shard;
 use crate::stats::StoreStats;
-use crate::sync::{
-    Arc, AtomicI64, AtomicU8, AtomicU64, Collector, Guard, LocalHandle, Ordering, OwnLine,
-};
+use crate::sync::{Arc, AtomicI64, AtomicU8, AtomicU64, Collector, Ordering, OwnLine};
 use crate::table::Table;
 use crate::table::bucket::bump;
 use crate::table::iter::POSITION_END;
@@ -76,17 +75,9 @@ pub(crate) struct Budget {
     pub(crate) used: OwnLine<AtomicI64>,
 }
 
-/// A thread's participant in the epoch of one keyspace.
-pub struct Handle(LocalHandle);
-
-impl Handle {
-    /// Keeps everything that is read from now on alive until the guard is dropped.
-    #[inline]
-    #[must_use]
-    pub fn pin(&self) -> Guard {
-        self.0.pin()
-    }
-}
+/// Keys that one call of [`Keyspace::prefetch`] looks at: more lines than this do not stay near
+/// anyway.
+pub const PREFETCH_MAX: usize = 64;
 
 impl Keyspace {
     /// An empty keyspace.
@@ -100,7 +91,7 @@ impl Keyspace {
             tables: (0..databases * shards).map(|_| Table::new()).collect(),
             index: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
             collector: Collector::new(),
-            reclaim: Arc::new(Reclaim::new(shards)),
+            reclaim: Arc::new(Reclaim::new()),
             leftovers: (0..shards.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             budget: Budget {
                 max: AtomicU64::new(options.max_memory),
@@ -115,7 +106,7 @@ impl Keyspace {
     /// Registers the calling thread. Keep the handle for the life of the thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle(self.collector.register())
+        Handle::new(&self.collector, &self.reclaim)
     }
 
     /// How many shards there are.
@@ -144,18 +135,28 @@ impl Keyspace {
         self.hasher.shard(hash)
     }
 
-    /// Asks for the bucket of a key: the first of two steps ahead of a read or write.
+    /// Asks for the memory that a batch of commands is about to touch: the buckets of up to
+    /// [`PREFETCH_MAX`] keys, then their entries.
     #[inline]
-    pub fn prefetch_bucket(&self, db: DbId, hash: KeyHash, guard: &Guard) {
-        let table = self.table(self.physical(db), self.shard_of(hash));
-        table.prefetch_bucket(self.hasher.spot(hash), guard);
-    }
-
-    /// Asks for the entry of a key: the second step, when the bucket has arrived.
-    #[inline]
-    pub fn prefetch_entry(&self, db: DbId, hash: KeyHash, guard: &Guard) {
-        let table = self.table(self.physical(db), self.shard_of(hash));
-        table.prefetch_entry(self.hasher.spot(hash), guard);
+    pub fn prefetch(&self, db: DbId, keys: impl Iterator<Item = KeyHash> + Clone, guard: &Guard) {
+        let keys = keys.take(PREFETCH_MAX);
+        let tables = self.tables_of(self.physical(db));
+        let table = |hash| &tables[usize::from(self.shard_of(hash).0)];
+        for hash in keys.clone() {
+            table(hash).prefetch_bucket(self.hasher.spot(hash), guard);
+        }
+        let mut spilled = 0u64;
+        for (i, hash) in keys.clone().enumerate() {
+            let late = table(hash).prefetch_entry(self.hasher.spot(hash), guard);
+            spilled |= u64::from(late) << i;
+        }
+        if spilled != 0 {
+            for (i, hash) in keys.enumerate() {
+                if spilled >> i & 1 != 0 {
+                    table(hash).prefetch_spilled(self.hasher.spot(hash), guard);
+                }
+            }
+        }
     }
 
     /// Reads a key: no lock, no waiting, no retry. An expired key is not there.
@@ -307,15 +308,10 @@ impl Keyspace {
         self.reclaim.free(max_items)
     }
 
-    /// Hands what was removed lately to the epoch, for idle times: takes the roles that are free.
+    /// Hands what the calling thread has removed lately to the epoch, and gives memory that it keeps
+    /// for its next writes back: for idle times.
     pub fn flush_limbo(&self, guard: &Guard) {
-        for shard in 0..self.shards() {
-            let id = ShardId(shard as u16);
-            if let Some(mut writer) = self.try_enter(&ShardSet::one(id), guard) {
-                writer.flush_limbo(id, true);
-                writer.with_core(id, |core| core.limbo.free_spares(&self.reclaim, id));
-            }
-        }
+        guard.clear();
         guard.flush();
     }
 
@@ -350,6 +346,12 @@ impl Keyspace {
             limbo: self.reclaim.limbo(),
             limbo_peak: self.reclaim.limbo_peak(),
         }
+    }
+
+    /// Bytes removed, but maybe still being read, or waiting to be freed in slices.
+    #[must_use]
+    pub fn limbo(&self) -> u64 {
+        self.reclaim.limbo()
     }
 
     /// Counters since the last reset.
@@ -456,13 +458,8 @@ impl Drop for Keyspace {
     fn drop(&mut self) {
         // Guards, and the entries they protect, may outlive the keyspace: everything goes through
         // the epoch, and with the last handle at the latest.
-        let handle = self.collector.register();
+        let handle = self.handle();
         let guard = handle.pin();
-        for (id, shard) in self.shards.iter_mut().enumerate() {
-            let limbo = &mut shard.core_mut().limbo;
-            limbo.flush(true, &self.reclaim, ShardId(id as u16), &guard);
-            limbo.free_spares(&self.reclaim, ShardId(id as u16));
-        }
         for table in &self.tables {
             let (detached, bytes) = table.detach(&mut crate::table::TableCore::default());
             retire_table(&self.reclaim, detached, bytes, &guard);

@@ -31,6 +31,7 @@
 //! ```
 
 mod entry;
+mod epoch;
 pub mod eviction;
 mod expiry;
 mod hash;
@@ -51,13 +52,14 @@ mod writer;
 pub type Millis = i64;
 
 pub use entry::{ENTRY_PART_MAX, Entry};
+pub use epoch::{Guard, Handle};
 pub use eviction::{Policy, SliceReport};
 pub use hash::{Key, KeyHash, ShardId};
-pub use keyspace::{DbId, Handle, Keyspace, Options, Touch};
+pub use keyspace::{DbId, Keyspace, Options, PREFETCH_MAX, Touch};
 pub use memory::MemoryStats;
 pub use shard::{Job, ShardSet};
 pub use stats::StoreStats;
-pub use sync::Guard;
+pub use value::object::{Object, Packed};
 pub use value::rope::{CHUNK, Rope};
 pub use value::string::{BIG_VALUE, Encoding, NewValue, Str, canonical_i64};
 pub use value::{Kind, Value};

@@ -38,13 +38,13 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::entry::Entry;
+use crate::epoch::Guard;
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
-use crate::reclaim::Limbo;
-use crate::sync::{
-    AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, RoleCell, fence,
-};
+use crate::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, OwnLine, RoleCell, fence};
 use crate::table::TableCore;
+use crate::value::object::Object;
 use crate::writer::Writer;
 
 const HELD: u32 = 1;
@@ -145,7 +145,6 @@ unsafe impl Send for Node {}
 #[derive(Default)]
 #[repr(C)]
 pub(crate) struct Core {
-    pub(crate) limbo: Limbo,
     pub(crate) tables: Vec<TableCore>,
     backlog: VecDeque<Box<Node>>,
     pub(crate) eviction: crate::eviction::Eviction,
@@ -289,10 +288,6 @@ impl Shard {
         unsafe { self.inner.core.with(f) }
     }
 
-    pub(crate) fn core_mut(&mut self) -> &mut Core {
-        self.inner.0.core.get_mut()
-    }
-
     pub(crate) fn multi_seq(&self) -> u64 {
         // Keeps earlier reads of slots before this one, for the second look of an optimistic read.
         fence(Ordering::Acquire);
@@ -398,12 +393,18 @@ impl Keyspace {
     /// Gives back roles that are held; runs what was queued meanwhile.
     #[inline]
     pub(crate) fn release(&self, shards: &[ShardId], guard: &Guard) {
-        let mut queued = Vec::new();
-        for &shard in shards {
-            if !self.shard(shard).try_release() {
-                queued.push(Work::Release(shard));
-            }
+        if let &[only] = shards
+            && self.shard(only).try_release()
+        {
+            return;
         }
+        self.release_all(shards, guard);
+    }
+
+    #[cold]
+    fn release_all(&self, shards: &[ShardId], guard: &Guard) {
+        let queued = |id: &ShardId| !self.shard(*id).try_release();
+        let queued: Vec<Work> = shards.iter().copied().filter(queued).map(Work::Release).collect();
         if !queued.is_empty() {
             self.settle(queued, guard);
         }
@@ -514,6 +515,39 @@ impl<'k> Writer<'k, '_> {
         // SAFETY: a writer exists only while all roles of its set are held for it, and `&mut self`
         // keeps calls from nesting.
         unsafe { shard.with_core(f) }
+    }
+
+    /// The large collection behind an entry that this writer has found, if there is one.
+    #[must_use]
+    pub fn object<'w>(&'w self, entry: &Entry<'_>) -> Option<&'w Object> {
+        self.assert_holds(entry);
+        // SAFETY: the role is held as long as the writer exists, and changing anything needs
+        // `&mut self`, so nobody else looks into the object or changes it while it is borrowed.
+        let object = unsafe { entry.object() }?;
+        // SAFETY: as above. It is alive: the entry is, or its successor has it.
+        Some(unsafe { object.as_ref() })
+    }
+
+    /// Changes the large collection behind an entry that this writer has found.
+    pub(crate) fn with_object<R>(
+        &mut self,
+        entry: &Entry<'_>,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> R {
+        self.assert_holds(entry);
+        // SAFETY: as in `object`, and `&mut self` makes this the only reference.
+        let object = unsafe { entry.object() };
+        let Some(mut object) = object else { unreachable!("the caller has looked at the kind") };
+        // SAFETY: as above.
+        change(unsafe { object.as_mut() })
+    }
+
+    fn assert_holds(&self, entry: &Entry<'_>) {
+        let key = self.keyspace.key(entry.key());
+        assert!(
+            self.holds(self.keyspace.shard_of(key.hash)),
+            "a writer looked into a shard it does not hold"
+        );
     }
 
     /// Marks all shards of the set as changing.

@@ -6,7 +6,7 @@
 #[cfg(all(loom, not(crossbeam_loom)))]
 compile_error!("with only `--cfg loom` the epoch is not modelled: add `--cfg crossbeam_loom`");
 
-pub use crossbeam_epoch::{Collector, Guard, LocalHandle};
+pub(crate) use crossbeam_epoch::{Collector, Guard as Pin, LocalHandle};
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{
@@ -58,18 +58,6 @@ impl<T> RoleCell<T> {
                 // SAFETY: the role makes this access exclusive; loom checks it.
                 f(unsafe { &mut *pointer })
             })
-        }
-    }
-
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        #[cfg(not(loom))]
-        {
-            self.inner.get_mut()
-        }
-        #[cfg(loom)]
-        {
-            // SAFETY: `&mut self` excludes every other access.
-            self.inner.with_mut(|pointer| unsafe { &mut *pointer })
         }
     }
 }

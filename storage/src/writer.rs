@@ -1,13 +1,15 @@
 //! The writer: all changes of the keyspace go through one.
 
-use crate::entry::{self, Dead, Entry, EntryPtr};
+use crate::entry::{self, Built, Dead, Entry, EntryPtr};
+use crate::epoch::Guard;
 use crate::eviction;
 use crate::hash::{Key, ShardId};
 use crate::keyspace::{DbId, Keyspace};
 use crate::shard::{Shard, ShardSet};
-use crate::sync::Guard;
 use crate::table::probe::{Hit, Item};
 use crate::table::resize::Context;
+use crate::value::Value;
+use crate::value::object::Object;
 use crate::value::string::NewValue;
 use crate::{Millis, reclaim};
 
@@ -67,13 +69,10 @@ impl<'k, 'g> Writer<'k, 'g> {
         expire_at: Option<Millis>,
         now: Millis,
     ) -> Put {
-        let id = self.keyspace.shard_of(key.hash);
-        let reclaim = &self.keyspace.reclaim;
-        let pointer = entry::build(key.bytes, value, expire_at, |class| {
-            self.with_core(id, |core| core.limbo.block(class, reclaim, id))
-        });
-        let bytes = entry::allocated(pointer);
-        self.store(db, key, Item { entry: pointer, bytes, expire_at, small: false }, now)
+        let guard = self.guard;
+        let Built { entry, bytes } =
+            entry::build(key.bytes, value, expire_at, |class| guard.block(class));
+        self.store(db, key, Item { entry, bytes, expire_at, small: false }, now)
     }
 
     fn store(&mut self, db: DbId, key: &Key<'_>, item: Item, now: Millis) -> Put {
@@ -85,9 +84,10 @@ impl<'k, 'g> Writer<'k, 'g> {
         let table = keyspace.table(db, id);
         if let Some(hit) = self.find_in(db, key) {
             let live = !hit.entry.is_expired(now);
-            let (old, change) = table.replace(&hit, spot.tag, item);
-            self.retire(id, old, &hit.entry);
-            keyspace.memory_changed(id, change);
+            let was = hit.entry.allocated();
+            let old = table.replace(&hit, was, spot.tag, item);
+            self.retire(old, &hit.entry, was);
+            keyspace.memory_changed(id, item.bytes as i64 - was as i64);
             if !live {
                 Shard::count(&keyspace.shard(id).counters.expired, 1);
             }
@@ -131,8 +131,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         let table = keyspace.table(db, id);
         let mut change = -(table.table_bytes() as i64);
         for hit in hits {
-            let (old, bytes) = table.remove(hit, &keyspace.hasher);
-            self.retire(id, old, &hit.entry);
+            let bytes = hit.entry.allocated();
+            let old = table.remove(hit, bytes, &keyspace.hasher);
+            self.retire(old, &hit.entry, bytes);
             change -= bytes as i64;
         }
         let cx = self.context(id);
@@ -152,9 +153,125 @@ impl<'k, 'g> Writer<'k, 'g> {
             return false;
         };
         if old.expire_at() != expire_at {
-            self.put(db, key, old.to_new_value(), expire_at, now);
+            match old.to_new_value() {
+                Some(value) => {
+                    self.put(db, key, value, expire_at, now);
+                }
+                None => self.take_over(db, key, db, key, expire_at, now),
+            }
         }
         true
+    }
+
+    /// Moves the value of a live key to another one, whatever was there; false if there is no such
+    /// key. The keys must be different, or in different databases.
+    pub fn rename(
+        &mut self,
+        (from_db, from): (DbId, &Key<'_>),
+        (to_db, to): (DbId, &Key<'_>),
+        now: Millis,
+    ) -> bool {
+        let Some(old) = self.get(from_db, from, now) else {
+            return false;
+        };
+        match old.to_new_value() {
+            Some(value) => {
+                self.put(to_db, to, value, old.expire_at(), now);
+                self.remove(from_db, from, now);
+            }
+            None => self.take_over(from_db, from, to_db, to, old.expire_at(), now),
+        }
+        true
+    }
+
+    /// Gives the large collection of one key to a new entry of another, or of the same one.
+    fn take_over(
+        &mut self,
+        from_db: DbId,
+        from: &Key<'_>,
+        to_db: DbId,
+        to: &Key<'_>,
+        expire_at: Option<Millis>,
+        now: Millis,
+    ) {
+        let (guard, keyspace) = (self.guard, self.keyspace);
+        let Some(hit) = self.find(from_db, from) else { return };
+        let Built { entry, bytes } =
+            entry::build_around(to.bytes, &hit.entry, expire_at, |class| guard.block(class));
+        self.begin();
+        let (db, id) = (keyspace.physical(from_db), keyspace.shard_of(from.hash));
+        let table = keyspace.table(db, id);
+        let item = Item { entry, bytes, expire_at, small: false };
+        let was = hit.entry.allocated();
+        let same = from_db == to_db && from.bytes == to.bytes;
+        let old = if same {
+            table.replace(&hit, was, keyspace.hasher.spot(from.hash).tag, item)
+        } else {
+            table.remove(&hit, was, &keyspace.hasher)
+        };
+        let change = if same { bytes as i64 } else { 0 } - was as i64;
+        keyspace.memory_changed(id, change);
+        let dead = Dead::without_object(old, &hit.entry);
+        let class = dead.class();
+        self.deferred |= guard.retire(dead, class);
+        if !same {
+            self.store(to_db, to, item, now);
+        }
+    }
+
+    /// Changes the collection of a live key, small or large, and keeps its expiry; nothing if there
+    /// is no such key. A key whose collection is empty afterwards is removed.
+    ///
+    /// # Panics
+    /// If the key holds a string: the caller has looked at its kind.
+    pub fn update<R>(
+        &mut self,
+        db: DbId,
+        key: &Key<'_>,
+        now: Millis,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> Option<R> {
+        let old = self.get(db, key, now)?;
+        let Value::Packed(packed) = old.value() else {
+            return self.update_large(db, key, now, change);
+        };
+        let mut object = packed.to_object();
+        let result = change(&mut object);
+        if object.is_gone(now) {
+            self.remove(db, key, now);
+        } else if object.packed() != Some(packed) {
+            self.put(db, key, NewValue::Object(Box::new(object)), old.expire_at(), now);
+        }
+        Some(result)
+    }
+
+    fn update_large<R>(
+        &mut self,
+        db: DbId,
+        key: &Key<'_>,
+        now: Millis,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> Option<R> {
+        self.begin();
+        let hit = self.find(db, key)?;
+        let id = self.keyspace.shard_of(key.hash);
+        let (result, grown, gone, packed) = self.with_object(&hit.entry, |object| {
+            let before = object.memory_usage();
+            let result = change(object);
+            let grown = object.memory_usage() as i64 - before as i64;
+            let packed = object.packed().map(|_| object.clone());
+            (result, grown, object.is_gone(now), packed)
+        });
+        self.keyspace.table(self.keyspace.physical(db), id).object_changed(grown);
+        self.keyspace.memory_changed(id, grown);
+        if gone {
+            self.remove(db, key, now);
+        } else if let Some(object) = packed {
+            self.put(db, key, NewValue::Object(Box::new(object)), hit.entry.expire_at(), now);
+        } else if grown > 0 {
+            eviction::after_insert(self, id, now);
+        }
+        Some(result)
     }
 
     /// Empties a database at once; `free_slice` gives the memory back. Needs all roles.
@@ -208,17 +325,8 @@ impl<'k, 'g> Writer<'k, 'g> {
     }
 
     #[inline]
-    fn retire(&mut self, id: ShardId, entry: EntryPtr, old: &Entry<'_>) {
-        let (dead, bytes) = (Dead::new(entry, old), old.allocated());
-        if self.with_core(id, |core| core.limbo.retire(dead, bytes)) {
-            self.flush_limbo(id, false);
-        }
-    }
-
-    /// Hands what was retired to the epoch, if it is enough or `all` is asked for.
-    pub(crate) fn flush_limbo(&mut self, id: ShardId, all: bool) {
-        let (reclaim, guard) = (&self.keyspace.reclaim, self.guard);
-        self.deferred |= self.with_core(id, |core| core.limbo.flush(all, reclaim, id, guard));
+    fn retire(&mut self, entry: EntryPtr, old: &Entry<'_>, bytes: usize) {
+        self.deferred |= self.guard.retire(Dead::new(entry, old, bytes), bytes);
     }
 
     /// Before the first change of a turn.

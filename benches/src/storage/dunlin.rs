@@ -121,12 +121,9 @@ impl<'a> DunlinWorker<'a> {
         for op in ops {
             let bytes = op.bytes();
             let hash = keyspace.key(&bytes).hash;
-            keyspace.prefetch_bucket(DB, hash, &guard);
             self.keys.push((bytes, hash));
         }
-        for &(_, hash) in &self.keys {
-            keyspace.prefetch_entry(DB, hash, &guard);
-        }
+        keyspace.prefetch(DB, self.keys.iter().map(|&(_, hash)| hash), &guard);
         let mut found = 0;
         let mut held: Option<(ShardId, Writer<'_, '_>)> = None;
         for (op, (bytes, hash)) in ops.iter().zip(&self.keys) {

@@ -159,6 +159,51 @@ pub fn format_f64(value: f64) -> FloatText {
     text
 }
 
+/// Prints a double with the 17 digits that are enough for every double, as C's `%.17g` does: zeros
+/// at their end are left out, and what is very large or very small has an exponent.
+pub fn format_f64_long(value: f64) -> FloatText {
+    const DIGITS: i32 = 17;
+    let mut text = FloatText::new();
+    if !value.is_finite() || value == 0.0 {
+        return format_f64(value);
+    }
+    if value < 0.0 {
+        text.push(b"-");
+    }
+    let exact = format!("{:.16e}", value.abs());
+    let (digits, count, exponent) = decompose(exact.as_bytes());
+    let digits = &digits[..count];
+    // The value is `digits` times ten to the power of `exponent`.
+    let scientific = exponent + i32::try_from(count).unwrap_or(0) - 1;
+    if (-4..DIGITS).contains(&scientific) {
+        let whole = usize::try_from(scientific + 1).unwrap_or(0);
+        if whole == 0 {
+            text.push(b"0.");
+            text.zeros((scientific + 1).unsigned_abs() as usize);
+            text.push(digits);
+        } else if whole >= count {
+            text.push(digits);
+            text.zeros(whole - count);
+        } else {
+            text.push(&digits[..whole]);
+            text.push(b".");
+            text.push(&digits[whole..]);
+        }
+        return text;
+    }
+    text.push(&digits[..1]);
+    if count > 1 {
+        text.push(b".");
+        text.push(&digits[1..]);
+    }
+    text.push(if scientific < 0 { b"e-" } else { b"e+" });
+    if scientific.abs() < 10 {
+        text.push(b"0");
+    }
+    text.push(super::IntText::new().i64(i64::from(scientific.abs())));
+    text
+}
+
 /// Rearranges a shortest representation, whatever its form.
 fn print_digits(text: &mut FloatText, shortest: &[u8]) {
     let (digits, count, exponent) = decompose(shortest);
@@ -261,6 +306,31 @@ mod tests {
             (f64::NAN, "nan"),
         ] {
             assert_eq!(print(value), text);
+        }
+    }
+
+    #[test]
+    fn printed_with_all_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (0.1, "0.10000000000000001"),
+            (-2.5, "-2.5"),
+            (100.25, "100.25"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (123456789012345678.0, "1.2345678901234568e+17"),
+            (0.0001, "0.0001"),
+            (0.00012345, "0.00012344999999999999"),
+            (0.00001, "1.0000000000000001e-05"),
+            (1.5e300, "1.5000000000000001e+300"),
+            (5e-324, "4.9406564584124654e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            let printed = format_f64_long(value);
+            assert_eq!(std::str::from_utf8(printed.as_bytes()), Ok(text));
         }
     }
 

@@ -9,7 +9,7 @@
 mod float;
 mod long_double;
 
-pub use float::{FloatText, format_f64, parse_f64};
+pub use float::{FloatText, format_f64, format_f64_long, parse_f64};
 pub use long_double::{Extended, FloatError, format_f64_human, incr_by_float};
 
 /// Longest text of an integer: a sign and 19 digits, or 20 digits.

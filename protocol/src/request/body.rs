@@ -6,7 +6,7 @@ use super::Big;
 use crate::limits::CHUNK;
 
 /// Bytes behind every bulk string; their values do not matter.
-const TRAILER: usize = 2;
+pub(super) const TRAILER: usize = 2;
 
 /// A big bulk string that is not complete yet.
 #[derive(Debug)]
@@ -27,6 +27,11 @@ impl Body {
     /// Bytes collected so far.
     pub(super) fn held(&self) -> usize {
         (self.full.len() * CHUNK).min(self.len) + self.chunk.len() + TRAILER - self.trailer
+    }
+
+    /// Bytes still to come, the trailer included.
+    pub(super) fn missing(&self) -> usize {
+        self.len + TRAILER - self.held()
     }
 
     pub(super) fn capacity(&self) -> usize {

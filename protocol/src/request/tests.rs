@@ -308,3 +308,84 @@ fn the_batch_stays_while_more_is_read() {
     assert_eq!(decoder.buffered(), 200_002);
     assert_eq!(decoder.request(0).get(2), None);
 }
+
+/// Feeds `bytes`, and has the rest of every command thrown away that is called `no` and is not
+/// complete after a read.
+fn feed_denying(decoder: &mut Decoder, mut bytes: &[u8], step: usize) -> Vec<(Args, bool)> {
+    let mut commands = Vec::new();
+    while !bytes.is_empty() {
+        let buffer = decoder.read_buf();
+        let taken = (buffer.capacity() - buffer.len()).min(step).min(bytes.len());
+        buffer.extend_from_slice(&bytes[..taken]);
+        bytes = &bytes[taken..];
+        while decoder.parse(3) > 0 {
+            let skipped = decoder.skipped();
+            assert!(skipped.is_none_or(|at| at + 1 == decoder.len()));
+            for i in 0..decoder.len() {
+                commands.push((args(decoder.request(i)), skipped == Some(i)));
+            }
+            decoder.clear();
+        }
+        let denied = |request: Request<'_>| match request.value(0) {
+            ArgValue::Slice(name) => name == b"no",
+            ArgValue::Chunks { .. } => false,
+        };
+        if decoder.arriving().is_some_and(denied) {
+            decoder.skip_rest();
+            assert!(decoder.arriving().is_none());
+        }
+        assert!(decoder.buffered() <= 4 * READ_ROOM_MAX, "{}", decoder.buffered());
+    }
+    commands
+}
+
+#[test]
+fn the_rest_of_a_command_can_be_thrown_away() {
+    let big = vec![b'x'; 3 * CHUNK + 7];
+    let small = [b'y'; 100];
+    let many: Vec<&[u8]> = std::iter::once(&b"no"[..]).chain(vec![&small[..]; 20_000]).collect();
+    let lines: Vec<Vec<&[u8]>> = vec![
+        vec![b"yes", b"a"],
+        vec![b"no", b"a", &big, b"b"],
+        vec![b"yes", &big, b"c"],
+        vec![b"no", &big],
+        vec![b"no", &[b'z'; CHUNK], b""],
+        many,
+        vec![b"no"],
+        vec![b"yes"],
+    ];
+    let wire: Vec<u8> = lines.iter().flat_map(|line| multibulk(line)).collect();
+    for step in [1, 7, 1000, READ_ROOM, READ_ROOM_MAX] {
+        let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+        let got = feed_denying(&mut decoder, &wire, step);
+        assert_eq!(decoder.error(), None);
+        assert_eq!(got.len(), lines.len(), "step {step}");
+        for ((got, skipped), sent) in got.iter().zip(&lines) {
+            if *skipped {
+                assert!(sent[0] == b"no" && got.len() < sent.len());
+                assert!(got.iter().zip(sent).all(|(got, sent)| got == sent));
+            } else {
+                assert_eq!(got, sent);
+            }
+        }
+        assert!(got[3].1 && got[5].1, "step {step}: they do not fit one read");
+        assert!(!decoder.is_mid_command());
+    }
+}
+
+#[test]
+fn what_is_thrown_away_has_to_be_well_formed() {
+    for (rest, error) in [
+        (&b"$3\r\nabc\r\n:1\r\n"[..], "ERR Protocol error: expected '$', got ':'"),
+        (b"$3\r\nabc\r\n$x\r\n", "ERR Protocol error: invalid bulk length"),
+    ] {
+        let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+        let wire = [b"*9\r\n$2\r\nno\r\n", rest].concat();
+        assert_eq!(feed_denying(&mut decoder, &wire, 16), []);
+        assert_eq!(decoder.error().map(|e| e.to_string()).as_deref(), Some(error));
+    }
+    let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+    decoder.skip_rest();
+    decoder.read_buf().extend_from_slice(b"PING\r\n");
+    assert_eq!((decoder.parse(1), decoder.skipped()), (1, None), "there was nothing to skip");
+}

@@ -182,7 +182,7 @@ impl<'a, 'g> Call<'a, 'g> {
 
     /// The roles of this call. Dispatch holds them for every command flagged WRITE; a handler
     /// that writes without the flag is a defect of its row, and the table's tests find it.
-    fn writer(&mut self) -> &mut Roles<'g> {
+    pub(super) fn writer(&mut self) -> &mut Roles<'g> {
         match self.writer.as_deref_mut() {
             Some(writer) => writer,
             None => unreachable!("{}: a write without the writer role", self.entry.full_name),
@@ -223,6 +223,16 @@ impl<'a, 'g> Call<'a, 'g> {
         if self.put_in(db, key, value, expire_at).existed {
             self.notify_in(db, Class::NEW, "new", key);
         }
+    }
+
+    /// Gives the value of a key to another one, whatever was there, which counts as new; false if there is no such key.
+    pub fn rename(&mut self, from: (DbId, &Key<'_>), to: (DbId, &Key<'_>)) -> bool {
+        let now = self.now;
+        let renamed = self.writer().rename(from, to, now);
+        if renamed {
+            self.notify_in(to.0, Class::NEW, "new", to.1);
+        }
+        renamed
     }
 
     /// Removes `key` and tells of it; whether a live one was there.
@@ -279,7 +289,6 @@ impl<'a, 'g> Call<'a, 'g> {
 pub fn string_of<'g>(entry: &storage::Entry<'g>) -> Result<Str<'g>, ReplyError> {
     match entry.value() {
         Value::Str(string) => Ok(string),
-        #[allow(unreachable_patterns, reason = "other types come with the collections")]
         _ => Err(error::WRONG_TYPE),
     }
 }

@@ -5,7 +5,7 @@ use super::spec::{Command, Flags};
 use super::table::Entry;
 
 /// All categories, in the order in which they are printed.
-pub(super) const CATEGORIES: &[&str] = &[
+pub const CATEGORIES: &[&str] = &[
     "keyspace",
     "read",
     "write",
@@ -30,14 +30,14 @@ pub(super) const CATEGORIES: &[&str] = &[
 ];
 
 /// The categories of `entry`, in the order of [`CATEGORIES`], without `@`.
-pub(super) fn categories(entry: &Entry) -> impl Iterator<Item = &'static str> {
+pub fn categories(entry: &Entry) -> impl Iterator<Item = &'static str> {
     let command = entry.command;
     let is_container = !entry.subcommands.is_empty();
     CATEGORIES.iter().copied().filter(move |name| has(command, is_container, name))
 }
 
 /// Whether `entry` belongs to the category `name`, in any case.
-pub(super) fn belongs(entry: &Entry, name: &[u8]) -> bool {
+pub fn belongs(entry: &Entry, name: &[u8]) -> bool {
     categories(entry).any(|category| category.as_bytes().eq_ignore_ascii_case(name))
 }
 
@@ -67,7 +67,13 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::Generic => Some("keyspace"),
         Group::String => Some("string"),
         Group::Bitmap => Some("bitmap"),
+        Group::List => Some("list"),
+        Group::SortedSet => Some("sortedset"),
+        Group::Geo => Some("geo"),
+        Group::Hash => Some("hash"),
+        Group::Set => Some("set"),
         Group::Connection => Some("connection"),
+        Group::Stream => Some("stream"),
         // By its flag: PUBSUB HELP has none.
         Group::PubSub | Group::Server => None,
     }

@@ -11,10 +11,22 @@ pub enum Group {
     Bitmap,
     /// `pubsub`
     PubSub,
+    /// `list`
+    List,
+    /// `sorted-set`
+    SortedSet,
+    /// `hash`
+    Hash,
+    /// `set`
+    Set,
+    /// `geo`
+    Geo,
     /// `connection`
     Connection,
     /// `server`
     Server,
+    /// `stream`
+    Stream,
 }
 
 impl Group {
@@ -25,8 +37,14 @@ impl Group {
             Group::String => "string",
             Group::Bitmap => "bitmap",
             Group::PubSub => "pubsub",
+            Group::List => "list",
+            Group::SortedSet => "sorted-set",
+            Group::Hash => "hash",
+            Group::Set => "set",
+            Group::Geo => "geo",
             Group::Connection => "connection",
             Group::Server => "server",
+            Group::Stream => "stream",
         }
     }
 }
@@ -59,6 +77,8 @@ pub enum ArgKind {
 pub struct Arg {
     /// Name.
     pub name: &'static str,
+    /// What it is shown as, if not by its name.
+    pub display: Option<&'static str>,
     /// Type.
     pub kind: ArgKind,
     /// Token before the value.
@@ -79,6 +99,7 @@ impl Arg {
     const fn new(name: &'static str, kind: ArgKind) -> Self {
         Arg {
             name,
+            display: None,
             kind,
             token: None,
             since: None,
@@ -136,6 +157,12 @@ impl Arg {
         let mut arg = Self::new(name, ArgKind::Block);
         arg.args = args;
         arg
+    }
+
+    /// Sets what it is shown as.
+    pub const fn display(mut self, text: &'static str) -> Self {
+        self.display = Some(text);
+        self
     }
 
     /// Sets the token.

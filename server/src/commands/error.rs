@@ -64,6 +64,10 @@ pub const DB_RANGE: ReplyError = ReplyError::new("ERR DB index is out of range")
 /// A string that would grow past `proto-max-bulk-len`.
 pub const TOO_LONG: ReplyError =
     ReplyError::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+/// Not for clients: the command looks into a large collection, and dispatch has to run it again
+/// with the role of its shard.
+pub const NEEDS_ROLE: ReplyError = ReplyError::new("");
+
 /// Memory is short.
 pub const OOM: ReplyError =
     ReplyError::new("OOM command not allowed when used memory > 'maxmemory'.");

@@ -3,18 +3,29 @@
 //! To add a command, add a row and its handler to the family's file; nothing else.
 
 pub mod call;
+pub mod category;
+pub mod collection;
 pub mod docs;
 pub mod error;
+pub mod keys;
 #[macro_use]
 pub mod spec;
 pub mod table;
 
 mod bitmap;
-mod category;
 mod connection;
+mod draw;
 mod expiry;
 mod generic;
+mod geo;
+mod hash;
 mod help;
+mod list;
+mod multi_pop;
 mod pubsub;
 mod server;
+mod set;
+mod sorted_set;
+mod stream;
 mod string;
+mod walk;

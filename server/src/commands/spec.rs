@@ -219,6 +219,11 @@ impl KeyFlags {
     /// No key, but something that belongs to a slot of a cluster: a sharded channel.
     pub const NOT_KEY: KeyFlags = KeyFlags(1024);
 
+    /// Union, usable in constants.
+    pub const fn with(self, other: KeyFlags) -> KeyFlags {
+        KeyFlags(self.0 | other.0)
+    }
+
     /// The flags as COMMAND prints them.
     pub const PRINTED: &'static [(KeyFlags, &'static str)] = &[
         (KeyFlags::RO, "RO"),
@@ -237,6 +242,11 @@ impl KeyFlags {
     /// Whether `other` is included.
     pub const fn has(self, other: KeyFlags) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// All but `other`.
+    pub const fn without(self, other: KeyFlags) -> KeyFlags {
+        KeyFlags(self.0 & !other.0)
     }
 }
 
@@ -342,7 +352,7 @@ impl KeySpec {
         let argc = i64::try_from(request.len()).unwrap_or(i64::MAX);
         let Some(begin) = self.begin_at(request, argc) else {
             // A keyword that is absent means no key; an index past the end is a misfit.
-            return matches!(self.begin, Begin::Keyword(..));
+            return matches!(self.begin, Begin::Keyword(..) | Begin::Unknown);
         };
         let (first, last, step) = match self.find {
             Find::Range { last, step, limit } => {

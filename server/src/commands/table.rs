@@ -57,10 +57,16 @@ pub const MAX_NAME: usize = 32;
 static FAMILIES: &[&[Command]] = &[
     super::string::COMMANDS,
     super::bitmap::COMMANDS,
+    super::list::COMMANDS,
+    super::sorted_set::COMMANDS,
+    super::geo::COMMANDS,
+    super::hash::COMMANDS,
+    super::set::COMMANDS,
     super::generic::COMMANDS,
     super::pubsub::COMMANDS,
     super::connection::COMMANDS,
     super::server::COMMANDS,
+    super::stream::COMMANDS,
 ];
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::build(FAMILIES));

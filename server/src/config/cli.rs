@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::directives::{DIRECTIVES, MISSING, REFUSED};
+use super::users::USER;
 use super::{LoadError, quote, split_words};
 
 /// What the command line says.
@@ -48,6 +49,11 @@ fn command() -> Command {
     for row in DIRECTIVES {
         command = command.arg(option(row.name).help(row.help).aliases(row.aliases.iter().copied()));
     }
+    command = command.arg(
+        option(USER)
+            .value_name("name rule")
+            .help("A user and its rules, as ACL SETUSER takes them; one option per user"),
+    );
     let unknown = MISSING.iter().copied().chain(REFUSED.iter().map(|(name, _)| *name));
     for name in unknown {
         command = command.arg(option(name).hide(true));
@@ -78,7 +84,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandL
     }
     let names = DIRECTIVES.iter().map(|row| row.name);
     let unknown = MISSING.iter().copied().chain(REFUSED.iter().map(|(name, _)| *name));
-    for name in names.chain(unknown) {
+    for name in names.chain([USER]).chain(unknown) {
         for line in matches.remove_many::<OsString>(name).into_iter().flatten() {
             let words = split_words(line.as_bytes())
                 .ok_or_else(|| LoadError::new(format!("--{name}: unbalanced quotes")))?;

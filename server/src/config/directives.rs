@@ -6,7 +6,7 @@
 //! down anywhere else. A row whose help ends in `(accepted, no effect)` exists because clients,
 //! scripts or packaged files set it; Dunlin keeps the value and acts on nothing.
 
-use super::settings::{Access, LogFormat, LogLevel, MaxmemoryPolicy, Settings};
+use super::settings::{Access, LogFormat, LogLevel, Settings};
 use super::split;
 use super::value::{Kind, Value};
 
@@ -180,6 +180,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("timeout", int(0, INT_MAX), "0",
         "Seconds after which an idle client is disconnected; 0: never")
         .apply(|s, v| s.timeout = v.u32()),
+    row("partial-command-timeout", int(0, INT_MAX), "60",
+        "Seconds of silence in the middle of a command after which a client is closed; 0: no limit")
+        .apply(|s, v| s.partial_command_timeout = v.u32()),
     row("maxclients", int(1, 4_294_967_295), "10000",
         "Clients served at once; lowered to what the file limit allows")
         .apply(|s, v| s.maxclients = v.u32()),
@@ -187,6 +190,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("requirepass", Kind::Text, "\"\"",
         "Password clients must give with AUTH or HELLO; empty: none").sensitive()
         .apply(|s, v| s.requirepass = v.bytes()),
+    row("auth-timeout", int(0, INT_MAX), "10",
+        "Seconds a client that has to authenticate may take for it; 0: no limit")
+        .apply(|s, v| s.auth_timeout = v.u32()),
     row("protected-mode", Kind::Bool, "yes",
         "Refuse to start on a non-loopback address without a password")
         .apply(|s, v| s.protected_mode = v.bool()),
@@ -197,15 +203,20 @@ pub static DIRECTIVES: &[Directive] = &[
         "Who may change protected settings with CONFIG SET: no, yes, local").immutable()
         .apply(|s, v| s.enable_protected_configs = Access::ALL[v.index()]),
     row("acllog-max-len", int(0, LONG_MAX), "128",
-        "Entries of the log of refused commands (accepted, no effect)")
+        "Entries of the log of refused commands, ACL LOG")
         .apply(|s, v| s.acllog_max_len = v.u64()),
+    row("aclfile", Kind::Text, "\"\"",
+        "File of the users, for ACL LOAD and SAVE; empty: they are in the configuration").immutable()
+        .apply(|s, v| s.aclfile = v.path()),
+    row("acl-pubsub-default", Kind::Enum(&["allchannels", "resetchannels"]), "resetchannels",
+        "Channels that new users may use: all or none")
+        .apply(|s, v| s.acl_all_channels = v.index() == 0),
     // ---- memory
     row("maxmemory", MAXMEMORY, "auto",
         "Bytes the store may hold; 0: no limit; auto: 70 % of the container or machine")
         .apply(|s, v| s.maxmemory = v.memory(0)),
-    row("maxmemory-policy", Kind::Enum(&MaxmemoryPolicy::NAMES), "allkeys-lru",
-        "What to evict at maxmemory")
-        .apply(|s, v| s.maxmemory_policy = MaxmemoryPolicy::ALL[v.index()]),
+    row("maxmemory-policy", Kind::Policy, "allkeys-lru", "What to evict at maxmemory")
+        .apply(|s, v| if let Value::Policy(policy) = v { s.maxmemory_policy = *policy; }),
     row("maxmemory-samples", int(1, INT_MAX), "5",
         "Candidates of a sampled eviction (accepted, no effect)"),
     row("maxmemory-clients", MAXMEMORY_CLIENTS, "auto",
@@ -276,7 +287,8 @@ pub static DIRECTIVES: &[Directive] = &[
     row("pidfile", Kind::Text, "\"\"",
         "File that holds the process id while the server runs").immutable()
         .apply(|s, v| s.pidfile = v.path()),
-    row("dir", Kind::Text, ".", "Directory of data files (accepted, no effect)").protected(),
+    row("dir", Kind::Text, ".", "Directory of the aclfile unless its path is absolute").protected()
+        .apply(|s, v| s.dir = v.path().unwrap_or_default()),
     row("dbfilename", Kind::Text, "dump.rdb", "Snapshot file (accepted, no effect)").protected(),
     row("set-proc-title", Kind::Bool, "yes", "Process title (accepted, no effect)").immutable(),
     row("proc-title-template", Kind::Text, "\"{title} {listen-addr} {server-mode}\"",
@@ -338,34 +350,39 @@ pub static DIRECTIVES: &[Directive] = &[
         "Milliseconds a script may run unasked (accepted, no effect)")
         .alias(&["lua-time-limit"]).apply(|s, v| s.busy_reply_threshold = v.u64()),
     // ---- encodings of collections
-    row("hash-max-listpack-entries", int(0, LONG_MAX), "512",
-        "Small hashes (accepted, no effect)").alias(&["hash-max-ziplist-entries"]),
+    row("hash-max-listpack-entries", int(0, LONG_MAX), "128", "Fields of a small hash")
+        .alias(&["hash-max-ziplist-entries"]).apply(|s, v| s.collections[0] = v.u64() as usize),
     row("hash-max-listpack-value", memory(0, LONG_MAX as u64), "64",
-        "Small hashes (accepted, no effect)").alias(&["hash-max-ziplist-value"]),
+        "Bytes of a field or value of a small hash")
+        .alias(&["hash-max-ziplist-value"]).apply(|s, v| s.collections[1] = v.size()),
     row("list-max-listpack-size", int(-INT_MAX, INT_MAX), "-2",
-        "Lists (accepted, no effect)").alias(&["list-max-ziplist-size"]),
+        "Elements of a small list, or -1 to -5 for 4 to 64 KiB").alias(&["list-max-ziplist-size"])
+        .apply(|s, v| s.list_max_listpack_size = v.int()),
     row("list-compress-depth", int(0, INT_MAX), "0", "Lists (accepted, no effect)"),
-    row("set-max-intset-entries", int(0, LONG_MAX), "512",
-        "Sets of integers (accepted, no effect)"),
-    row("set-max-listpack-entries", int(0, LONG_MAX), "128", "Small sets (accepted, no effect)"),
+    row("set-max-intset-entries", int(0, LONG_MAX), "512", "Members of a small set of integers")
+        .apply(|s, v| s.collections[2] = v.u64() as usize),
+    row("set-max-listpack-entries", int(0, LONG_MAX), "128", "Members of a small set")
+        .apply(|s, v| s.collections[3] = v.u64() as usize),
     row("set-max-listpack-value", memory(0, LONG_MAX as u64), "64",
-        "Small sets (accepted, no effect)"),
-    row("zset-max-listpack-entries", int(0, LONG_MAX), "128",
-        "Small sorted sets (accepted, no effect)").alias(&["zset-max-ziplist-entries"]),
+        "Bytes of a member of a small set").apply(|s, v| s.collections[4] = v.size()),
+    row("zset-max-listpack-entries", int(0, LONG_MAX), "128", "Members of a small sorted set")
+        .alias(&["zset-max-ziplist-entries"]).apply(|s, v| s.collections[5] = v.u64() as usize),
     row("zset-max-listpack-value", memory(0, LONG_MAX as u64), "64",
-        "Small sorted sets (accepted, no effect)").alias(&["zset-max-ziplist-value"]),
+        "Bytes of a member of a small sorted set")
+        .alias(&["zset-max-ziplist-value"]).apply(|s, v| s.collections[6] = v.size()),
     row("hll-sparse-max-bytes", memory(0, LONG_MAX as u64), "3000",
         "HyperLogLogs (accepted, no effect)"),
-    row("stream-node-max-bytes", memory(0, LONG_MAX as u64), "4096",
-        "Streams (accepted, no effect)"),
-    row("stream-node-max-entries", int(0, LONG_MAX), "100", "Streams (accepted, no effect)"),
+    row("stream-node-max-bytes", memory(0, LONG_MAX as u64), "4096", "Bytes of a block of a stream")
+        .apply(|s, v| s.collections[7] = v.size()),
+    row("stream-node-max-entries", int(0, LONG_MAX), "100", "Entries of a block of a stream")
+        .apply(|s, v| s.collections[8] = v.u64() as usize),
 ];
 
 /// Directives of Redis 7.2 that Dunlin does not implement and whose absence is harmless to what a
 /// cache promises: a file that has them loads with a warning.
 #[rustfmt::skip]
 pub(super) static MISSING: &[&str] = &[
-    "acl-pubsub-default", "active-defrag-cycle-max", "active-defrag-cycle-min",
+    "active-defrag-cycle-max", "active-defrag-cycle-min",
     "active-defrag-ignore-bytes", "active-defrag-max-scan-fields", "active-defrag-threshold-lower",
     "active-defrag-threshold-upper", "aof-disable-auto-gc", "aof-load-truncated",
     "aof-rewrite-cpulist", "aof-rewrite-incremental-fsync", "aof-timestamp-enabled",
@@ -401,8 +418,6 @@ pub(super) static MISSING: &[&str] = &[
 
 /// Directives whose silent absence would weaken security or change what the data means: refused.
 pub(super) static REFUSED: &[(&str, &str)] = &[
-    ("user", "access control lists are not supported"),
-    ("aclfile", "access control lists are not supported"),
     ("rename-command", "renaming commands is not supported: ignoring it would leave them open"),
     ("tls-port", "TLS is not supported"),
     ("replicaof", "replication is not supported: this server would answer from an empty cache"),

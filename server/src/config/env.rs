@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use super::directives::{self, DIRECTIVES};
 use super::file::Draft;
+use super::users::USER;
 use super::{LoadError, split_words};
 
 const PREFIX: &str = "DUNLIN_";
@@ -24,6 +25,13 @@ impl Draft {
                 continue;
             }
             let variable = variable.to_string_lossy();
+            if name == USER {
+                let words = split_words(text.as_bytes())
+                    .ok_or_else(|| LoadError::new(format!("{variable}: unbalanced quotes")))?;
+                let added = self.users.add(&words);
+                added.map_err(|why| LoadError::new(format!("{variable}: {why}")))?;
+                continue;
+            }
             let Some(row) = directives::find(name.as_bytes()) else {
                 self.warnings.push(format!("environment variable {variable}: no such directive"));
                 continue;

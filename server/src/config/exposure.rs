@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use super::Settings;
 
-/// Refuses settings that would serve other machines without a password.
+/// Refuses settings that would serve other machines without a password; `passwordless`: connections
+/// begin as a user who needs none.
 ///
 /// # Errors
 /// What to do about it, for the operator.
-pub fn check_exposure(settings: &Settings) -> Result<(), String> {
-    if !settings.protected_mode || !settings.requirepass.is_empty() || settings.port == 0 {
+pub fn check_exposure(settings: &Settings, passwordless: bool) -> Result<(), String> {
+    if !settings.protected_mode || !passwordless || settings.port == 0 {
         return Ok(());
     }
     let Some(open) = settings.bind.iter().find(|address| !is_loopback(address)) else {
@@ -39,23 +40,23 @@ mod tests {
     #[test]
     fn only_loopback_is_served_without_a_password() {
         let mut settings = Settings::defaults(0);
-        assert_eq!(check_exposure(&settings), Ok(()));
+        assert_eq!(check_exposure(&settings, true), Ok(()));
         for open in ["0.0.0.0", "*", "::*", "-::*", "::", "192.168.1.1", "example.org"] {
             settings.bind = vec!["127.0.0.1".into(), open.into()];
-            let why = check_exposure(&settings).unwrap_err();
+            let why = check_exposure(&settings, true).unwrap_err();
             assert!(why.contains(open) && why.contains("requirepass"), "{why}");
         }
         for closed in ["127.8.8.8", "::1", "-::1", "localhost", "::ffff:127.0.0.1"] {
             settings.bind = vec![closed.into()];
-            assert_eq!(check_exposure(&settings), Ok(()), "{closed}");
+            assert_eq!(check_exposure(&settings, true), Ok(()), "{closed}");
         }
         settings.bind = vec!["*".into()];
         let with = |change: fn(&mut Settings)| {
             let mut settings = settings.clone();
             change(&mut settings);
-            check_exposure(&settings)
+            check_exposure(&settings, true)
         };
-        assert_eq!(with(|s| s.requirepass = b"x".to_vec()), Ok(()));
+        assert_eq!(check_exposure(&settings, false), Ok(()));
         assert_eq!(with(|s| s.protected_mode = false), Ok(()));
         assert_eq!(with(|s| s.port = 0), Ok(()));
     }

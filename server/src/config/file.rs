@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use super::cli::CommandLine;
 use super::directives::{self, DIRECTIVES, MISSING, REFUSED};
+use super::users::{Declared, USER};
 use super::value::Value;
 use super::{Config, LoadError, Settings, split_words};
+use crate::files;
 
 /// Largest configuration file.
 const MAX_FILE: u64 = 16 << 20;
@@ -27,6 +29,7 @@ pub(super) struct Draft {
     pub(super) from_env: BTreeSet<usize>,
     machine_memory: u64,
     pub(super) warnings: Vec<String>,
+    pub(super) users: Declared,
 }
 
 impl Draft {
@@ -39,6 +42,7 @@ impl Draft {
             from_env: BTreeSet::new(),
             machine_memory,
             warnings: Vec::new(),
+            users: Declared::default(),
         }
     }
 
@@ -55,12 +59,14 @@ impl Draft {
             file,
             machine_memory: self.machine_memory,
             warnings: self.warnings,
+            users: self.users.finish(),
         }
     }
 
     /// Later sources replace what earlier ones accumulated.
     pub(super) fn next_source(&mut self) {
         self.seen.clear();
+        self.users.next_source();
     }
 
     pub(super) fn load_file(&mut self, path: &Path) -> Result<(), LoadError> {
@@ -102,6 +108,9 @@ impl Draft {
         name: &[u8],
         values: &[Vec<u8>],
     ) -> Result<(), LoadError> {
+        if name.eq_ignore_ascii_case(USER.as_bytes()) {
+            return self.users.add(values).map_err(|why| place.error(&why));
+        }
         let Some(row) = directives::find(name) else {
             let why = self.missing(name, values).map_err(|why| place.error(&why))?;
             self.warnings.push(place.warning(&why));
@@ -149,6 +158,10 @@ impl Draft {
         self.next_source();
         for (name, words) in &line.settings {
             let shown = || format!("--{name}: ");
+            if *name == USER {
+                self.users.add(words).map_err(|why| LoadError::new(shown() + &why))?;
+                continue;
+            }
             match directives::find(name.as_bytes()) {
                 Some(row) => {
                     self.from_env.remove(&row);
@@ -198,17 +211,10 @@ pub(super) fn join(
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let fatal = |why: &str| {
+    files::read(path, MAX_FILE).map_err(|error| {
+        let why = files::reason(&error);
         LoadError::new(format!("Fatal error, can't open config file '{}': {why}", path.display()))
-    };
-    let meta = std::fs::metadata(path).map_err(|e| fatal(&super::rewrite::reason(&e)))?;
-    if meta.is_dir() {
-        return Err(fatal("Is a directory"));
-    }
-    if meta.len() > MAX_FILE {
-        return Err(fatal("File too large"));
-    }
-    std::fs::read(path).map_err(|e| fatal(&super::rewrite::reason(&e)))
+    })
 }
 
 /// A line of a file, for messages.
@@ -239,7 +245,7 @@ impl Place<'_> {
     fn shown(&self) -> String {
         let name = self.line.split(|c| c.is_ascii_whitespace()).next().unwrap_or_default();
         let secret = directives::find(name).is_some_and(|row| DIRECTIVES[row].flags.sensitive)
-            || name.eq_ignore_ascii_case(b"user")
+            || name.eq_ignore_ascii_case(USER.as_bytes())
             || name.eq_ignore_ascii_case(b"masterauth");
         let name = String::from_utf8_lossy(name);
         if secret { format!("{name} ...") } else { String::from_utf8_lossy(self.line).into_owned() }

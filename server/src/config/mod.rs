@@ -22,6 +22,7 @@ mod settings;
 mod split;
 #[cfg(test)]
 mod tests;
+mod users;
 mod value;
 
 use std::collections::BTreeSet;
@@ -32,11 +33,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use directives::{DIRECTIVES, Directive, Flags};
 pub use exposure::check_exposure;
-pub use settings::{Access, LogFormat, LogLevel, MaxmemoryPolicy, Settings};
+pub use settings::{Access, LogFormat, LogLevel, Settings};
 pub use split::{quote, split_words};
+pub use users::Declaration;
 pub(crate) use value::EVENT_CLASSES;
 pub use value::{Kind, OutputLimit, OutputLimits, Value, parse_memory};
 
+use crate::acl::User;
+use crate::files;
 use crate::glob;
 use crate::runtime::container;
 use file::Draft;
@@ -93,6 +97,7 @@ pub struct Config {
     file: Option<PathBuf>,
     machine_memory: u64,
     warnings: Vec<String>,
+    users: Vec<Declaration>,
 }
 
 impl Config {
@@ -163,6 +168,12 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The users that the sources declare.
+    #[must_use]
+    pub fn users(&self) -> &[Declaration] {
+        &self.users
     }
 
     /// Memory of the machine or container that `auto` refers to.
@@ -276,20 +287,21 @@ impl Config {
         refused.map_or(Ok(rows), Err)
     }
 
-    /// Writes the current values into the configuration file, keeping its comments and order.
+    /// Writes the current values and these users into the configuration file, keeping its comments
+    /// and order.
     ///
     /// # Errors
     /// The whole error reply, as Redis words it.
-    pub fn rewrite(&self) -> Result<(), String> {
+    pub fn rewrite(&self, users: &[Arc<User>]) -> Result<(), String> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = &self.file else {
             return Err("ERR The server is running without a config file".into());
         };
-        rewrite::rewrite(path, &self.rewrite_plan())
-            .map_err(|e| format!("ERR Rewriting config file: {}", rewrite::reason(&e)))
+        rewrite::rewrite(path, &self.rewrite_plan(users))
+            .map_err(|e| format!("ERR Rewriting config file: {}", files::reason(&e)))
     }
 
-    fn rewrite_plan(&self) -> rewrite::Plan {
+    fn rewrite_plan(&self, users: &[Arc<User>]) -> rewrite::Plan {
         let settings = self.settings();
         // A value that only the environment gave comes from there again at the next start;
         // writing it down would put secrets into a file they were kept out of.
@@ -304,6 +316,8 @@ impl Config {
             defaults: self.defaults.values.clone(),
             keep_out,
             machine_memory: self.machine_memory,
+            users: users.to_vec(),
+            all_channels: settings.acl_all_channels,
         }
     }
 }
@@ -359,15 +373,16 @@ fn parse_one(
 }
 
 fn failed(name: &[u8], why: &str) -> String {
-    format!(
-        "ERR CONFIG SET failed (possibly related to argument '{}') - {why}",
-        String::from_utf8_lossy(name)
-    )
+    let name = shown(name);
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
 }
 
 fn unknown(name: &[u8]) -> String {
-    format!(
-        "ERR Unknown option or number of arguments for CONFIG SET - '{}'",
-        String::from_utf8_lossy(name)
-    )
+    let name = shown(name);
+    format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
+}
+
+/// The name as C's `%s` prints it: up to a NUL.
+fn shown(name: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(name.split(|c| *c == 0).next().unwrap_or_default())
 }

@@ -5,75 +5,11 @@
 //! one exists. Every field is a projection of one row of the directive table; rows without a field
 //! are accepted and kept but change nothing.
 
-use std::path::PathBuf;
+use dunlin_storage::Policy;
+use std::path::{Path, PathBuf};
 
 use super::directives::DIRECTIVES;
 use super::value::{OutputLimits, Value};
-
-/// What happens when the store reaches `maxmemory`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MaxmemoryPolicy {
-    /// Evict keys with a TTL, the least recently used first.
-    VolatileLru,
-    /// Evict keys with a TTL, the least frequently used first.
-    VolatileLfu,
-    /// Evict any keys with a TTL.
-    VolatileRandom,
-    /// Evict the keys that expire soonest.
-    VolatileTtl,
-    /// Evict the least recently used keys.
-    #[default]
-    AllkeysLru,
-    /// Evict the least frequently used keys.
-    AllkeysLfu,
-    /// Evict any keys.
-    AllkeysRandom,
-    /// Refuse commands that need memory.
-    NoEviction,
-    /// Evict keys with a TTL, the least recently modified first.
-    VolatileLrm,
-    /// Evict the least recently modified keys.
-    AllkeysLrm,
-}
-
-impl MaxmemoryPolicy {
-    pub(super) const ALL: [MaxmemoryPolicy; 10] = [
-        MaxmemoryPolicy::VolatileLru,
-        MaxmemoryPolicy::VolatileLfu,
-        MaxmemoryPolicy::VolatileRandom,
-        MaxmemoryPolicy::VolatileTtl,
-        MaxmemoryPolicy::AllkeysLru,
-        MaxmemoryPolicy::AllkeysLfu,
-        MaxmemoryPolicy::AllkeysRandom,
-        MaxmemoryPolicy::NoEviction,
-        MaxmemoryPolicy::VolatileLrm,
-        MaxmemoryPolicy::AllkeysLrm,
-    ];
-    pub(super) const NAMES: [&'static str; 10] = [
-        "volatile-lru",
-        "volatile-lfu",
-        "volatile-random",
-        "volatile-ttl",
-        "allkeys-lru",
-        "allkeys-lfu",
-        "allkeys-random",
-        "noeviction",
-        "volatile-lrm",
-        "allkeys-lrm",
-    ];
-
-    /// The name in the configuration and in INFO.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-}
-
-impl From<MaxmemoryPolicy> for dunlin_storage::Policy {
-    fn from(policy: MaxmemoryPolicy) -> Self {
-        dunlin_storage::Policy::parse(policy.name()).unwrap_or_default()
-    }
-}
 
 /// Lowest severity that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -165,16 +101,20 @@ pub struct Settings {
     pub tcp_keepalive: u32,
     /// Seconds after which an idle client is disconnected, 0 = never.
     pub timeout: u32,
+    /// Seconds of silence in the middle of a command after which a client is closed, 0 = no limit.
+    pub partial_command_timeout: u32,
     /// Clients served at once.
     pub maxclients: u32,
     /// The password; empty = none.
     pub requirepass: Vec<u8>,
+    /// Seconds a client that has to authenticate may take for it, 0 = no limit.
+    pub auth_timeout: u32,
     /// Refuse to serve other machines without a password.
     pub protected_mode: bool,
     /// Bytes the store may hold, 0 = no limit.
     pub maxmemory: u64,
     /// What happens at `maxmemory`.
-    pub maxmemory_policy: MaxmemoryPolicy,
+    pub maxmemory_policy: Policy,
     /// Bytes all clients together may hold, 0 = no limit.
     pub maxmemory_clients: u64,
     /// Limits of pending output per client class.
@@ -205,6 +145,10 @@ pub struct Settings {
     pub slowlog_log_slower_than: i64,
     /// Entries the slow log keeps.
     pub slowlog_max_len: u64,
+    /// Size of a node of a list: a number of elements, or -1 to -5 for a number of bytes.
+    pub list_max_listpack_size: i64,
+    /// The limits of small collections but lists, in the order of their rows.
+    pub collections: [usize; 9],
     /// Milliseconds from which the latency monitor records an event, 0 = off.
     pub latency_monitor_threshold: u64,
     /// Keep latency histograms per command.
@@ -227,6 +171,12 @@ pub struct Settings {
     pub tracking_table_max_keys: u64,
     /// Entries the ACL log keeps.
     pub acllog_max_len: u64,
+    /// New users may use every channel.
+    pub acl_all_channels: bool,
+    /// File of the users; none = they are in the configuration.
+    pub aclfile: Option<PathBuf>,
+    /// Directory that a relative `aclfile` is in.
+    pub dir: PathBuf,
     /// Logarithm factor of the frequency counter.
     pub lfu_log_factor: u32,
     /// Minutes after which a frequency counter is halved.
@@ -256,6 +206,14 @@ impl Settings {
             max_bulk: self.proto_max_bulk_len,
             ..dunlin_protocol::Limits::AUTHENTICATED
         }
+    }
+
+    /// Where the file of the users is, if there is one.
+    #[must_use]
+    pub fn acl_path(&self) -> Option<PathBuf> {
+        let file = self.aclfile.as_ref()?;
+        let here = self.dir.as_os_str().is_empty() || self.dir == Path::new(".");
+        Some(if here { file.clone() } else { self.dir.join(file) })
     }
 
     /// Brings the typed fields in line with the values.

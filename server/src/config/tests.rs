@@ -1,6 +1,7 @@
 //! Tests of the configuration as a whole: sources, CONFIG GET/SET/REWRITE, and the table itself.
 
 use super::*;
+use dunlin_storage::Policy;
 use std::fs;
 
 const MEMORY: u64 = 1000 << 20;
@@ -94,7 +95,7 @@ fn defaults_suit_a_cache() {
     let settings = Config::defaults(MEMORY).settings();
     assert_eq!(settings.maxmemory, MEMORY / 10 * 7);
     assert_eq!(settings.maxmemory_clients, MEMORY / 10);
-    assert_eq!(settings.maxmemory_policy, MaxmemoryPolicy::AllkeysLru);
+    assert_eq!(settings.maxmemory_policy, Policy::AllKeysLru);
     assert_eq!(settings.bind, ["127.0.0.1", "-::1"]);
     assert_eq!((settings.port, settings.databases, settings.maxclients), (6379, 16, 10_000));
     assert_eq!(settings.unixsocketperm, 0o600);
@@ -220,7 +221,7 @@ fn the_environment() {
     ];
     let config = load_with(&[], &env).unwrap();
     let settings = config.settings();
-    assert_eq!(settings.maxmemory_policy, MaxmemoryPolicy::NoEviction);
+    assert_eq!(settings.maxmemory_policy, Policy::NoEviction);
     assert_eq!(settings.bind.len(), 2);
     assert_eq!(settings.requirepass, b"a b'\"", "one word, whatever it holds");
     assert_eq!(config.warnings().len(), 1, "{:?}", config.warnings());
@@ -363,6 +364,50 @@ fn mistakes_in_the_file_are_shown_where_they_are() {
     assert!(refused(&[dir.0.to_str().unwrap()]).ends_with("Is a directory"));
     let harmless = dir.file("c", "tls-port 0\nreplicaof no one\n");
     assert_eq!(load(&[&harmless]).warnings().len(), 2);
+}
+
+fn users(config: &Config) -> Vec<String> {
+    let text = |(name, rules): &Declaration| {
+        let words: Vec<_> = std::iter::once(name).chain(rules).cloned().collect();
+        String::from_utf8_lossy(&words.join(&b' ')).into_owned()
+    };
+    config.users().iter().map(text).collect()
+}
+
+#[test]
+fn users_are_declared_in_every_source() {
+    let dir = Directory::new("users");
+    let path = dir.file("c", "user alice on >a ~x\nUSER bob on (~a +get)\nuser carol\n");
+    let env = [("DUNLIN_USER", "bob off")];
+    let config = load_with(&[&path, "--user", "carol", "on", "--user", "dave"], &env).unwrap();
+    assert_eq!(users(&config), ["alice on >a ~x", "bob off", "carol on", "dave"]);
+    assert!(config.get(&["user"]).is_empty());
+    for (line, why) in [
+        ("user alice on >secret +foo", "'+foo': Unknown command or category name in ACL"),
+        ("user alice #secret", "'#': The password hash must be exactly 64 characters"),
+        ("user alice on (~secret", "'(~secret': Unmatched parenthesis"),
+        ("user alice\nuser alice", "'alice': Duplicate user found."),
+    ] {
+        let refused = refused(&[&dir.file("c", line)]);
+        assert!(refused.contains(&format!("Error in user declaration {why}")), "{refused}");
+        let shown = refused.contains("secret") && !line.contains("(~secret");
+        assert!(refused.contains(">>> 'user ...'") && !shown, "{refused}");
+    }
+    let nameless = refused(&[&dir.file("c", "user")]);
+    assert!(nameless.ends_with("Bad directive or wrong number of arguments"), "{nameless}");
+    let spaces = refused(&[&dir.file("c", "user \"a b\" on")]);
+    assert!(spaces.ends_with("Spaces not allowed in ACL usernames"), "{spaces}");
+    let twice = refused(&["--user", "foo", "--user", "foo"]);
+    assert!(twice.contains("Duplicate user found"), "{twice}");
+}
+
+#[test]
+fn a_relative_aclfile_is_in_the_directory() {
+    let path = |args: &[&str]| load(args).settings().acl_path();
+    assert_eq!(path(&[]), None);
+    assert_eq!(path(&["--aclfile", "a"]), Some("a".into()));
+    assert_eq!(path(&["--aclfile", "a", "--dir", "/x"]), Some("/x/a".into()));
+    assert_eq!(path(&["--aclfile", "/b/a", "--dir", "/x"]), Some("/b/a".into()));
 }
 
 #[test]
@@ -526,6 +571,18 @@ fn values_print_as_in_redis() {
 }
 
 #[test]
+fn the_policies_are_those_of_the_store() {
+    let config = Config::defaults(MEMORY);
+    let refused = set(&config, &[("maxmemory-policy", "best")]).unwrap_err();
+    for policy in Policy::all() {
+        set(&config, &[("maxmemory-policy", &policy.name().to_uppercase())]).unwrap();
+        assert_eq!(config.settings().maxmemory_policy, policy);
+        assert_eq!(value(&config, "maxmemory-policy"), policy.name());
+        assert!(refused.contains(policy.name()), "{refused}");
+    }
+}
+
+#[test]
 fn a_change_is_all_or_nothing() {
     let config = Config::defaults(MEMORY);
     assert!(set(&config, &[("timeout", "5"), ("hz", "x")]).is_err());
@@ -586,7 +643,7 @@ fn passwords_may_be_any_bytes() {
 #[test]
 fn without_a_file_there_is_nothing_to_rewrite() {
     let expected = "ERR The server is running without a config file";
-    assert_eq!(load(&["--port", "0"]).rewrite(), Err(expected.into()));
+    assert_eq!(load(&["--port", "0"]).rewrite(&[]), Err(expected.into()));
 }
 
 #[test]
@@ -609,7 +666,7 @@ fn rewriting_keeps_comments_order_and_true_lines() {
         ],
     )
     .unwrap();
-    config.rewrite().unwrap();
+    config.rewrite(&[]).unwrap();
     let expected = "# comment 1\nport 7012\n\n# about hz\nhz 20\nmaxmemory   100mb\nsave 90 2\n  \
                     loglevel   notice\nsyslog-enabled no\ntimeout 7\n\n\
                     # Generated by CONFIG REWRITE\nmaxclients 500\nrequirepass \"a b\\\"c\"\n\
@@ -625,10 +682,10 @@ fn rewriting_keeps_comments_order_and_true_lines() {
     assert_eq!(sorted(&written), sorted(expected), "{written}");
     let again = load(&[&path]);
     assert_eq!(again.settings().values, config.settings().values);
-    again.rewrite().unwrap();
+    again.rewrite(&[]).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), written, "a second rewrite changes nothing");
     set(&again, &[("timeout", "8"), ("lfu-decay-time", "9"), ("save", "1 1 2 2")]).unwrap();
-    again.rewrite().unwrap();
+    again.rewrite(&[]).unwrap();
     let third = fs::read_to_string(&path).unwrap();
     assert_eq!(third.matches("# Generated").count(), 1);
     assert!(third.contains("save 1 1\nsave 2 2\n"), "{third}");
@@ -648,7 +705,7 @@ fn rewriting_reads_back_whatever_the_values() {
         )
         .unwrap();
     set(&config, &[("latency-tracking-info-percentiles", ""), ("maxmemory", "0")]).unwrap();
-    config.rewrite().unwrap();
+    config.rewrite(&[]).unwrap();
     let again = load(&[&path]);
     assert_eq!(again.settings().values, config.settings().values);
 }
@@ -659,12 +716,44 @@ fn secrets_of_the_environment_stay_out_of_the_file() {
     let path = dir.file("c", "");
     let env = [("DUNLIN_REQUIREPASS", "geheim"), ("DUNLIN_TIMEOUT", "4")];
     let config = load_with(&[&path], &env).unwrap();
-    config.rewrite().unwrap();
+    config.rewrite(&[]).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "");
     set(&config, &[("requirepass", "neu")]).unwrap();
-    config.rewrite().unwrap();
+    config.rewrite(&[]).unwrap();
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains("requirepass neu") && !text.contains("timeout"), "{text}");
+}
+
+#[test]
+fn rewriting_brings_user_lines_up_to_date() {
+    let dir = Directory::new("rewrite-users");
+    let path = dir.file("c", "user  alice   on >a ~x &#1\nhz 10\nuser bob on\nuser carol on\n");
+    let user = |name: &str, rules: &[&str]| {
+        Arc::new(crate::acl::User::declared(name.as_bytes(), rules, false).unwrap())
+    };
+    let alice = user("alice", &["on", ">a", "~x", "&#1"]);
+    let config = load(&[&path]);
+    let now = [
+        alice,
+        user("bob", &["on", "nopass", "(~b +get)"]),
+        user("dave", &["~\"q'\\", "%R~\u{e4}"]),
+    ];
+    config.rewrite(&now).unwrap();
+    let expected = "user  alice   on >a ~x &#1\nhz 10\nuser bob on nopass sanitize-payload \
+                    resetchannels -@all (~b resetchannels -@all +get)\n\n\
+                    # Generated by CONFIG REWRITE\nuser dave off sanitize-payload \"~\\\"q'\\\\\" \
+                    \"%R~\\xc3\\xa4\" resetchannels -@all\n";
+    let written = fs::read_to_string(&path).unwrap();
+    assert_eq!(written, expected);
+    let again = load(&[&path]);
+    for (declared, user) in again.users().iter().zip(&now) {
+        let read = crate::acl::User::declared(&declared.0, &declared.1, false).unwrap();
+        assert_eq!(read.describe(), user.describe());
+    }
+    again.rewrite(&now).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), written, "a second rewrite changes nothing");
+    again.rewrite(&[]).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "hz 10\n\n# Generated by CONFIG REWRITE\n");
 }
 
 #[test]
@@ -677,7 +766,7 @@ fn rewriting_keeps_permissions_and_links() {
     symlink(&path, &link).unwrap();
     let config = load(&[link.to_str().unwrap()]);
     set(&config, &[("hz", "50")]).unwrap();
-    config.rewrite().unwrap();
+    config.rewrite(&[]).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "hz 50\n");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     assert!(fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
@@ -691,6 +780,6 @@ fn a_failed_rewrite_says_why_and_leaves_the_file() {
     set(&config, &[("hz", "50")]).unwrap();
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    let why = config.rewrite().unwrap_err();
+    let why = config.rewrite(&[]).unwrap_err();
     assert_eq!(why, "ERR Rewriting config file: Is a directory");
 }

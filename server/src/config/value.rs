@@ -4,6 +4,7 @@
 //! [`Value`] and back. The error texts are the ones Redis 7.2 answers to `CONFIG SET`, because
 //! scripts and client test suites compare them.
 
+use dunlin_storage::Policy;
 use std::fmt::Write as _;
 
 /// The type of a directive with its bounds.
@@ -42,6 +43,8 @@ pub enum Kind {
     },
     /// One of the listed words, in any case.
     Enum(&'static [&'static str]),
+    /// An eviction policy by its name, in any case.
+    Policy,
     /// Any text, one word.
     Text,
     /// Addresses to listen on.
@@ -93,6 +96,8 @@ pub enum Value {
     Percent(u8),
     /// Position in the list of [`Kind::Enum`], and the word.
     Enum(usize, &'static str),
+    /// Of [`Kind::Policy`].
+    Policy(Policy),
     /// Of [`Kind::Text`].
     Text(Vec<u8>),
     /// Of [`Kind::Words`].
@@ -169,6 +174,7 @@ impl Kind {
                 parse_memory_between(word, min, max, percent)
             }
             Kind::Enum(names) => parse_enum(word, names),
+            Kind::Policy => parse_policy(word),
             Kind::Text => Ok(Value::Text(word.to_vec())),
             Kind::Events => parse_events(word),
             Kind::Words | Kind::OutputLimits | Kind::SavePoints | Kind::Percentiles => {
@@ -268,12 +274,24 @@ fn parse_memory_between(word: &[u8], min: u64, max: u64, percent: bool) -> Resul
     Ok(Value::Memory(n))
 }
 
+fn not_one_of(names: &[&str]) -> Refusal {
+    format!("argument(s) must be one of the following: {}", names.join(", "))
+}
+
 fn parse_enum(word: &[u8], names: &'static [&'static str]) -> Result<Value, Refusal> {
     names
         .iter()
         .position(|name| name.as_bytes().eq_ignore_ascii_case(word))
         .map(|i| Value::Enum(i, names[i]))
-        .ok_or_else(|| format!("argument(s) must be one of the following: {}", names.join(", ")))
+        .ok_or_else(|| not_one_of(names))
+}
+
+fn parse_policy(word: &[u8]) -> Result<Value, Refusal> {
+    let policy = std::str::from_utf8(word).ok().and_then(Policy::parse);
+    policy.map(Value::Policy).ok_or_else(|| {
+        let names: Vec<_> = Policy::all().map(Policy::name).collect();
+        not_one_of(&names)
+    })
 }
 
 /// Most addresses a `bind` line may name.
@@ -406,6 +424,7 @@ impl Value {
             Value::Memory(n) => n.to_string(),
             Value::Percent(n) => format!("{n}%"),
             Value::Enum(_, word) => (*word).to_owned(),
+            Value::Policy(policy) => policy.name().to_owned(),
             Value::Words(words) => words.join(" "),
             Value::OutputLimits(_) => self.lines().join(" "),
             Value::SavePoints(points) => {

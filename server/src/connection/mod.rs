@@ -71,7 +71,7 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
     }
     let Some(mut session) = connection.session.take() else { return };
     if let End::Flush = end {
-        let flush = connection.flush_all(&mut session);
+        let flush = connection.stream.write_all(&mut session.reply);
         // A peer that does not take its last replies is not waited for.
         let _ = tokio::time::timeout(LAST_FLUSH, flush).await;
         connection.stream.shutdown();
@@ -202,7 +202,7 @@ impl Connection {
     /// Waits in a blocking command: for its deadline, a signal, or the end of the connection.
     async fn block(&mut self, wait: Wait) -> Option<End> {
         let clock = &self.worker.server.clock;
-        self.shared.set_flag(ClientShared::BLOCKED, true);
+        self.set_waiting(ClientShared::BLOCKED, true);
         let outcome = loop {
             self.collect();
             let left = wait.deadline.map(|deadline| {
@@ -237,7 +237,7 @@ impl Connection {
                 Ok(Err(_)) => break None,
             }
         };
-        self.shared.set_flag(ClientShared::BLOCKED, false);
+        self.set_waiting(ClientShared::BLOCKED, false);
         let Some(outcome) = outcome else {
             return Some(End::Drop);
         };
@@ -252,12 +252,19 @@ impl Connection {
         None
     }
 
+    /// A client that is made to wait is not idle: it counts as active when the wait ends.
+    fn set_waiting(&self, flag: u32, on: bool) {
+        self.shared.last_active.store(self.worker.server.clock.now(), Ordering::Relaxed);
+        self.shared.set_flag(flag, on);
+    }
+
     /// CLIENT PAUSE: waits until it is over.
     async fn paused(&mut self, until: i64) -> Option<End> {
         let server = self.worker.server;
         let left = u64::try_from(until - server.clock.now()).unwrap_or(0);
         let mut session = self.session.take()?;
         let resumed = server.pause.changed().notified();
+        self.set_waiting(ClientShared::PAUSED, true);
         let wait = async {
             tokio::select! {
                 () = resumed => Ok(Event::Flushed),
@@ -265,6 +272,7 @@ impl Connection {
             }
         };
         let event = tokio::time::timeout(Duration::from_millis(left.max(1)), wait).await;
+        self.set_waiting(ClientShared::PAUSED, false);
         self.session = Some(session);
         let ended = matches!(event, Ok(Err(_)))
             || self.shared.kill.load(Ordering::Acquire)
@@ -303,26 +311,21 @@ impl Connection {
     }
 
     /// As [`Connection::wait`] without reading: a blocked client's next commands stay in the
-    /// kernel, but its end is noticed.
+    /// kernel. Its end is noticed behind them, and ends the wait as in Redis, even if it only
+    /// finished sending.
     async fn wait_blocked(&mut self, session: &mut Session) -> io::Result<Event> {
-        let signal = self.shared.signal.notified();
-        let mut signal = pin!(signal);
-        let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
-        poll_fn(|cx| {
-            if signal.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ok(Event::Signal));
-            }
-            match poll_send(cx, stream, session, shared, worker) {
-                Ok(true) if has_room(session, shared) => return Poll::Ready(Ok(Event::Room)),
-                Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-            match stream.poll_closed(cx) {
-                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
+        let (stream, shared, worker) = (&self.stream, &self.shared, &self.worker);
+        let send = poll_fn(|cx| match poll_send(cx, stream, session, shared, worker) {
+            Ok(true) if has_room(session, shared) => Poll::Ready(Ok(Event::Room)),
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        });
+        tokio::select! {
+            biased;
+            () = shared.signal.notified() => Ok(Event::Signal),
+            () = stream.closed() => Err(io::ErrorKind::ConnectionAborted.into()),
+            event = send => event,
+        }
     }
 
     async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
@@ -368,18 +371,10 @@ impl Connection {
         Ok(())
     }
 
-    async fn flush_all(&mut self, session: &mut Session) -> io::Result<()> {
-        while !session.reply.is_empty() {
-            let (stream, reply) = (&mut self.stream, &mut session.reply);
-            poll_fn(|cx| stream.poll_write(cx, reply)).await?;
-        }
-        Ok(())
-    }
-
     /// Copies the figures that CLIENT LIST shows.
     fn publish(&self, session: &Session) {
-        let shared = &self.shared;
-        shared.last_active.store(self.worker.server.clock.now(), Ordering::Relaxed);
+        let (shared, now) = (&self.shared, self.worker.server.clock.now());
+        shared.last_active.store(now, Ordering::Relaxed);
         shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
         shared.query_buffer.store(session.decoder.buffered() as u64, Ordering::Relaxed);
         shared.query_room.store(session.decoder.capacity() as u64, Ordering::Relaxed);
@@ -387,9 +382,9 @@ impl Connection {
         if half != shared.has_flag(ClientShared::HALF_COMMAND) {
             shared.set_flag(ClientShared::HALF_COMMAND, half);
         }
-        let unauthenticated = !session.client.authenticated;
-        if unauthenticated != shared.has_flag(ClientShared::UNAUTHENTICATED) {
-            shared.set_flag(ClientShared::UNAUTHENTICATED, unauthenticated);
+        let stranger = !session.client.authenticated;
+        if stranger != (shared.stranger_since.load(Ordering::Relaxed) > 0) {
+            shared.stranger_since.store(if stranger { now } else { 0 }, Ordering::Relaxed);
         }
     }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 /// for more. Whether anything was sent.
 pub(super) fn poll_send(
     cx: &mut Context<'_>,
-    stream: &mut Stream,
+    stream: &Stream,
     session: &mut Session,
     shared: &ClientShared,
     worker: &Worker,

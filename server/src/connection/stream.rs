@@ -2,14 +2,23 @@
 
 use bytes::BytesMut;
 use dunlin_protocol::Reply;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Segments of one `writev`.
 const MAX_SLICES: usize = 64;
+
+/// What to wait for to learn of the peer's end and of nothing else. The runtime counts the end
+/// towards urgent data as it does towards readability, but data that nobody reads yet is not
+/// urgent; sockets are not even registered for what is.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CLOSED: Interest = Interest::PRIORITY;
+/// Elsewhere only a reset can be told from data.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const CLOSED: Interest = Interest::ERROR;
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -31,7 +40,7 @@ impl Stream {
     }
 
     /// Reads what is there, without waiting.
-    pub(crate) fn try_read(&mut self, room: &mut BytesMut) -> io::Result<usize> {
+    pub(crate) fn try_read(&self, room: &mut BytesMut) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.try_read_buf(room),
             Stream::Unix(stream) => stream.try_read_buf(room),
@@ -39,7 +48,7 @@ impl Stream {
     }
 
     /// Writes once from `reply`, without waiting.
-    pub(crate) fn try_write(&mut self, reply: &mut Reply) -> io::Result<usize> {
+    pub(crate) fn try_write(&self, reply: &mut Reply) -> io::Result<usize> {
         let sent = {
             let mut slices: Vec<IoSlice<'_>> = Vec::new();
             reply.slices(&mut slices, MAX_SLICES);
@@ -56,7 +65,7 @@ impl Stream {
 
     /// Writes once from `reply`, or registers for writability.
     pub(crate) fn poll_write(
-        &mut self,
+        &self,
         cx: &mut Context<'_>,
         reply: &mut Reply,
     ) -> Poll<io::Result<usize>> {
@@ -72,42 +81,35 @@ impl Stream {
         }
     }
 
-    /// Ready once the peer has closed its side. Received data does not end the wait: it is left
-    /// where it is.
-    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut probe = [0; 1];
-        let mut probe = tokio::io::ReadBuf::new(&mut probe);
-        let closed = match self {
-            Stream::Tcp(stream) => match ready!(stream.poll_peek(cx, &mut probe)) {
-                Ok(n) => n == 0,
-                Err(_) => true,
-            },
-            Stream::Unix(stream) => loop {
-                if ready!(stream.poll_read_ready(cx)).is_err() {
-                    break true;
-                }
-                let mut byte = [MaybeUninit::uninit()];
-                let peek = || socket2::SockRef::from(&*stream).peek(&mut byte);
-                match stream.try_io(Interest::READABLE, peek) {
-                    // No longer readable: asks again, to be woken.
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Ok(n) => break n == 0,
-                    Err(_) => break true,
-                }
-            },
+    /// Writes all of `reply`. What has been written is gone from it, so the future may be dropped
+    /// and made anew.
+    pub(crate) async fn write_all(&self, reply: &mut Reply) -> io::Result<()> {
+        while !reply.is_empty() {
+            poll_fn(|cx| self.poll_write(cx, reply)).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the peer has closed its side. What it has sent before is neither read nor in
+    /// the way, as far as the kernel has taken it: an end that TCP cannot deliver yet, because
+    /// the receive window is full, is left to keepalive.
+    pub(crate) async fn closed(&self) {
+        // An error of the wait itself ends the connection too.
+        let _ = match self {
+            Stream::Tcp(stream) => stream.ready(CLOSED).await,
+            Stream::Unix(stream) => stream.ready(CLOSED).await,
         };
-        if closed { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Sends FIN.
-    pub(crate) fn shutdown(&mut self) {
+    pub(crate) fn shutdown(&self) {
         // The peer may be gone already; then there is nothing to tell it.
         let _ = match self {
             Stream::Tcp(stream) => {
-                socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
+                socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)
             }
             Stream::Unix(stream) => {
-                socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
+                socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)
             }
         };
     }

@@ -93,6 +93,18 @@ impl Channels {
         shard.read().get(name).cloned()
     }
 
+    /// Calls `visit` with every name and its subscribers.
+    pub(super) fn each(&self, visit: impl Fn(&[u8], &Members)) {
+        for shard in &self.shards {
+            let all: Vec<(Bytes, Arc<Members>)> = shard
+                .read()
+                .iter()
+                .map(|(name, members)| (name.clone(), members.clone()))
+                .collect();
+            all.iter().for_each(|(name, members)| visit(name, members));
+        }
+    }
+
     /// Number of clients that have subscribed to `name`.
     pub fn subscribers(&self, name: &[u8]) -> usize {
         self.members(name).map_or(0, |members| members.0.len())

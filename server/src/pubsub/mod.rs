@@ -181,6 +181,21 @@ impl PubSub {
         post.receivers
     }
 
+    /// Closes the connections of all subscribers for whom `may` is false: it is asked for each
+    /// subscription, with the client, the name, and whether that is a pattern.
+    pub fn close_unless(&self, may: impl Fn(&ClientShared, &[u8], bool) -> bool) {
+        let close = |name: &[u8], members: &Members, is_pattern: bool| {
+            let clients = members.0.iter().map(|feed| feed.client());
+            clients.filter(|client| !may(client, name, is_pattern)).for_each(ClientShared::kill);
+        };
+        for channels in [&self.0.channels, &self.0.shard_channels] {
+            channels.each(|name, members| close(name, members, false));
+        }
+        for (pattern, group) in self.0.patterns.snapshot().iter().flat_map(|groups| groups.iter()) {
+            close(pattern, &group.members, true);
+        }
+    }
+
     /// The channels that somebody has subscribed to.
     pub fn channels(&self) -> &Channels {
         &self.0.channels

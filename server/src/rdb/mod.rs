@@ -5,23 +5,70 @@
 //! ```text
 //! | type 1 | value ... | RDB version 2, little-endian | CRC-64 of all before 8, little-endian |
 //! ```
+//!
+//! Every type of value has a module of the same shape: its `Body` is what [`load`] finds in a payload,
+//! its `dump` functions write one. A body is either **packed**, the bytes of a listpack or intset that
+//! were looked through (structure, order, no member twice) and can be stored as they are, or
+//! [`Items`] that are read one by one. Whoever takes the items in refuses what comes twice; the set
+//! or hash that is being filled knows. A stream has one form only and is read as a whole.
+//!
+//! Values are read from all servers since Redis 2.4 (whose ziplists and zipmaps become listpacks,
+//! see `old`), and written so that all since 7.0 read them.
 
 mod crc64;
+pub mod hash;
+pub mod list;
 mod lzf;
+mod old;
+mod packed;
+mod payload;
+mod reader;
+pub mod set;
+pub mod sorted_set;
+pub mod stream;
 mod string;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
-/// Version that DUMP writes. Redis 7.0's: strings have not changed since, and both it and later
-/// servers take the payload.
-const VERSION: u16 = 10;
-/// Newest version that RESTORE takes: Redis 7.2's.
-const NEWEST_VERSION: u16 = 11;
+pub use reader::Items;
+
+use dunlin_storage::value::stream::Stream;
+use payload::Payload;
+use reader::Reader;
+
+/// Newest version that RESTORE takes: Redis 7.4's and 8.0's.
+const NEWEST_VERSION: u16 = 12;
 /// Longest string that is decoded.
 const MAX_STRING: usize = 512 << 20;
 
-const TYPE_STRING: u8 = 0;
 const CHECKSUM: usize = 8;
+
+/// The types of values.
+mod kind {
+    pub(super) const STRING: u8 = 0;
+    pub(super) const LIST: u8 = 1;
+    pub(super) const SET: u8 = 2;
+    pub(super) const SORTED_SET_TEXT: u8 = 3;
+    pub(super) const HASH: u8 = 4;
+    pub(super) const SORTED_SET: u8 = 5;
+    pub(super) const HASH_ZIPMAP: u8 = 9;
+    pub(super) const LIST_ZIPLIST: u8 = 10;
+    pub(super) const SET_INTSET: u8 = 11;
+    pub(super) const SORTED_SET_ZIPLIST: u8 = 12;
+    pub(super) const HASH_ZIPLIST: u8 = 13;
+    pub(super) const LIST_ZIPLISTS: u8 = 14;
+    pub(super) const STREAM: u8 = 15;
+    pub(super) const HASH_LISTPACK: u8 = 16;
+    pub(super) const SORTED_SET_LISTPACK: u8 = 17;
+    pub(super) const LIST_LISTPACKS: u8 = 18;
+    pub(super) const STREAM_2: u8 = 19;
+    pub(super) const SET_LISTPACK: u8 = 20;
+    pub(super) const STREAM_3: u8 = 21;
+    pub(super) const HASH_EXPIRY: u8 = 24;
+    pub(super) const HASH_LISTPACKEX: u8 = 25;
+}
 
 /// Why a payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +79,29 @@ pub enum Refused {
     Value,
 }
 
+/// The value in a payload.
+#[derive(Debug)]
+pub enum Value<'a> {
+    /// A string.
+    String(Cow<'a, [u8]>),
+    /// A list.
+    List(list::Body<'a>),
+    /// A set.
+    Set(set::Body<'a>),
+    /// A sorted set.
+    SortedSet(sorted_set::Body<'a>),
+    /// A hash.
+    Hash(hash::Body<'a>),
+    /// A stream.
+    Stream(Stream),
+}
+
 /// The payload of a string.
+#[must_use]
 pub fn dump_string(bytes: &[u8]) -> Vec<u8> {
-    let mut payload = vec![TYPE_STRING];
-    string::encode(&mut payload, bytes);
-    payload.extend(VERSION.to_le_bytes());
-    let checksum = crc64::crc64(&payload);
-    payload.extend(checksum.to_le_bytes());
-    payload
+    let mut payload = Payload::new(kind::STRING);
+    payload.string(bytes);
+    payload.seal()
 }
 
 /// Checks the footer of a payload and returns what is before it.
@@ -51,65 +113,35 @@ pub fn verify(payload: &[u8]) -> Result<&[u8], Refused> {
     if good { Ok(value) } else { Err(Refused::Footer) }
 }
 
-/// The string in a payload. Bytes between the value and the footer are ignored, as Redis does.
+/// The value in a payload. Bytes between the value and the footer are ignored, as Redis does.
+pub fn load(payload: &[u8]) -> Result<Value<'_>, Refused> {
+    let (kind, body) = verify(payload)?.split_first().ok_or(Refused::Value)?;
+    read(*kind, Reader::new(body)).ok_or(Refused::Value)
+}
+
+/// The string in a payload, if it is one.
 pub fn load_string(payload: &[u8]) -> Result<Cow<'_, [u8]>, Refused> {
-    match verify(payload)? {
-        [TYPE_STRING, value @ ..] => match string::decode(value, MAX_STRING) {
-            Some((string, _)) => Ok(string),
-            None => Err(Refused::Value),
-        },
+    match load(payload)? {
+        Value::String(string) => Ok(string),
         _ => Err(Refused::Value),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `value` with a footer of `version`.
-    fn sealed(value: &[u8], version: u16) -> Vec<u8> {
-        let mut payload = value.to_vec();
-        payload.extend(version.to_le_bytes());
-        let checksum = crc64::crc64(&payload);
-        payload.extend(checksum.to_le_bytes());
-        payload
-    }
-
-    #[test]
-    fn payload_of_redis() {
-        // What redis-server 7.0 answers to SET k 10, DUMP k.
-        let reference = b"\0\xc0\x0a\x0a\0\x6e\x9f\x57\x45\x0e\xae\x63\xbb";
-        assert_eq!(dump_string(b"10"), reference);
-        assert_eq!(load_string(reference).as_deref(), Ok(&b"10"[..]));
-    }
-
-    #[test]
-    fn every_flipped_bit_is_found() {
-        let payload = dump_string(b"some value");
-        for at in 0..payload.len() {
-            for bit in 0..8 {
-                let mut damaged = payload.clone();
-                damaged[at] ^= 1 << bit;
-                assert_eq!(load_string(&damaged), Err(Refused::Footer), "byte {at} bit {bit}");
-            }
+fn read(kind: u8, mut reader: Reader<'_>) -> Option<Value<'_>> {
+    use kind::*;
+    match kind {
+        STRING => reader.string().map(Value::String),
+        LIST | LIST_ZIPLIST | LIST_ZIPLISTS | LIST_LISTPACKS => {
+            list::read(kind, reader).map(Value::List)
         }
-        for len in 0..payload.len() {
-            assert_eq!(load_string(&payload[..len]), Err(Refused::Footer), "{len} bytes");
+        SET | SET_INTSET | SET_LISTPACK => set::read(kind, reader).map(Value::Set),
+        SORTED_SET | SORTED_SET_TEXT | SORTED_SET_ZIPLIST | SORTED_SET_LISTPACK => {
+            sorted_set::read(kind, reader).map(Value::SortedSet)
         }
-    }
-
-    #[test]
-    fn versions_and_types() {
-        for version in [1, 6, 9, 10, 11] {
-            assert_eq!(load_string(&sealed(&[0, 1, b'v'], version)).as_deref(), Ok(&b"v"[..]));
+        HASH | HASH_ZIPMAP | HASH_ZIPLIST | HASH_LISTPACK | HASH_EXPIRY | HASH_LISTPACKEX => {
+            hash::read(kind, reader).map(Value::Hash)
         }
-        assert_eq!(load_string(&sealed(&[0, 1, b'v'], 12)), Err(Refused::Footer));
-        for kind in 1..=255 {
-            assert_eq!(load_string(&sealed(&[kind, 1, b'v'], 10)), Err(Refused::Value));
-        }
-        assert_eq!(load_string(&sealed(&[], 10)), Err(Refused::Value));
-        // The footer is no part of the value, although Redis reads on into it.
-        assert_eq!(load_string(&sealed(&[0, 2, b'v'], 10)), Err(Refused::Value));
-        assert_eq!(load_string(&sealed(&[0, 1, b'v', b'x'], 10)).as_deref(), Ok(&b"v"[..]));
+        STREAM | STREAM_2 | STREAM_3 => stream::read(kind, reader).map(Value::Stream),
+        _ => None,
     }
 }

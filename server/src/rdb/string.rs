@@ -10,7 +10,10 @@
 //! 11000011                     compressed: packed length, length, LZF data
 //! ```
 
+use std::borrow::Cow;
+
 use super::lzf;
+use super::reader::Reader;
 
 const ENCODED: u8 = 0b1100_0000;
 const INT8: u8 = ENCODED;
@@ -25,9 +28,8 @@ const COMPRESS_ABOVE: usize = 20;
 /// Compression must save at least this much.
 const MIN_SAVING: usize = 4;
 
-/// Appends a length.
-fn put_length(out: &mut Vec<u8>, length: usize) {
-    let wide = length as u64;
+/// Appends a length, or another number in the encoding of lengths.
+pub(super) fn put_number(out: &mut Vec<u8>, wide: u64) {
     let [.., high, low] = wide.to_be_bytes();
     if wide < 1 << 6 {
         out.push(low);
@@ -52,12 +54,12 @@ pub(super) fn encode(out: &mut Vec<u8>, bytes: &[u8]) {
         && let Some(packed) = lzf::compress(bytes, bytes.len() - MIN_SAVING)
     {
         out.push(LZF);
-        put_length(out, packed.len());
-        put_length(out, bytes.len());
+        put_number(out, packed.len() as u64);
+        put_number(out, bytes.len() as u64);
         out.extend_from_slice(&packed);
         return;
     }
-    put_length(out, bytes.len());
+    put_number(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
@@ -76,65 +78,50 @@ fn put_integer(out: &mut Vec<u8>, value: i32) {
 
 /// What the first byte of a string announces.
 enum Head {
-    Plain(usize),
+    Plain(u64),
     Integer(i32),
     Packed,
 }
 
-/// Reads from the front of a payload.
-struct Reader<'a>(&'a [u8]);
+fn head(reader: &mut Reader<'_>) -> Option<Head> {
+    let [first] = reader.array()?;
+    let low = first & !ENCODED;
+    Some(Head::Plain(match first {
+        INT8 => return Some(Head::Integer(i8::from_le_bytes(reader.array()?).into())),
+        INT16 => return Some(Head::Integer(i16::from_le_bytes(reader.array()?).into())),
+        INT32 => return Some(Head::Integer(i32::from_le_bytes(reader.array()?))),
+        LZF => return Some(Head::Packed),
+        LEN32 => u32::from_be_bytes(reader.array()?).into(),
+        LEN64 => u64::from_be_bytes(reader.array()?),
+        _ if first >> 6 == 0 => low.into(),
+        _ if first >> 6 == 1 => u16::from_be_bytes([low, reader.array::<1>()?[0]]).into(),
+        _ => return None,
+    }))
+}
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn head(&mut self) -> Option<Head> {
-        let [first] = self.array()?;
-        let low = first & !ENCODED;
-        let length = match first {
-            INT8 => return Some(Head::Integer(i8::from_le_bytes(self.array()?).into())),
-            INT16 => return Some(Head::Integer(i16::from_le_bytes(self.array()?).into())),
-            INT32 => return Some(Head::Integer(i32::from_le_bytes(self.array()?))),
-            LZF => return Some(Head::Packed),
-            LEN32 => u32::from_be_bytes(self.array()?).into(),
-            LEN64 => u64::from_be_bytes(self.array()?),
-            _ if first >> 6 == 0 => low.into(),
-            _ if first >> 6 == 1 => u16::from_be_bytes([low, self.array::<1>()?[0]]).into(),
-            _ => return None,
-        };
-        Some(Head::Plain(usize::try_from(length).ok()?))
-    }
-
-    fn length(&mut self) -> Option<usize> {
-        match self.head()? {
-            Head::Plain(length) => Some(length),
-            Head::Integer(_) | Head::Packed => None,
-        }
+/// Reads a length, or another number in the encoding of lengths.
+pub(super) fn number(reader: &mut Reader<'_>) -> Option<u64> {
+    match head(reader)? {
+        Head::Plain(number) => Some(number),
+        Head::Integer(_) | Head::Packed => None,
     }
 }
 
-/// Decodes the string at the front of `payload` and returns it with what follows it; `None` if it
-/// is malformed or longer than `max`. Nothing is allocated on the word of a length alone: plain
-/// strings must be there, packed ones must have enough data to expand.
-pub(super) fn decode(payload: &[u8], max: usize) -> Option<(std::borrow::Cow<'_, [u8]>, &[u8])> {
-    let mut reader = Reader(payload);
-    let string = match reader.head()? {
-        Head::Plain(length) => reader.take(length).filter(|_| length <= max)?.into(),
+/// Reads a string; `None` if it is malformed or longer than `max`. Nothing is allocated on the
+/// word of a length alone: plain strings must be there, packed ones must have enough data to
+/// expand.
+pub(super) fn decode<'a>(reader: &mut Reader<'a>, max: usize) -> Option<Cow<'a, [u8]>> {
+    Some(match head(reader)? {
+        Head::Plain(length) => {
+            reader.take(usize::try_from(length).ok().filter(|length| *length <= max)?)?.into()
+        }
         Head::Integer(value) => value.to_string().into_bytes().into(),
         Head::Packed => {
             let packed = reader.length()?;
             let length = reader.length().filter(|length| *length <= max)?;
             lzf::decompress(reader.take(packed)?, length)?.into()
         }
-    };
-    Some((string, reader.0))
+    })
 }
 
 #[cfg(test)]
@@ -147,9 +134,10 @@ mod tests {
     fn encoded(bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         encode(&mut out, bytes);
-        let (back, rest) = decode(&out, MAX).expect("an encoding that cannot be read");
+        let mut reader = Reader::new(&out);
+        let back = decode(&mut reader, MAX).expect("an encoding that can be read");
         assert_eq!(&*back, bytes);
-        assert!(rest.is_empty());
+        assert_eq!(reader.len(), 0);
         out
     }
 
@@ -183,13 +171,14 @@ mod tests {
             (64, &[0x40, 64]),
             (16_383, &[0x7f, 0xff]),
             (16_384, &[0x80, 0, 0, 0x40, 0]),
-            (u32::MAX as usize, &[0x80, 0xff, 0xff, 0xff, 0xff]),
+            (u32::MAX.into(), &[0x80, 0xff, 0xff, 0xff, 0xff]),
             (1 << 32, &[0x81, 0, 0, 0, 1, 0, 0, 0, 0]),
+            (u64::MAX, &[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
         ] {
             let mut out = Vec::new();
-            put_length(&mut out, length);
+            put_number(&mut out, length);
             assert_eq!(out, wanted, "{length}");
-            assert_eq!(Reader(&out).length(), Some(length));
+            assert_eq!(number(&mut Reader::new(&out)), Some(length));
         }
     }
 
@@ -217,9 +206,10 @@ mod tests {
             &[0xc3, 2, 0x80, 0x1f, 0xff, 0xff, 0xff, 0, 7],          // 512 MB out of two bytes
         ];
         for payload in cases {
-            assert!(decode(payload, MAX).is_none(), "{payload:?}");
+            assert!(decode(&mut Reader::new(payload), MAX).is_none(), "{payload:?}");
         }
-        assert!(decode(&[5, 1, 2, 3, 4, 5], 4).is_none(), "longer than allowed");
+        let long = &mut Reader::new(&[5, 1, 2, 3, 4, 5]);
+        assert!(decode(long, 4).is_none(), "longer than allowed");
     }
 
     proptest! {
@@ -230,8 +220,9 @@ mod tests {
 
         #[test]
         fn any_payload_is_judged(payload in proptest::collection::vec(any::<u8>(), 0..64)) {
-            if let Some((string, rest)) = decode(&payload, 10_000) {
-                prop_assert!(string.len() <= 10_000 && rest.len() < payload.len());
+            let mut reader = Reader::new(&payload);
+            if let Some(string) = decode(&mut reader, 10_000) {
+                prop_assert!(string.len() <= 10_000 && reader.len() < payload.len());
             }
         }
     }

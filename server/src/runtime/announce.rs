@@ -3,9 +3,9 @@
 use super::container::{Limits, RESERVED_FDS};
 use crate::config::Settings;
 
-/// One line with the effective limits.
+/// One line with the effective limits; `auth`: connections have to log in.
 #[must_use]
-pub fn start_line(settings: &Settings, limits: &Limits) -> String {
+pub fn start_line(settings: &Settings, limits: &Limits, auth: bool) -> String {
     let memory = |n: u64| if n == 0 { "none".to_owned() } else { human(n) };
     let quota = limits.cpu.quota.map_or("none".to_owned(), |cpus| format!("{cpus:.2}"));
     let unix = settings.unixsocket.as_ref().map_or("none".to_owned(), |p| p.display().to_string());
@@ -29,7 +29,7 @@ pub fn start_line(settings: &Settings, limits: &Limits) -> String {
         limits.fds.limit,
         limits.maxclients,
         settings.bind.join(" "),
-        yes_no(!settings.requirepass.is_empty()),
+        yes_no(auth),
         yes_no(settings.protected_mode),
     )
 }
@@ -101,7 +101,7 @@ mod tests {
     fn the_line_names_every_limit() {
         let mut settings = Settings::defaults(1 << 30);
         settings.requirepass = b"geheim".to_vec();
-        let line = start_line(&settings, &limits());
+        let line = start_line(&settings, &limits(), true);
         for part in [
             "maxmemory=716.79M",
             "policy=allkeys-lru",

@@ -8,10 +8,6 @@ use dunlin_storage::Millis;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// A connection that began a command and sends nothing more for this long is closed.
-pub const HALF_COMMAND_MILLIS: Millis = 60_000;
-/// A connection that has to authenticate and does not within this time is closed.
-pub const UNAUTHENTICATED_MILLIS: Millis = 10_000;
 /// Room that an idle connection keeps for receiving; more is given back.
 const IDLE_ROOM: u64 = 4 * 1024;
 /// Idle this long, a connection gives its buffers back.
@@ -39,22 +35,22 @@ pub(crate) fn sweep(server: &Server) {
 
 /// Why a client has run out of time, if it has.
 fn overdue(client: &ClientShared, settings: &Settings, now: Millis) -> Option<&'static str> {
-    let idle = now - client.last_active.load(Ordering::Relaxed);
-    if client.has_flag(ClientShared::BLOCKED) {
+    if client.has_flag(ClientShared::BLOCKED | ClientShared::PAUSED) {
         return None;
     }
-    if client.has_flag(ClientShared::UNAUTHENTICATED)
-        && now - client.created > UNAUTHENTICATED_MILLIS
-    {
-        return Some("not authenticated in time");
+    let over = |limit: u32, since: Millis| limit > 0 && now - since > Millis::from(limit) * 1_000;
+    let stranger_since = client.stranger_since.load(Ordering::Relaxed);
+    if stranger_since > 0 && over(settings.auth_timeout, stranger_since) {
+        return Some("auth-timeout");
     }
-    if client.has_flag(ClientShared::HALF_COMMAND) && idle > HALF_COMMAND_MILLIS {
-        return Some("half a command");
+    let last_active = client.last_active.load(Ordering::Relaxed);
+    let mid_command = client.has_flag(ClientShared::HALF_COMMAND);
+    if mid_command && over(settings.partial_command_timeout, last_active) {
+        return Some("partial-command-timeout");
     }
-    let timeout = Millis::from(settings.timeout) * 1_000;
     // Who listens may be silent.
-    let listens = client.has_flag(ClientShared::MONITOR | ClientShared::PUBSUB);
-    (timeout > 0 && idle > timeout && !listens).then_some("timeout")
+    let may_idle = client.has_flag(ClientShared::MONITOR | ClientShared::PUBSUB);
+    (!may_idle && over(settings.timeout, last_active)).then_some("timeout")
 }
 
 /// The soft limit of client-output-buffer-limit: exceeded for too long without a pause.

@@ -22,6 +22,11 @@ use tokio::sync::mpsc;
 const QUIET_MILLIS: Millis = 1_000;
 /// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
 const SLICE_ITEMS: usize = 512;
+/// Removed memory that may wait for the background. Beyond this every turn frees a part: big values
+/// are overwritten faster than ten times a second.
+const LIMBO_RELAXED: u64 = 4 * 1024 * 1024;
+/// Pieces freed per turn then, a few microseconds: two megabytes of big values.
+const FREED_PER_TURN: usize = 64;
 /// Accepted connections on their way to a worker.
 pub const INBOX: usize = 1024;
 
@@ -104,6 +109,9 @@ impl Worker {
             session.turn(&Context { server: self.server, stats: self.stats(), guard: &guard, now })
         };
         self.leftovers();
+        if self.server.keyspace.limbo() > LIMBO_RELAXED {
+            self.server.keyspace.free_slice(FREED_PER_TURN);
+        }
         turn
     }
 
@@ -210,14 +218,16 @@ impl Worker {
         let now = server.clock.now();
         let Incoming { addr, laddr, .. } = incoming;
         let shared = Arc::new(ClientShared::new(id, addr, laddr, fd, self.index, now));
-        shared.set_flag(ClientShared::UNAUTHENTICATED, !settings.requirepass.is_empty());
-        server.clients.add(shared.clone());
         self.stats().connections.add(1);
-        let authenticated = settings.requirepass.is_empty();
-        let limits =
-            if authenticated { settings.protocol_limits() } else { Limits::UNAUTHENTICATED };
         let subscriptions = server.pubsub.open(shared.clone());
-        let client = Client::new(shared, subscriptions, authenticated);
+        let client = Client::new(shared, subscriptions, &server.acl);
+        let since = if client.authenticated { 0 } else { now };
+        client.shared.stranger_since.store(since, Ordering::Relaxed);
+        server.clients.add(client.shared.clone());
+        let limits = match client.authenticated {
+            true => settings.protocol_limits(),
+            false => Limits::UNAUTHENTICATED,
+        };
         let session = Box::new(Session::new(client, limits));
         tokio::task::spawn_local(connection::serve(stream, session, self));
     }

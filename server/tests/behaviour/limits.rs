@@ -63,6 +63,19 @@ fn idle_clients_are_closed_after_the_timeout() {
 }
 
 #[test]
+fn a_client_that_is_made_to_wait_is_not_idle() {
+    let server = Server::dunlin(&["--timeout", "1"]);
+    let (mut blocked, mut paused) = (server.client(), server.client());
+    blocked.send(b"WAIT 1 3000\r\nPING\r\n");
+    assert_eq!(server.client().run("CLIENT PAUSE 3000 WRITE"), Value::ok());
+    paused.send(b"SET a 1\r\nGET a\r\n");
+    assert_eq!(blocked.recv(), Value::Int(0));
+    assert_eq!(blocked.recv(), Value::Simple(b"PONG".to_vec()));
+    assert_eq!(paused.recv(), Value::ok());
+    assert_eq!(paused.recv(), Value::bulk("1"));
+}
+
+#[test]
 fn a_client_above_its_output_limit_is_closed() {
     let _alone = alone();
     let server = Server::dunlin(&["--client-output-buffer-limit", "normal 1mb 0 0"]);

@@ -1,5 +1,7 @@
 //! How the server behaves as a process: starting, stopping, limits, logins, sockets.
 
+mod acl;
+mod hangup;
 mod limits;
 mod login;
 mod newer;

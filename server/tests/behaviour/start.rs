@@ -97,23 +97,6 @@ fn the_unix_socket_takes_the_mode_it_is_told_and_replaces_a_stale_one() {
 }
 
 #[test]
-fn a_blocked_client_of_the_unix_socket_may_hang_up() {
-    let dir = scratch_dir("hangup");
-    let path = dir.join("dunlin.sock");
-    let text = path.to_str().expect("a plain path").to_string();
-    let server = Server::dunlin(&["--unixsocket", &text]);
-    let mut watcher = server.client();
-    let mut clients = || watcher.run("CLIENT LIST").text().lines().count();
-    let mut blocked = Client::unix(&path).expect("it listens");
-    blocked.send(b"WAIT 1 0\r\n");
-    assert!(eventually(Duration::from_secs(5), || clients() == 2));
-    std::thread::sleep(Duration::from_millis(100)); // it has to wait before it hangs up
-    drop(blocked);
-    assert!(eventually(Duration::from_secs(5), || clients() == 1), "the connection has leaked");
-    let _ = std::fs::remove_dir_all(dir);
-}
-
-#[test]
 fn the_start_line_tells_the_limits() {
     let server = Server::dunlin(&["--maxclients", "77"]);
     let log = server.log();

@@ -1,6 +1,7 @@
 //! Which replies may differ, and by how much.
 
 use crate::sequence::Step;
+use crate::streams;
 use crate::support::Value;
 
 /// How two replies to one command are compared. Errors always have to be the same text.
@@ -22,14 +23,29 @@ pub(crate) enum Rule {
     Kind,
     /// numbers that differ by at most the keys which have expired but may still be counted
     Count,
+    /// pending entries that were delivered at about the same time
+    Pending,
     /// the same names, and the same values of `proto`, `mode` and `role`
     Hello,
 }
 
 /// The rule of a command.
 pub(crate) fn rule(step: &Step) -> Rule {
+    if let Some(rule) = streams::rule(step) {
+        return rule;
+    }
     match step.name().as_str() {
-        "keys" => Rule::Unordered,
+        "keys" | "smembers" | "sinter" | "sunion" | "sdiff" | "hkeys" | "hvals" => Rule::Unordered,
+        "hgetall" => Rule::Pairs,
+        "spop" => Rule::Unordered,
+        "srandmember" | "hrandfield" => match step.word(2).as_str() {
+            "100000" => Rule::Unordered,
+            _ => Rule::Shape,
+        },
+        "sscan" | "hscan" => match (step.word(2).as_str(), step.has_pair("COUNT", "100000")) {
+            ("0", true) => Rule::WholeScan,
+            _ => Rule::Shape,
+        },
         "scan" => match (step.word(1).as_str(), step.has_pair("COUNT", "100000")) {
             ("0", true) => Rule::WholeScan,
             _ => Rule::Shape,
@@ -61,7 +77,7 @@ pub(crate) fn rule(step: &Step) -> Rule {
         "config" if step.word(1) == "get" => Rule::Pairs,
         "config" | "latency" | "slowlog" | "debug" | "acl" | "pubsub" => {
             match step.word(1).as_str() {
-                "help" | "len" | "cat" => Rule::Kind,
+                "help" | "len" | "cat" | "genpass" | "log" => Rule::Kind,
                 "get" if step.name() == "slowlog" => Rule::Kind,
                 _ => Rule::Exact,
             }
@@ -99,6 +115,7 @@ pub(crate) fn agree(step: &Step, reference: &Value, subject: &Value, pending: i6
         },
         Rule::Shape => same_shape(reference, subject),
         Rule::Kind => same_type(reference, subject),
+        Rule::Pending => streams::same_pending(reference, subject),
         Rule::Hello => hello(reference) == hello(subject),
     }
 }

@@ -7,6 +7,7 @@
 //! - `DUNLIN_DIFF_SUBJECT=redis`: the reference against itself, to test the test.
 
 mod accepted;
+mod acl;
 mod admin;
 mod compare;
 mod grammar;
@@ -14,6 +15,7 @@ mod minimise;
 mod payload;
 mod run;
 mod sequence;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;

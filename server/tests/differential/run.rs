@@ -190,15 +190,19 @@ fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
         }
         for key in &keys[0] {
             let key = key.bytes().unwrap_or_default();
-            for name in ["TYPE", "GET", "PTTL", "ENCODING"] {
+            for name in ["TYPE", "GET", "SMEMBERS", "HGETALL", "XRANGE", "PTTL", "ENCODING"] {
                 let reference = look(&mut admin.reference, name, key);
                 let subject = look(&mut admin.subject, name, key);
                 let near = match (&reference, &subject) {
                     (Value::Int(a), Value::Int(b)) => *a > 0 && *b > 0 && (a - b).abs() < 3000,
                     _ => false,
                 };
-                let step = Step::of(&[b"OBJECT", b"ENCODING", key]);
-                let fine = name == "ENCODING" && accepted(&step, &reference, &subject).is_some();
+                let fine = if name == "ENCODING" {
+                    let step = Step::of(&[b"OBJECT", b"ENCODING", key]);
+                    accepted(&step, &reference, &subject).is_some()
+                } else {
+                    agree(&Step::of(&[name.as_bytes(), key]), &reference, &subject, 0)
+                };
                 if reference != subject && !near && !fine {
                     let what = state(&format!("{name} {}", crate::support::resp::show(key)));
                     return Err(mismatch(what, &format!("state {name}"), &reference, &subject));
@@ -220,6 +224,7 @@ fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
 fn look(client: &mut Client, name: &str, key: &[u8]) -> Value {
     match name {
         "ENCODING" => client.call(&[b"OBJECT".as_slice(), b"ENCODING", key]),
+        "XRANGE" => client.call(&[b"XRANGE".as_slice(), key, b"-", b"+"]),
         name => client.call(&[name.as_bytes(), key]),
     }
 }

@@ -121,7 +121,7 @@ impl Generator {
     pub(crate) fn new(payloads: Vec<Vec<u8>>) -> Self {
         let skipped = std::env::var("DUNLIN_DIFF_SKIP").unwrap_or_default().to_uppercase();
         let skipped: Vec<&str> = skipped.split(',').collect();
-        let wanted = TABLE.iter().filter(|(_, text)| {
+        let wanted = TABLE.iter().chain(crate::streams::TABLE).filter(|(_, text)| {
             !skipped.contains(&text.split_whitespace().next().unwrap_or_default())
         });
         let commands: Vec<_> = wanted.map(|(w, text)| (*w, parse(text))).collect();
@@ -293,6 +293,7 @@ fn is_safe(step: &Step) -> bool {
         "hello" => !step.has("SETNAME") || step.args.len() == 4,
         "debug" => step.word(1) != "sleep" || step.word(2).parse::<f64>().is_err(),
         "client" => !matches!(step.word(1).as_str(), "pause" | "reply" | "tracking"),
+        name if name.starts_with('x') => crate::streams::is_safe(step),
         "config" => step.word(1) != "set" || !largest(1) || step.word(2) != "timeout",
         _ => true,
     }

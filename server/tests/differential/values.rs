@@ -215,6 +215,17 @@ impl Values {
         }
     }
 
+    /// A member of a set or a field of a hash: few, so that they meet, on both sides of the limits
+    /// of packed collections.
+    fn member(&mut self) -> Vec<u8> {
+        match self.rng.below(100) {
+            0..=34 => self.rng.between(-5, 20).to_string().into_bytes(),
+            35..=84 => format!("m{}", self.rng.below(30)).into_bytes(),
+            85..=89 => vec![b'x'; 63 + self.rng.below(3)],
+            _ => self.value(),
+        }
+    }
+
     fn letters(&mut self, n: usize) -> Vec<u8> {
         (0..n).map(|_| *self.rng.pick(b"abcdefgh")).collect()
     }
@@ -269,6 +280,7 @@ impl Values {
         match kind {
             "key" => self.key(),
             "value" => self.value(),
+            "member" => self.member(),
             "int" => self.integer(),
             "float" if self.rng.chance(1, 2) => {
                 let whole = self.rng.between(-100, 100);
@@ -314,7 +326,10 @@ impl Values {
             }
             "junk" => self.junk(),
             "zero" => b"0".to_vec(),
-            other => panic!("the grammar names an unknown kind: {other}"),
+            other => match crate::streams::kind(self, other) {
+                Some(argument) => argument,
+                None => panic!("the grammar names an unknown kind: {other}"),
+            },
         }
     }
 

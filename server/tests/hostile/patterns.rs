@@ -3,11 +3,12 @@
 use crate::Victim;
 use crate::support::process::against_reference;
 use crate::support::{Client, Value, alone, command};
+use std::collections::HashSet;
 
-fn fill(client: &mut Client, count: usize, key: impl Fn(usize) -> String) {
+fn fill<K: AsRef<[u8]>>(client: &mut Client, count: usize, key: impl Fn(usize) -> K) {
     let mut wire = Vec::new();
     for n in 0..count {
-        wire.extend(command(&["SET", &key(n), "v"]));
+        wire.extend(command(&[b"SET", key(n).as_ref(), b"v"]));
         if n % 1000 == 999 || n + 1 == count {
             client.send(&wire);
             wire.clear();
@@ -130,17 +131,69 @@ fn row_43_every_command_with_every_number_of_arguments() {
     victim.assert_unharmed();
 }
 
+const MURMUR: u64 = 0xc6a4_a793_5bd1_e995;
+
+/// Words of a colliding key.
+const WORDS: usize = 3;
+
+fn murmur_mix(word: u64) -> u64 {
+    let word = word.wrapping_mul(MURMUR);
+    (word ^ (word >> 47)).wrapping_mul(MURMUR)
+}
+
+/// The word that [`murmur_mix`] turns into this one.
+fn murmur_unmix(word: u64) -> u64 {
+    // An odd number has the lowest three bits of its inverse; each round doubles the right ones.
+    let round = |i: u64, _| i.wrapping_mul(2u64.wrapping_sub(MURMUR.wrapping_mul(i)));
+    let inverse = (0..5).fold(MURMUR, round);
+    let word = word.wrapping_mul(inverse);
+    (word ^ (word >> 47)).wrapping_mul(inverse)
+}
+
+/// The state of MurmurHash64A, without a seed as many stores use it, after these words of a key.
+/// The hash is a function of the last state.
+fn murmur(words: &[u64]) -> u64 {
+    let start = (WORDS as u64 * 8).wrapping_mul(MURMUR);
+    words.iter().fold(start, |state, word| (state ^ murmur_mix(*word)).wrapping_mul(MURMUR))
+}
+
+/// Keys that share their Murmur hash and, through the tag, their CRC16 slot: the last word cancels
+/// what the others have made of the state.
+fn colliding(n: usize) -> [u64; WORDS] {
+    let (tag, number) = (u64::from_le_bytes(*b"{tag}..."), n as u64);
+    [tag, number, murmur_unmix(murmur(&[tag, number]))]
+}
+
 #[test]
-fn row_44_keys_that_share_a_hash_slot() {
+fn row_44_a_million_keys_that_collide_where_hashes_have_no_key() {
     let _alone = alone();
     let victim = Victim::start(&[]);
     let mut client = victim.client();
-    // One hash tag: the same CRC16 for all; the hash of the store is keyed, so nothing else is
-    // known to collide.
-    fill(&mut client, 100_000, |n| format!("{{tag}}{n}"));
-    assert_eq!(client.run("DBSIZE"), Value::Int(100_000));
-    for n in [0, 1, 50_000, 99_999] {
-        assert_eq!(client.call(&["GET", &format!("{{tag}}{n}")]), Value::bulk("v"));
+    const KEYS: usize = 1_000_000;
+    let key = |n: usize| colliding(n).map(u64::to_le_bytes).concat();
+    for n in [1, 2, 500_000, KEYS - 1] {
+        assert_eq!(murmur(&colliding(n)), murmur(&colliding(0)), "{n}");
+    }
+    fill(&mut client, KEYS, key);
+    assert_eq!(client.run("DBSIZE"), Value::Int(KEYS as i64));
+    // A scan's step ends only between buckets, so a long chain would come in one piece.
+    let (mut cursor, mut seen) = (String::from("0"), HashSet::new());
+    loop {
+        let [next, keys] = &client.call(&["SCAN", &cursor, "COUNT", "100"]).items()[..] else {
+            panic!("a cursor and keys");
+        };
+        let keys = keys.items();
+        assert!(keys.len() < 200, "{} keys in one step", keys.len());
+        seen.extend(keys.iter().filter_map(Value::bytes).map(<[u8]>::to_vec));
+        cursor = next.text();
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), KEYS);
+    for n in [0, 1, 500_000, KEYS - 1] {
+        assert_eq!(client.call(&[b"GET", &key(n)[..]]), Value::bulk("v"));
+        assert_eq!(client.call(&[b"DEL", &key(n)[..]]), Value::Int(1));
     }
     assert_eq!(client.run("FLUSHALL"), Value::ok());
     drop(client);
@@ -165,6 +218,19 @@ fn row_45_empty_huge_and_binary_keys_and_values() {
     assert_eq!(client.call(&[b"SET".as_slice(), b"short", &huge]), Value::ok());
     assert_eq!(client.call(&[b"GET".as_slice(), b"short"]), Value::Bulk(huge));
     assert_eq!(client.run("FLUSHALL"), Value::ok());
+    drop(client);
+    victim.assert_unharmed();
+}
+
+#[test]
+fn row_45_a_key_of_256_mib() {
+    let _alone = alone();
+    let victim = Victim::start(&[]);
+    let mut client = victim.client();
+    let huge = vec![b'k'; 256 << 20];
+    assert_eq!(client.call(&[b"SET", &huge[..], b"v"]), Value::ok());
+    assert_eq!(client.call(&[b"GET", &huge[..]]), Value::bulk("v"));
+    assert_eq!(client.call(&[b"DEL", &huge[..]]), Value::Int(1));
     drop(client);
     victim.assert_unharmed();
 }

@@ -173,6 +173,34 @@ fn row_11_before_authentication_nothing_runs_and_little_waits() {
 }
 
 #[test]
+fn row_11_strangers_are_not_kept() {
+    if against_reference() {
+        return;
+    }
+    let victim = Victim::start(&["--requirepass", "secret", "--auth-timeout", "2"]);
+    let mut member = victim.client();
+    assert_eq!(member.call(&["AUTH", "secret"]), Value::ok());
+    let says = [&b""[..], b"GET a\r\n", b"AUTH wrong\r\n", b"*2\r\n$4\r\nAUTH\r\n$6\r\nsec"];
+    let mut strangers = says.map(|bytes| {
+        let mut client = victim.client();
+        client.send(bytes);
+        client
+    });
+    for (client, bytes) in strangers.iter_mut().zip(says) {
+        assert!(client.is_closed(), "{}", bytes.escape_ascii());
+    }
+    assert_eq!(member.run("PING"), pong());
+    // Who becomes a stranger again has all the time again.
+    assert_eq!(member.run("RESET"), Value::Simple(b"RESET".to_vec()));
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(member.call(&["AUTH", "secret"]), Value::ok());
+    assert_eq!(member.run("RESET"), Value::Simple(b"RESET".to_vec()));
+    assert!(member.is_closed());
+    drop((member, strangers));
+    victim.assert_unharmed();
+}
+
+#[test]
 fn row_12_a_web_browser_gets_nothing() {
     let victim = Victim::start(&[]);
     for request in ["POST / HTTP/1.1\r\nHost: x\r\n\r\nFLUSHALL\r\n", "Host: x\r\nFLUSHALL\r\n"] {
@@ -209,6 +237,47 @@ fn row_13_an_announced_length_reserves_nothing() {
     assert_eq!(victim.client().call(&["PING"]), pong());
     assert!(victim.server.rss() <= most, "{} MiB", victim.server.rss() >> 20);
     drop(silent);
+    victim.assert_unharmed();
+}
+
+#[test]
+fn row_13_the_rest_of_a_command_is_not_waited_for_forever() {
+    if against_reference() {
+        return;
+    }
+    let victim = Victim::start(&["--partial-command-timeout", "2"]);
+    let mut idle = victim.client();
+    assert_eq!(idle.run("PING"), pong());
+    // As slow as it likes, if only something comes.
+    let mut slow = victim.client();
+    let parts: [&[u8]; 11] = [
+        b"PIN",
+        b"*",
+        b"*1\r\n",
+        b"*1\r\n$536870912\r\n",
+        b"*2\r\n$4\r\nECHO\r\n",
+        b"*2\r\n$4\r\nECHO\r\n$3\r\n",
+        b"*2\r\n$4\r\nECHO\r\n$3\r\nabc",
+        b"*2\r\n$4\r\nECHO\r\n$3\r\nabc\r",
+        b"*2\r\n$4\r\nECHO\r\n$100000\r\nabc",
+        b"*1048577\r\n$6\r\nEXISTS\r\n",
+        b"PING\r\nPING\r\nPIN",
+    ];
+    let mut silent = parts.map(|part| {
+        let mut client = victim.client();
+        client.send(part);
+        client
+    });
+    for byte in b"*2\r\n$4\r\nECHO\r\n$12\r\nnot yet dead\r\n" {
+        slow.send(&[*byte]);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(slow.recv(), Value::bulk("not yet dead"));
+    for (client, part) in silent.iter_mut().zip(parts) {
+        assert!(client.is_closed(), "{}", part.escape_ascii());
+    }
+    assert_eq!(idle.run("PING"), pong());
+    drop((idle, slow, silent));
     victim.assert_unharmed();
 }
 
@@ -251,7 +320,7 @@ fn row_15_packets_of_one_byte_and_sudden_ends() {
     // Our side closed after whole commands: they run and are answered.
     let mut last = victim.client();
     last.send(&b"INCR n\r\n".repeat(1000));
-    last.socket().shutdown(std::net::Shutdown::Write).expect("the socket is open");
+    last.finish_sending();
     for n in 1..=1000 {
         assert_eq!(last.recv(), Value::Int(n));
     }

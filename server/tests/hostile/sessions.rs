@@ -1,4 +1,4 @@
-//! Rows 46, 50 and 51: clients that do not read, names, logins.
+//! Rows 46, 50 to 52: clients that do not read, names, logins, rules of users.
 
 use crate::support::{Value, alone, command};
 use crate::{Victim, error};
@@ -86,5 +86,46 @@ fn row_51_hello_and_auth() {
     assert!(!client.run("HELLO 3 AUTH default secret").is_error());
     assert_eq!(client.run("GET nokey"), Value::Null);
     drop(client);
+    victim.assert_unharmed();
+}
+
+#[test]
+fn row_52_rules_of_users() {
+    let victim = Victim::start(&[]);
+    let mut client = victim.client();
+    let set = |client: &mut crate::support::Client, rules: &[&str]| {
+        client.call(&[&["ACL", "SETUSER", "u", "on"], rules].concat())
+    };
+    let nested = "(".repeat(10_000);
+    let closed = format!("{nested}{}", ")".repeat(10_000));
+    let many: Vec<&str> = vec!["(~a"; 10_000];
+    let long = format!("+{}", "x".repeat(1 << 20));
+    for rule in ["%", "%~", ")", "(())", "(%)", "(%~)", "%RR~a", &closed] {
+        let text = format!("ERR Error in ACL SETUSER modifier '{rule}': Syntax error");
+        assert_eq!(set(&mut client, &[rule]), error(&text));
+    }
+    for rules in [&["("][..], &["(~"], &[&nested], &many] {
+        let text = format!("ERR Unmatched parenthesis in acl selector starting at '{}'.", rules[0]);
+        assert_eq!(set(&mut client, rules), error(&text));
+    }
+    let text = format!(
+        "ERR Error in ACL SETUSER modifier '{long}': Unknown command or category name in ACL"
+    );
+    assert_eq!(set(&mut client, &[&long]), error(&text));
+    assert_eq!(
+        set(&mut client, &["~\0"]),
+        error("ERR Error in ACL SETUSER modifier '~': Syntax error")
+    );
+    assert!(client.run("ACL GETUSER u").is_null());
+    // Long patterns are good rules; matching one takes linear time per star.
+    let pattern = format!("~{}b", "a*".repeat(500));
+    assert_eq!(set(&mut client, &["nopass", "+get", &pattern]), Value::ok());
+    let mut user = victim.client();
+    assert_eq!(user.run("AUTH u x"), Value::ok());
+    let denied = error("NOPERM No permissions to access a key");
+    assert_eq!(user.call(&["GET", &"a".repeat(10_000)]), denied);
+    assert_eq!(client.run("ACL DELUSER u"), Value::Int(1));
+    assert_eq!(client.run("ACL LOG RESET"), Value::ok());
+    drop((client, user));
     victim.assert_unharmed();
 }

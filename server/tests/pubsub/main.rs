@@ -10,6 +10,7 @@ mod events;
 mod limits;
 mod modes;
 mod reference;
+mod rights;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -2,7 +2,7 @@
 
 use super::resp::{Decoded, Value, decode};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -69,6 +69,15 @@ impl Client {
             Stream::Tcp(stream) => stream,
             Stream::Unix(_) => panic!("not TCP"),
         }
+    }
+
+    /// Sends nothing more, but still reads.
+    pub fn finish_sending(&self) {
+        let done = match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
+        done.expect("the socket is open");
     }
 
     /// Waits at most this long for each read and write.

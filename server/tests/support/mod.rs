@@ -8,11 +8,13 @@ pub mod client;
 pub mod process;
 pub mod resp;
 pub mod rng;
+pub mod transcript;
 
 pub use client::{Client, command};
 pub use process::{Server, eventually, redis_server};
 pub use resp::Value;
 pub use rng::Rng;
+pub use transcript::{follow, show};
 
 use std::sync::{Mutex, MutexGuard};
 

@@ -87,6 +87,15 @@ impl Server {
         Self::ready(Self::dunlin_command(program, port, args), "dunlin", port, dir)
     }
 
+    /// Starts dunlin with a configuration file.
+    pub fn dunlin_with_file(file: &str) -> Self {
+        let dir = scratch_dir("dunlin");
+        let port = free_port();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        command.arg(file).args(["--port", &port.to_string()]);
+        Self::ready(command, "dunlin", port, dir)
+    }
+
     /// The command line of dunlin on a port, not yet started.
     pub fn dunlin_command(program: &Path, port: u16, args: &[&str]) -> Command {
         let mut command = Command::new(program);

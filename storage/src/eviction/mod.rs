@@ -28,11 +28,12 @@ pub use policy::Policy;
 use std::collections::VecDeque;
 
 use crate::Millis;
+use crate::epoch::Guard;
 use crate::hash::{POSITION_BITS, ShardId, Spot, TAG_BITS};
 use crate::keyspace::Keyspace;
 use crate::memory::usable;
 use crate::shard::{Core, Shard, ShardSet};
-use crate::sync::{Guard, Ordering};
+use crate::sync::Ordering;
 use crate::table::probe::Hit;
 use crate::writer::Writer;
 use ghost::Ghost;

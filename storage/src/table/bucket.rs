@@ -153,6 +153,28 @@ pub(crate) struct Bucket {
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Bucket>() == 64);
 
+/// A set of slots.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidates(u32);
+
+impl Candidates {
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Iterator for Candidates {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        let slot = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.wrapping_sub(1);
+        (slot < SLOTS).then_some(slot)
+    }
+}
+
 impl Bucket {
     pub(crate) fn new() -> Self {
         let slots = std::array::from_fn(|_| AtomicU64::new(0));
@@ -163,6 +185,20 @@ impl Bucket {
     pub(crate) fn word(&self, slot: usize) -> Word {
         self.alive.read();
         Word(self.slots[slot].load(Ordering::Acquire))
+    }
+
+    /// The slots whose tag is `tag`, one bit each, found without a branch: which of the slots it is
+    /// cannot be predicted. An empty slot fits tag 0.
+    #[inline(always)]
+    pub(crate) fn candidates(&self, tag: u16) -> Candidates {
+        #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+        // SAFETY: SSE2 is part of x86-64.
+        return Candidates(unsafe { wide::candidates(self, tag) });
+        #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+        {
+            let fit = |slot| u32::from(self.word(slot).tag_is(tag)) << slot;
+            Candidates((0..SLOTS).fold(0, |bits, slot| bits | fit(slot)))
+        }
     }
 
     /// Only under the role.
@@ -223,9 +259,85 @@ pub(crate) fn bump(slot: &AtomicU64, word: Word) {
     }
 }
 
+/// The tags of a bucket compared two words at a time.
+#[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+mod wide {
+    use core::arch::asm;
+    use core::arch::x86_64::{
+        __m128i, _mm_and_si128, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi32,
+        _mm_movemask_epi8, _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi32, _mm_setzero_si128,
+        _mm_shuffle_ps,
+    };
+
+    use super::{Bucket, SLOTS, TAG_MASK, TAG_SHIFT};
+
+    /// Where the tag is in the upper half of a word.
+    const SHIFT: u32 = TAG_SHIFT - 32;
+    const MASK: i32 = (TAG_MASK >> 32) as i32;
+    /// The upper halves of the words of two registers.
+    const UPPER: i32 = 0b11_01_11_01;
+
+    /// The words of slots `at` and `at + 1` (the last one is the about word).
+    #[inline(always)]
+    fn pair(bucket: &Bucket, at: usize) -> __m128i {
+        debug_assert!(at.is_multiple_of(2) && at < SLOTS + 1);
+        let words: __m128i;
+        // Not a plain load: the writer may be storing a word. To the compiler this is an access it
+        // knows nothing about, and the order of others around it stays; to the processor it is two
+        // loads of aligned words, each whole, with the order that all loads have (Acquire).
+        // SAFETY: a bucket is eight words, aligned to its size.
+        unsafe {
+            asm!(
+                "movdqa {words}, [{bucket} + {at}]",
+                words = out(xmm_reg) words,
+                bucket = in(reg) core::ptr::from_ref(bucket),
+                at = in(reg) at * 8,
+                options(nostack, preserves_flags),
+            );
+        }
+        words
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn upper(a: __m128i, b: __m128i) -> __m128i {
+        _mm_castps_si128(_mm_shuffle_ps::<UPPER>(_mm_castsi128_ps(a), _mm_castsi128_ps(b)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub(super) fn candidates(bucket: &Bucket, tag: u16) -> u32 {
+        let low = upper(pair(bucket, 0), pair(bucket, 2));
+        let high = upper(pair(bucket, 4), pair(bucket, 6));
+        let wanted = _mm_set1_epi32(i32::from(tag) << SHIFT);
+        let mask = _mm_set1_epi32(MASK);
+        let low = _mm_cmpeq_epi32(_mm_and_si128(low, mask), wanted);
+        let high = _mm_cmpeq_epi32(_mm_and_si128(high, mask), wanted);
+        let bytes = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());
+        _mm_movemask_epi8(bytes) as u32 & ((1 << SLOTS) - 1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn candidates_are_the_slots_with_the_tag() {
+        let entry = EntryPtr::from_addr(0x1234_5678_9abc).expect("not null");
+        let bucket = Bucket::new();
+        bucket.set_about(About(u64::MAX));
+        for fill in 0..1 << SLOTS {
+            for (tag, other) in [(0xabc, 0xabd), (1, 0), (0xfff, 0x7ff)] {
+                for slot in 0..SLOTS {
+                    let tag = if fill >> slot & 1 == 1 { tag } else { other };
+                    bucket.set_word(slot, Word::new(entry, tag, slot % 2 == 0).with_frequency(3));
+                }
+                let wanted: Vec<usize> = (0..SLOTS).filter(|slot| fill >> slot & 1 == 1).collect();
+                assert_eq!(bucket.candidates(tag).collect::<Vec<_>>(), wanted);
+            }
+        }
+    }
 
     #[test]
     fn about_keeps_its_parts_apart() {

@@ -4,8 +4,8 @@ use super::bucket::{SLOTS, Word};
 use super::probe::entry_of;
 use super::{Array, Table};
 use crate::entry::Entry;
+use crate::epoch::Guard;
 use crate::hash::{Hasher, POSITION_BITS};
-use crate::sync::Guard;
 
 /// One past the last position of a shard.
 pub(crate) const POSITION_END: u64 = 1 << POSITION_BITS;

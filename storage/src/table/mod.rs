@@ -44,8 +44,9 @@ pub(crate) mod probe;
 pub(crate) mod resize;
 pub(crate) mod sweep;
 
+use crate::epoch::Guard;
 use crate::hash::{POSITION_BITS, Spot};
-use crate::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Guard, Ordering, OwnLine, prefetch};
+use crate::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, OwnLine, prefetch};
 use bucket::{Bucket, Due, SLOTS};
 
 /// Home buckets that share one overflow bucket.
@@ -109,7 +110,8 @@ impl Array {
 
     #[inline(always)]
     pub(crate) fn home(&self, home: usize) -> &Bucket {
-        &self.buckets[home / HOMES * GROUP + home % HOMES]
+        // One overflow bucket for every group before it.
+        &self.buckets[home + home / HOMES]
     }
 
     /// The overflow bucket that `home` shares with its group.
@@ -313,25 +315,53 @@ impl Table {
     #[inline]
     pub(crate) fn prefetch_bucket(&self, spot: Spot, guard: &Guard) {
         if let Some(array) = self.head(guard) {
-            let home = array.home_of(spot);
-            prefetch(array.home(home));
+            prefetch(array.home(array.home_of(spot)));
         }
     }
 
-    /// Asks for the entries whose tag fits. The bucket should be near already.
+    /// Asks for the entries whose tag fits. The bucket should be near already. True if there is none
+    /// in the home, but maybe among the spilled items: then their bucket is asked for.
     #[inline]
-    pub(crate) fn prefetch_entry(&self, spot: Spot, guard: &Guard) {
-        if let Some(array) = self.head(guard) {
-            let bucket = array.home(array.home_of(spot));
-            for slot in 0..SLOTS {
-                let word = bucket.word(slot);
-                if word.tag_is(spot.tag) {
-                    prefetch(word.address());
-                    // Small entries lie across two lines more often than not.
-                    prefetch(word.address().wrapping_add(64));
-                }
-            }
+    pub(crate) fn prefetch_entry(&self, spot: Spot, guard: &Guard) -> bool {
+        let Some(array) = self.head(guard) else { return false };
+        let home = array.home_of(spot);
+        let bucket = array.home(home);
+        let candidates = bucket.candidates(spot.tag);
+        if candidates.is_empty() && bucket.about().overflow() > 0 {
+            prefetch(array.overflow(home));
+            return true;
         }
+        bucket.prefetch(candidates);
+        false
+    }
+
+    /// The same for an item that has spilled.
+    #[cold]
+    pub(crate) fn prefetch_spilled(&self, spot: Spot, guard: &Guard) {
+        if let Some(array) = self.head(guard) {
+            let bucket = array.overflow(array.home_of(spot));
+            bucket.prefetch(bucket.candidates(spot.tag));
+        }
+    }
+}
+
+impl Bucket {
+    #[inline]
+    fn prefetch(&self, slots: bucket::Candidates) {
+        for slot in slots {
+            let address = self.word(slot).address();
+            prefetch(address);
+            // Small entries lie across two lines more often than not.
+            prefetch(address.wrapping_add(64));
+        }
+    }
+}
+
+impl Table {
+    /// A large collection has grown by that many bytes, or shrunk. Only under the role.
+    pub(crate) fn object_changed(&self, grown: i64) {
+        let old = self.figures.entry_bytes.load(Ordering::Relaxed);
+        self.figures.entry_bytes.store(old.wrapping_add_signed(grown), Ordering::Relaxed);
     }
 }
 

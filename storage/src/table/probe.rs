@@ -4,8 +4,9 @@ use super::bucket::{Bucket, Due, SLOTS, Word};
 use super::{Array, Table, TableCore};
 use crate::Millis;
 use crate::entry::{self, Entry, EntryPtr};
+use crate::epoch::Guard;
 use crate::hash::{Hasher, Spot};
-use crate::sync::{AtomicU64, Guard, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// A found item, and where it was found.
 #[derive(Clone, Copy)]
@@ -56,6 +57,22 @@ impl<'a> Iterator for Chain<'a> {
     }
 }
 
+/// Whether two keys are the same. Most are short: a call of the general comparison would cost more
+/// than the comparison.
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let ends = |x: &[u8]| {
+        Some((u64::from_le_bytes(*x.first_chunk()?), u64::from_le_bytes(*x.last_chunk()?)))
+    };
+    match a.len() {
+        8..=16 => ends(a) == ends(b),
+        _ => a == b,
+    }
+}
+
 impl Array {
     pub(super) fn chain(&self, home: usize) -> Chain<'_> {
         Chain(Some(self.overflow(home)))
@@ -96,18 +113,17 @@ impl Array {
         key: &[u8],
         spilled: bool,
     ) -> Option<Hit<'g>> {
-        for slot in 0..SLOTS {
+        for slot in bucket.candidates(spot.tag) {
+            // Read again: what was there may have been replaced, or removed and moved, since. The
+            // key decides.
             let word = bucket.word(slot);
-            if !word.tag_is(spot.tag) {
-                continue;
-            }
             let Some(pointer) = word.entry() else {
                 continue;
             };
             // SAFETY: the word was loaded (Acquire) under the guard or role that keeps `self`
             // borrowed for `'g`; entries are retired only after their word was replaced.
             let entry = unsafe { entry::view(pointer, word.frequency()) };
-            if entry.key() == key {
+            if same(entry.key(), key) {
                 return Some(Hit { entry, word, array: self, bucket, home, slot, spilled });
             }
         }
@@ -228,27 +244,27 @@ impl Table {
         self.figures.entry_added(item.bytes, item.expire_at);
     }
 
-    /// Puts `item` in the place of a found one; returns that, and how many bytes more there are now.
-    /// Only under the role.
-    pub(crate) fn replace(&self, hit: &Hit<'_>, tag: u16, item: Item) -> (EntryPtr, i64) {
+    /// Puts `item` in the place of a found one that takes `was` bytes; returns that. Only under the
+    /// role.
+    #[inline]
+    pub(crate) fn replace(&self, hit: &Hit<'_>, was: usize, tag: u16, item: Item) -> EntryPtr {
         if let Some(at) = item.expire_at {
             hit.array.note_due(hit.home, Due::at(at));
         }
         // The word as it is now: readers may have bumped it since.
         let old = hit.bucket.word(hit.slot);
         hit.bucket.set_word(hit.slot, item.word(tag).replacing(old));
-        let (was, expired_at) = (hit.entry.allocated(), hit.entry.expire_at());
+        let expired_at = hit.entry.expire_at();
         // Most overwrites change neither: then the figures' line stays untouched.
         if was != item.bytes || expired_at != item.expire_at {
             self.figures.entry_changed(was, expired_at, false);
             self.figures.entry_changed(item.bytes, item.expire_at, true);
         }
-        let old = old.entry().expect("a hit's slot holds its entry until the role changes it");
-        (old, item.bytes as i64 - was as i64)
+        old.entry().expect("a hit's slot holds its entry until the role changes it")
     }
 
-    /// Removes a found item; returns it and its bytes. Only under the role.
-    pub(crate) fn remove(&self, hit: &Hit<'_>, hasher: &Hasher) -> (EntryPtr, usize) {
+    /// Removes a found item that takes `bytes`; returns it. Only under the role.
+    pub(crate) fn remove(&self, hit: &Hit<'_>, bytes: usize, hasher: &Hasher) -> EntryPtr {
         let old = hit.bucket.word(hit.slot);
         hit.bucket.set_word(hit.slot, Word::EMPTY);
         let home = hit.array.home(hit.home);
@@ -257,8 +273,7 @@ impl Table {
         } else if home.about().overflow() > 0 {
             hit.array.pull_back(hit.home, hasher);
         }
-        let bytes = hit.entry.allocated();
         self.figures.entry_removed(bytes, hit.entry.expire_at());
-        (old.entry().expect("a hit's slot holds its entry until the role changes it"), bytes)
+        old.entry().expect("a hit's slot holds its entry until the role changes it")
     }
 }

@@ -10,9 +10,10 @@ use super::bucket::{Bucket, SLOTS, Word};
 use super::probe::{entry_of, key_of};
 use super::{Array, HOMES, Table, TableCore};
 use crate::entry;
+use crate::epoch::Guard;
 use crate::hash::Hasher;
 use crate::reclaim::Reclaim;
-use crate::sync::{Arc, Guard, Ordering, prefetch};
+use crate::sync::{Arc, Ordering, prefetch};
 
 /// Share of home slots, in percent, above which a table grows.
 const FILL_MAX: usize = 92;
@@ -112,7 +113,7 @@ impl Table {
         };
         // SAFETY: `old` is unlinked from now on, and only the role holder unlinks. Readers that
         // still walk it are pinned; the closure waits for them and may run on any thread.
-        unsafe { cx.guard.defer_unchecked(free) };
+        unsafe { cx.guard.defer(free) };
         // At once: one array may be worth many thousands of entries.
         cx.guard.flush();
     }

@@ -4,8 +4,9 @@ use super::bucket::{Bucket, Due, SLOTS};
 use super::probe::{Hit, entry_of};
 use super::{Array, HOMES, Table};
 use crate::Millis;
+use crate::epoch::Guard;
 use crate::hash::{Hasher, Spot};
-use crate::sync::{Guard, Ordering, prefetch};
+use crate::sync::{Ordering, prefetch};
 use crate::table::iter::POSITION_END;
 
 impl Table {

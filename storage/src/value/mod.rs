@@ -1,6 +1,20 @@
-//! Values. Strings only, for now; collections come beside them.
+//! Values: strings, and collections small and large.
 
+pub mod dict;
+mod distinct;
+pub mod geo;
+pub mod hash;
+pub mod hyperloglog;
+pub mod index_range;
+pub mod intset;
+pub mod list;
+pub mod listpack;
+pub mod object;
 pub mod rope;
+mod sample;
+pub mod set;
+pub mod sorted_set;
+pub mod stream;
 pub mod string;
 
 /// What kind of value a key holds.
@@ -9,6 +23,16 @@ pub mod string;
 pub enum Kind {
     /// A byte string.
     String,
+    /// A list.
+    List,
+    /// A set.
+    Set,
+    /// A hash.
+    Hash,
+    /// A sorted set.
+    SortedSet,
+    /// A stream.
+    Stream,
 }
 
 impl Kind {
@@ -17,6 +41,11 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::String => "string",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::Hash => "hash",
+            Kind::SortedSet => "zset",
+            Kind::Stream => "stream",
         }
     }
 }
@@ -27,4 +56,8 @@ impl Kind {
 pub enum Value<'g> {
     /// A byte string.
     Str(string::Str<'g>),
+    /// A small collection.
+    Packed(object::Packed<'g>),
+    /// A large collection: [`Writer::object`](crate::Writer::object) looks into it.
+    Large(Kind),
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::object::{Object, Packed};
 use super::rope::Rope;
 
 /// Strings longer than this are kept as a [`Rope`], out of line.
@@ -46,15 +47,21 @@ pub enum NewValue<'a> {
     Raw(&'a [u8]),
     /// Shared. Ropes of at most [`BIG_VALUE`] bytes are stored inline.
     Rope(Rope),
+    /// A collection; copied into the entry if it is small.
+    Object(Box<Object>),
+    /// A small collection; copied.
+    Packed(Packed<'a>),
 }
 
 impl NewValue<'_> {
-    /// Length in bytes.
+    /// Length in bytes; of a large collection that of what points to it.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
             NewValue::Bytes(bytes) | NewValue::Raw(bytes) => bytes.len(),
             NewValue::Rope(rope) => rope.len(),
+            NewValue::Packed(packed) => packed.as_bytes().len(),
+            NewValue::Object(_) => size_of::<usize>(),
         }
     }
 

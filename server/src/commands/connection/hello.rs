@@ -1,22 +1,15 @@
-//! HELLO and AUTH.
-//!
-//! There is one user, `default`, whose password is `requirepass`. Digests of the passwords are
-//! compared in constant time, and the same work is done for a wrong user name, so that the time
-//! of an answer tells nothing about either.
+//! HELLO and AUTH. Users and their passwords are in [`crate::acl`].
 
 use super::client::{BAD_NAME, is_name};
+use crate::acl::{DEFAULT_USER, LogContext, Reason};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX, quoting};
 use crate::commands::server::REDIS_VERSION;
 use crate::commands::spec::{Arity, Command, Flags, Outcome};
 use dunlin_protocol::{Proto, number};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 const OPEN_FLAGS: Flags = flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY);
-
-const DEFAULT_USER: &str = "default";
 
 const WRONG_PASS: ReplyError =
     ReplyError::new("WRONGPASS invalid username-password pair or user is disabled.");
@@ -45,10 +38,11 @@ pub(super) const AUTH: Command =
 fn auth(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (user, password) = match call.argc() {
         2 => {
-            if call.server.settings().requirepass.is_empty() {
+            let users = call.server.acl.users();
+            if users.get(DEFAULT_USER).is_some_and(|user| user.needs_no_password()) {
                 return Err(NO_PASSWORD);
             }
-            (DEFAULT_USER.as_bytes(), call.arg(1))
+            (DEFAULT_USER, call.arg(1))
         }
         3 => (call.arg(1), call.arg(2)),
         _ => return Err(SYNTAX),
@@ -59,18 +53,17 @@ fn auth(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn authenticate(call: &mut Call<'_, '_>, user: &[u8], password: &[u8]) -> Result<(), ReplyError> {
-    if !matches(&call.server.settings().requirepass, user, password) {
-        return Err(WRONG_PASS);
+    match call.server.acl.log_in(user, password) {
+        Some(login) => {
+            call.client.log_in(login);
+            Ok(())
+        }
+        None => {
+            let (command, context) = (call.arg(0), LogContext::TopLevel);
+            call.server.log_denied(call.client, Reason::Login, context, command, user, call.now);
+            Err(WRONG_PASS)
+        }
     }
-    call.client.authenticated = true;
-    call.client.user = DEFAULT_USER;
-    Ok(())
-}
-
-/// Whether `user` may enter with `password`; an empty `secret` is no password: any will do.
-fn matches(secret: &[u8], user: &[u8], password: &[u8]) -> bool {
-    let same = Sha256::digest(secret).ct_eq(&Sha256::digest(password));
-    (bool::from(same) || secret.is_empty()) & (user == DEFAULT_USER.as_bytes())
 }
 
 pub(super) const HELLO: Command =
@@ -163,30 +156,4 @@ fn introduce(call: &mut Call<'_, '_>) {
     }
     reply.bulk(b"modules");
     reply.array(0);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn only_the_right_password_of_the_default_user_enters() {
-        assert!(matches(b"secret", b"default", b"secret"));
-        for (user, password) in [
-            (&b"default"[..], &b"secre"[..]),
-            (b"default", b"secret\0"),
-            (b"default", b""),
-            (b"Default", b"secret"),
-            (b"other", b"secret"),
-        ] {
-            assert!(!matches(b"secret", user, password));
-        }
-    }
-
-    #[test]
-    fn without_a_password_the_default_user_enters_with_any() {
-        assert!(matches(b"", b"default", b"x"));
-        assert!(matches(b"", b"default", b""));
-        assert!(!matches(b"", b"other", b""));
-    }
 }

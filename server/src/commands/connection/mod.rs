@@ -103,7 +103,6 @@ const RESET: Command = Command::new("reset", Arity::exactly(1), reset)
     ));
 
 fn reset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let authenticated = call.server.settings().requirepass.is_empty();
     let client = &mut *call.client;
     client.monitoring = None;
     client.monitor = false;
@@ -112,7 +111,7 @@ fn reset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     client.collect(call.reply);
     client.no_touch = false;
     client.reply_mode = ReplyMode::On;
-    client.authenticated = authenticated;
+    client.log_out(&call.server.acl);
     client.select(DbId(0));
     client.shared.set_labels(|labels| labels.name.clear());
     for flag in [ClientShared::MONITOR, ClientShared::NO_TOUCH, ClientShared::NO_EVICT] {

@@ -115,14 +115,7 @@ fn is_lfu(call: &Call<'_, '_>) -> bool {
 
 fn encoding(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     answer(call, |call, entry| {
-        let name = match entry.value() {
-            Value::Str(string) => match string.encoding() {
-                Encoding::Int => "int",
-                Encoding::EmbStr => "embstr",
-                Encoding::Raw => "raw",
-            },
-            _ => entry.kind().name(),
-        };
+        let name = call.encoding_of(&entry)?;
         call.reply.bulk(name.as_bytes());
         Ok(())
     })

@@ -75,15 +75,17 @@ pub(super) const MOVE: Command = Command::new("move", Arity::exactly(3), move_ke
 /// Renames argument 1 to argument 2; false: `only_free` and the new name is taken.
 fn rename_key(call: &mut Call<'_, '_>, only_free: bool) -> Result<bool, ReplyError> {
     let (old, new) = (call.key(1), call.key(2));
-    let entry = call.peek(&old).ok_or(error::NO_KEY)?;
+    call.peek(&old).ok_or(error::NO_KEY)?;
     if old.bytes == new.bytes {
         return Ok(!only_free);
     }
     if only_free && call.peek(&new).is_some() {
         return Ok(false);
     }
-    call.put_anew_in(call.db(), &new, entry.to_new_value(), entry.expire_at());
-    call.take(&old);
+    let db = call.db();
+    if !call.rename((db, &old), (db, &new)) {
+        return Ok(false);
+    }
     call.notify(Class::GENERIC, "rename_from", &old);
     call.notify(Class::GENERIC, "rename_to", &new);
     Ok(true)
@@ -121,7 +123,8 @@ fn copy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     let copied = match call.lookup(&source) {
         Some(entry) if replace || call.peek_in(db, &target).is_none() => {
-            call.put_anew_in(db, &target, entry.to_new_value(), entry.expire_at());
+            let value = call.copy_of(&entry)?;
+            call.put_anew_in(db, &target, value, entry.expire_at());
             call.notify_in(db, Class::GENERIC, "copy_to", &target);
             true
         }
@@ -138,9 +141,9 @@ fn move_key(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     let key = call.key(1);
     let moved = match call.peek(&key) {
-        Some(entry) if call.peek_in(db, &key).is_none() => {
-            call.put_in(db, &key, entry.to_new_value(), entry.expire_at());
-            call.take(&key);
+        Some(_) if call.peek_in(db, &key).is_none() => {
+            let from = call.db();
+            call.rename((from, &key), (db, &key));
             call.notify(Class::GENERIC, "move_from", &key);
             call.notify_in(db, Class::GENERIC, "move_to", &key);
             true

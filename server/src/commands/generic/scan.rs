@@ -8,11 +8,10 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Arity, Command, Outcome};
+use crate::commands::walk;
 use crate::glob;
 use dunlin_storage::Entry;
 
-/// Keys that SCAN returns if it is not told otherwise.
-const DEFAULT_COUNT: usize = 10;
 /// SCAN looks at up to this many buckets per requested key, so that a call stays short in a
 /// database that has become empty,
 const BUCKETS_PER_KEY: usize = 10;
@@ -67,12 +66,6 @@ pub(super) const DBSIZE: Command = Command::new("dbsize", Arity::exactly(1), dbs
     .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
     .docs(Docs::new(Group::Server, "1.0.0", "O(1)", "Counts the keys of the database."));
 
-/// `*` is every key. To [`glob::matches`] it would not be: that, like Redis's, matches an empty
-/// text with an empty pattern only.
-fn is_all(pattern: &[u8]) -> bool {
-    pattern == b"*"
-}
-
 fn keys(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let pattern = call.arg(1);
     if let Some(name) = glob::literal(pattern) {
@@ -83,7 +76,7 @@ fn keys(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         }
         return Ok(Outcome::Done);
     }
-    let all = is_all(pattern);
+    let all = walk::is_all(pattern);
     let (keyspace, db, now, guard) = (call.keyspace(), call.db(), call.now, call.guard);
     let array = call.reply.deferred_array();
     let reply = &mut *call.reply;
@@ -114,20 +107,16 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn parse(call: &Call<'a, '_>) -> Result<Self, ReplyError> {
-        let mut filter = Filter { pattern: None, kind: None, count: DEFAULT_COUNT };
+        let mut filter = Filter { pattern: None, kind: None, count: walk::DEFAULT_COUNT };
         let mut at = 2;
         while at < call.argc() {
             if at + 1 >= call.argc() {
                 return Err(error::SYNTAX);
             }
             if call.is(at, "count") {
-                let count = usize::try_from(call.int(at + 1)?).unwrap_or(0);
-                if count == 0 {
-                    return Err(error::SYNTAX);
-                }
-                filter.count = count;
+                filter.count = walk::count(call, at + 1)?;
             } else if call.is(at, "match") {
-                filter.pattern = Some(call.arg(at + 1)).filter(|pattern| !is_all(pattern));
+                filter.pattern = walk::pattern(call, at + 1);
             } else if call.is(at, "type") {
                 filter.kind = Some(call.arg(at + 1));
             } else {
@@ -146,7 +135,7 @@ impl<'a> Filter<'a> {
 }
 
 fn scan(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let mut cursor = parse_cursor(call.arg(1)).ok_or("ERR invalid cursor")?;
+    let mut cursor = walk::cursor(call, 1)?;
     let filter = Filter::parse(call)?;
     let (keyspace, db, now, guard) = (call.keyspace(), call.db(), call.now, call.guard);
     let mut found: Vec<&[u8]> = Vec::new();
@@ -173,25 +162,6 @@ fn scan(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-/// A cursor as the C library reads it, because clients rely on what it lets pass: nothing at all
-/// is 0, a sign is allowed and a negative number wraps, and the text ends at a NUL.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
-    let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
-    let (negative, digits) = match &text[..end] {
-        [] => return Some(0),
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] | digits => (false, digits),
-    };
-    if digits.is_empty() {
-        return None;
-    }
-    let value = digits.iter().try_fold(0_u64, |value, digit| {
-        let digit = char::from(*digit).to_digit(10)?;
-        value.checked_mul(10)?.checked_add(digit.into())
-    })?;
-    Some(if negative { value.wrapping_neg() } else { value })
-}
-
 fn randomkey(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let random = call.server.random();
     match call.keyspace().random(call.db(), call.now, random, call.guard) {
@@ -205,37 +175,4 @@ fn dbsize(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let total = call.keyspace().len(call.db());
     call.reply.int(i64::try_from(total).unwrap_or(i64::MAX));
     Ok(Outcome::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cursors() {
-        for (text, wanted) in [
-            ("0", Some(0)),
-            ("", Some(0)),
-            ("+7", Some(7)),
-            ("007", Some(7)),
-            ("18446744073709551615", Some(u64::MAX)),
-            ("9223372036854775808", Some(1 << 63)),
-            ("-1", Some(u64::MAX)),
-            ("-0", Some(0)),
-            ("5\0x", Some(5)),
-            ("\0x", Some(0)),
-            ("18446744073709551616", None),
-            ("-18446744073709551616", None),
-            ("x", None),
-            ("1x", None),
-            (" 1", None),
-            ("1 ", None),
-            ("-", None),
-            ("+", None),
-            ("+-1", None),
-            ("0x10", None),
-        ] {
-            assert_eq!(parse_cursor(text.as_bytes()), wanted, "{text:?}");
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! number in it is what the client has subscribed to afterwards.
 
 use super::docs;
+use crate::client::ClientShared;
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
@@ -109,7 +110,13 @@ fn start(call: &mut Call<'_, '_>, kind: Kind, word: &str) -> Result<Outcome, Rep
         call.client.subscriptions.subscribe(kind, name);
         confirm(call, kind, word, Some(name));
     }
-    Ok(Outcome::Done)
+    // Who takes rights away closes the subscribers that are there. One that comes in the middle of
+    // this, with the rights of before, finds out by itself.
+    if call.client.keeps_subscriptions(&call.server.acl) {
+        return Ok(Outcome::Done);
+    }
+    call.client.shared.set_flag(ClientShared::CLOSING, true);
+    Ok(Outcome::Close)
 }
 
 fn stop(call: &mut Call<'_, '_>, kind: Kind, word: &str) -> Result<Outcome, ReplyError> {

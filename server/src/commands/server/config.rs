@@ -70,7 +70,12 @@ const REWRITE: Command = Command::new("rewrite", Arity::exactly(2), rewrite)
     .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]);
 
 fn rewrite(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    call.server.config.rewrite().map_err(ReplyError::from)?;
+    // Users of an aclfile are none of the configuration's.
+    let users = match call.server.settings().aclfile {
+        Some(_) => Vec::new(),
+        None => call.server.acl.to_declare(),
+    };
+    call.server.config.rewrite(&users).map_err(ReplyError::from)?;
     call.reply.ok();
     Ok(Outcome::Done)
 }

@@ -9,6 +9,7 @@ use crate::commands::help;
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
 use dunlin_protocol::{Reply, number};
 use dunlin_storage::DbId;
+use dunlin_storage::Value;
 
 /// Pieces that PURGE frees: it must end although others go on removing.
 const PURGE_ITEMS: usize = 1 << 20;
@@ -42,7 +43,14 @@ fn usage(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         i += 2;
     }
     match call.peek(&call.key(2)) {
-        Some(entry) => call.reply.int(i64::try_from(entry.memory_usage()).unwrap_or(i64::MAX)),
+        Some(entry) => {
+            let behind = match entry.value() {
+                Value::Large(_) => call.split().0.object(&entry)?.memory_usage(),
+                _ => 0,
+            };
+            let bytes = entry.memory_usage() + behind;
+            call.reply.int(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
         None => call.reply.null(),
     }
     Ok(Outcome::Done)

@@ -37,11 +37,9 @@ fn mget(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         let mut keys = [call.key(first); PREFETCH];
         for (i, key) in keys.iter_mut().enumerate().take(count) {
             *key = call.key(first + i);
-            call.keyspace().prefetch_bucket(call.db(), key.hash, call.guard);
         }
-        for key in &keys[..count] {
-            call.keyspace().prefetch_entry(call.db(), key.hash, call.guard);
-        }
+        let hashes = keys[..count].iter().map(|key| key.hash);
+        call.keyspace().prefetch(call.db(), hashes, call.guard);
         for key in &keys[..count] {
             let value = call.lookup(key).and_then(|entry| string_of(&entry).ok());
             reply_opt(call.reply, value);

@@ -1,7 +1,6 @@
 //! Which clients CLIENT LIST and KILL are about.
 
-use super::line;
-use crate::client::{ClientShared, ClientType};
+use crate::client::{ClientShared, ClientType, line};
 use crate::commands::call::Call;
 use crate::commands::error::{ReplyError, SYNTAX, quoting};
 use dunlin_protocol::number;
@@ -18,6 +17,7 @@ pub(super) struct Filters<'a> {
     laddr: Option<&'a [u8]>,
     ip: Option<&'a [u8]>,
     name: Option<&'a [u8]>,
+    user: Option<u64>,
     lib_name: Option<&'a [u8]>,
     lib_ver: Option<&'a [u8]>,
     flags: Option<&'a [u8]>,
@@ -78,9 +78,11 @@ impl<'a> Filters<'a> {
         let name = NAMES.iter().find(|name| call.is(i, name)).ok_or(SYNTAX)?;
         match *name {
             "TYPE" => self.kind = Some(type_of(value)?),
-            "USER" if value == b"default" => {}
             "USER" => {
-                return Err(quoting("ERR No such user '", value, "'"));
+                let users = call.server.acl.users();
+                let user = users.get(value);
+                let user = user.ok_or_else(|| quoting("ERR No such user '", value, "'"))?;
+                self.user = Some(user.id());
             }
             "ADDR" => self.addr = Some(value),
             "LADDR" => self.laddr = Some(value),
@@ -123,6 +125,7 @@ impl<'a> Filters<'a> {
             && is(self.laddr, &client.laddr)
             && is(self.ip, ip.trim_start_matches('[').trim_end_matches(']'))
             && is(self.name, &labels.name)
+            && self.user.is_none_or(|id| id == client.user().id)
             && is(self.lib_name, &labels.lib_name)
             && is(self.lib_ver, &labels.lib_ver)
             && self.flags.is_none_or(|wanted| {

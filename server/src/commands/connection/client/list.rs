@@ -1,7 +1,8 @@
 //! CLIENT LIST and INFO.
 
 use super::filter::Filters;
-use super::{OTHERS, OWN, docs, line};
+use super::{OTHERS, OWN, docs};
+use crate::client::line;
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;

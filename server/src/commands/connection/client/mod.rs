@@ -2,7 +2,6 @@
 
 mod filter;
 mod kill;
-mod line;
 mod list;
 mod state;
 

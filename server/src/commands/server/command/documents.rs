@@ -121,7 +121,7 @@ fn write_arg(reply: &mut Reply, arg: &Arg) {
     text(reply, "name", arg.name);
     text(reply, "type", type_name(arg.kind));
     if !has_members {
-        text(reply, "display_text", arg.name);
+        text(reply, "display_text", arg.display.unwrap_or(arg.name));
     }
     if let Some(spec) = key_spec {
         reply.bulk(b"key_spec_index");

@@ -5,7 +5,8 @@ use super::{CONNECTION, FLAGS};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
-use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::commands::keys;
+use crate::commands::spec::{Arity, Command, KeyFlags, Outcome};
 use crate::commands::table::{Entry, table};
 use dunlin_protocol::Request;
 
@@ -65,7 +66,7 @@ fn find<'a>(call: &Call<'a, '_>) -> Result<(Request<'a>, Vec<(usize, KeyFlags)>)
     if !entry.command.arity.accepts(request.len()) {
         return Err(WRONG_NUMBER);
     }
-    let keys = keys_of(entry, &request).ok_or(MISFIT)?;
+    let keys = keys::of(entry.command, &request).ok_or(MISFIT)?;
     Ok((request, keys))
 }
 
@@ -74,40 +75,5 @@ fn lookup(request: &Request<'_>) -> Option<&'static Entry> {
     match request.get(1) {
         Some(name) if !entry.subcommands.is_empty() => table().sub(entry, name),
         _ => Some(entry),
-    }
-}
-
-fn keys_of(entry: &Entry, request: &Request<'_>) -> Option<Vec<(usize, KeyFlags)>> {
-    let command = entry.command;
-    let mut keys = Vec::new();
-    if let Some(finder) = command.keys_by {
-        let flags = command.keys.first().map(|spec| spec.flags).unwrap_or_default();
-        keys.extend(finder(request)?.into_iter().map(|at| (at, flags)));
-        return Some(keys);
-    }
-    for spec in command.key_specs() {
-        let flags = if spec.flags.has(KeyFlags::VARIABLE) {
-            flags_by_args(command, request)
-        } else {
-            spec.flags
-        };
-        if !spec.each(request, &mut |at| keys.push((at, flags))) {
-            return None;
-        }
-    }
-    Some(keys)
-}
-
-/// What a command does with its key where that depends on its options.
-fn flags_by_args(command: &Command, request: &Request<'_>) -> KeyFlags {
-    let has = |from: usize, words: &[&str]| {
-        let is = |arg: &[u8]| words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()));
-        request.iter().skip(from).any(is)
-    };
-    let update = KeySpec::one(1).update().with(KeyFlags::ACCESS);
-    match command.name {
-        "set" if !has(3, &["get"]) => KeySpec::one(1).overwrite().flags,
-        "bitfield" if !has(2, &["set", "incrby"]) => KeySpec::one(1).read().flags,
-        _ => update.flags,
     }
 }

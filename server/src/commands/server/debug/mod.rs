@@ -1,7 +1,7 @@
 //! DEBUG: what tests of servers need. Off unless `enable-debug-command` allows it.
 //!
 //! One row without subcommands, as in Redis, so the handler finds the subcommand itself. Switches
-//! of machinery that Dunlin does not have (packed lists, resizing, replicas) do not exist here.
+//! of machinery that Dunlin does not have (resizing, replicas) do not exist here.
 
 mod protocol;
 
@@ -10,9 +10,11 @@ use crate::commands::call::Call;
 use crate::commands::error::{NO_KEY, NOT_INTEGER, ReplyError};
 use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Outcome};
+use crate::config::parse_memory;
 use crate::glob;
 use dunlin_protocol::number;
-use dunlin_storage::{DbId, Encoding, Entry, Value};
+use dunlin_storage::value::list::Limits;
+use dunlin_storage::{DbId, Entry, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -28,6 +30,10 @@ const NOT_ALLOWED: ReplyError = ReplyError::new(
 const MAX_SLEEP: f64 = 60.0;
 /// Buckets of one step of DIGEST's walk.
 const SCAN_BUCKETS: usize = 1024;
+/// The largest QUICKLIST-PACKED-THRESHOLD.
+const PLAIN_FROM_MAX: usize = (1 << 32) - (1 << 20);
+const BAD_PLAIN_FROM: ReplyError =
+    ReplyError::new("ERR argument must be a memory value bigger than 1 and smaller than 4gb");
 /// The longest text that STRINGMATCH-LEN makes.
 const MAX_TEXT: i64 = 1 << 20;
 
@@ -54,6 +60,7 @@ fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         (b"digest-value", 3..) => digest_value(call),
         (b"sdslen", 3) => sdslen(call),
         (b"protocol", 3) => protocol::run(call),
+        (b"quicklist-packed-threshold", 3) => quicklist_packed_threshold(call),
         _ => Err(help::wrong_subcommand(call)),
     }
 }
@@ -69,15 +76,11 @@ fn sleep(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn object(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let entry = call.peek(&call.key(2)).ok_or(NO_KEY)?;
-    let (encoding, len) = match entry.value() {
-        Value::Str(string) => (string.encoding(), string.len()),
-        #[allow(unreachable_patterns, reason = "other types come with the collections")]
-        _ => return Err(NO_KEY),
-    };
-    let encoding = match encoding {
-        Encoding::Int => "int",
-        Encoding::EmbStr => "embstr",
-        Encoding::Raw => "raw",
+    let encoding = call.encoding_of(&entry)?;
+    let len = match entry.value() {
+        Value::Str(string) => string.len(),
+        Value::Packed(packed) => packed.as_bytes().len(),
+        _ => call.split().0.object(&entry)?.memory_usage(),
     };
     // There is neither an address to show nor a clock of last accesses.
     call.reply.simple(&format!(
@@ -92,6 +95,17 @@ fn set_active_expire(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     // As atoi: what is no number is 0.
     let on = number::parse_i64(call.arg(2)).unwrap_or(0) != 0;
     call.server.active_expire.store(on, Ordering::Relaxed);
+    call.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn quicklist_packed_threshold(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let size = parse_memory(call.arg(2)).and_then(|size| usize::try_from(size).ok());
+    let size = match size.filter(|size| *size <= PLAIN_FROM_MAX).ok_or(BAD_PLAIN_FROM)? {
+        0 => Limits::default().plain_from,
+        size => size,
+    };
+    call.server.list_plain_from.store(size, Ordering::Relaxed);
     call.reply.ok();
     Ok(Outcome::Done)
 }
@@ -185,7 +199,6 @@ fn sdslen(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let entry = call.peek(&call.key(2)).ok_or(NO_KEY)?;
     let value = match entry.value() {
         Value::Str(string) => string.len(),
-        #[allow(unreachable_patterns, reason = "other types come with the collections")]
         _ => return Err("ERR Not an sds encoded string.".into()),
     };
     let (key, bytes) = (entry.key().len(), entry.memory_usage());
@@ -215,6 +228,8 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "PROTOCOL <type>",
             "    Answer a reply of this type:",
             "    string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "    From which size on an element of a list is not packed; 0 is the default.",
             "SDSLEN <key>",
             "    Lengths of key and value.",
             "SET-ACTIVE-EXPIRE (0|1)",

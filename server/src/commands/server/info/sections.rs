@@ -6,6 +6,7 @@
 use super::Text;
 use super::figures::{MemoryFigures, human};
 use super::process;
+use crate::acl::Reason;
 use crate::client::ClientShared;
 use crate::commands::call::Call;
 use crate::commands::server::{DUNLIN_VERSION, REDIS_VERSION};
@@ -260,8 +261,14 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     let output = stats.output_limit_disconnections.load(Ordering::Relaxed);
     text.line("client_query_buffer_limit_disconnections", query);
     text.line("client_output_buffer_limit_disconnections", output);
-    zeros(text, &["acl_access_denied_auth", "acl_access_denied_cmd"]);
-    zeros(text, &["acl_access_denied_key", "acl_access_denied_channel"]);
+    for (field, reason) in [
+        ("acl_access_denied_auth", Reason::Login),
+        ("acl_access_denied_cmd", Reason::Command),
+        ("acl_access_denied_key", Reason::Key),
+        ("acl_access_denied_channel", Reason::Channel),
+    ] {
+        text.line(field, stats.denied(reason).load(Ordering::Relaxed));
+    }
 }
 
 pub(super) fn replication(call: &mut Call<'_, '_>, text: &mut Text) {

@@ -1,6 +1,6 @@
-//! One line of CLIENT LIST.
+//! A client as one line: CLIENT LIST and INFO, and the entries of ACL LOG.
 
-use crate::client::ClientShared;
+use super::ClientShared;
 use crate::commands::table::table;
 use dunlin_storage::Millis;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 const REPLY_BUFFER: u64 = 16 * 1024;
 
 /// Letters of the flags in the order Redis prints them.
-pub(super) fn flags(client: &ClientShared) -> String {
+pub fn flags(client: &ClientShared) -> String {
     let mut letters: String = [
         (ClientShared::MONITOR, 'O'),
         (ClientShared::PUBSUB, 'P'),
@@ -38,7 +38,7 @@ pub(super) fn flags(client: &ClientShared) -> String {
 }
 
 /// Whole seconds since `then`.
-pub(super) fn seconds(now: Millis, then: Millis) -> i64 {
+pub fn seconds(now: Millis, then: Millis) -> i64 {
     now.saturating_sub(then).max(0) / 1000
 }
 
@@ -50,7 +50,7 @@ fn last_command(client: &ClientShared) -> &'static str {
 }
 
 /// Appends the line of `client`, newline included.
-pub(super) fn write(client: &ClientShared, now: Millis, out: &mut String) {
+pub fn write(client: &ClientShared, now: Millis, out: &mut String) {
     let labels = client.labels();
     let load = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
     let (query, room) = (load(&client.query_buffer), load(&client.query_room));
@@ -85,10 +85,11 @@ pub(super) fn write(client: &ClientShared, now: Millis, out: &mut String) {
     );
     let _ = writeln!(
         out,
-        "events={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} \
+        "events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} \
          tot-net-out={} tot-cmds={}",
         if output == 0 { "r" } else { "rw" },
         last_command(client),
+        String::from_utf8_lossy(&client.user().name),
         client.resp.load(Ordering::Relaxed),
         labels.lib_name,
         labels.lib_ver,

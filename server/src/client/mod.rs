@@ -1,10 +1,14 @@
 //! The state of one connection: what its own task uses ([`Client`]), and what other threads may
 //! see of it or do to it ([`ClientShared`], through the [`Registry`]).
 
+pub mod line;
+
+use crate::acl::{Acl, DEFAULT_USER, Login, User};
 use crate::config::{OutputLimit, OutputLimits};
 use crate::inbox::Inbox;
 use crate::monitor::Monitoring;
-use crate::pubsub::{Figures, Subscriptions};
+use crate::pubsub::{Figures, Kind, Subscriptions};
+use bytes::Bytes;
 use dunlin_protocol::Reply;
 use dunlin_storage::{DbId, Millis};
 use std::collections::BTreeMap;
@@ -68,6 +72,21 @@ impl ClientType {
     }
 }
 
+/// Which user a client is.
+#[derive(Clone, Debug)]
+pub struct ClientUser {
+    /// Name of the user.
+    pub name: Arc<[u8]>,
+    /// Number of the user.
+    pub id: u64,
+}
+
+impl From<&User> for ClientUser {
+    fn from(user: &User) -> Self {
+        ClientUser { name: user.name().clone(), id: user.id() }
+    }
+}
+
 /// The part of a client that other threads see. All numbers are written by the client's own turn
 /// with relaxed stores (they are figures, nothing is ordered by them); the requests to the client
 /// (`kill`, `unblock`) are stored first and announced by `signal` after.
@@ -89,6 +108,7 @@ pub struct ClientShared {
     pub created: Millis,
     /// Names.
     pub labels: Mutex<Labels>,
+    user: Mutex<ClientUser>,
     /// Selected database.
     pub db: AtomicU8,
     /// RESP version.
@@ -115,6 +135,8 @@ pub struct ClientShared {
     pub commands: AtomicU64,
     /// `ClientShared::*` bits below.
     pub flags: AtomicU32,
+    /// Since when it has to authenticate; 0: it need not.
+    pub stranger_since: AtomicI64,
     /// Since when [`ClientShared::unsent`] is above the soft limit; 0: it is not.
     pub over_soft_since: AtomicI64,
     /// The connection is to be closed at once.
@@ -137,6 +159,7 @@ impl ClientShared {
     ) -> ClientShared {
         ClientShared {
             id,
+            user: Mutex::new(ClientUser { name: DEFAULT_USER.into(), id: 0 }),
             unix: addr.starts_with('/'),
             addr,
             laddr,
@@ -157,6 +180,7 @@ impl ClientShared {
             net_out: Default::default(),
             commands: Default::default(),
             flags: Default::default(),
+            stranger_since: Default::default(),
             over_soft_since: Default::default(),
             kill: Default::default(),
             unblock: Default::default(),
@@ -174,10 +198,10 @@ impl ClientShared {
     pub const MONITOR: u32 = 8;
     /// Closes once the reply is flushed.
     pub const CLOSING: u32 = 16;
-    /// Must authenticate first.
-    pub const UNAUTHENTICATED: u32 = 32;
     /// Has sent the beginning of a command.
-    pub const HALF_COMMAND: u32 = 64;
+    pub const HALF_COMMAND: u32 = 32;
+    /// Waits for the end of CLIENT PAUSE.
+    pub const PAUSED: u32 = 64;
     /// Has subscribed to a channel or pattern.
     pub const PUBSUB: u32 = 128;
 
@@ -190,7 +214,7 @@ impl ClientShared {
         }
     }
 
-    /// Whether one of the bits is set.
+    /// Whether any of these bits is set.
     #[inline]
     pub fn has_flag(&self, flag: u32) -> bool {
         self.flags.load(Ordering::Relaxed) & flag != 0
@@ -222,6 +246,11 @@ impl ClientShared {
         change(&mut self.labels.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Which user it is.
+    pub fn user(&self) -> ClientUser {
+        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks the connection's task to close.
     pub fn kill(&self) {
         self.kill.store(true, Ordering::Release);
@@ -246,10 +275,14 @@ pub struct Client {
     pub shared: Arc<ClientShared>,
     /// Selected database.
     pub db: DbId,
-    /// May use every command.
+    /// May use more than the commands of strangers.
     pub authenticated: bool,
-    /// Name of the user.
-    pub user: &'static str,
+    /// Has logged in, or came when that was not needed.
+    proven: bool,
+    /// Whose rights it has.
+    login: Login,
+    /// Whether these rights have to be looked at.
+    restricted: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// CLIENT NO-TOUCH.
@@ -268,17 +301,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has just connected.
-    pub fn new(
-        shared: Arc<ClientShared>,
-        subscriptions: Subscriptions,
-        authenticated: bool,
-    ) -> Client {
-        Client {
+    /// The state of a new connection.
+    pub fn new(shared: Arc<ClientShared>, subscriptions: Subscriptions, acl: &Acl) -> Client {
+        let mut client = Client {
             shared,
             db: DbId(0),
-            authenticated,
-            user: "default",
+            authenticated: false,
+            proven: false,
+            login: acl.default_login(),
+            restricted: true,
             reply_mode: ReplyMode::On,
             no_touch: false,
             monitor: false,
@@ -286,7 +317,84 @@ impl Client {
             subscriptions,
             deliveries: 0,
             missed: Vec::new(),
+        };
+        client.log_out(acl);
+        client
+    }
+
+    /// Becomes the user of `login`.
+    pub fn log_in(&mut self, login: Login) {
+        self.become_user(login);
+        self.proven = true;
+        self.authenticated = true;
+    }
+
+    /// Becomes what a new connection is.
+    pub fn log_out(&mut self, acl: &Acl) {
+        self.become_user(acl.default_login());
+        self.proven = acl.default_is_open();
+        self.authenticated = self.proven;
+    }
+
+    fn become_user(&mut self, login: Login) {
+        *self.shared.user.lock().unwrap_or_else(PoisonError::into_inner) = (&*login.user).into();
+        self.take_rights(login);
+    }
+
+    fn take_rights(&mut self, login: Login) {
+        self.restricted = !login.user.is_unrestricted();
+        self.login = login;
+    }
+
+    /// Takes over changes of its user; once per turn. False: the user is gone, and nothing may be
+    /// run for this connection any more.
+    #[inline]
+    #[must_use]
+    pub fn follow(&mut self, acl: &Acl) -> bool {
+        self.login.version() == acl.version() || self.follow_change(acl)
+    }
+
+    #[cold]
+    fn follow_change(&mut self, acl: &Acl) -> bool {
+        match acl.follow(&self.login) {
+            Some(login) => {
+                self.take_rights(login);
+                // Who never had to log in has to when the default user gets a password, unless the
+                // connection was there before.
+                self.authenticated = self.proven || acl.default_is_open();
+                true
+            }
+            None => {
+                self.log_out(acl);
+                self.proven = false;
+                self.authenticated = false;
+                false
+            }
         }
+    }
+
+    /// Takes over changes of its user, as [`Client::follow`] does. False: the user is gone, or has
+    /// lost the right to something that the client has subscribed to, and the connection has to end.
+    #[must_use]
+    pub fn keeps_subscriptions(&mut self, acl: &Acl) -> bool {
+        if self.login.version() == acl.version() {
+            return true;
+        }
+        let user_is_there = self.follow(acl);
+        let user = &self.login.user;
+        let may = |(kind, name): (Kind, &Bytes)| user.may_use_channel(name, kind == Kind::Pattern);
+        user_is_there && self.subscriptions.names().all(may)
+    }
+
+    /// Whose rights it has.
+    pub fn user(&self) -> &User {
+        &self.login.user
+    }
+
+    /// Whether [`User::check`] can refuse it anything.
+    #[inline]
+    pub fn is_restricted(&self) -> bool {
+        self.restricted
     }
 
     /// Number of the client.

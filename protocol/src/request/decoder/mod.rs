@@ -1,14 +1,17 @@
 //! The decoder's state machine.
 
+mod skip;
+
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
-use super::body::Body;
+use super::body::{Body, TRAILER};
 use super::buffer::Input;
 use super::{Big, Command, Request, Span};
 use crate::error::ProtocolError;
 use crate::limits::{BIG_BULK, KEPT_SLOTS, Limits, MAX_ARGS, MAX_BULK, MAX_CONTIGUOUS};
 use crate::{inline, number};
+use skip::Skip;
 
 /// Sans-I/O request decoder; see the [module documentation](crate::request).
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Decoder {
     args: Vec<Span>,
     big: Vec<Big>,
     open: Open,
+    /// The command of the batch, its last, whose rest was skipped.
+    skipped: Option<usize>,
     error: Option<ProtocolError>,
 }
 
@@ -40,6 +45,8 @@ struct Open {
     bulk: Option<usize>,
     /// The argument whose header is parsed and which goes to chunks.
     body: Option<Body>,
+    /// The rest of the command is thrown away as it arrives.
+    skip: Option<Skip>,
 }
 
 /// Whether parsing can go on or needs more bytes.
@@ -61,6 +68,7 @@ impl Decoder {
             args: Vec::new(),
             big: Vec::new(),
             open: Open::default(),
+            skipped: None,
             error: None,
         }
     }
@@ -94,7 +102,7 @@ impl Decoder {
     pub fn parse(&mut self, max: usize) -> usize {
         self.input.note_read();
         self.settle_body();
-        while self.error.is_none() && self.commands.len() < max {
+        while self.error.is_none() && self.skipped.is_none() && self.commands.len() < max {
             if self.open.missing == 0 {
                 self.fast_commands(max);
                 if self.commands.len() >= max {
@@ -162,6 +170,7 @@ impl Decoder {
     /// Forgets the batch and keeps what is not parsed, or not complete.
     pub fn clear(&mut self) {
         self.commands.clear();
+        self.skipped = None;
         if self.open.missing > 0 {
             self.args.drain(..self.open.first_arg);
             self.big.drain(..self.open.first_big);
@@ -232,6 +241,9 @@ impl Decoder {
             self.input.discard(from);
             self.pos -= from;
             self.open.start = 0;
+            if let Some(skip) = &mut self.open.skip {
+                skip.kept -= from;
+            }
         }
     }
 
@@ -350,6 +362,9 @@ impl Decoder {
 
     /// Takes the open command's next argument as far as it has arrived.
     fn argument(&mut self) -> Result<Step, ProtocolError> {
+        if self.open.skip.is_some() {
+            return self.skip_argument();
+        }
         if let Some(body) = &mut self.open.body {
             let taken = body.fill(&self.input.bytes()[self.pos..]);
             let complete = body.is_complete();
@@ -383,14 +398,15 @@ impl Decoder {
         Ok(Step::Advanced)
     }
 
-    fn bulk_header(&mut self) -> Result<Step, ProtocolError> {
+    /// The length that the next argument's header states, and the position behind the header.
+    fn bulk_length(&mut self) -> Result<Option<(usize, usize)>, ProtocolError> {
         match self.input.bytes().get(self.pos) {
-            None => return Ok(Step::NeedsMore),
+            None => return Ok(None),
             Some(b'$') => {}
             Some(&got) => return Err(ProtocolError::ExpectedBulk(got)),
         }
         let Some((line, after)) = self.header(ProtocolError::TooBigBulkCount)? else {
-            return Ok(Step::NeedsMore);
+            return Ok(None);
         };
         let invalid = ProtocolError::InvalidBulkLength;
         let len = number::parse_i64(line).and_then(|len| usize::try_from(len).ok());
@@ -401,10 +417,17 @@ impl Decoder {
                 false => ProtocolError::UnauthenticatedBulkLength,
             });
         }
+        Ok(Some((len, after)))
+    }
+
+    fn bulk_header(&mut self) -> Result<Step, ProtocolError> {
+        let Some((len, after)) = self.bulk_length()? else {
+            return Ok(Step::NeedsMore);
+        };
         self.advance(after - self.pos);
         if len >= BIG_BULK {
             self.open.body = Some(Body::new(len));
-        } else if self.pos - self.open.start + len + 2 > MAX_CONTIGUOUS {
+        } else if self.pos - self.open.start + len + TRAILER > MAX_CONTIGUOUS {
             return Err(ProtocolError::TooBigRequest);
         } else {
             self.open.bulk = Some(len);
@@ -416,15 +439,19 @@ impl Decoder {
         self.args.push(span);
         self.open.missing -= 1;
         if self.open.missing == 0 {
-            self.commands.push(Command {
-                start: self.open.start,
-                first_arg: self.open.first_arg,
-                args: self.args.len() - self.open.first_arg,
-                first_big: self.open.first_big,
-                big: self.big.len() - self.open.first_big,
-                wire_len: self.open.wire_len,
-            });
+            self.complete_command();
         }
+    }
+
+    fn complete_command(&mut self) {
+        self.commands.push(Command {
+            start: self.open.start,
+            first_arg: self.open.first_arg,
+            args: self.args.len() - self.open.first_arg,
+            first_big: self.open.first_big,
+            big: self.big.len() - self.open.first_big,
+            wire_len: self.open.wire_len,
+        });
     }
 
     /// Takes note of what a read has put into the chunk of a big argument.
