@@ -268,6 +268,15 @@ impl<'a, 'g> Call<'a, 'g> {
         self.notify_in(self.client.db, class, event, key);
     }
 
+    /// [`Call::notify`] of a change that may have taken the last element of a collection: then the
+    /// key is gone, and `del` follows.
+    pub fn notify_taken(&mut self, class: Class, event: &str, key: &Key<'_>) {
+        self.notify(class, event, key);
+        if self.server.events().any(Class::GENERIC) && self.peek(key).is_none() {
+            self.notify(Class::GENERIC, "del", key);
+        }
+    }
+
     /// [`Call::notify`] in another database.
     #[inline]
     pub fn notify_in(&mut self, db: DbId, class: Class, event: &str, key: &Key<'_>) {

@@ -5,6 +5,7 @@
 
 mod churn;
 mod clients;
+mod collections;
 mod delivery;
 mod events;
 mod limits;

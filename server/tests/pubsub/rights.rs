@@ -32,7 +32,7 @@ fn channels_need_a_right() {
     assert_eq!(bird.run("UNSUBSCRIBE other"), array("unsubscribe other 2"));
     let log = admin.run("ACL LOG 1").items()[0].items();
     let field = |name: &str| {
-        let at = log.iter().position(|item| item.text() == name).expect(name);
+        let at = log.iter().position(|item| *item == Value::bulk(name)).expect(name);
         log[at + 1].text()
     };
     assert_eq!(field("reason"), "channel");

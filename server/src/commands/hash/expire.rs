@@ -156,7 +156,7 @@ fn set(call: &mut Call<'_, '_>, unit: Unit, base: Base) -> Result<Outcome, Reply
     let fields = fields(call, at, NUM_FIELDS)?;
     let replies = each(call, fields, |hash, field| set_one(hash, field, deadline, condition, now))?;
     if replies.contains(&REMOVED) {
-        call.notify(Class::HASH, "hdel", &key);
+        call.notify_taken(Class::HASH, "hdel", &key);
     }
     if replies.contains(&DONE) {
         call.notify(Class::HASH, "hexpire", &key);

@@ -93,7 +93,7 @@ fn hgetex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
                 change.apply(hash, field, expire_at, now)
             };
             if take(call, fields, apply)? {
-                call.notify(Class::HASH, change.event(now), &key);
+                call.notify_taken(Class::HASH, change.event(now), &key);
             }
         }
     }
@@ -119,13 +119,13 @@ fn hgetdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     call.has::<Hash>(&key)?;
     let fields = fields(call, 2, NUMBER_OF_FIELDS)?;
     if take(call, fields, |hash, field, _| hash.remove(field, now))? {
-        call.notify(Class::HASH, "hdel", &key);
+        call.notify_taken(Class::HASH, "hdel", &key);
     }
     Ok(Outcome::Done)
 }
 
 /// Replies the value of each of the fields in these arguments and then changes the field, so that
-/// one which is named twice may be gone the second time. Whether something was changed. Whether something was changed.
+/// one which is named twice may be gone the second time. Whether something was changed.
 fn take(
     call: &mut Call<'_, '_>,
     fields: Range<usize>,

@@ -126,7 +126,7 @@ fn hdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     })?;
     let removed = removed.unwrap_or(0);
     if removed > 0 {
-        call.notify(Class::HASH, "hdel", &key);
+        call.notify_taken(Class::HASH, "hdel", &key);
     }
     call.reply.int(number(removed));
     Ok(Outcome::Done)

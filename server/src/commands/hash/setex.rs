@@ -167,7 +167,7 @@ fn hsetex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         Some(if matches!(ttl, Ttl::At(_)) { &["hset", "hexpire"] } else { &["hset"] })
     })?;
     for event in events.into_iter().flatten() {
-        call.notify(Class::HASH, event, &key);
+        call.notify_taken(Class::HASH, event, &key);
     }
     call.reply.int(events.is_some().into());
     Ok(Outcome::Done)

@@ -65,7 +65,7 @@ fn srem(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     })?;
     let removed = removed.unwrap_or(0);
     if removed > 0 {
-        call.notify(Class::SET, "srem", &key);
+        call.notify_taken(Class::SET, "srem", &key);
     }
     call.reply.int(number(removed));
     Ok(Outcome::Done)
@@ -92,7 +92,7 @@ fn smove(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         };
         moved = call.edit(&source, take)?.unwrap_or(false);
         if moved && !stays {
-            call.notify(Class::SET, "srem", &source);
+            call.notify_taken(Class::SET, "srem", &source);
             let add = |set: &mut Set, limits: &Limits| set.add(member, &limits.set);
             if call.edit_or_new(&destination, add)? {
                 call.notify(Class::SET, "sadd", &destination);

@@ -36,7 +36,7 @@ fn spop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, server) = (call.key(1), call.server);
     match call.edit(&key, |set: &mut Set, _| set.pop(server.random()))?.flatten() {
         Some(member) => {
-            call.notify(Class::SET, "spop", &key);
+            call.notify_taken(Class::SET, "spop", &key);
             call.reply.bulk(&member);
         }
         None => call.reply.null(),
@@ -55,7 +55,7 @@ fn spop_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         // The set as a whole: nothing has to be chosen, and it is freed in its own time.
         set.into_iter().flatten().for_each(|member| reply_member(reply, member));
         if len > 0 && count > 0 {
-            call.notify(Class::SET, "spop", &key);
+            call.notify_taken(Class::SET, "spop", &key);
         }
         call.remove(&key);
         return Ok(Outcome::Done);
@@ -66,7 +66,7 @@ fn spop_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         set.pop_many(count, &limits.set, random, &mut |member| popped.push(member.to_vec()));
     })?;
     if count > 0 {
-        call.notify(Class::SET, "spop", &key);
+        call.notify_taken(Class::SET, "spop", &key);
     }
     popped.iter().for_each(|member| call.reply.bulk(member));
     Ok(Outcome::Done)
