@@ -291,7 +291,7 @@ impl Session {
                     continue;
                 }
                 Step::Done | Step::Handover(_) | Step::NeedsRole => {
-                    self.client.collect(&mut self.reply)
+                    self.client.collect(&mut self.reply);
                 }
             }
             self.next += 1;
