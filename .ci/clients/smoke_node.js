@@ -32,6 +32,16 @@ async function ioredis() {
     for await (const keys of c.scanStream({ match: 'p*', count: 100 })) seen += keys.length;
     assert.equal(seen, 1000);
     await assert.rejects(c.set('t', 'x').then(() => c.incr('t')), /not an integer/);
+    const subscriber = new Redis({ port, protocol, maxRetriesPerRequest: 1 });
+    const next = (event) => new Promise((done) => subscriber.once(event, (...args) => done(args)));
+    assert.equal(await subscriber.subscribe('ch', 'other'), 2);
+    assert.equal(await subscriber.psubscribe('c*'), 3);
+    const both = Promise.all([next('message'), next('pmessage')]);
+    assert.equal(await c.publish('ch', 'hello'), 2);
+    assert.deepEqual(await both, [['ch', 'hello'], ['c*', 'ch', 'hello']]);
+    assert.equal(await subscriber.unsubscribe('ch', 'other'), 1);
+    assert.equal(await c.publish('other', 'hello'), 0);
+    subscriber.disconnect();
     await c.flushdb();
     await c.select(0);
     await runAll((args) => c.call(...args), `ioredis RESP${protocol}`, reference);
@@ -63,6 +73,23 @@ async function nodeRedis() {
     assert.ok((await c.info('server')).includes('redis_version'));
     assert.ok(await c.configGet('maxmemory'));
     await assert.rejects(c.incr('p1').then(() => c.set('t', 'x')).then(() => c.incr('t')), /not an integer/);
+    const subscriber = await c.duplicate().connect();
+    const heard = new Promise((done) => {
+      const got = [];
+      const hear = (message, channel) => got.push(`${channel} ${message}`) === 3 && done(got.sort());
+      subscriber.subscribe('ch', hear)
+        .then(() => subscriber.pSubscribe('c*', hear))
+        .then(() => subscriber.sSubscribe('shard', hear))
+        .then(() => c.publish('ch', 'hello'))
+        .then((receivers) => assert.equal(receivers, 2))
+        .then(() => c.sPublish('shard', 'hi'));
+    });
+    assert.deepEqual(await heard, ['ch hello', 'ch hello', 'shard hi']);
+    await subscriber.unsubscribe();
+    await subscriber.pUnsubscribe();
+    await subscriber.sUnsubscribe();
+    assert.equal(await c.publish('ch', 'x'), 0);
+    await subscriber.close();
     await c.flushDb();
     await c.select(0);
     await runAll((args) => c.sendCommand(args), `node-redis RESP${RESP}`, reference);

@@ -82,6 +82,44 @@ def methods(protocol):
     c.close()
 
 
+def messages(protocol):
+    c = redis.Redis(port=PORT, protocol=protocol, decode_responses=True, db=4)
+    with c.pubsub() as p:
+        p.subscribe("a", "b")
+        p.psubscribe("a*")
+        p.ssubscribe("shard")
+
+        def expect(*wanted):
+            for kind, channel, data in wanted:
+                m = p.get_message(timeout=10)
+                got = (m["type"], m["channel"], m["data"])
+                assert got == (kind, channel, data), got
+
+        expect(("subscribe", "a", 1), ("subscribe", "b", 2), ("psubscribe", "a*", 3))
+        expect(("ssubscribe", "shard", 1))
+        assert c.publish("a", "one") == 2
+        got = {p.get_message(timeout=10)["type"] for _ in range(2)}
+        assert got == {"message", "pmessage"}, got
+        assert c.execute_command("SPUBLISH", "shard", "two") == 1
+        expect(("smessage", "shard", "two"))
+        if protocol == 2:
+            # In RESP3 the reply is that of any PING, and redis-py does not expect it here.
+            p.ping("alive")
+            expect(("pong", None, "alive"))
+        assert c.pubsub_numsub("a", "c") == [("a", 1), ("c", 0)] and c.pubsub_numpat() == 1
+        p.unsubscribe("b")
+        expect(("unsubscribe", "b", 2))
+        assert c.publish("b", "x") == 0
+        c.config_set("notify-keyspace-events", "KEA")
+        p.psubscribe("__keyspace@4__:*")
+        expect(("psubscribe", "__keyspace@4__:*", 3))
+        c.set("k", "v", ex=100)
+        expect(("pmessage", "__keyspace@4__:k", "set"), ("pmessage", "__keyspace@4__:k", "expire"))
+        c.config_set("notify-keyspace-events", "")
+    c.flushdb()
+    c.close()
+
+
 async def coroutines(protocol):
     c = redis.asyncio.Redis(port=PORT, protocol=protocol, decode_responses=True, db=3)
     await c.flushdb()
@@ -105,5 +143,6 @@ async def coroutines(protocol):
 for version in (2, 3):
     commands(version)
     methods(version)
+    messages(version)
     asyncio.run(coroutines(version))
 print(f"redis-py {redis.__version__}: ok")

@@ -38,8 +38,9 @@ fn session(server: &Server) -> Session {
     let (addr, laddr) = ("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned());
     let now = server.clock.now();
     let shared = ClientShared::new(server.clients.next_id(), addr, laddr, 0, 0, now);
-    let client = Client::new(Arc::new(shared), &server.acl);
-    Session::new(client, Limits::AUTHENTICATED)
+    let shared = Arc::new(shared);
+    let subscriptions = server.pubsub.open(Arc::clone(&shared));
+    Session::new(Client::new(shared, subscriptions, &server.acl), Limits::AUTHENTICATED)
 }
 
 /// Runs a pipeline as a worker does; the bytes of its replies, which `look` may see.

@@ -21,7 +21,7 @@ mod request;
 
 pub use error::ProtocolError;
 pub use limits::Limits;
-pub use reply::{Deferred, Mark, Reply};
+pub use reply::{Deferred, Mark, Reply, push_bulk};
 pub use request::{ArgValue, Decoder, Request};
 
 /// The protocol version a connection has chosen with `HELLO`; every connection starts in RESP2.

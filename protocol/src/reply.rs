@@ -167,10 +167,7 @@ impl Reply {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.buffer.reserve(bytes.len() + 2 * GAP);
-        self.count(b'$', bytes.len());
-        self.buffer.extend_from_slice(bytes);
-        self.buffer.extend_from_slice(b"\r\n");
+        push_bulk(&mut self.buffer, bytes);
     }
 
     /// A bulk string of `len` bytes in chunks, which are sent from where they are.
@@ -181,12 +178,7 @@ impl Reply {
         let mut written = 0;
         for chunk in chunks {
             written += chunk.len();
-            if chunk.len() < SHARE_MIN {
-                self.buffer.extend_from_slice(&chunk);
-            } else {
-                self.shared += chunk.len();
-                self.cuts.push_back(Cut { at: self.end(), skip: 0, bytes: chunk });
-            }
+            self.raw_shared(chunk);
         }
         debug_assert_eq!(written, len, "the announced length is the chunks'");
         self.buffer.extend_from_slice(b"\r\n");
@@ -290,6 +282,17 @@ impl Reply {
     /// Bytes that are encoded already.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Bytes that are encoded already, and that other replies may hold too: big ones are sent from
+    /// where they are.
+    pub fn raw_shared(&mut self, bytes: Bytes) {
+        if bytes.len() < SHARE_MIN {
+            self.buffer.extend_from_slice(&bytes);
+        } else {
+            self.shared += bytes.len();
+            self.cuts.push_back(Cut { at: self.end(), skip: 0, bytes });
+        }
     }
 
     /// The header of an array whose length comes later. Nothing may be sent before it is
@@ -469,6 +472,16 @@ impl Reply {
 fn offset(position: u64, base: u64) -> usize {
     let kept = position.checked_sub(base).and_then(|offset| usize::try_from(offset).ok());
     kept.expect("the position is not sent")
+}
+
+/// Appends a bulk string, which is the same in both protocols: for what is encoded once and sent
+/// to many ([`Reply::raw_shared`]).
+#[inline]
+pub fn push_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len() + 2 * GAP);
+    push_header(out, b'$', i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends a type byte, an integer and a line end.

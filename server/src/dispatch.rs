@@ -25,11 +25,12 @@ use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape, table};
+use crate::notify::{Class, notify};
 use crate::runtime::logging::Every;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
-use dunlin_protocol::{Reply, Request};
+use dunlin_protocol::{Mark, Reply, Request};
 use dunlin_storage::{DbId, Guard, KeyHash, Millis, ShardId, ShardSet};
 use std::sync::atomic::Ordering;
 
@@ -143,38 +144,9 @@ pub(crate) fn execute<'g>(
         Admission::Pause(until) => return Step::Paused(until),
     };
     let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
-    match entry.shape {
-        KeyShape::None if !entry.has(Flags::ALL_SHARDS) => {
-            *held = None;
-            match env.run(None) {
-                // Keys that the row does not name: DEBUG.
-                Step::NeedsRole => env.with_roles(held, ShardSet::all(&ctx.server.keyspace)),
-                step => step,
-            }
-        }
-        KeyShape::One(_) => {
-            let shard = ctx.server.keyspace.shard_of(prepared.hash);
-            if entry.has(Flags::WRITE) {
-                env.write_one(held, shard)
-            } else {
-                *held = None;
-                env.read_one(held, shard)
-            }
-        }
-        _ => {
-            *held = None;
-            let shards = shards_of(ctx, entry, request, env.client.db);
-            if shards.is_empty() {
-                // The arguments do not fit: the handler finds the error before it needs a key.
-                return env.run(None);
-            }
-            if entry.has(Flags::WRITE) {
-                env.with_roles(held, shards)
-            } else {
-                env.read_many(held, shards)
-            }
-        }
-    }
+    let step = env.run_with_roles(held);
+    env.tell_misses();
+    step
 }
 
 /// Whether a following command of a handed-over session can run with `writer`.
@@ -251,6 +223,9 @@ fn admit(
         && let Err(denied) = client.user().check(entry, &request)
     {
         return Admission::Refuse(deny(ctx, entry, request, client, denied), Some(entry));
+    }
+    if client.in_subscriber_mode() && !entry.has(Flags::SUBSCRIBER) {
+        return Admission::Refuse(error::subscriber_mode(&entry.full_name), Some(entry));
     }
     if client.monitor && entry.command.flags.any(flag_set!(WRITE | READONLY | MAY_REPLICATE)) {
         return Admission::Refuse(error::MONITORING, Some(entry));
@@ -360,6 +335,65 @@ struct Env<'e, 'a, 'g> {
 }
 
 impl<'g> Env<'_, '_, 'g> {
+    /// Runs the command as its keys ask for.
+    #[inline]
+    fn run_with_roles(&mut self, held: &mut Option<Roles<'g>>) -> Step {
+        let (ctx, entry) = (self.ctx, self.entry);
+        match entry.shape {
+            KeyShape::None if !entry.has(Flags::ALL_SHARDS) => {
+                *held = None;
+                let mark = self.reply.mark();
+                match self.run(None) {
+                    // Keys that the row does not name: DEBUG.
+                    Step::NeedsRole => {
+                        self.undo(mark);
+                        self.with_roles(held, ShardSet::all(&ctx.server.keyspace))
+                    }
+                    step => step,
+                }
+            }
+            KeyShape::One(_) => {
+                let shard = ctx.server.keyspace.shard_of(self.hash);
+                if entry.has(Flags::WRITE) {
+                    self.write_one(held, shard)
+                } else {
+                    *held = None;
+                    self.read_one(held, shard)
+                }
+            }
+            _ => {
+                *held = None;
+                let shards = shards_of(ctx, entry, self.request, self.client.db);
+                if shards.is_empty() {
+                    // The arguments do not fit: the handler finds the error before it needs a key.
+                    return self.run(None);
+                }
+                if entry.has(Flags::WRITE) {
+                    self.with_roles(held, shards)
+                } else {
+                    self.read_many(held, shards)
+                }
+            }
+        }
+    }
+
+    /// Publishes the misses of a read, now that it stands.
+    #[inline]
+    fn tell_misses(&mut self) {
+        if !self.client.missed.is_empty() {
+            for key in std::mem::take(&mut self.client.missed) {
+                let (server, db) = (self.ctx.server, self.client.db);
+                self.client.deliveries += notify(server, Class::KEY_MISS, "keymiss", &key, db);
+            }
+        }
+    }
+
+    /// Takes back what the command has done, to run it again.
+    fn undo(&mut self, mark: Mark) {
+        self.reply.rollback(mark);
+        self.client.missed.clear();
+    }
+
     #[inline]
     fn write_one(&mut self, held: &mut Option<Roles<'g>>, shard: ShardId) -> Step {
         if !held.as_ref().is_some_and(|writer| writer.holds(shard)) {
@@ -389,7 +423,7 @@ impl<'g> Env<'_, '_, 'g> {
             if !looks && keyspace.multi_seq(shard) == before {
                 return step;
             }
-            self.reply.rollback(mark);
+            self.undo(mark);
         }
         self.with_roles(held, ShardSet::one(shard))
     }
@@ -410,7 +444,7 @@ impl<'g> Env<'_, '_, 'g> {
             if shards.iter().zip(&before).all(|(s, seq)| keyspace.write_seq(s) == *seq) {
                 return step;
             }
-            self.reply.rollback(mark);
+            self.undo(mark);
         }
         self.with_roles(held, shards)
     }
@@ -468,21 +502,17 @@ impl<'g> Env<'_, '_, 'g> {
         step
     }
 
-    /// CLIENT REPLY OFF and SKIP: drops what the command has written.
-    fn silence(&mut self, mark: dunlin_protocol::Mark) {
-        match self.client.reply_mode {
-            // CLIENT REPLY ON itself is answered.
-            ReplyMode::On => {}
-            ReplyMode::Off => self.reply.rollback(mark),
-            ReplyMode::SkipNext => {
-                self.reply.rollback(mark);
-                self.client.reply_mode = ReplyMode::Skip;
-            }
-            ReplyMode::Skip => {
-                self.reply.rollback(mark);
-                self.client.reply_mode = ReplyMode::On;
-            }
+    /// CLIENT REPLY OFF and SKIP: drops what the command has written, unless these are messages.
+    fn silence(&mut self, mark: Mark) {
+        // CLIENT REPLY ON itself is answered.
+        if self.client.reply_mode != ReplyMode::On && !self.entry.has(Flags::ANSWERS_BY_PUSH) {
+            self.reply.rollback(mark);
         }
+        self.client.reply_mode = match self.client.reply_mode {
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+            mode => mode,
+        };
     }
 
     fn slow(&self, nanos: u64) {

@@ -1,63 +1,30 @@
 //! MONITOR: a copy of every command line for the connections that asked for it.
 //!
-//! Commands run on any worker; a monitoring connection has its own task on its own worker. So
-//! each monitor has a queue: [`Monitors::feed`] formats a line once, puts it into every queue and
-//! signals the connections, whose tasks move the lines into their replies
-//! ([`MonitorFeed::drain`]). A queue that outgrows its limit closes its connection: a monitor that
-//! does not read must not cost memory. While nobody monitors, the cost is one relaxed load.
+//! Commands run on any worker; a monitoring connection has its own task on its own worker.
+//! [`Monitors::feed`] formats a line once and puts it into the inbox of every monitor (see
+//! [`crate::inbox`]). While nobody monitors, the cost is one relaxed load.
 
 use crate::client::{Client, ClientShared};
 use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, table};
 use crate::escape::escape;
+use crate::inbox::{Feed, Message};
 use crate::redact::{REDACTED, Secrets};
 use bytes::Bytes;
-use dunlin_protocol::{ArgValue, Reply, Request};
-use std::collections::VecDeque;
+use dunlin_protocol::{ArgValue, Request};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes a queue may hold when `client-output-buffer-limit` sets no limit for normal clients.
-const DEFAULT_LIMIT: usize = 32 << 20;
-
-#[derive(Debug, Default)]
-struct Queue {
-    lines: VecDeque<Bytes>,
-    bytes: usize,
-    /// Outgrown: the connection is being closed, nothing more comes in.
-    overflown: bool,
-}
-
-#[derive(Debug)]
-struct Feed {
-    client: Arc<ClientShared>,
-    queue: Mutex<Queue>,
-}
-
-impl Feed {
-    /// Queues `line`; false if the queue has just outgrown `limit`.
-    fn push(&self, line: &Bytes, limit: usize) -> bool {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.overflown {
-            return true;
-        }
-        if queue.bytes + line.len() > limit {
-            *queue = Queue { overflown: true, ..Queue::default() };
-            return false;
-        }
-        queue.bytes += line.len();
-        queue.lines.push_back(line.clone());
-        true
-    }
-}
+/// Bytes that may wait for a monitor when `client-output-buffer-limit` sets no limit for normal
+/// clients: one that does not read must not cost memory.
+const DEFAULT_LIMIT: u64 = 32 << 20;
 
 #[derive(Debug)]
 struct Shared {
     active: AtomicUsize,
     feeds: Mutex<Vec<Arc<Feed>>>,
-    limit: AtomicUsize,
-    overflows: AtomicU64,
+    limit: AtomicU64,
 }
 
 impl Shared {
@@ -75,8 +42,7 @@ impl Default for Monitors {
         Monitors(Arc::new(Shared {
             active: AtomicUsize::new(0),
             feeds: Mutex::default(),
-            limit: AtomicUsize::new(DEFAULT_LIMIT),
-            overflows: AtomicU64::new(0),
+            limit: AtomicU64::new(DEFAULT_LIMIT),
         }))
     }
 }
@@ -100,26 +66,17 @@ impl Monitors {
 
     /// Applies the output buffer limit of normal clients; 0 = the built-in one.
     pub fn configure(&self, limit: u64) {
-        let limit = match usize::try_from(limit) {
-            Ok(0) => DEFAULT_LIMIT,
-            Ok(limit) => limit,
-            Err(_) => usize::MAX,
-        };
+        let limit = if limit == 0 { DEFAULT_LIMIT } else { limit };
         self.0.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Connections closed because they did not read.
-    pub fn overflows(&self) -> u64 {
-        self.0.overflows.load(Ordering::Relaxed)
-    }
-
     /// Starts to feed `client`, until the result is dropped.
-    pub fn subscribe(&self, client: Arc<ClientShared>) -> MonitorFeed {
-        let feed = Arc::new(Feed { client, queue: Mutex::default() });
+    pub fn subscribe(&self, client: Arc<ClientShared>) -> Monitoring {
+        let feed = Arc::new(Feed::new(client));
         let mut feeds = self.0.lock();
         feeds.push(Arc::clone(&feed));
         self.0.active.store(feeds.len(), Ordering::Relaxed);
-        MonitorFeed { feed, shared: Arc::clone(&self.0) }
+        Monitoring { feed, shared: Arc::clone(&self.0) }
     }
 
     /// Shows one command to every monitor (administrative ones are not shown).
@@ -137,46 +94,25 @@ impl Monitors {
         let line = Bytes::from(line(now_micros, client, entry, request));
         let limit = self.0.limit.load(Ordering::Relaxed);
         for feed in feeds {
-            if feed.push(&line, limit) {
-                feed.client.signal.notify_one();
-            } else {
-                self.0.overflows.fetch_add(1, Ordering::Relaxed);
-                feed.client.kill();
-            }
+            feed.push(Message::Line(line.clone()), limit);
         }
     }
 }
 
-/// One connection's queue; dropping it ends the monitoring.
+/// One connection's part in it; dropping it ends the monitoring.
 #[derive(Debug)]
-pub struct MonitorFeed {
+pub struct Monitoring {
     feed: Arc<Feed>,
     shared: Arc<Shared>,
 }
 
-impl MonitorFeed {
-    /// Moves the waiting lines into `reply`; whether there were any. A `reply` that outgrows the
-    /// limit, because nobody reads it, closes the connection like a queue that does.
-    pub fn drain(&self, reply: &mut Reply) -> bool {
-        let lines = {
-            let mut queue = self.feed.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.bytes = 0;
-            std::mem::take(&mut queue.lines)
-        };
-        lines.iter().for_each(|line| reply.raw(line));
-        if reply.pending() > self.shared.limit.load(Ordering::Relaxed) {
-            self.shared.overflows.fetch_add(1, Ordering::Relaxed);
-            self.feed.client.kill();
-        }
-        !lines.is_empty()
-    }
-}
-
-impl Drop for MonitorFeed {
+impl Drop for Monitoring {
     fn drop(&mut self) {
         let mut feeds = self.shared.lock();
         feeds.retain(|feed| !Arc::ptr_eq(feed, &self.feed));
         self.shared.active.store(feeds.len(), Ordering::Relaxed);
+        drop(feeds);
+        self.feed.end();
     }
 }
 

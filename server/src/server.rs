@@ -2,12 +2,14 @@
 //! process, so everything refers to it by `&'static`.
 
 use crate::acl::{Acl, LogContext, LogEntry, Reason};
-use crate::client::{Client, Registry, line};
+use crate::client::{Client, ClientType, Registry, line};
 use crate::commands::collection;
 use crate::config::{Config, Settings};
 use crate::latency::LatencyMonitor;
 use crate::monitor::Monitors;
+use crate::notify::Class;
 use crate::pause::Pause;
+use crate::pubsub::PubSub;
 use crate::rates::Rates;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
@@ -19,7 +21,7 @@ use crate::tls::Tls;
 use dunlin_storage::value::{hash, list, set, sorted_set, stream};
 use dunlin_storage::{Keyspace, Millis};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 /// The state of the process.
 pub struct Server {
@@ -41,6 +43,8 @@ pub struct Server {
     pub rates: Rates,
     /// MONITOR.
     pub monitors: Monitors,
+    /// Publish/subscribe.
+    pub pubsub: PubSub,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Certificates.
@@ -77,6 +81,8 @@ struct Hot {
     output_normal: AtomicU64,
     max_clients: AtomicUsize,
     query_limit: AtomicUsize,
+    /// Classes of keyspace events that are published.
+    events: AtomicU16,
     list_max_listpack_size: AtomicI64,
     collections: [AtomicUsize; 9],
 }
@@ -98,6 +104,7 @@ impl Server {
             latency: LatencyMonitor::default(),
             rates: Rates::default(),
             monitors: Monitors::default(),
+            pubsub: PubSub::default(),
             pause: Pause::default(),
             tls: Tls::default(),
             started: clock.now(),
@@ -142,7 +149,9 @@ impl Server {
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.latency.configure(settings.latency_monitor_threshold);
+        hot.events.store(settings.notify_keyspace_events, Ordering::Relaxed);
         self.monitors.configure(settings.output_limits.normal.hard);
+        self.pubsub.configure(settings.output_limits.pubsub.hard);
         self.keyspace.set_max_memory(settings.maxmemory);
         self.keyspace.set_policy(settings.maxmemory_policy);
     }
@@ -159,9 +168,18 @@ impl Server {
         self.hot.time_each.load(Ordering::Relaxed)
     }
 
-    /// Hard limit of pending replies in bytes, 0 = none.
-    pub fn output_limit(&self) -> u64 {
-        self.hot.output_normal.load(Ordering::Relaxed)
+    /// Hard limit of what waits to be sent to such a client, in bytes, 0 = none.
+    pub fn output_limit(&self, kind: ClientType) -> u64 {
+        match kind {
+            ClientType::Normal => self.hot.output_normal.load(Ordering::Relaxed),
+            ClientType::PubSub => self.pubsub.output_limit(),
+        }
+    }
+
+    /// The classes of keyspace events that are published.
+    #[inline]
+    pub fn events(&self) -> Class {
+        Class::from_bits(self.hot.events.load(Ordering::Relaxed))
     }
 
     /// Bytes of a client's input that may wait.

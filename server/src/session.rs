@@ -21,6 +21,9 @@ pub const WINDOW: usize = 64;
 pub const TURN_COMMANDS: usize = 512;
 /// Reply bytes per turn before they are flushed.
 pub const TURN_OUTPUT: usize = 256 * 1024;
+/// Messages that a turn may send to subscribers before other connections get theirs: about a
+/// millisecond. One command may send more.
+pub const TURN_DELIVERIES: usize = 8 * 1024;
 
 /// How a blocked command ends when nothing wakes it.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +99,8 @@ impl Session {
             return Turn::Close;
         }
         let mut budget = TURN_COMMANDS;
+        self.client.deliveries = 0;
+        self.client.collect(&mut self.reply);
         loop {
             if self.next == self.decoder.len() && !self.next_batch(ctx) {
                 return match self.decoder.error() {
@@ -112,10 +117,15 @@ impl Session {
                 return turn;
             }
             budget = budget.saturating_sub(self.next - before);
-            if budget == 0 || self.reply.pending() >= TURN_OUTPUT {
+            if budget == 0 || self.is_spent() {
                 return if self.has_more() { Turn::Yield } else { Turn::Idle };
             }
         }
+    }
+
+    /// Whether the turn has written or delivered as much as one may.
+    fn is_spent(&self) -> bool {
+        self.reply.pending() >= TURN_OUTPUT || self.client.deliveries >= TURN_DELIVERIES
     }
 
     fn has_more(&self) -> bool {
@@ -216,7 +226,10 @@ impl Session {
         while self.next < self.decoder.len() {
             let step = self.step(ctx, &mut run, &mut held);
             match step {
-                Step::Done => self.next += 1,
+                Step::Done => {
+                    self.next += 1;
+                    self.client.collect(&mut self.reply);
+                }
                 Step::Close => {
                     self.next += 1;
                     end = Some(Turn::Close);
@@ -229,7 +242,7 @@ impl Session {
                 Step::Paused(until) => end = Some(Turn::Paused(until)),
                 Step::NeedsRole => unreachable!("dispatch runs it again with the role"),
             }
-            if end.is_some() || self.reply.pending() >= TURN_OUTPUT {
+            if end.is_some() || self.is_spent() {
                 break;
             }
         }
@@ -277,7 +290,9 @@ impl Session {
                     end = Some(Turn::Paused(until));
                     continue;
                 }
-                Step::Done | Step::Handover(_) | Step::NeedsRole => {}
+                Step::Done | Step::Handover(_) | Step::NeedsRole => {
+                    self.client.collect(&mut self.reply);
+                }
             }
             self.next += 1;
         }

@@ -11,12 +11,16 @@ const REPLY_BUFFER: u64 = 16 * 1024;
 
 /// Letters of the flags in the order Redis prints them.
 pub fn flags(client: &ClientShared) -> String {
-    let mut letters: String =
-        [(ClientShared::MONITOR, 'O'), (ClientShared::BLOCKED, 'b'), (ClientShared::CLOSING, 'c')]
-            .iter()
-            .filter(|(flag, _)| client.has_flag(*flag))
-            .map(|(_, letter)| *letter)
-            .collect();
+    let mut letters: String = [
+        (ClientShared::MONITOR, 'O'),
+        (ClientShared::PUBSUB, 'P'),
+        (ClientShared::BLOCKED, 'b'),
+        (ClientShared::CLOSING, 'c'),
+    ]
+    .iter()
+    .filter(|(flag, _)| client.has_flag(*flag))
+    .map(|(_, letter)| *letter)
+    .collect();
     for (on, letter) in [
         (client.kill.load(Ordering::Relaxed), 'A'),
         (client.unix, 'U'),
@@ -50,10 +54,11 @@ pub fn write(client: &ClientShared, now: Millis, out: &mut String) {
     let labels = client.labels();
     let load = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
     let (query, room) = (load(&client.query_buffer), load(&client.query_room));
-    let output = load(&client.output);
+    let output = client.unsent();
     let buffered = output.min(REPLY_BUFFER);
     let listed = output - buffered;
-    let total = room + output + size_of::<ClientShared>() as u64;
+    let total = client.held() + size_of::<ClientShared>() as u64;
+    let subscriptions = &client.subscriptions;
     // Writing to a string cannot fail.
     let _ = write!(
         out,
@@ -70,8 +75,11 @@ pub fn write(client: &ClientShared, now: Millis, out: &mut String) {
     );
     let _ = write!(
         out,
-        "sub=0 psub=0 ssub=0 multi=-1 qbuf={query} qbuf-free={} argv-mem=0 multi-mem=0 \
+        "sub={} psub={} ssub={} multi=-1 qbuf={query} qbuf-free={} argv-mem=0 multi-mem=0 \
          rbs={REPLY_BUFFER} rbp={buffered} obl={buffered} oll={} omem={listed} tot-mem={total} ",
+        load(&subscriptions.channels),
+        load(&subscriptions.patterns),
+        load(&subscriptions.shard_channels),
         room.saturating_sub(query),
         listed.div_ceil(REPLY_BUFFER),
     );

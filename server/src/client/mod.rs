@@ -4,7 +4,12 @@
 pub mod line;
 
 use crate::acl::{Acl, DEFAULT_USER, Login, User};
-use crate::monitor::MonitorFeed;
+use crate::config::{OutputLimit, OutputLimits};
+use crate::inbox::Inbox;
+use crate::monitor::Monitoring;
+use crate::pubsub::{Figures, Kind, Subscriptions};
+use bytes::Bytes;
+use dunlin_protocol::Reply;
 use dunlin_storage::{DbId, Millis};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -46,6 +51,25 @@ pub enum Unblock {
     Timeout = 1,
     /// End the wait with an error.
     Error = 2,
+}
+
+/// What a client is to the limits of output, and to CLIENT LIST and KILL TYPE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientType {
+    /// An ordinary one.
+    Normal,
+    /// It has subscribed to something.
+    PubSub,
+}
+
+impl ClientType {
+    /// The limit of what may wait for such a client.
+    pub fn limit(self, limits: &OutputLimits) -> &OutputLimit {
+        match self {
+            ClientType::Normal => &limits.normal,
+            ClientType::PubSub => &limits.pubsub,
+        }
+    }
 }
 
 /// Which user a client is.
@@ -99,6 +123,10 @@ pub struct ClientShared {
     pub query_room: AtomicU64,
     /// Bytes of replies not yet sent.
     pub output: AtomicU64,
+    /// Messages that others have sent to the client.
+    pub inbox: Inbox,
+    /// What the client has subscribed to.
+    pub subscriptions: Figures,
     /// Bytes received.
     pub net_in: AtomicU64,
     /// Bytes sent.
@@ -109,7 +137,7 @@ pub struct ClientShared {
     pub flags: AtomicU32,
     /// Since when it has to authenticate; 0: it need not.
     pub stranger_since: AtomicI64,
-    /// Since when `output` is above the soft limit; 0: it is not.
+    /// Since when [`ClientShared::unsent`] is above the soft limit; 0: it is not.
     pub over_soft_since: AtomicI64,
     /// The connection is to be closed at once.
     pub kill: AtomicBool,
@@ -146,6 +174,8 @@ impl ClientShared {
             query_buffer: Default::default(),
             query_room: Default::default(),
             output: Default::default(),
+            inbox: Default::default(),
+            subscriptions: Default::default(),
             net_in: Default::default(),
             net_out: Default::default(),
             commands: Default::default(),
@@ -172,6 +202,8 @@ impl ClientShared {
     pub const HALF_COMMAND: u32 = 32;
     /// Waits for the end of CLIENT PAUSE.
     pub const PAUSED: u32 = 64;
+    /// Has subscribed to a channel or pattern.
+    pub const PUBSUB: u32 = 128;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -183,8 +215,25 @@ impl ClientShared {
     }
 
     /// Whether any of these bits is set.
+    #[inline]
     pub fn has_flag(&self, flag: u32) -> bool {
         self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    /// What the client is to limits and filters.
+    pub fn kind(&self) -> ClientType {
+        if self.has_flag(Self::PUBSUB) { ClientType::PubSub } else { ClientType::Normal }
+    }
+
+    /// Bytes that wait to be sent: replies, and messages that are to become some.
+    pub fn unsent(&self) -> u64 {
+        self.output.load(Ordering::Relaxed) + self.inbox.waiting()
+    }
+
+    /// Bytes that the client holds: buffers, and what it has subscribed to.
+    pub fn held(&self) -> u64 {
+        let subscriptions = self.subscriptions.bytes.load(Ordering::Relaxed);
+        self.query_room.load(Ordering::Relaxed) + self.unsent() + subscriptions
     }
 
     /// A copy of the names.
@@ -240,13 +289,20 @@ pub struct Client {
     pub no_touch: bool,
     /// MONITOR: receives the feed, sends nothing but QUIT/RESET.
     pub monitor: bool,
-    /// The feed of a monitor.
-    pub feed: Option<MonitorFeed>,
+    /// Its part in what monitors receive.
+    pub monitoring: Option<Monitoring>,
+    /// What it has subscribed to.
+    pub subscriptions: Subscriptions,
+    /// Messages that this turn has sent to others.
+    pub deliveries: usize,
+    /// Keys that the command looked for in vain, to be told to those who asked for such events.
+    /// They wait until it is certain that the command does not have to run again.
+    pub missed: Vec<Box<[u8]>>,
 }
 
 impl Client {
     /// The state of a new connection.
-    pub fn new(shared: Arc<ClientShared>, acl: &Acl) -> Client {
+    pub fn new(shared: Arc<ClientShared>, subscriptions: Subscriptions, acl: &Acl) -> Client {
         let mut client = Client {
             shared,
             db: DbId(0),
@@ -257,7 +313,10 @@ impl Client {
             reply_mode: ReplyMode::On,
             no_touch: false,
             monitor: false,
-            feed: None,
+            monitoring: None,
+            subscriptions,
+            deliveries: 0,
+            missed: Vec::new(),
         };
         client.log_out(acl);
         client
@@ -314,6 +373,19 @@ impl Client {
         }
     }
 
+    /// Takes over changes of its user, as [`Client::follow`] does. False: the user is gone, or has
+    /// lost the right to something that the client has subscribed to, and the connection has to end.
+    #[must_use]
+    pub fn keeps_subscriptions(&mut self, acl: &Acl) -> bool {
+        if self.login.version() == acl.version() {
+            return true;
+        }
+        let user_is_there = self.follow(acl);
+        let user = &self.login.user;
+        let may = |(kind, name): (Kind, &Bytes)| user.may_use_channel(name, kind == Kind::Pattern);
+        user_is_there && self.subscriptions.names().all(may)
+    }
+
     /// Whose rights it has.
     pub fn user(&self) -> &User {
         &self.login.user
@@ -328,6 +400,19 @@ impl Client {
     /// Number of the client.
     pub fn id(&self) -> u64 {
         self.shared.id
+    }
+
+    /// Whether only commands about subscriptions are allowed: a RESP2 connection could not tell
+    /// replies of others from messages.
+    #[inline]
+    pub fn in_subscriber_mode(&self) -> bool {
+        self.shared.has_flag(ClientShared::PUBSUB) && self.shared.resp.load(Ordering::Relaxed) == 2
+    }
+
+    /// Writes the messages that wait for the client.
+    #[inline]
+    pub fn collect(&self, reply: &mut Reply) {
+        self.shared.inbox.drain(reply, usize::MAX);
     }
 
     /// Selects a database.

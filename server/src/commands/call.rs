@@ -8,6 +8,7 @@ use super::error::{self, ReplyError};
 use super::table::{Entry, KeyShape};
 use crate::Roles;
 use crate::client::Client;
+use crate::notify::{self, Class};
 use crate::server::Server;
 use crate::stats::WorkerStats;
 use dunlin_protocol::{ArgValue, Reply, Request, number};
@@ -99,12 +100,42 @@ impl<'a, 'g> Call<'a, 'g> {
     #[inline]
     pub fn lookup(&mut self, key: &Key<'_>) -> Option<storage::Entry<'g>> {
         let found = self.read(self.client.db, key, self.touch());
-        if found.is_some() {
+        self.count(found.is_some());
+        if found.is_none() {
+            self.missed(key);
+        }
+        found
+    }
+
+    /// The entry of `key` for commands that ask about it without using it: a hit or a miss, but no
+    /// sign of life for eviction.
+    pub fn look(&mut self, key: &Key<'_>) -> Option<storage::Entry<'g>> {
+        let found = self.peek(key);
+        self.count(found.is_some());
+        if found.is_none() {
+            self.missed(key);
+        }
+        found
+    }
+
+    /// Counts a hit or a miss.
+    #[inline]
+    pub fn count(&self, hit: bool) {
+        if hit {
             self.stats.hit();
         } else {
             self.stats.miss();
         }
-        found
+    }
+
+    /// Tells of a key that was read and is not there: at once if the roles are held, else when it
+    /// is certain that what was read stands ([`crate::dispatch`] may have to read again).
+    fn missed(&mut self, key: &Key<'_>) {
+        if self.writer.is_some() {
+            self.notify(Class::KEY_MISS, "keymiss", key);
+        } else if self.server.events().any(Class::KEY_MISS) {
+            self.client.missed.push(key.bytes.into());
+        }
     }
 
     /// The entry of `key`, without statistics and without marking it used.
@@ -173,34 +204,84 @@ impl<'a, 'g> Call<'a, 'g> {
         expire_at: Option<Millis>,
     ) -> Put {
         let now = self.now;
-        self.writer().put(db, key, value, expire_at, now)
+        let put = self.writer().put(db, key, value, expire_at, now);
+        if !put.existed {
+            self.notify_in(db, Class::NEW, "new", key);
+        }
+        put
     }
 
-    /// Gives the value of a key to another one, whatever was there; false if there is no such key.
+    /// [`Call::put_in`] for commands that, in Redis, remove what has the name and then add a key:
+    /// it counts as new in any case.
+    pub fn put_anew_in(
+        &mut self,
+        db: DbId,
+        key: &Key<'_>,
+        value: NewValue<'_>,
+        expire_at: Option<Millis>,
+    ) {
+        if self.put_in(db, key, value, expire_at).existed {
+            self.notify_in(db, Class::NEW, "new", key);
+        }
+    }
+
+    /// Gives the value of a key to another one, whatever was there, which counts as new; false if there is no such key.
     pub fn rename(&mut self, from: (DbId, &Key<'_>), to: (DbId, &Key<'_>)) -> bool {
         let now = self.now;
-        self.writer().rename(from, to, now)
+        let renamed = self.writer().rename(from, to, now);
+        if renamed {
+            self.notify_in(to.0, Class::NEW, "new", to.1);
+        }
+        renamed
     }
 
-    /// Removes `key`; whether a live one was there.
+    /// Removes `key` and tells of it; whether a live one was there.
     pub fn remove(&mut self, key: &Key<'_>) -> bool {
-        self.remove_in(self.client.db, key)
+        let removed = self.take(key);
+        if removed {
+            self.notify(Class::GENERIC, "del", key);
+        }
+        removed
     }
 
-    /// [`Call::remove`] in another database.
-    pub fn remove_in(&mut self, db: DbId, key: &Key<'_>) -> bool {
-        let now = self.now;
+    /// Removes `key` for a command that has another word for it than `del`; whether a live one was
+    /// there.
+    pub fn take(&mut self, key: &Key<'_>) -> bool {
+        let (db, now) = (self.client.db, self.now);
         self.writer().remove(db, key, now)
     }
 
-    /// Sets or clears the expiry of `key`; false if there is no such key.
+    /// Sets or clears the expiry of `key` and tells of it; false if there is no such key.
     pub fn set_expiry(&mut self, key: &Key<'_>, expire_at: Option<Millis>) -> bool {
         let (db, now) = (self.client.db, self.now);
-        self.writer().set_expiry(db, key, expire_at, now)
+        let exists = self.writer().set_expiry(db, key, expire_at, now);
+        if exists {
+            let event = if expire_at.is_some() { "expire" } else { "persist" };
+            self.notify(Class::GENERIC, event, key);
+        }
+        exists
     }
 
-    /// Publishes a keyspace event: after the change, under its role.
-    pub fn notify(&mut self, _class: crate::notify::Class, _event: &str, _key: &Key<'_>) {}
+    /// Publishes a keyspace event (see [`crate::notify`]): after the change, under its role.
+    #[inline]
+    pub fn notify(&mut self, class: Class, event: &str, key: &Key<'_>) {
+        self.notify_in(self.client.db, class, event, key);
+    }
+
+    /// [`Call::notify`] of a change that may have taken the last element of a collection: then the
+    /// key is gone, and `del` follows.
+    pub fn notify_taken(&mut self, class: Class, event: &str, key: &Key<'_>) {
+        self.notify(class, event, key);
+        if self.server.events().any(Class::GENERIC) && self.peek(key).is_none() {
+            self.notify(Class::GENERIC, "del", key);
+        }
+    }
+
+    /// [`Call::notify`] in another database.
+    #[inline]
+    pub fn notify_in(&mut self, db: DbId, class: Class, event: &str, key: &Key<'_>) {
+        self.client.deliveries += notify::notify(self.server, class, event, key.bytes, db);
+    }
 
     /// Empties a database (needs ALL_SHARDS).
     pub fn flush(&mut self, db: DbId) {

@@ -74,7 +74,8 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::Set => Some("set"),
         Group::Connection => Some("connection"),
         Group::Stream => Some("stream"),
-        Group::Server => None,
+        // By its flag: PUBSUB HELP has none.
+        Group::PubSub | Group::Server => None,
     }
 }
 

@@ -9,6 +9,8 @@ pub enum Group {
     String,
     /// `bitmap`
     Bitmap,
+    /// `pubsub`
+    PubSub,
     /// `list`
     List,
     /// `sorted-set`
@@ -34,6 +36,7 @@ impl Group {
             Group::Generic => "generic",
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::PubSub => "pubsub",
             Group::List => "list",
             Group::SortedSet => "sorted-set",
             Group::Hash => "hash",

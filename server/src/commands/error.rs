@@ -77,6 +77,15 @@ pub const NO_AUTH: ReplyError = ReplyError::new("NOAUTH Authentication required.
 /// A connection that monitors wants data.
 pub const MONITORING: ReplyError = ReplyError::new("ERR Replica can't interact with the keyspace");
 
+/// A RESP2 connection that has subscribed to something wants anything else; `name` is the full name.
+pub fn subscriber_mode(name: &str) -> ReplyError {
+    format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+         are allowed in this context"
+    )
+    .into()
+}
+
 /// The number of arguments does not fit; `name` is the full name (`client|list`).
 pub fn wrong_arity(name: &str) -> ReplyError {
     format!("ERR wrong number of arguments for '{name}' command").into()

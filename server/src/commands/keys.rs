@@ -13,7 +13,7 @@ use dunlin_protocol::{ArgValue, Request};
 pub fn of(command: &Command, request: &Request<'_>) -> Option<Vec<(usize, KeyFlags)>> {
     let mut keys = Vec::new();
     let mut fits = true;
-    for spec in command.keys {
+    for spec in command.key_specs() {
         let flags = match spec.flags.has(KeyFlags::VARIABLE) {
             true => by_options(command, spec, request),
             false => spec.flags,

@@ -22,6 +22,7 @@ mod hash;
 mod help;
 mod list;
 mod multi_pop;
+mod pubsub;
 mod server;
 mod set;
 mod sorted_set;

@@ -101,8 +101,6 @@ flags! {
     FAST = 12, "fast";
     /// Allowed before authentication.
     NO_AUTH = 13, "no_auth";
-    /// May replicate although it is no write.
-    MAY_REPLICATE = 14, "may_replicate";
     /// Not inside MULTI.
     NO_MULTI = 15, "no_multi";
     /// Keys depend on the arguments.
@@ -116,6 +114,8 @@ flags! {
 impl Flags {
     /// No flag.
     pub const NONE: Flags = Flags(0);
+    /// May replicate although it is no write: waits for CLIENT PAUSE WRITE. Redis does not show it.
+    pub const MAY_REPLICATE: Flags = Flags(1 << 14);
     /// Big arguments reach the handler in chunks (it reads them with `value_arg`).
     pub const CHUNKED: Flags = Flags(1 << 24);
     /// A write that needs the roles of every shard.
@@ -126,6 +126,10 @@ impl Flags {
     pub const SENSITIVE: Flags = Flags(1 << 27);
     /// A read that may see several shards at different instants (KEYS, SCAN, RANDOMKEY).
     pub const ANY_SHARD: Flags = Flags(1 << 28);
+    /// Allowed to a RESP2 connection that has subscribed to something.
+    pub const SUBSCRIBER: Flags = Flags(1 << 29);
+    /// Answers with messages, which CLIENT REPLY does not suppress: SUBSCRIBE and its relatives.
+    pub const ANSWERS_BY_PUSH: Flags = Flags(1 << 30);
 
     /// Union, usable in constants.
     pub const fn with(self, other: Flags) -> Flags {
@@ -212,6 +216,8 @@ impl KeyFlags {
     pub const INCOMPLETE: KeyFlags = KeyFlags(256);
     /// The flags depend on the arguments.
     pub const VARIABLE: KeyFlags = KeyFlags(512);
+    /// No key, but something that belongs to a slot of a cluster: a sharded channel.
+    pub const NOT_KEY: KeyFlags = KeyFlags(1024);
 
     /// Union, usable in constants.
     pub const fn with(self, other: KeyFlags) -> KeyFlags {
@@ -228,6 +234,7 @@ impl KeyFlags {
         (KeyFlags::UPDATE, "update"),
         (KeyFlags::INSERT, "insert"),
         (KeyFlags::DELETE, "delete"),
+        (KeyFlags::NOT_KEY, "not_key"),
         (KeyFlags::INCOMPLETE, "incomplete"),
         (KeyFlags::VARIABLE, "variable_flags"),
     ];
@@ -512,6 +519,11 @@ impl Command {
         self
     }
 
+    /// The specifications of what really are keys.
+    pub fn key_specs(&self) -> impl Iterator<Item = &'static KeySpec> {
+        self.keys.iter().filter(|spec| !spec.flags.has(KeyFlags::NOT_KEY))
+    }
+
     /// Calls `visit` with the argument index of every key; false: the arguments do not fit.
     pub fn each_key(&self, request: &Request<'_>, visit: &mut dyn FnMut(usize)) -> bool {
         if let Some(finder) = self.keys_by {
@@ -524,7 +536,7 @@ impl Command {
             };
         }
         let mut fits = true;
-        for spec in self.keys {
+        for spec in self.key_specs() {
             fits &= spec.each(request, visit);
         }
         fits

@@ -63,6 +63,7 @@ static FAMILIES: &[&[Command]] = &[
     super::hash::COMMANDS,
     super::set::COMMANDS,
     super::generic::COMMANDS,
+    super::pubsub::COMMANDS,
     super::connection::COMMANDS,
     super::server::COMMANDS,
     super::stream::COMMANDS,
@@ -184,9 +185,10 @@ fn shape_of(command: &Command) -> KeyShape {
     if command.keys_by.is_some() {
         return KeyShape::Many;
     }
-    match command.keys {
-        [] => KeyShape::None,
-        [spec] => match (spec.begin, spec.find) {
+    let mut specs = command.key_specs();
+    match (specs.next(), specs.next()) {
+        (None, _) => KeyShape::None,
+        (Some(spec), None) => match (spec.begin, spec.find) {
             (Begin::Index(at), Find::Range { last: 0, .. }) => {
                 KeyShape::One(at.unsigned_abs() as usize)
             }

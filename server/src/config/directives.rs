@@ -382,7 +382,8 @@ pub static DIRECTIVES: &[Directive] = &[
             s.latency_percentiles.clone_from(list);
         }),
     row("notify-keyspace-events", Kind::Events, "\"\"",
-        "Keyspace events to publish (accepted, no effect)"),
+        "Keyspace events to publish: classes g$lshzxetdnm or A, channels K and E; empty: none")
+        .apply(|s, v| if let Value::Events(bits) = v { s.notify_keyspace_events = *bits; }),
     // ---- persistence and replication: asked for by clients and tools
     row("appendonly", Kind::Never("Append-only files are not supported"), "no", "Always no"),
     row("save", Kind::SavePoints, "\"\"", "Snapshot points (accepted, no effect)"),

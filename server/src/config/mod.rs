@@ -36,6 +36,7 @@ pub use exposure::check_exposure;
 pub use settings::{Access, LogFormat, LogLevel, Settings, TlsAuthClients, TlsSettings};
 pub use split::{quote, split_words};
 pub use users::Declaration;
+pub(crate) use value::EVENT_CLASSES;
 pub use value::{Kind, OutputLimit, OutputLimits, Value, parse_memory};
 
 use crate::acl::User;

@@ -221,6 +221,8 @@ pub struct Settings {
     pub shutdown_timeout: u32,
     /// Seconds a shutdown goes on serving before it closes connections.
     pub drain_seconds: u32,
+    /// Keyspace events that are published: a bit per letter of the directive.
+    pub notify_keyspace_events: u16,
     /// Milliseconds after which a running script may be interrupted.
     pub busy_reply_threshold: u64,
     /// Keys the tracking table holds.

@@ -115,8 +115,9 @@ pub enum Value {
 /// Why a value was refused; the text that follows `CONFIG SET failed (...) - `.
 pub(super) type Refusal = String;
 
-/// Letters of `notify-keyspace-events`; `A` stands for all but `K`, `E`, `m` and `n`.
-pub(super) const EVENT_CLASSES: &[u8; 14] = b"g$lshzxetdKEmn";
+/// Letters of `notify-keyspace-events` in the order in which they are printed; `A` stands for all
+/// but `n`, `K`, `E` and `m`.
+pub(crate) const EVENT_CLASSES: &[u8; 14] = b"g$lshzxetdnKEm";
 const ALL_EVENTS: u16 = 0b11_1111_1111;
 
 const WRONG_COUNT: &str = "wrong number of arguments";

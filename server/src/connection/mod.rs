@@ -2,23 +2,26 @@
 //!
 //! A connection is one task on one worker. It reads what the socket has, runs it in turns, writes
 //! the replies with one system call per batch, and waits. While it waits it can be reached by its
-//! [`ClientShared::signal`]: kill, unblock, shutdown, MONITOR feed.
+//! [`ClientShared::signal`]: kill, unblock, shutdown, messages in its inbox.
 //!
 //! A client that writes its whole pipeline before it reads must not deadlock with us, so reading
 //! and executing go on while replies pile up, until [`PAUSE_OUTPUT`]; then execution pauses and
 //! TCP slows the sender. A paused connection whose socket takes nothing for [`STALL_SECONDS`] is
 //! closed.
 
+mod output;
 mod stream;
 pub(crate) mod tls;
 
 use crate::Roles;
 use crate::client::{ClientShared, ReplyMode, Unblock};
 use crate::dispatch::Context;
+use crate::inbox::COLLECT;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
 use crate::session::{Session, Turn, Wait};
 use dunlin_storage::{Guard, Job, ShardSet};
+use output::{count_sent, has_room, poll_send};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -38,11 +41,15 @@ const STALL_SECONDS: u64 = 30;
 const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Bound of the last flush of a connection that is being closed.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
+/// Subscriptions that a closed connection ends before others get their turn: about 100 us.
+const LEAVE_SLICE: usize = 256;
 
 /// Why the socket loop woke up.
 enum Event {
     Data,
     Flushed,
+    /// The socket has taken something, and messages wait for the place.
+    Room,
     Signal,
     Eof,
     Stalled,
@@ -58,12 +65,20 @@ enum End {
 pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Worker>) {
     let shared = session.client.shared.clone();
     let mut connection = Connection { stream, shared, worker, session: Some(session) };
-    let end = connection.run().await;
-    if let (End::Flush, Some(mut session)) = (end, connection.session.take()) {
+    let mut end = connection.run().await;
+    if connection.shared.inbox.overflown() {
+        connection.note_output_limit();
+        end = End::Drop;
+    }
+    let Some(mut session) = connection.session.take() else { return };
+    if let End::Flush = end {
         let flush = connection.stream.write_all(&mut session.reply);
         // A peer that does not take its last replies is not waited for.
         let _ = tokio::time::timeout(LAST_FLUSH, flush).await;
         connection.stream.shutdown();
+    }
+    while session.client.subscriptions.leave(LEAVE_SLICE) {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -93,6 +108,10 @@ impl Connection {
             match event {
                 Ok(Event::Data) => {}
                 Ok(Event::Flushed) => {}
+                Ok(Event::Room) => {
+                    self.collect();
+                    continue;
+                }
                 Ok(Event::Eof) => return End::Flush,
                 Ok(Event::Signal) => {
                     if self.shared.kill.load(Ordering::Acquire) {
@@ -138,8 +157,7 @@ impl Connection {
             }
             let stats = &self.worker.server.stats;
             if over {
-                stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-                warn!(id = self.shared.id, "closing a client: client-output-buffer-limit");
+                self.note_output_limit();
                 return Some(End::Drop);
             }
             if received > self.worker.server.query_limit() {
@@ -187,6 +205,7 @@ impl Connection {
         let clock = &self.worker.server.clock;
         self.set_waiting(ClientShared::BLOCKED, true);
         let outcome = loop {
+            self.collect();
             let left = wait.deadline.map(|deadline| {
                 Duration::from_millis(u64::try_from(deadline - clock.now()).unwrap_or(0))
             });
@@ -296,33 +315,31 @@ impl Connection {
     /// kernel. Its end is noticed behind them, and ends the wait as in Redis, even if it only
     /// finished sending.
     async fn wait_blocked(&mut self, session: &mut Session) -> io::Result<Event> {
+        let (stream, shared, worker) = (&self.stream, &self.shared, &self.worker);
+        let send = poll_fn(|cx| match poll_send(cx, stream, session, shared, worker) {
+            Ok(true) if has_room(session, shared) => Poll::Ready(Ok(Event::Room)),
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        });
         tokio::select! {
             biased;
-            () = self.shared.signal.notified() => Ok(Event::Signal),
-            () = self.stream.closed() => Err(io::ErrorKind::ConnectionAborted.into()),
-            Err(error) = self.stream.write_all(&mut session.reply) => Err(error),
+            () = shared.signal.notified() => Ok(Event::Signal),
+            () = stream.closed() => Err(io::ErrorKind::ConnectionAborted.into()),
+            event = send => event,
         }
     }
 
     async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
         let signal = self.shared.signal.notified();
         let mut signal = pin!(signal);
-        let stream = &mut self.stream;
-        let stats = self.worker.stats();
+        let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
+        let stats = worker.stats();
         poll_fn(|cx| {
-            // Until the socket is full: only then is the task registered to be woken for more.
-            while !session.reply.is_empty() || stream.has_unsent() {
-                match stream.poll_write(cx, &mut session.reply) {
-                    Poll::Ready(Ok(sent)) => {
-                        stats.net_out.add(sent as u64);
-                        stats.writes.add(1);
-                        if !read {
-                            return Poll::Ready(Ok(Event::Flushed));
-                        }
-                    }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => break,
-                }
+            match poll_send(cx, stream, session, shared, worker) {
+                Ok(true) if !read => return Poll::Ready(Ok(Event::Flushed)),
+                Ok(true) if has_room(session, shared) => return Poll::Ready(Ok(Event::Room)),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
             if read {
                 let room = session.decoder.read_buf();
@@ -330,7 +347,7 @@ impl Connection {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
                     Poll::Ready(Ok(n)) => {
                         stats.net_in.add(n as u64);
-                        self.shared.net_in.fetch_add(n as u64, Ordering::Relaxed);
+                        shared.net_in.fetch_add(n as u64, Ordering::Relaxed);
                         stats.reads.add(1);
                         return Poll::Ready(Ok(Event::Data));
                     }
@@ -345,14 +362,9 @@ impl Connection {
 
     /// Writes as much of the pending replies as the socket takes at once.
     fn flush(&mut self, session: &mut Session) -> io::Result<()> {
-        let stats = self.worker.stats();
         while !session.reply.is_empty() {
             match self.stream.try_write(&mut session.reply) {
-                Ok(sent) => {
-                    stats.net_out.add(sent as u64);
-                    stats.writes.add(1);
-                    self.shared.net_out.fetch_add(sent as u64, Ordering::Relaxed);
-                }
+                Ok(sent) => count_sent(sent, session, &self.shared, &self.worker),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -377,30 +389,41 @@ impl Connection {
         }
     }
 
-    /// Signalled without any request: takes the MONITOR feed, or gives back idle buffers.
+    /// Signalled without any request: takes messages, or gives back idle buffers.
     fn idle(&mut self) {
-        let Some(session) = self.session.as_mut() else { return };
-        match &session.client.feed {
-            Some(feed) => {
-                feed.drain(&mut session.reply);
-            }
-            None => {
-                session.decoder.shrink();
-                session.reply.shrink();
-                let room = session.decoder.capacity() as u64;
-                self.shared.query_room.store(room, Ordering::Relaxed);
-            }
+        if self.collect() {
+            return;
         }
+        let Some(session) = self.session.as_mut() else { return };
+        session.decoder.shrink();
+        session.reply.shrink();
+        let room = session.decoder.capacity() as u64;
+        self.shared.query_room.store(room, Ordering::Relaxed);
+    }
+
+    /// Turns as many messages into replies as one write takes; whether there were any.
+    fn collect(&mut self) -> bool {
+        let Some(session) = self.session.as_mut() else { return false };
+        let any = self.shared.inbox.drain(&mut session.reply, COLLECT);
+        if any {
+            self.shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
+        }
+        any
     }
 
     /// client-output-buffer-limit.
     fn over_output_limit(&self, session: &Session) -> bool {
-        let pending = session.reply.pending() as u64;
         let limit = match session.client.authenticated {
-            true => self.worker.server.output_limit(),
+            true => self.worker.server.output_limit(self.shared.kind()),
             false => UNAUTHENTICATED_OUTPUT,
         };
-        limit > 0 && pending > limit
+        limit > 0 && self.shared.unsent() > limit
+    }
+
+    fn note_output_limit(&self) {
+        let stats = &self.worker.server.stats;
+        stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+        warn!(id = self.shared.id, "closing a client: client-output-buffer-limit");
     }
 }
 

@@ -48,14 +48,15 @@ fn overdue(client: &ClientShared, settings: &Settings, now: Millis) -> Option<&'
     if mid_command && over(settings.partial_command_timeout, last_active) {
         return Some("partial-command-timeout");
     }
-    let may_idle = client.has_flag(ClientShared::MONITOR);
+    // Who listens may be silent.
+    let may_idle = client.has_flag(ClientShared::MONITOR | ClientShared::PUBSUB);
     (!may_idle && over(settings.timeout, last_active)).then_some("timeout")
 }
 
 /// The soft limit of client-output-buffer-limit: exceeded for too long without a pause.
 fn over_soft_limit(client: &ClientShared, settings: &Settings, now: Millis) -> bool {
-    let limit = &settings.output_limits.normal;
-    if limit.soft == 0 || client.output.load(Ordering::Relaxed) <= limit.soft {
+    let limit = client.kind().limit(&settings.output_limits);
+    if limit.soft == 0 || client.unsent() <= limit.soft {
         client.over_soft_since.store(0, Ordering::Relaxed);
         return false;
     }
@@ -73,28 +74,24 @@ fn may_shrink(client: &ClientShared, now: Millis) -> bool {
         && client.query_room.load(Ordering::Relaxed) > IDLE_ROOM
 }
 
-/// Bytes that a client holds in buffers.
-fn held(client: &ClientShared) -> u64 {
-    client.query_room.load(Ordering::Relaxed) + client.output.load(Ordering::Relaxed)
-}
-
 /// maxmemory-clients: closes the largest clients until the rest fits.
 fn evict_clients(server: &Server, settings: &Settings, clients: &[Arc<ClientShared>]) {
     let budget = settings.maxmemory_clients;
-    let mut total: u64 = clients.iter().map(|client| held(client)).sum();
+    let mut total: u64 = clients.iter().map(|client| client.held()).sum();
     if budget == 0 || total <= budget {
         return;
     }
     let mut evictable: Vec<_> =
         clients.iter().filter(|client| !client.has_flag(ClientShared::NO_EVICT)).collect();
-    evictable.sort_unstable_by_key(|client| std::cmp::Reverse(held(client)));
+    evictable.sort_unstable_by_key(|client| std::cmp::Reverse(client.held()));
     for client in evictable {
         if total <= budget {
             return;
         }
-        total -= held(client).min(total);
+        let bytes = client.held();
+        total -= bytes.min(total);
         server.stats.evicted_clients.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(id = client.id, bytes = held(client), "closing a client: maxmemory-clients");
+        tracing::warn!(id = client.id, bytes, "closing a client: maxmemory-clients");
         client.kill();
     }
 }

@@ -290,7 +290,8 @@ impl Worker {
         let Peer { addr, laddr, fd } = peer;
         let shared = Arc::new(ClientShared::new(id, addr, laddr, fd, self.index, now));
         self.stats().connections.add(1);
-        let mut client = Client::new(shared, &server.acl);
+        let subscriptions = server.pubsub.open(shared.clone());
+        let mut client = Client::new(shared, subscriptions, &server.acl);
         if let Some(login) = login {
             client.log_in(login);
         }

@@ -353,6 +353,7 @@ const DOCS_GAPS: &[(&str, &str)] = &[
     ("command|getkeysandflags", "the reference documents none of its arguments"),
     ("hscan", "NOVALUES is newer"),
     ("config|get", "a parameter is a string, as 7.2 says, not a block of one"),
+    ("psubscribe", "a pattern is an argument, as 7.2 says, not a block of one"),
     ("client|list", "takes the filters of newer servers"),
     ("client|kill", "takes the filters of newer servers"),
     ("xinfo|stream", "FULL is a word of its block, as 7.2 says, not the token before it"),

@@ -84,11 +84,13 @@ pub(crate) fn rule(step: &Step) -> Rule {
             _ => Rule::Exact,
         },
         "config" if step.word(1) == "get" => Rule::Pairs,
-        "config" | "latency" | "slowlog" | "debug" | "acl" => match step.word(1).as_str() {
-            "help" | "len" | "cat" | "genpass" | "log" => Rule::Kind,
-            "get" if step.name() == "slowlog" => Rule::Kind,
-            _ => Rule::Exact,
-        },
+        "config" | "latency" | "slowlog" | "debug" | "acl" | "pubsub" => {
+            match step.word(1).as_str() {
+                "help" | "len" | "cat" | "genpass" | "log" => Rule::Kind,
+                "get" if step.name() == "slowlog" => Rule::Kind,
+                _ => Rule::Exact,
+            }
+        }
         _ => Rule::Exact,
     }
 }

@@ -295,7 +295,10 @@ fn is_safe(step: &Step) -> bool {
         "zrem" if is_lex(step, 1) => true,
         _ if step.args.iter().skip(1).any(|a| a.starts_with(b"lex")) => false,
         // These turn the connection into something else, wait, or change the server.
-        "sync" | "psync" | "monitor" | "shutdown" | "subscribe" | "psubscribe" => false,
+        "sync" | "psync" | "monitor" | "shutdown" => false,
+        "subscribe" | "psubscribe" | "ssubscribe" => false,
+        // One reply per name.
+        "unsubscribe" | "punsubscribe" | "sunsubscribe" => step.args.len() <= 2,
         // WAIT for replicas that do not exist lasts until its timeout, or for ever.
         "wait" => step.word(1).parse::<i64>().map_or(true, |n| n <= 0),
         // The reference keeps the name of a HELLO that fails later on (7.2 does not).

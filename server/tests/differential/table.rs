@@ -206,6 +206,15 @@ pub(crate) const TABLE: &[(u32, &str)] = &[
     (5, "DBSIZE"),
     (1, "FLUSHDB [ASYNC|SYNC|junk]"),
     (1, "FLUSHALL [ASYNC|SYNC]"),
+    // publish/subscribe: what a client without subscriptions does (the rest: tests/pubsub)
+    (3, "PUBLISH key value"),
+    (1, "SPUBLISH key value"),
+    (1, "UNSUBSCRIBE [key]"),
+    (1, "PUNSUBSCRIBE [pattern]"),
+    (1, "SUNSUBSCRIBE [key]"),
+    (1, "PUBSUB (CHANNELS|SHARDCHANNELS) [pattern]"),
+    (1, "PUBSUB (NUMSUB|SHARDNUMSUB) key*"),
+    (1, "PUBSUB (NUMPAT|junk) junk*"),
     // connection
     (6, "PING [value]"),
     (4, "ECHO value"),

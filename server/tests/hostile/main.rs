@@ -9,6 +9,7 @@ mod patterns;
 mod payloads;
 mod protocol;
 mod sessions;
+mod subscribers;
 #[path = "../support/mod.rs"]
 mod support;
 

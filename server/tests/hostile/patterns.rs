@@ -26,12 +26,25 @@ fn row_37_patterns_that_make_backtracking_matchers_explode() {
     fill(&mut client, 100_000, |n| format!("{a}{n}"));
     let stars = format!("{}b", "a*".repeat(50));
     let long = "*?".repeat(50_000);
-    for pattern in [&stars, &long] {
+    for pattern in [stars.as_str(), &long] {
         assert_eq!(client.call(&["KEYS", pattern]), Value::Array(Vec::new()));
         let scan = client.call(&["SCAN", "0", "MATCH", pattern, "COUNT", "1000000"]).items();
         assert_eq!(scan[1], Value::Array(Vec::new()));
         assert_eq!(client.call(&["CONFIG", "GET", pattern]), Value::Array(Vec::new()));
     }
+    let mut subscriber = victim.client();
+    for pattern in [stars.as_str(), &long, "a*"] {
+        assert_eq!(subscriber.call(&["PSUBSCRIBE", pattern]).items()[0], Value::bulk("psubscribe"));
+    }
+    for _ in 0..100 {
+        // Matches the long one as well: half of its elements are a byte each.
+        let channel = "a".repeat(60_000);
+        assert_eq!(client.call(&["PUBLISH", &channel, "x"]), Value::Int(2));
+        assert_eq!(client.call(&["PUBLISH", &channel[..2000], "x"]), Value::Int(1));
+        (0..3).for_each(|_| drop(subscriber.recv()));
+    }
+    assert_eq!(client.call(&["PUBSUB", "CHANNELS", &long]), Value::Array(Vec::new()));
+    drop(subscriber);
     let stars = format!("{}9", "a*".repeat(30));
     assert_eq!(client.call(&["KEYS", &stars]).items().len(), 10_000);
     assert_eq!(client.run("FLUSHALL"), Value::ok());

@@ -6,6 +6,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
 use crate::commands::string::{INLINE_MAX, for_update, rope_of};
+use crate::notify::Class;
 use dunlin_protocol::number;
 use dunlin_storage::{NewValue, Rope, Str};
 
@@ -165,6 +166,26 @@ struct Field {
 }
 
 impl Field {
+    /// What follows on the value `old`, and the reply; `None` if it fails for overflow.
+    fn next(&self, old: i64) -> Option<(i64, i64)> {
+        match self.action {
+            Action::Get => Some((old, old)),
+            Action::Set(value) => {
+                // An unsigned field takes the bits of the argument.
+                let wanted = if self.kind.signed {
+                    i128::from(value)
+                } else {
+                    i128::from(value.cast_unsigned())
+                };
+                Some((self.kind.fit(wanted, self.overflow)?, old))
+            }
+            Action::Add(delta) => {
+                let new = self.kind.fit(i128::from(old) + i128::from(delta), self.overflow)?;
+                Some((new, new))
+            }
+        }
+    }
+
     fn last_byte(&self) -> usize {
         byte_of(self.offset + u64::from(self.kind.bits) - 1)
     }
@@ -249,17 +270,27 @@ fn bitfield(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         return Err(BAD_OFFSET);
     }
     let mut target = Target::new(old, last + 1);
+    let mut changed = last >= old.len();
     call.reply.array(fields.len());
     for field in &fields {
-        match target.run(field) {
+        let (reply, changes) = target.run(field);
+        changed |= changes;
+        match reply {
             Some(value) => call.reply.int(value),
             None => call.reply.null(),
         }
     }
-    match target {
-        Target::Flat(bytes) => call.put(&key, NewValue::Raw(&bytes), expire_at),
-        Target::Rope(rope) => call.put(&key, NewValue::Rope(rope), expire_at),
-    };
+    let updated = matches!(old, Str::Rope(_) | Str::Inline { raw: true, .. });
+    // Nothing to store if neither the bits nor the length nor the encoding changes.
+    if changed || !updated {
+        match target {
+            Target::Flat(bytes) => call.put(&key, NewValue::Raw(&bytes), expire_at),
+            Target::Rope(rope) => call.put(&key, NewValue::Rope(rope), expire_at),
+        };
+    }
+    if changed {
+        call.notify(Class::STRING, "setbit", &key);
+    }
     Ok(Outcome::Done)
 }
 
@@ -351,31 +382,20 @@ impl Target {
         }
     }
 
-    /// Runs one operation; `None` if it fails for overflow.
-    fn run(&mut self, field: &Field) -> Option<i64> {
+    /// Runs one operation. Returns its reply, `None` if it fails for overflow, and whether it has
+    /// changed the string.
+    fn run(&mut self, field: &Field) -> (Option<i64>, bool) {
         let mut window = Window::of(field);
         self.load(&mut window);
         let old = field.kind.read(window.get(field));
-        let (new, reply) = match field.action {
-            Action::Get => return Some(old),
-            Action::Set(value) => {
-                // An unsigned field takes the bits of the argument.
-                let wanted = if field.kind.signed {
-                    i128::from(value)
-                } else {
-                    i128::from(value.cast_unsigned())
-                };
-                (field.kind.fit(wanted, field.overflow)?, old)
-            }
-            Action::Add(delta) => {
-                let sum = i128::from(old) + i128::from(delta);
-                let new = field.kind.fit(sum, field.overflow)?;
-                (new, new)
-            }
+        let Some((new, reply)) = field.next(old) else {
+            return (None, false);
         };
-        window.set(field, new);
-        self.store(&window);
-        Some(reply)
+        if new != old {
+            window.set(field, new);
+            self.store(&window);
+        }
+        (Some(reply), new != old)
     }
 }
 
@@ -403,7 +423,8 @@ mod tests {
     fn overflow_as_redis_does_it() {
         use Overflow::{Fail, Saturate, Wrap};
         let mut target = Target::new(Str::Inline { bytes: b"", raw: false }, 8);
-        let mut run = |kind: &str, action, overflow| target.run(&field(kind, 0, action, overflow));
+        let mut run =
+            |kind: &str, action, overflow| target.run(&field(kind, 0, action, overflow)).0;
         assert_eq!(run("u8", Action::Add(200), Wrap), Some(200));
         assert_eq!(run("u8", Action::Add(100), Wrap), Some(44));
         assert_eq!(run("u8", Action::Add(300), Saturate), Some(255));
@@ -449,11 +470,13 @@ mod tests {
                 Target::Flat(bytes.clone())
             };
             let set = Field { kind, offset, action: Action::Set(value), overflow: Overflow::Wrap };
-            prop_assert_eq!(target.run(&set), Some(kind.read(bits_of(&bytes, &set))));
+            let (reply, changed) = target.run(&set);
+            prop_assert_eq!(reply, Some(kind.read(bits_of(&bytes, &set))));
             let after = match target {
                 Target::Flat(bytes) => bytes,
                 Target::Rope(rope) => rope.to_vec(),
             };
+            prop_assert_eq!(changed, after != bytes);
             let raw = value.cast_unsigned() & ((1 << bits) - 1);
             prop_assert_eq!(bits_of(&after, &set), raw);
             for at in (0..bytes.len() as u64 * 8)

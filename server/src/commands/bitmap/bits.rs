@@ -7,6 +7,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
 use crate::commands::string::{clamp, for_update, write_at};
+use crate::notify::Class;
 use dunlin_protocol::number;
 use dunlin_storage::Str;
 
@@ -49,10 +50,14 @@ fn setbit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let byte = old.byte(at).unwrap_or(0);
     let was = byte & mask != 0;
     let updated = matches!(old, Str::Rope(_) | Str::Inline { raw: true, .. });
+    let changed = was != on || at >= old.len();
     // Nothing to store if neither the bit nor the length nor the encoding changes.
-    if was != on || at >= old.len() || !updated {
+    if changed || !updated {
         let new = if on { byte | mask } else { byte & !mask };
         write_at(call, &key, (old, expire_at), at, &[new]);
+    }
+    if changed {
+        call.notify(Class::STRING, "setbit", &key);
     }
     call.reply.int(i64::from(was));
     Ok(Outcome::Done)

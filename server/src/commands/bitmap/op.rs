@@ -9,6 +9,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
 use crate::commands::string::INLINE_MAX;
+use crate::notify::Class;
 use bytes::Bytes;
 use dunlin_storage::{NewValue, Rope, Str};
 
@@ -102,6 +103,9 @@ fn bitop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             .map(|start| Bytes::from(window(*op, &sources, start, len.min(start + INLINE_MAX))))
             .collect();
         call.put(&target, NewValue::Rope(Rope::from_chunks(chunks)), None);
+    }
+    if len > 0 {
+        call.notify(Class::STRING, "set", &target);
     }
     call.reply.int(int(len));
     Ok(Outcome::Done)

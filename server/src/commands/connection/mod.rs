@@ -16,7 +16,7 @@ pub(super) static COMMANDS: &[Command] =
     &[hello::AUTH, client::CLIENT, ECHO, hello::HELLO, PING, QUIT, RESET, SELECT];
 
 const PING: Command = Command::new("ping", Arity::at_least(1), ping)
-    .flags(flag_set!(FAST))
+    .flags(flag_set!(FAST | SUBSCRIBER))
     .docs(
         Docs::new(
             Group::Connection,
@@ -30,6 +30,12 @@ const PING: Command = Command::new("ping", Arity::at_least(1), ping)
 
 fn ping(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     match call.argc() {
+        argc @ (1 | 2) if call.client.in_subscriber_mode() => {
+            // In the form of a message: its readers expect nothing else.
+            call.reply.array(2);
+            call.reply.bulk(b"pong");
+            call.reply.bulk(if argc == 2 { call.arg(1) } else { b"" });
+        }
         1 => call.reply.simple("PONG"),
         2 => call.reply.bulk(call.arg(1)),
         _ => return Err(error::wrong_arity("ping")),
@@ -76,7 +82,7 @@ fn select(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 const QUIT: Command = Command::new("quit", Arity::at_least(1), quit)
-    .flags(flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY))
+    .flags(flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | SUBSCRIBER))
     .docs(
         Docs::new(Group::Connection, "1.0.0", "O(1)", "Ends the connection.")
             .deprecated("7.2.0", "just closing the connection"),
@@ -88,7 +94,7 @@ fn quit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 const RESET: Command = Command::new("reset", Arity::exactly(1), reset)
-    .flags(flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY))
+    .flags(flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | SUBSCRIBER))
     .docs(Docs::new(
         Group::Connection,
         "6.2.0",
@@ -98,8 +104,11 @@ const RESET: Command = Command::new("reset", Arity::exactly(1), reset)
 
 fn reset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let client = &mut *call.client;
-    client.feed = None;
+    client.monitoring = None;
     client.monitor = false;
+    client.subscriptions.leave(usize::MAX);
+    // What came until now is sent before the reply, and nothing comes after it.
+    client.collect(call.reply);
     client.no_touch = false;
     client.reply_mode = ReplyMode::On;
     client.log_out(&call.server.acl);

@@ -3,7 +3,6 @@
 //! DEL and UNLINK are the same: removing unlinks the entry, and memory of big values is given
 //! back in slices after the readers that may still send it are done.
 
-use super::look;
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
@@ -93,7 +92,10 @@ fn delete(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn exists(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    count(call, |call, at| look(call, &call.key(at)).is_some());
+    count(call, |call, at| {
+        let key = call.key(at);
+        call.look(&key).is_some()
+    });
     Ok(Outcome::Done)
 }
 
@@ -102,13 +104,14 @@ fn touch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     count(call, |call, at| {
         let key = call.key(at);
         call.keyspace().get(call.db(), &key, call.now, Touch::Yes, call.guard);
-        look(call, &key).is_some()
+        call.look(&key).is_some()
     });
     Ok(Outcome::Done)
 }
 
 fn kind(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let found = look(call, &call.key(1));
+    let key = call.key(1);
+    let found = call.look(&key);
     call.reply.simple(found.map_or("none", |entry| entry.kind().name()));
     Ok(Outcome::Done)
 }

@@ -7,6 +7,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
 use crate::commands::expiry::{Base, server_time};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
+use crate::notify::Class;
 use crate::rdb::Refused;
 use bytes::Bytes;
 use dunlin_storage::{BIG_VALUE, Key, Millis, NewValue, Touch};
@@ -133,10 +134,16 @@ fn restore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let deadline = deadline(ttl, options.absolute, call.now).map(|at| server_time(call, base, at));
     match loaded.filter(|_| deadline.is_none_or(|deadline| deadline > call.now)) {
         Some(loaded) => {
+            let db = call.db();
             match loaded {
-                Loaded::String(string) => call.put(&key, NewValue::Bytes(&string), deadline),
-                Loaded::Object(object) => call.put(&key, NewValue::Object(object), deadline),
-            };
+                Loaded::String(string) => {
+                    call.put_anew_in(db, &key, NewValue::Bytes(&string), deadline);
+                }
+                Loaded::Object(object) => {
+                    call.put_anew_in(db, &key, NewValue::Object(object), deadline);
+                }
+            }
+            call.notify(Class::GENERIC, "restore", &key);
             restore_frequency(call, &key, options.frequency);
         }
         None => {

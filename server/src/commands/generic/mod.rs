@@ -14,7 +14,7 @@ mod wait;
 use super::call::Call;
 use super::error::{self, ReplyError};
 use super::spec::Command;
-use dunlin_storage::{DbId, Entry, Key};
+use dunlin_storage::DbId;
 
 pub(super) static COMMANDS: &[Command] = &[
     delete::DEL,
@@ -48,18 +48,6 @@ pub(super) static COMMANDS: &[Command] = &[
     flush::FLUSHDB,
     flush::FLUSHALL,
 ];
-
-/// The entry of `key` for commands that ask about it without using it: a hit or a miss in the
-/// statistics, but no sign of life for eviction.
-fn look<'g>(call: &Call<'_, 'g>, key: &Key<'_>) -> Option<Entry<'g>> {
-    let found = call.peek(key);
-    if found.is_some() {
-        call.stats.hit();
-    } else {
-        call.stats.miss();
-    }
-    found
-}
 
 /// Argument `at` as the number of a database.
 fn database(call: &Call<'_, '_>, at: usize) -> Result<DbId, ReplyError> {

@@ -8,7 +8,6 @@
 //!   counts the first reads nearly one by one.
 //! - IDLETIME is always 0, "not known to be idle".
 
-use super::look;
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
@@ -96,7 +95,9 @@ fn answer(
     call: &mut Call<'_, '_>,
     tell: impl FnOnce(&mut Call<'_, '_>, Entry<'_>) -> Result<(), ReplyError>,
 ) -> Result<Outcome, ReplyError> {
-    match look(call, &call.key(2)) {
+    let found = call.peek(&call.key(2));
+    call.count(found.is_some());
+    match found {
         Some(entry) => tell(call, entry)?,
         None => call.reply.null(),
     }

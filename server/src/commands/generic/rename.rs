@@ -8,6 +8,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 
 const SAME_OBJECT: ReplyError = ReplyError::new("ERR source and destination objects are the same");
 
@@ -82,7 +83,12 @@ fn rename_key(call: &mut Call<'_, '_>, only_free: bool) -> Result<bool, ReplyErr
         return Ok(false);
     }
     let db = call.db();
-    Ok(call.rename((db, &old), (db, &new)))
+    if !call.rename((db, &old), (db, &new)) {
+        return Ok(false);
+    }
+    call.notify(Class::GENERIC, "rename_from", &old);
+    call.notify(Class::GENERIC, "rename_to", &new);
+    Ok(true)
 }
 
 fn rename(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -118,7 +124,8 @@ fn copy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let copied = match call.lookup(&source) {
         Some(entry) if replace || call.peek_in(db, &target).is_none() => {
             let value = call.copy_of(&entry)?;
-            call.put_in(db, &target, value, entry.expire_at());
+            call.put_anew_in(db, &target, value, entry.expire_at());
+            call.notify_in(db, Class::GENERIC, "copy_to", &target);
             true
         }
         _ => false,
@@ -136,7 +143,10 @@ fn move_key(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let moved = match call.peek(&key) {
         Some(_) if call.peek_in(db, &key).is_none() => {
             let from = call.db();
-            call.rename((from, &key), (db, &key))
+            call.rename((from, &key), (db, &key));
+            call.notify(Class::GENERIC, "move_from", &key);
+            call.notify_in(db, Class::GENERIC, "move_to", &key);
+            true
         }
         _ => false,
     };

@@ -1,6 +1,5 @@
 //! TTL, PTTL, EXPIRETIME, PEXPIRETIME: when will a key expire.
 
-use super::look;
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
@@ -55,7 +54,8 @@ pub(super) const PEXPIRETIME: Command = row(
 
 /// Replies `show(deadline)`, or -2 without the key, or -1 without an expiry.
 fn answer(call: &mut Call<'_, '_>, show: impl Fn(Millis) -> i64) -> Result<Outcome, ReplyError> {
-    let found = look(call, &call.key(1));
+    let key = call.key(1);
+    let found = call.look(&key);
     let reply = found.map_or(NO_KEY, |entry| entry.expire_at().map_or(NO_EXPIRY, show));
     call.reply.int(reply);
     Ok(Outcome::Done)

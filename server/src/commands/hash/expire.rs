@@ -10,6 +10,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, invalid_expire};
 use crate::commands::expiry::{self, Base, Unit};
 use crate::commands::spec::{Arity, Command, Handler, Outcome};
+use crate::notify::Class;
 use dunlin_storage::Millis;
 use dunlin_storage::value::hash::Hash;
 
@@ -154,6 +155,12 @@ fn set(call: &mut Call<'_, '_>, unit: Unit, base: Base) -> Result<Outcome, Reply
     let at = if condition == Condition::Always { 3 } else { 4 };
     let fields = fields(call, at, NUM_FIELDS)?;
     let replies = each(call, fields, |hash, field| set_one(hash, field, deadline, condition, now))?;
+    if replies.contains(&REMOVED) {
+        call.notify_taken(Class::HASH, "hdel", &key);
+    }
+    if replies.contains(&DONE) {
+        call.notify(Class::HASH, "hexpire", &key);
+    }
     reply(call, &replies);
     Ok(Outcome::Done)
 }
@@ -212,6 +219,9 @@ fn hpersist(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             DONE
         }
     })?;
+    if replies.contains(&DONE) {
+        call.notify(Class::HASH, "hpersist", &key);
+    }
     reply(call, &replies);
     Ok(Outcome::Done)
 }

@@ -9,6 +9,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::expiry::{Base, Unit};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_storage::Millis;
 use dunlin_storage::value::hash::Hash;
 use std::ops::Range;
@@ -61,18 +62,21 @@ impl Change {
         }
     }
 
-    fn apply(self, hash: &mut Hash, field: &[u8], expire_at: Option<Millis>, now: Millis) {
+    /// The event that tells of it.
+    fn event(self, now: Millis) -> &'static str {
         match self {
-            Change::Expire(at) if at <= now => {
-                hash.remove(field, now);
-            }
-            Change::Expire(at) => {
-                hash.set_expiry(field, Some(at), now);
-            }
-            Change::Persist if expire_at.is_some() => {
-                hash.set_expiry(field, None, now);
-            }
-            Change::Persist => {}
+            Change::Expire(at) if at <= now => "hdel",
+            Change::Expire(_) => "hexpire",
+            Change::Persist => "hpersist",
+        }
+    }
+
+    /// Whether something was changed.
+    fn apply(self, hash: &mut Hash, field: &[u8], expire_at: Option<Millis>, now: Millis) -> bool {
+        match self {
+            Change::Expire(at) if at <= now => hash.remove(field, now),
+            Change::Expire(at) => hash.set_expiry(field, Some(at), now),
+            Change::Persist => expire_at.is_some() && hash.set_expiry(field, None, now),
         }
     }
 }
@@ -84,9 +88,14 @@ fn hgetex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let fields = fields(call, at, NUMBER_OF_FIELDS)?;
     match change {
         None => reply_values(call, fields)?,
-        Some(change) => take(call, fields, |hash, field, expire_at| {
-            change.apply(hash, field, expire_at, now);
-        })?,
+        Some(change) => {
+            let apply = |hash: &mut Hash, field: &[u8], expire_at| {
+                change.apply(hash, field, expire_at, now)
+            };
+            if take(call, fields, apply)? {
+                call.notify_taken(Class::HASH, change.event(now), &key);
+            }
+        }
     }
     Ok(Outcome::Done)
 }
@@ -109,9 +118,9 @@ fn hgetdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, now) = (call.key(1), call.now);
     call.has::<Hash>(&key)?;
     let fields = fields(call, 2, NUMBER_OF_FIELDS)?;
-    take(call, fields, |hash, field, _| {
-        hash.remove(field, now);
-    })?;
+    if take(call, fields, |hash, field, _| hash.remove(field, now))? {
+        call.notify_taken(Class::HASH, "hdel", &key);
+    }
     Ok(Outcome::Done)
 }
 
@@ -120,16 +129,17 @@ fn hgetdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn take(
     call: &mut Call<'_, '_>,
     fields: Range<usize>,
-    mut change: impl FnMut(&mut Hash, &[u8], Option<Millis>),
-) -> Result<(), ReplyError> {
+    mut change: impl FnMut(&mut Hash, &[u8], Option<Millis>) -> bool,
+) -> Result<bool, ReplyError> {
     let (key, request, now) = (call.key(1), call.request, call.now);
     let count = fields.len();
+    let mut changed = false;
     let values = call.edit(&key, |hash: &mut Hash, _| {
         let values = fields.map(|i| {
             let field = request.arg(i);
             let pair = hash.view().find(field, now)?;
             let (value, expire_at) = (pair.value.to_vec(), pair.expire_at);
-            change(hash, field, expire_at);
+            changed |= change(hash, field, expire_at);
             Some(value)
         });
         values.collect::<Vec<Option<Vec<u8>>>>()
@@ -141,5 +151,5 @@ fn take(
             None => call.reply.null(),
         }
     }
-    Ok(())
+    Ok(changed)
 }

@@ -5,6 +5,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{NOT_FLOAT, ReplyError};
 use crate::commands::spec::{Arity, Command, Outcome};
+use crate::notify::Class;
 use dunlin_protocol::number::{Extended, IntText};
 use dunlin_storage::value::hash::{Hash, Ttl};
 
@@ -33,6 +34,7 @@ fn hincrby(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         hash.set(field, IntText::new().i64(new), Ttl::Keep, now, &limits.hash);
         Ok::<_, ReplyError>(new)
     })??;
+    call.notify(Class::HASH, "hincrby", &key);
     call.reply.int(new);
     Ok(Outcome::Done)
 }
@@ -67,6 +69,7 @@ fn hincrbyfloat(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         hash.set(field, &new, Ttl::Keep, now, &limits.hash);
         Ok::<_, ReplyError>(new)
     })??;
+    call.notify(Class::HASH, "hincrbyfloat", &key);
     call.reply.bulk(&new);
     Ok(Outcome::Done)
 }

@@ -6,6 +6,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, wrong_arity};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_protocol::Request;
 use dunlin_storage::Millis;
 use dunlin_storage::value::hash::{Hash, Limits, Ttl};
@@ -59,9 +60,11 @@ fn set_all(call: &mut Call<'_, '_>) -> Result<usize, ReplyError> {
     }
     let (key, request, now) = (call.key(1), call.request, call.now);
     let pairs = 2..request.len();
-    call.edit_or_new(&key, |hash: &mut Hash, limits| {
+    let created = call.edit_or_new(&key, |hash: &mut Hash, limits| {
         set_pairs(hash, request, pairs, Ttl::Clear, now, &limits.hash)
-    })
+    })?;
+    call.notify(Class::HASH, "hset", &key);
+    Ok(created)
 }
 
 /// Sets the pairs of field and value in the arguments `pairs`; how many fields are new.
@@ -95,6 +98,9 @@ fn hsetnx(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         let is_free = hash.view().find(field, now).is_none();
         is_free && hash.set(field, value, Ttl::Clear, now, &limits.hash)
     })?;
+    if created {
+        call.notify(Class::HASH, "hset", &key);
+    }
     call.reply.int(created.into());
     Ok(Outcome::Done)
 }
@@ -118,6 +124,10 @@ fn hdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let removed = call.edit(&key, |hash: &mut Hash, _| {
         request.iter().skip(2).filter(|field| hash.remove(field, now)).count()
     })?;
-    call.reply.int(number(removed.unwrap_or(0)));
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        call.notify_taken(Class::HASH, "hdel", &key);
+    }
+    call.reply.int(number(removed));
     Ok(Outcome::Done)
 }

@@ -8,6 +8,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, quoting, wrong_arity};
 use crate::commands::expiry::{Base, Unit};
 use crate::commands::spec::{Arity, Command, Outcome};
+use crate::notify::Class;
 use dunlin_protocol::number::parse_i64;
 use dunlin_storage::value::hash::{Hash, Ttl};
 use std::ops::Range;
@@ -149,25 +150,25 @@ fn pairs(call: &Call<'_, '_>, at: usize) -> Result<Range<usize>, ReplyError> {
 fn hsetex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let Options { exist, ttl, pairs } = Options::parse(call)?;
     let (key, request, now) = (call.key(1), call.request, call.now);
-    let done = call.edit_or_new(&key, |hash: &mut Hash, limits| {
+    let events = call.edit_or_new(&key, |hash: &mut Hash, limits| {
         let names = pairs.clone().step_by(2).map(|i| request.arg(i));
         let misfits = |field: &[u8], wanted: bool| hash.view().find(field, now).is_some() != wanted;
         if exist.is_some_and(|wanted| names.clone().any(|field| misfits(field, wanted))) {
-            return false;
+            return None;
         }
         match ttl {
             // What is set with an expiry in the past is gone at once.
             Ttl::At(at) if at <= now => {
-                for field in names {
-                    hash.remove(field, now);
-                }
+                let removed = names.filter(|field| hash.remove(field, now)).count();
+                return Some(if removed > 0 { &["hdel"][..] } else { &[] });
             }
-            _ => {
-                set_pairs(hash, request, pairs, ttl, now, &limits.hash);
-            }
-        }
-        true
+            _ => set_pairs(hash, request, pairs, ttl, now, &limits.hash),
+        };
+        Some(if matches!(ttl, Ttl::At(_)) { &["hset", "hexpire"] } else { &["hset"] })
     })?;
-    call.reply.int(done.into());
+    for event in events.into_iter().flatten() {
+        call.notify_taken(Class::HASH, event, &key);
+    }
+    call.reply.int(events.is_some().into());
     Ok(Outcome::Done)
 }

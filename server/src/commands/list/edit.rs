@@ -118,7 +118,7 @@ fn lrem(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     })?;
     let removed = removed.unwrap_or(0);
     if removed > 0 {
-        call.notify(Class::LIST, "lrem", &key);
+        call.notify_taken(Class::LIST, "lrem", &key);
     }
     call.reply.int(number(removed));
     Ok(Outcome::Done)
@@ -142,7 +142,7 @@ fn ltrim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if let Some(list) = reader.list(&key)? {
         let len = list.len();
         let kept = range.within(len);
-        call.notify(Class::LIST, "ltrim", &key);
+        call.notify_taken(Class::LIST, "ltrim", &key);
         if kept.is_empty() {
             remove(call, &key, 0..len, len)?;
         } else {

@@ -85,7 +85,7 @@ pub(super) fn move_one(call: &mut Call<'_, '_>, from: End, to: End) -> Result<bo
             list.settle(&limits.list);
         })?;
         call.notify(Class::LIST, events(to).push, &destination);
-        call.notify(Class::LIST, events(from).pop, &source);
+        call.notify_taken(Class::LIST, events(from).pop, &source);
         return Ok(true);
     }
     call.edit_or_new(&destination, |list: &mut List, limits| {
@@ -93,7 +93,7 @@ pub(super) fn move_one(call: &mut Call<'_, '_>, from: End, to: End) -> Result<bo
         list.push(to, &element, &limits.list);
     })?;
     call.notify(Class::LIST, events(to).push, &destination);
-    call.notify(Class::LIST, events(from).pop, &source);
+    call.notify_taken(Class::LIST, events(from).pop, &source);
     remove(call, &source, range, len)?;
     Ok(true)
 }

@@ -142,7 +142,7 @@ fn pop(
         End::Tail => items.rev().for_each(|item| reply_item(reply, item)),
     }
     if !range.is_empty() {
-        call.notify(Class::LIST, events(end).pop, key);
+        call.notify_taken(Class::LIST, events(end).pop, key);
         remove(call, key, range, len)?;
     }
     Ok(true)

@@ -110,7 +110,8 @@ fn monitor(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if !call.client.monitor {
         call.client.monitor = true;
         call.client.shared.set_flag(ClientShared::MONITOR, true);
-        call.client.feed = Some(call.server.monitors.subscribe(Arc::clone(&call.client.shared)));
+        let shared = Arc::clone(&call.client.shared);
+        call.client.monitoring = Some(call.server.monitors.subscribe(shared));
         call.reply.ok();
     }
     Ok(Outcome::Done)

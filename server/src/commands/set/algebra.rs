@@ -7,6 +7,7 @@ use crate::commands::collection::Reader;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_protocol::number::parse_i64;
 use dunlin_storage::Key;
 use dunlin_storage::value::listpack::Element;
@@ -130,7 +131,11 @@ fn reply(call: &mut Call<'_, '_>, operation: Operation) -> Result<Outcome, Reply
     Ok(Outcome::Done)
 }
 
-fn store(call: &mut Call<'_, '_>, operation: Operation) -> Result<Outcome, ReplyError> {
+fn store(
+    call: &mut Call<'_, '_>,
+    operation: Operation,
+    event: &str,
+) -> Result<Outcome, ReplyError> {
     let (destination, keys) = (call.key(1), keys(call, 2..call.argc()));
     let (seed, limits) = (call.server.random(), call.server.limits().set);
     let (reader, _) = call.split();
@@ -141,6 +146,9 @@ fn store(call: &mut Call<'_, '_>, operation: Operation) -> Result<Outcome, Reply
     });
     let count = result.len();
     call.put_collection(&destination, result, None);
+    if count > 0 {
+        call.notify(Class::SET, event, &destination);
+    }
     call.reply.int(number(count));
     Ok(Outcome::Done)
 }
@@ -150,7 +158,7 @@ fn sinter(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn sinterstore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    store(call, Operation::Inter)
+    store(call, Operation::Inter, "sinterstore")
 }
 
 fn sunion(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -158,7 +166,7 @@ fn sunion(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn sunionstore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    store(call, Operation::Union)
+    store(call, Operation::Union, "sunionstore")
 }
 
 fn sdiff(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -166,7 +174,7 @@ fn sdiff(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn sdiffstore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    store(call, Operation::Diff)
+    store(call, Operation::Diff, "sdiffstore")
 }
 
 pub(super) const SINTERCARD: Command = Command::new("sintercard", Arity::at_least(3), sintercard)

@@ -7,6 +7,7 @@ use crate::commands::collection::Limits;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_storage::value::set::Set;
 
 /// The first member of SADD and SREM.
@@ -36,6 +37,9 @@ fn sadd(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         set.prepare(request.arg(FIRST), request.len() - FIRST, limits);
         request.iter().skip(FIRST).filter(|member| set.add(member, limits)).count()
     })?;
+    if added > 0 {
+        call.notify(Class::SET, "sadd", &key);
+    }
     call.reply.int(number(added));
     Ok(Outcome::Done)
 }
@@ -59,7 +63,11 @@ fn srem(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let removed = call.edit(&key, |set: &mut Set, _| {
         request.iter().skip(FIRST).filter(|member| set.remove(member)).count()
     })?;
-    call.reply.int(number(removed.unwrap_or(0)));
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        call.notify_taken(Class::SET, "srem", &key);
+    }
+    call.reply.int(number(removed));
     Ok(Outcome::Done)
 }
 
@@ -84,7 +92,11 @@ fn smove(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         };
         moved = call.edit(&source, take)?.unwrap_or(false);
         if moved && !stays {
-            call.edit_or_new(&destination, |set: &mut Set, limits| set.add(member, &limits.set))?;
+            call.notify_taken(Class::SET, "srem", &source);
+            let add = |set: &mut Set, limits: &Limits| set.add(member, &limits.set);
+            if call.edit_or_new(&destination, add)? {
+                call.notify(Class::SET, "sadd", &destination);
+            }
         }
     }
     call.reply.int(moved.into());

@@ -7,6 +7,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::draw::{self, Wanted};
 use crate::commands::error::{NOT_POSITIVE, ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_storage::value::set::Set;
 
 pub(super) const SPOP: Command = Command::new("spop", Arity::at_least(2), spop)
@@ -34,7 +35,10 @@ fn spop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     let (key, server) = (call.key(1), call.server);
     match call.edit(&key, |set: &mut Set, _| set.pop(server.random()))?.flatten() {
-        Some(member) => call.reply.bulk(&member),
+        Some(member) => {
+            call.notify_taken(Class::SET, "spop", &key);
+            call.reply.bulk(&member);
+        }
         None => call.reply.null(),
     }
     Ok(Outcome::Done)
@@ -50,6 +54,9 @@ fn spop_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if len <= count {
         // The set as a whole: nothing has to be chosen, and it is freed in its own time.
         set.into_iter().flatten().for_each(|member| reply_member(reply, member));
+        if len > 0 && count > 0 {
+            call.notify_taken(Class::SET, "spop", &key);
+        }
         call.remove(&key);
         return Ok(Outcome::Done);
     }
@@ -58,6 +65,9 @@ fn spop_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         let random = &mut || server.random();
         set.pop_many(count, &limits.set, random, &mut |member| popped.push(member.to_vec()));
     })?;
+    if count > 0 {
+        call.notify_taken(Class::SET, "spop", &key);
+    }
     popped.iter().for_each(|member| call.reply.bulk(member));
     Ok(Outcome::Done)
 }

@@ -187,7 +187,7 @@ fn pop(
         End::Max => members.rev().for_each(&mut reply_member),
     }
     if taken > 0 {
-        call.notify(Class::ZSET, end.event(), key);
+        call.notify_taken(Class::ZSET, end.event(), key);
     }
     if taken == len {
         // The set as a whole is freed in its own time.

@@ -34,7 +34,7 @@ fn zrem(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     })?;
     let removed = removed.unwrap_or(0);
     if removed > 0 {
-        call.notify(Class::ZSET, "zrem", &key);
+        call.notify_taken(Class::ZSET, "zrem", &key);
     }
     call.reply.int(number(removed));
     Ok(Outcome::Done)
@@ -105,7 +105,7 @@ fn remove_range(call: &mut Call<'_, '_>, part: &Part<'_>) -> Result<Outcome, Rep
     let (ranks, len) = found.unwrap_or_default();
     let removed = ranks.len();
     if removed > 0 {
-        call.notify(Class::ZSET, call.entry.command.name, &key);
+        call.notify_taken(Class::ZSET, call.entry.command.name, &key);
         if removed == len {
             // The set as a whole is freed in its own time.
             call.remove(&key);

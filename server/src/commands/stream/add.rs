@@ -8,6 +8,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, wrong_arity};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_storage::value::stream::{AppendError, Limits, NewId, Stream, StreamId};
 
 pub(super) const XADD: Command = Command::new("xadd", Arity::at_least(5), xadd)
@@ -96,16 +97,20 @@ fn xadd(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         .map(move |i| (request.arg(first + 2 * i), request.arg(first + 2 * i + 1)));
     let add = |stream: &mut Stream, limits: &Limits| {
         let id = stream.log.append(options.id, fields, limits, now)?;
-        if let Some(how) = options.trim.trim(limits) {
-            stream.log.trim(how);
-        }
-        Ok(id)
+        let trimmed = options.trim.trim(limits).map_or(0, |how| stream.log.trim(how));
+        Ok((id, trimmed))
     };
     let key = call.key(1);
     let added =
         if options.create { Some(edit_or_new(call, &key, add)?) } else { edit(call, &key, add)? };
     match added {
-        Some(Ok(id)) => reply_id(call.reply, id),
+        Some(Ok((id, trimmed))) => {
+            call.notify(Class::STREAM, "xadd", &key);
+            if trimmed > 0 {
+                call.notify(Class::STREAM, "xtrim", &key);
+            }
+            reply_id(call.reply, id);
+        }
         Some(Err(error)) => return Err(text_of(error)),
         None => call.reply.null(),
     }

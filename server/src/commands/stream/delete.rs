@@ -7,6 +7,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{NO_KEY, ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_storage::value::stream::{SetIdError, StreamId};
 
 pub(super) const XDEL: Command = Command::new("xdel", Arity::at_least(3), xdel)
@@ -28,7 +29,11 @@ fn xdel(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let deleted = edit(call, &key, |stream, _| {
         ids.map(|ids| ids.into_iter().filter(|id| stream.log.delete(*id)).count())
     })?;
-    reply_count(call.reply, deleted.transpose()?.unwrap_or(0));
+    let deleted = deleted.transpose()?.unwrap_or(0);
+    if deleted > 0 {
+        call.notify(Class::STREAM, "xdel", &key);
+    }
+    reply_count(call.reply, deleted);
     Ok(Outcome::Done)
 }
 
@@ -74,6 +79,7 @@ fn xsetid(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
     let set = edit(call, &key, |stream, _| stream.log.set_id(last_id, added, max_deleted_id))?;
     set.ok_or(NO_KEY)?.map_err(text_of)?;
+    call.notify(Class::STREAM, "xsetid", &key);
     call.reply.ok();
     Ok(Outcome::Done)
 }

@@ -8,6 +8,7 @@ use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
 use crate::commands::help;
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_storage::value::stream::{Group, Stream, StreamId};
 
 const MISSING_KEY: ReplyError = ReplyError::new(
@@ -101,6 +102,7 @@ fn create(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if !made {
         return Err(EXISTS);
     }
+    call.notify(Class::STREAM, "xgroup-create", &key);
     call.reply.ok();
     Ok(Outcome::Done)
 }
@@ -128,6 +130,7 @@ fn setid(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             last_id.map(|id| group.set_id(id.unwrap_or(last), options.entries_read))
         })
     })??;
+    call.notify(Class::STREAM, "xgroup-setid", &call.key(2));
     call.reply.ok();
     Ok(Outcome::Done)
 }
@@ -154,6 +157,9 @@ const DESTROY: Command =
 
 fn destroy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let group = edit_group(call, |stream, name| Some(stream.groups.remove(name)))?;
+    if group.is_some() {
+        call.notify(Class::STREAM, "xgroup-destroy", &call.key(2));
+    }
     call.reply.int(i64::from(group.is_some()));
     Ok(Outcome::Done)
 }
@@ -168,6 +174,9 @@ fn create_consumer(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let created = edit_group(call, |stream, name| {
         stream.groups.edit(name, |group| group.create_consumer(consumer, now))
     })?;
+    if created {
+        call.notify(Class::STREAM, "xgroup-createconsumer", &call.key(2));
+    }
     call.reply.int(i64::from(created));
     Ok(Outcome::Done)
 }
@@ -185,6 +194,9 @@ fn delete_consumer(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let pending = edit_group(call, |stream, name| {
         stream.groups.edit(name, |group| group.remove_consumer(consumer))
     })?;
+    if pending.is_some() {
+        call.notify(Class::STREAM, "xgroup-delconsumer", &call.key(2));
+    }
     reply_count(call.reply, pending.unwrap_or(0));
     Ok(Outcome::Done)
 }

@@ -6,6 +6,7 @@ use super::{edit, reply_count};
 use crate::commands::call::Call;
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_storage::value::stream::{Keep, Limits, Trim};
 
 /// Without LIMIT, approximate trimming drops at most so many full blocks.
@@ -122,6 +123,10 @@ fn xtrim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let removed = edit(call, &key, |stream, limits| {
         options.trim(limits).map_or(0, |how| stream.log.trim(how))
     })?;
-    reply_count(call.reply, removed.unwrap_or(0));
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        call.notify(Class::STREAM, "xtrim", &key);
+    }
+    reply_count(call.reply, removed);
     Ok(Outcome::Done)
 }

@@ -6,6 +6,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{NOT_FLOAT, NOT_INTEGER, ReplyError};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_protocol::number;
 use dunlin_storage::NewValue;
 
@@ -93,6 +94,7 @@ fn add(call: &mut Call<'_, '_>, delta: i64) -> Result<Outcome, ReplyError> {
     let new = old.checked_add(delta).ok_or(OVERFLOW)?;
     let mut text = itoa::Buffer::new();
     call.put(&key, NewValue::Bytes(text.format(new).as_bytes()), expire_at);
+    call.notify(Class::STRING, "incrby", &key);
     call.reply.int(new);
     Ok(Outcome::Done)
 }
@@ -119,6 +121,7 @@ fn incrbyfloat(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     };
     let text = number::incr_by_float(old, call.arg(2)).map_err(|error| error.to_string())?;
     call.put(&key, NewValue::Bytes(&text), expire_at);
+    call.notify(Class::STRING, "incrbyfloat", &key);
     call.reply.bulk(&text);
     Ok(Outcome::Done)
 }

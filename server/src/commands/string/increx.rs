@@ -18,6 +18,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{NOT_FLOAT, NOT_INTEGER, ReplyError, SYNTAX};
 use crate::commands::expiry::{Choice, ExpireOption};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_protocol::number::{self, Extended};
 use dunlin_protocol::{Proto, Reply};
 use dunlin_storage::{Key, Millis, NewValue, Str};
@@ -155,15 +156,18 @@ impl<'k, 'g> Target<'k, 'g> {
         Ok(Target { key, old: for_update(call, &key)?, deadline })
     }
 
-    fn store(&self, call: &mut Call<'_, '_>, options: &Options, text: &[u8]) {
+    fn store(&self, call: &mut Call<'_, '_>, options: &Options, text: &[u8], event: &str) {
         let current = self.old.and_then(|(_, at)| at);
-        let at = match options.expire.choice() {
-            Choice::Time(..) if options.enx && current.is_some() => current,
-            Choice::Time(..) => self.deadline,
-            Choice::Persist => None,
-            Choice::None | Choice::Keep => current,
+        let (at, given) = match options.expire.choice() {
+            Choice::Time(..) if options.enx && current.is_some() => (current, false),
+            Choice::Time(..) => (self.deadline, true),
+            Choice::Persist => (None, false),
+            Choice::None | Choice::Keep => (current, false),
         };
-        store(call, &self.key, NewValue::Bytes(text), at);
+        store(call, &self.key, NewValue::Bytes(text), at, (event, given));
+        if current.is_some() && at.is_none() {
+            call.notify(Class::GENERIC, "persist", &self.key);
+        }
     }
 }
 
@@ -191,7 +195,7 @@ fn by_int(call: &mut Call<'_, '_>, options: &Options) -> Result<Outcome, ReplyEr
     };
     if applied.is_some() {
         let mut text = itoa::Buffer::new();
-        target.store(call, options, text.format(new).as_bytes());
+        target.store(call, options, text.format(new).as_bytes(), "incrby");
     }
     call.reply.array(2);
     call.reply.int(new);
@@ -249,7 +253,7 @@ fn by_float(call: &mut Call<'_, '_>, options: &Options) -> Result<Outcome, Reply
     };
     let text = new.print().unwrap_or_default();
     if applied.is_some() {
-        target.store(call, options, &text);
+        target.store(call, options, &text, "incrbyfloat");
     }
     call.reply.array(2);
     reply_float(call.reply, &text);

@@ -20,6 +20,7 @@ mod set;
 use super::call::{Call, string_of};
 use super::error::{ReplyError, TOO_LONG};
 use super::spec::Command;
+use crate::notify::Class;
 pub(super) use range::{clamp, rope_of, write_at};
 
 use dunlin_protocol::{ArgValue, Reply};
@@ -100,13 +101,27 @@ pub(super) fn for_update<'g>(
     }
 }
 
-/// Stores `value` with the deadline; a deadline in the past removes the key instead.
-#[inline]
-fn store(call: &mut Call<'_, '_>, key: &Key<'_>, value: NewValue<'_>, at: Option<Millis>) {
-    if at.is_some_and(|at| at <= call.now) {
-        call.remove(key);
-    } else {
+/// Stores `value` with the deadline and tells of it as `event`, and of a deadline that is `given`
+/// with the command. One in the past removes the key: set, and expired at once.
+fn store(
+    call: &mut Call<'_, '_>,
+    key: &Key<'_>,
+    value: NewValue<'_>,
+    at: Option<Millis>,
+    (event, given): (&str, bool),
+) {
+    let past = at.is_some_and(|at| at <= call.now);
+    if !past {
         call.put(key, value, at);
+    } else if !call.take(key) {
+        call.notify(Class::NEW, "new", key);
+    }
+    call.notify(Class::STRING, event, key);
+    if given {
+        call.notify(Class::GENERIC, "expire", key);
+    }
+    if past {
+        call.notify(Class::EXPIRED, "expired", key);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX, wrong_arity};
 use crate::commands::expiry::{Choice, ExpireOption};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_protocol::number;
 
 /// Keys whose table slots are requested before the first is looked at.
@@ -77,6 +78,7 @@ fn put_pairs(call: &mut Call<'_, '_>, from: usize, end: usize) {
         let key = call.key(i);
         let value = new_value(call.value_arg(i + 1));
         call.put(&key, value, None);
+        call.notify(Class::STRING, "set", &key);
     }
 }
 
@@ -157,7 +159,8 @@ fn msetex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
                 deadline
             };
             let value = new_value(call.value_arg(i + 1));
-            store(call, &key, value, at);
+            let given = matches!(expire.choice(), Choice::Time(..));
+            store(call, &key, value, at, ("set", given));
         }
     }
     call.reply.int(i64::from(met));

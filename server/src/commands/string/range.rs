@@ -6,6 +6,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_storage::{Key, Millis, NewValue, Rope, Str};
 
 pub(super) const APPEND: Command = Command::new("append", Arity::exactly(3), append)
@@ -43,6 +44,7 @@ fn append(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             len
         }
     };
+    call.notify(Class::STRING, "append", &key);
     call.reply.int(i64::try_from(len).unwrap_or(i64::MAX));
     Ok(Outcome::Done)
 }
@@ -82,12 +84,14 @@ fn setrange(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if !part.is_empty() {
         len = len.max(check_len(call, offset.checked_add(part.len()))?);
         write_at(call, &key, (old, expire_at), offset, part);
+        call.notify(Class::STRING, "setrange", &key);
     }
     call.reply.int(i64::try_from(len).unwrap_or(i64::MAX));
     Ok(Outcome::Done)
 }
 
-/// Stores `old` with `part` written at `offset`, zeros before it where there was nothing.
+/// Stores `old` with `part` written at `offset`, zeros before it where there was nothing. The
+/// caller tells of it.
 pub(in crate::commands) fn write_at(
     call: &mut Call<'_, '_>,
     key: &Key<'_>,

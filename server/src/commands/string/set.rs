@@ -8,6 +8,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{NOT_INTEGER, ReplyError, SYNTAX};
 use crate::commands::expiry::{Base, Choice, ExpireOption, Unit, contiguous, positive_deadline};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
+use crate::notify::Class;
 use dunlin_protocol::number;
 
 const VALUE: Arg = Arg::string("value");
@@ -73,6 +74,7 @@ fn set(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
     let value = new_value(call.value_arg(2));
     call.put(&key, value, None);
+    call.notify(Class::STRING, "set", &key);
     call.reply.ok();
     Ok(Outcome::Done)
 }
@@ -136,7 +138,8 @@ fn set_with_options(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             deadline = entry.and_then(|entry| entry.expire_at());
         }
         let value = new_value(call.value_arg(2));
-        store(call, &key, value, deadline);
+        let given = matches!(options.expire.choice(), Choice::Time(..));
+        store(call, &key, value, deadline, ("set", given));
     }
     Ok(Outcome::Done)
 }
@@ -161,6 +164,7 @@ fn setnx(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if free {
         let value = new_value(call.value_arg(2));
         call.put(&key, value, None);
+        call.notify(Class::STRING, "set", &key);
     }
     call.reply.int(i64::from(free));
     Ok(Outcome::Done)
@@ -211,6 +215,8 @@ fn set_expiring(call: &mut Call<'_, '_>, unit: Unit) -> Result<Outcome, ReplyErr
     let key = call.key(1);
     let value = new_value(call.value_arg(3));
     call.put(&key, value, Some(deadline));
+    call.notify(Class::STRING, "set", &key);
+    call.notify(Class::GENERIC, "expire", &key);
     call.reply.ok();
     Ok(Outcome::Done)
 }
@@ -235,5 +241,6 @@ fn getset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     reply_opt(call.reply, old);
     let value = new_value(call.value_arg(2));
     call.put(&key, value, None);
+    call.notify(Class::STRING, "set", &key);
     Ok(Outcome::Done)
 }

@@ -1,6 +1,6 @@
 //! Which clients CLIENT LIST and KILL are about.
 
-use crate::client::{ClientShared, line};
+use crate::client::{ClientShared, ClientType, line};
 use crate::commands::call::Call;
 use crate::commands::error::{ReplyError, SYNTAX, quoting};
 use dunlin_protocol::number;
@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 #[derive(Debug, Default)]
 pub(super) struct Filters<'a> {
     ids: Option<Vec<i64>>,
-    normal: Option<bool>,
+    /// `Some(None)`: a type that no client has.
+    kind: Option<Option<ClientType>>,
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
     ip: Option<&'a [u8]>,
@@ -76,7 +77,7 @@ impl<'a> Filters<'a> {
         let value = call.arg(i + 1);
         let name = NAMES.iter().find(|name| call.is(i, name)).ok_or(SYNTAX)?;
         match *name {
-            "TYPE" => self.normal = Some(is_normal(value)?),
+            "TYPE" => self.kind = Some(type_of(value)?),
             "USER" => {
                 let users = call.server.acl.users();
                 let user = users.get(value);
@@ -119,7 +120,7 @@ impl<'a> Filters<'a> {
         };
         let ip = client.addr.rsplit_once(':').map_or(client.addr.as_str(), |(ip, _)| ip);
         self.ids.as_ref().is_none_or(|ids| ids.contains(&id))
-            && self.normal.unwrap_or(true)
+            && self.kind.is_none_or(|kind| kind == Some(client.kind()))
             && is(self.addr, &client.addr)
             && is(self.laddr, &client.laddr)
             && is(self.ip, ip.trim_start_matches('[').trim_end_matches(']'))
@@ -152,16 +153,14 @@ fn ids(call: &Call<'_, '_>, from: usize) -> Result<(Vec<i64>, usize), ReplyError
     Ok((ids, i))
 }
 
-/// Whether the clients of this type are those we have: there are no others yet.
-fn is_normal(value: &[u8]) -> Result<bool, ReplyError> {
-    let is = |name: &str| value.eq_ignore_ascii_case(name.as_bytes());
-    if is("normal") {
-        return Ok(true);
+/// A type of clients; `None`: one that there are none of.
+fn type_of(value: &[u8]) -> Result<Option<ClientType>, ReplyError> {
+    match value.to_ascii_lowercase().as_slice() {
+        b"normal" => Ok(Some(ClientType::Normal)),
+        b"pubsub" => Ok(Some(ClientType::PubSub)),
+        b"master" | b"replica" | b"slave" => Ok(None),
+        _ => Err(quoting("ERR Unknown client type '", value, "'")),
     }
-    if ["master", "replica", "slave", "pubsub"].iter().any(|name| is(name)) {
-        return Ok(false);
-    }
-    Err(quoting("ERR Unknown client type '", value, "'"))
 }
 
 fn positive(value: &[u8], what: &str) -> Result<i64, ReplyError> {
@@ -180,9 +179,10 @@ mod tests {
 
     #[test]
     fn types_that_cannot_exist_match_nobody() {
-        assert_eq!(is_normal(b"NORMAL"), Ok(true));
-        assert_eq!(is_normal(b"slave"), Ok(false));
-        assert_eq!(is_normal(b"x"), Err("ERR Unknown client type 'x'".into()));
+        assert_eq!(type_of(b"NORMAL"), Ok(Some(ClientType::Normal)));
+        assert_eq!(type_of(b"PubSub"), Ok(Some(ClientType::PubSub)));
+        assert_eq!(type_of(b"slave"), Ok(None));
+        assert_eq!(type_of(b"x"), Err("ERR Unknown client type 'x'".into()));
     }
 
     #[test]

@@ -28,7 +28,7 @@ fn load(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let path = path(call)?;
     let gone = call.server.acl.load(&path).map_err(|errors| format!("ERR {errors}"))?;
     call.reply.ok();
-    Ok(changed(call, &gone))
+    Ok(changed(call, &gone, |_| true))
 }
 
 pub(super) const SAVE: Command = Command::new("save", Arity::exactly(2), save)

@@ -3,7 +3,7 @@
 use super::super::docs;
 use super::{ADMIN, ALL_NODES};
 use crate::acl::{DEFAULT_USER, SelectorText};
-use crate::client::ClientShared;
+use crate::client::{ClientShared, ClientUser};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
@@ -30,9 +30,10 @@ pub(super) const SETUSER: Command = Command::new("setuser", Arity::at_least(3), 
 
 fn setuser(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let rules: Vec<&[u8]> = call.request.iter().skip(3).collect();
-    call.server.acl.set_user(call.arg(2), &rules)?;
+    let name = call.arg(2);
+    call.server.acl.set_user(name, &rules)?;
     call.reply.ok();
-    Ok(changed(call, &[]))
+    Ok(changed(call, &[], |user| user == name))
 }
 
 pub(super) const DELUSER: Command = Command::new("deluser", Arity::at_least(3), deluser)
@@ -54,22 +55,37 @@ fn deluser(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     let gone = call.server.acl.delete_users(&names);
     call.reply.int(i64::try_from(gone.len()).unwrap_or(i64::MAX));
-    Ok(changed(call, &gone))
+    Ok(changed(call, &gone, |_| false))
 }
 
-/// Users have changed, and those with the numbers `gone` are no more: closes their connections. The
-/// change holds for the next command of this connection already, which may stand in the same
-/// pipeline; others see it at their next turn.
-pub(super) fn changed(call: &mut Call<'_, '_>, gone: &[u64]) -> Outcome {
+/// Users have changed: those with the numbers `gone` are no more, and those of the names that
+/// `altered` takes may have lost channels. Closes the connections of the former, and of the latter
+/// those that have subscribed to such a channel. The change holds for the next command of this
+/// connection already, which may stand in the same pipeline; others see it at their next turn.
+pub(super) fn changed(
+    call: &mut Call<'_, '_>,
+    gone: &[u64],
+    altered: impl Fn(&[u8]) -> bool,
+) -> Outcome {
+    let me = call.client.id();
+    let users = call.server.acl.users();
+    call.server.pubsub.close_unless(|client, name, is_pattern| {
+        let ClientUser { name: user, id } = client.user();
+        // Its own connection ends after the reply, see below.
+        if client.id == me || !altered(&user) {
+            return true;
+        }
+        let user = users.get(&user).filter(|user| user.id() == id);
+        user.is_some_and(|user| user.may_use_channel(name, is_pattern))
+    });
     if !gone.is_empty() {
-        let me = call.client.id();
         for client in call.server.clients.all() {
             if client.id != me && gone.contains(&client.user().id) {
                 client.kill();
             }
         }
     }
-    if call.client.follow(&call.server.acl) {
+    if call.client.keeps_subscriptions(&call.server.acl) {
         Outcome::Done
     } else {
         // Itself: after the reply.

@@ -60,7 +60,7 @@ fn getkeysandflags(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn find<'a>(call: &Call<'a, '_>) -> Result<(Request<'a>, Vec<(usize, KeyFlags)>), ReplyError> {
     let request = call.request.tail(2).ok_or(NO_COMMAND)?;
     let entry = lookup(&request).ok_or(NO_COMMAND)?;
-    if entry.command.keys.is_empty() && entry.command.keys_by.is_none() {
+    if entry.command.key_specs().next().is_none() && entry.command.keys_by.is_none() {
         return Err(NO_KEYS);
     }
     if !entry.command.arity.accepts(request.len()) {

@@ -52,9 +52,7 @@ impl MemoryFigures {
 }
 
 fn client_bytes(client: &ClientShared) -> u64 {
-    client.query_room.load(Ordering::Relaxed)
-        + client.output.load(Ordering::Relaxed)
-        + size_of::<ClientShared>() as u64
+    client.held() + size_of::<ClientShared>() as u64
 }
 
 /// Bytes with a unit, as `used_memory_human` prints them.

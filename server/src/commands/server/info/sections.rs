@@ -62,8 +62,9 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     let clients = server.clients.all();
     let most = |figure: fn(&ClientShared) -> u64| clients.iter().map(|c| figure(c)).max();
     let input = most(|client| client.query_room.load(Ordering::Relaxed));
-    let output = most(|client| client.output.load(Ordering::Relaxed));
+    let output = most(ClientShared::unsent);
     let blocked = clients.iter().filter(|c| c.has_flag(ClientShared::BLOCKED)).count();
+    let subscribed = clients.iter().filter(|c| c.has_flag(ClientShared::PUBSUB)).count();
     text.line("connected_clients", clients.len());
     text.line("cluster_connections", 0);
     text.line("maxclients", server.max_clients());
@@ -71,6 +72,7 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("client_recent_max_output_buffer", output.unwrap_or(0));
     text.line("blocked_clients", blocked);
     text.line("tracking_clients", 0);
+    text.line("pubsub_clients", subscribed);
     text.line("clients_in_timeout_table", 0);
     text.line("total_blocking_keys", 0);
     text.line("total_blocking_keys_on_nokey", 0);
@@ -229,12 +231,12 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     zeros(text, &["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     text.line("keyspace_hits", sum(|w| &w.hits));
     text.line("keyspace_misses", sum(|w| &w.misses));
+    text.line("pubsub_channels", server.pubsub.channels().len());
+    text.line("pubsub_patterns", server.pubsub.patterns());
+    text.line("pubsubshard_channels", server.pubsub.shard_channels().len());
     zeros(
         text,
         &[
-            "pubsub_channels",
-            "pubsub_patterns",
-            "pubsubshard_channels",
             "latest_fork_usec",
             "total_forks",
             "migrate_cached_sockets",
@@ -260,7 +262,6 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     let query = stats.query_limit_disconnections.load(Ordering::Relaxed);
     let output = stats.output_limit_disconnections.load(Ordering::Relaxed);
     text.line("client_query_buffer_limit_disconnections", query);
-    let output = output + server.monitors.overflows();
     text.line("client_output_buffer_limit_disconnections", output);
     for (field, reason) in [
         ("acl_access_denied_auth", Reason::Login),

@@ -1,0 +1,54 @@
+//! What leaves a connection: sending, accounting for it, room for messages.
+
+use super::Stream;
+use crate::client::ClientShared;
+use crate::inbox::COLLECT;
+use crate::runtime::worker::Worker;
+use crate::session::Session;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+/// Sends pending replies until the socket is full: only then is the task registered to be woken
+/// for more. Whether anything was sent.
+pub(super) fn poll_send(
+    cx: &mut Context<'_>,
+    stream: &Stream,
+    session: &mut Session,
+    shared: &ClientShared,
+    worker: &Worker,
+) -> io::Result<bool> {
+    let mut any = false;
+    while !session.reply.is_empty() || stream.has_unsent() {
+        match stream.poll_write(cx, &mut session.reply) {
+            Poll::Ready(Ok(sent)) => {
+                any = true;
+                count_sent(sent, session, shared, worker);
+            }
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => break,
+        }
+    }
+    Ok(any)
+}
+
+/// Accounts for bytes that the socket has taken.
+pub(super) fn count_sent(sent: usize, session: &Session, shared: &ClientShared, worker: &Worker) {
+    let stats = worker.stats();
+    stats.net_out.add(sent as u64);
+    stats.writes.add(1);
+    shared.net_out.fetch_add(sent as u64, Ordering::Relaxed);
+    shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
+    // The sweep looks now and then only: a client that catches up in between has caught up.
+    if shared.over_soft_since.load(Ordering::Relaxed) != 0 {
+        let soft = shared.kind().limit(&worker.server.settings().output_limits).soft;
+        if shared.unsent() <= soft {
+            shared.over_soft_since.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether messages wait for a place in the replies and there is one.
+pub(super) fn has_room(session: &Session, shared: &ClientShared) -> bool {
+    shared.inbox.waiting() > 0 && session.reply.pending() < COLLECT
+}
