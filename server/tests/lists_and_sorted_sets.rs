@@ -169,7 +169,7 @@ fn scores_are_doubles_and_pairs_in_resp3() {
 fn a_large_sorted_set_answers_as_a_small_one() {
     let server = Server::dunlin(&[]);
     let mut client = server.client();
-    // 3 has no inverse among these: every member and every score comes once.
+    // 7 and 3,000 have no divisor in common, so every score comes once.
     for n in 0..3_000 {
         client.run(&format!("zadd z {} m:{:04}", n * 7 % 3_000, n));
     }
