@@ -186,7 +186,10 @@ pub(crate) fn execute_held<'g>(
 ) -> Step {
     match admit(ctx, prepared, request, client) {
         Admission::Run(entry) => {
-            Env { ctx, run, request, reply, client, entry, hash: prepared.hash }.run(Some(writer))
+            let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
+            let step = env.run(Some(writer));
+            env.tell_misses();
+            step
         }
         Admission::Refuse(error, entry) => refuse(ctx, entry, request, &error, reply, client),
         Admission::Pause(until) => Step::Paused(until),
@@ -438,7 +441,7 @@ impl<'g> Env<'_, '_, 'g> {
             let mark = self.reply.mark();
             let step = self.run(None);
             if matches!(step, Step::NeedsRole) {
-                self.reply.rollback(mark);
+                self.undo(mark);
                 break;
             }
             if shards.iter().zip(&before).all(|(s, seq)| keyspace.write_seq(s) == *seq) {

@@ -10,6 +10,7 @@
 use super::call::Call;
 use super::error::{NEEDS_ROLE, ReplyError, WRONG_TYPE};
 use crate::Roles;
+use crate::notify::Class;
 use dunlin_protocol::Reply;
 use dunlin_storage::value::hash::{self, Hash, HashRef};
 use dunlin_storage::value::list::{self, List, ListRef};
@@ -19,6 +20,7 @@ use dunlin_storage::value::stream::{self, Stream};
 use dunlin_storage::{
     DbId, Encoding, Entry, Guard, Key, Keyspace, Kind, Millis, NewValue, Object, Touch, Value,
 };
+use std::cell::RefCell;
 
 /// When collections change their form, by kind.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +88,8 @@ pub struct Reader<'r, 'g> {
     now: Millis,
     touch: Touch,
     stats: &'r crate::stats::WorkerStats,
+    /// Where keys go that are not there, if somebody wants to hear of them.
+    missed: Option<RefCell<&'r mut Vec<Box<[u8]>>>>,
 }
 
 impl<'r, 'g> Reader<'r, 'g> {
@@ -99,9 +103,16 @@ impl<'r, 'g> Reader<'r, 'g> {
         };
         match found {
             Some(_) => self.stats.hit(),
-            None => self.stats.miss(),
+            None => self.missed(key),
         }
         found
+    }
+
+    fn missed(&self, key: &Key<'_>) {
+        self.stats.miss();
+        if let Some(missed) = &self.missed {
+            missed.borrow_mut().push(key.bytes.into());
+        }
     }
 
     /// The large collection behind `entry`.
@@ -190,6 +201,11 @@ impl<'a, 'g> Call<'a, 'g> {
             now: self.now,
             touch,
             stats: self.stats,
+            missed: self
+                .server
+                .events()
+                .any(Class::KEY_MISS)
+                .then(|| RefCell::new(&mut self.client.missed)),
         };
         (reader, self.reply)
     }

@@ -277,6 +277,8 @@ const COMMAND_GAPS: &[(&str, &str, &str)] = &[
         "the destination is overwritten, as of SUNIONSTORE; Valkey says so too",
     ),
     ("wait", "flags", "7.2 allows it in scripts"),
+    ("zrank", "arity", "7.2 adds WITHSCORE"),
+    ("zrevrank", "arity", "7.2 adds WITHSCORE"),
 ];
 
 #[test]
@@ -356,6 +358,10 @@ const DOCS_GAPS: &[(&str, &str)] = &[
     ("psubscribe", "a pattern is an argument, as 7.2 says, not a block of one"),
     ("client|list", "takes the filters of newer servers"),
     ("client|kill", "takes the filters of newer servers"),
+    ("geohash", "members are optional, as 7.2 says"),
+    ("geopos", "members are optional, as 7.2 says"),
+    ("zrank", "7.2 adds WITHSCORE"),
+    ("zrevrank", "7.2 adds WITHSCORE"),
     ("xinfo|stream", "FULL is a word of its block, as 7.2 says, not the token before it"),
 ];
 

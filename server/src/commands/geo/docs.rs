@@ -9,7 +9,7 @@ pub(super) const KEY: Arg = Arg::key("key", 0);
 pub(super) const MEMBER: Arg = Arg::string("member");
 
 const UNITS: &[Arg] =
-    &[Arg::flag("m", "m"), Arg::flag("km", "km"), Arg::flag("ft", "ft"), Arg::flag("mi", "mi")];
+    &[Arg::flag("m", "M"), Arg::flag("km", "KM"), Arg::flag("ft", "FT"), Arg::flag("mi", "MI")];
 /// A unit of distances.
 pub(super) const UNIT: Arg = Arg::one_of("unit", UNITS);
 /// Degrees east.
