@@ -358,6 +358,8 @@ const DOCS_GAPS: &[(&str, &str)] = &[
     ("psubscribe", "a pattern is an argument, as 7.2 says, not a block of one"),
     ("client|list", "takes the filters of newer servers"),
     ("client|kill", "takes the filters of newer servers"),
+    ("georadius", "STORE or STOREDIST, not both, as 7.2 says"),
+    ("georadiusbymember", "STORE or STOREDIST, not both, as 7.2 says"),
     ("geohash", "members are optional, as 7.2 says"),
     ("geopos", "members are optional, as 7.2 says"),
     ("zrank", "7.2 adds WITHSCORE"),
