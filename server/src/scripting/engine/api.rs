@@ -109,9 +109,9 @@ fn pack(lua: &Lua, args: &MultiValue, packed: &mut Packed) -> Result<(), ErrorRe
 
 /// A number as Redis passes it on: an integer if it is one, else the shortest decimals.
 fn pack_number(n: f64, packed: &mut Packed) {
-    // Above this, not every integer is a number of Lua's.
-    const EXACT: f64 = 4_503_599_627_370_496.0;
-    if n.fract() == 0.0 && n.abs() <= EXACT {
+    // Half of what 64 bits hold, as in Redis.
+    const LARGEST: f64 = 4_611_686_018_427_387_904.0;
+    if n.fract() == 0.0 && n.abs() <= LARGEST {
         packed.push(IntText::new().i64(truncated(n)));
     } else {
         packed.push(format_f64(n).as_bytes());

@@ -1,7 +1,7 @@
 //! From text to a function. There is no way from bytecode: Lua does not check it, and forged
 //! bytecode reads and writes any memory.
 
-use super::raise::{self, bad_argument, fault, string_of, wrong_type};
+use super::raise::{self, bad_argument, string_of, wrong_type};
 use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, LuaString, MultiValue, Value, Variadic};
 
@@ -62,11 +62,16 @@ pub(super) fn load(lua: &Lua) -> mlua::Result<Function> {
         };
         let mut code = Vec::new();
         loop {
-            match reader.call::<Value>(())? {
-                Value::Nil => break,
-                value => {
+            match reader.call::<Value>(()) {
+                Err(error) => {
+                    let why = raise::unwrap(lua, &error)?;
+                    return Ok(Variadic::from_iter([Value::Nil, why]));
+                }
+                Ok(Value::Nil) => break,
+                Ok(value) => {
                     let Some(piece) = string_of(lua, &value) else {
-                        return Err(fault(lua, "reader function must return a string"));
+                        let why = lua.create_string("reader function must return a string")?;
+                        return Ok(Variadic::from_iter([Value::Nil, Value::String(why)]));
                     };
                     if piece.as_bytes().is_empty() {
                         break;

@@ -74,7 +74,7 @@ end
 
 function api.pcall(...)
   if select("#", ...) == 0 then
-    error("bad argument #1 to 'pcall' (value expected)", 2)
+    return false
   end
   return caught(pcall(...))
 end

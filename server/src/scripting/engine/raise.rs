@@ -127,11 +127,17 @@ pub(super) fn raised(error: &Error) -> Option<&Raise> {
     }
 }
 
+const TRACEBACK: &str = "\nstack traceback:\n";
+
 /// The text of an error that is not one of ours.
 pub(super) fn text_of(error: &Error) -> String {
     match error {
         Error::CallbackError { cause, .. } | Error::WithContext { cause, .. } => text_of(cause),
-        Error::RuntimeError(text) | Error::MemoryError(text) => text.clone(),
+        // mlua adds the stack to errors that pass through it.
+        Error::RuntimeError(text) | Error::MemoryError(text) => match text.split_once(TRACEBACK) {
+            Some((message, _)) => message.to_owned(),
+            None => text.clone(),
+        },
         Error::SyntaxError { message, .. } => message.clone(),
         other => other.to_string(),
     }

@@ -308,11 +308,11 @@ impl<'t> Reader<'_, 't> {
             0xcc => self.number::<1>()? as f64,
             0xcd => self.number::<2>()? as f64,
             0xce => self.number::<4>()? as f64,
-            0xcf => self.number::<8>()? as f64,
             0xd0 => f64::from(self.number::<1>()? as u8 as i8),
             0xd1 => f64::from(self.number::<2>()? as u16 as i16),
             0xd2 => f64::from(self.number::<4>()? as u32 as i32),
-            0xd3 => self.number::<8>()?.cast_signed() as f64,
+            // The original reads unsigned ones of 64 bits as signed too.
+            0xcf | 0xd3 => self.number::<8>()?.cast_signed() as f64,
             0xca => f64::from(f32::from_bits(self.number::<4>()? as u32)),
             0xcb => f64::from_bits(self.number::<8>()?),
             0xc0 => return Ok(Item::Value(Value::Nil)),

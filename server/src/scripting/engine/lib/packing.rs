@@ -133,8 +133,10 @@ impl<'f> Format<'f> {
     }
 }
 
-fn pack(lua: &Lua, args: MultiValue) -> mlua::Result<mlua::LuaString> {
+fn pack(lua: &Lua, mut args: MultiValue) -> mlua::Result<mlua::LuaString> {
     let format = string_arg(lua, &args, 1)?;
+    // The original keeps a nil behind the arguments, which shows in its errors.
+    args.push_back(Value::Nil);
     let format = format.as_bytes();
     let mut format = Format::new(lua, &format);
     let mut out = Vec::new();
