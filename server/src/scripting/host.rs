@@ -2,6 +2,7 @@
 
 use crate::commands::error::ReplyError;
 use dunlin_protocol::{Proto, Reply};
+use std::rc::Rc;
 
 /// How a command of a script is to be run.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,13 @@ pub enum Interrupt {
     GoOn,
     /// It ends with this error, which it cannot catch: the text without a code.
     Stop(&'static str),
+}
+
+/// Says when a script has to end. It is asked from inside Lua's interpreter, at any instruction, and
+/// so cannot borrow from the run as a [`Host`] does.
+pub trait Watch {
+    /// Asked every few thousand instructions of Lua, until it says stop.
+    fn check(&self) -> Interrupt;
 }
 
 /// What an engine needs from the server while a script runs.
@@ -39,6 +47,6 @@ pub trait Host {
     /// `redis.log`; the level is 0 (debug) to 3 (warning).
     fn log(&mut self, level: u8, text: &[u8]);
 
-    /// Asked every few thousand instructions of Lua.
-    fn interrupt(&mut self) -> Interrupt;
+    /// Who watches over this run.
+    fn watch(&mut self) -> Rc<dyn Watch>;
 }

@@ -7,7 +7,8 @@
 //! - [`Engine`] runs both. Each thread has its own: it compiles what it meets and keeps it. A
 //!   library is loaded into an engine when one of its functions is first called there, so what a
 //!   library keeps in its local variables is kept per thread.
-//! - [`Host`] is the server as the engine sees it: it runs commands and says when to stop.
+//! - [`Host`] is the server as the engine sees it: it runs commands; its [`Watch`]
+//!   says when to stop.
 //!
 //! How a script is kept from harm: see [`engine`].
 
@@ -22,6 +23,6 @@ mod script;
 pub use cache::ScriptCache;
 pub use engine::{Arguments, Ended, Engine, Options};
 pub use flags::ScriptFlags;
-pub use host::{CallOptions, Host, Interrupt};
+pub use host::{CallOptions, Host, Interrupt, Watch};
 pub use library::{ENGINE, Function, Libraries, Library, LibrarySet, RestorePolicy};
 pub use script::{Script, Sha1, sha1_hex};

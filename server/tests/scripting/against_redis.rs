@@ -29,9 +29,7 @@ const ACCEPTED: &[(&str, &str)] = &[
 fn scripts_give_what_redis_gives() {
     let Some(_) = redis_server() else { return };
     let redis = Server::redis(&[]).expect("it starts");
-    for (proto, mut client) in
-        [(Proto::Resp2, redis.client()), (Proto::Resp3, redis.client3())]
-    {
+    for (proto, mut client) in [(Proto::Resp2, redis.client()), (Proto::Resp3, redis.client3())] {
         assert_eq!(client.run("FLUSHALL"), Value::ok());
         let mut ours = Fixture::new();
         ours.proto = proto;

@@ -1,9 +1,11 @@
 //! A server of a few commands.
 
 use dunlin::commands::error::ReplyError;
-use dunlin::scripting::{CallOptions, Interrupt};
+use dunlin::scripting::{CallOptions, Interrupt, Watch};
 use dunlin_protocol::Reply;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Strings, and lists of strings.
 #[derive(Debug, Default)]
@@ -14,6 +16,22 @@ pub(crate) struct Host {
     pub(crate) log: Vec<(u8, Vec<u8>)>,
     /// Questions answered with "go on" before the answer is "stop"; `None`: always go on.
     pub(crate) patience: Option<u32>,
+}
+
+/// Counts down.
+struct Patience(Cell<Option<u32>>);
+
+impl Watch for Patience {
+    fn check(&self) -> Interrupt {
+        match self.0.get() {
+            None => Interrupt::GoOn,
+            Some(0) => Interrupt::Stop("Script killed by user with SCRIPT KILL."),
+            Some(left) => {
+                self.0.set(Some(left - 1));
+                Interrupt::GoOn
+            }
+        }
+    }
 }
 
 impl Host {
@@ -141,14 +159,7 @@ impl dunlin::scripting::Host for Host {
         self.log.push((level, text.to_vec()));
     }
 
-    fn interrupt(&mut self) -> Interrupt {
-        match &mut self.patience {
-            None => Interrupt::GoOn,
-            Some(0) => Interrupt::Stop("Script killed by user with SCRIPT KILL."),
-            Some(left) => {
-                *left -= 1;
-                Interrupt::GoOn
-            }
-        }
+    fn watch(&mut self) -> Rc<dyn Watch> {
+        Rc::new(Patience(Cell::new(self.patience)))
     }
 }

@@ -20,8 +20,8 @@
 //! **Memory** is limited per state ([`Options::memory`]); what asks for more gets Lua's "not enough
 //! memory", which a script can catch, and garbage is collected afterwards.
 //!
-//! **Time.** Every [`INTERVAL`] instructions the host is asked whether to go on. When it says stop,
-//! the error it names is raised at that instruction and, because `pcall` would let the script go on
+//! **Time.** Every [`INTERVAL`] instructions the host's watch is asked whether to go on. When it says
+//! stop, the error it names is raised at that instruction and, because `pcall` would let the script go on
 //! with its next one, at every instruction from then on, until nothing is left to run.
 
 mod api;
@@ -316,9 +316,13 @@ fn run(
     reply: &mut Reply,
 ) -> mlua::Result<Ended> {
     sandbox.slot().borrow_mut().begin();
+    let watch = host.watch();
     let host = RefCell::new(host);
-    let outcome =
-        sandbox.enter(|slot| serve(slot, &mut **host.borrow_mut()), || sandbox.protected(body))?;
+    let outcome = sandbox.enter(
+        watch,
+        |slot| serve(slot, &mut **host.borrow_mut()),
+        || sandbox.protected(body),
+    )?;
     let value = match outcome {
         Ok(value) => value,
         Err(raised) => return failure(&raised, name),
@@ -333,7 +337,7 @@ fn run(
 /// Does what a function of the interface has left in the slot.
 fn serve(slot: &RefCell<Slot>, host: &mut dyn Host) {
     let mut slot = slot.borrow_mut();
-    let Slot { task, args, reply, refused, verdict, interrupt, proto, .. } = &mut *slot;
+    let Slot { task, args, reply, refused, verdict, proto, .. } = &mut *slot;
     match *task {
         Task::Call => {
             reply.set_proto(*proto);
@@ -344,7 +348,6 @@ fn serve(slot: &RefCell<Slot>, host: &mut dyn Host) {
         Task::Log(level) => args.with(|args| {
             host.log(level, args.first().copied().unwrap_or_default());
         }),
-        Task::Interrupt => *interrupt = host.interrupt(),
     }
 }
 

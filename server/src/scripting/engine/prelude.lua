@@ -57,10 +57,13 @@ end
 
 local api = {}
 
+-- Whatever catches an error asks whether it was to stop the script, and passes it on then: each
+-- coroutine counts its own instructions, and one that makes new ones need not live to be asked.
 local function caught(ok, ...)
   if ok then
     return true, ...
   end
+  native.pass_on_stop()
   local err = plain((...))
   -- Before Redis 7 errors were strings, and scripts rely on it.
   if type(err) == "table" then
@@ -79,17 +82,21 @@ function api.pcall(...)
   return caught(pcall(...))
 end
 
-function api.xpcall(body, handler)
-  return xpcall(body, function(err)
-    return handler(plain(err))
-  end)
-end
-
 local function resumed(ok, ...)
   if ok then
     return true, ...
   end
+  native.pass_on_stop()
   return false, plain((...))
+end
+
+-- A handler runs where the error was raised. When that was to stop the script, nothing would stop
+-- the handler.
+function api.xpcall(body, handler)
+  return resumed(xpcall(body, function(err)
+    native.pass_on_stop()
+    return handler(plain(err))
+  end))
 end
 
 local resume = real.coroutine.resume
@@ -281,6 +288,14 @@ for _, name in next, { "find", "match", "gmatch", "gfind", "gsub" } do
   libraries.string[name] = guarded_matcher(name)
 end
 libraries.coroutine.resume = coroutine_resume
+-- Each coroutine counts its own instructions: many short ones would never be asked to end.
+for _, name in next, { "create", "wrap" } do
+  local make = real.coroutine[name]
+  libraries.coroutine[name] = function(body)
+    native.count_coroutine()
+    return make(body)
+  end
+end
 libraries.math.random, libraries.math.randomseed = native.random, native.randomseed
 for name, library in next, native.libraries do
   libraries[name] = library

@@ -23,11 +23,12 @@ pub(super) fn run(
     code: &mlua::Function,
     host: &mut dyn Host,
 ) -> Result<Loading, String> {
+    let watch = host.watch();
     let host = RefCell::new(host);
     sandbox.slot().borrow_mut().begin();
     sandbox.shared().loading.replace(Some(Vec::new()));
     let serve = |slot: &RefCell<Slot>| serve(slot, &mut **host.borrow_mut());
-    let outcome = sandbox.while_loading(|| sandbox.enter(serve, || sandbox.protected(code)));
+    let outcome = sandbox.while_loading(|| sandbox.enter(watch, serve, || sandbox.protected(code)));
     let registered = sandbox.shared().loading.take().unwrap_or_default();
     let why = match outcome {
         Ok(Ok(_)) => return Ok(registered),

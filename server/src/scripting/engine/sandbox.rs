@@ -8,7 +8,7 @@ use super::raise::{self, Raise};
 use super::register::Loading;
 use super::{Arguments, FIRST_PROTO, INTERVAL, Options};
 use crate::commands::error::ReplyError;
-use crate::scripting::host::Interrupt;
+use crate::scripting::host::{Interrupt, Watch};
 use dunlin_protocol::{Mark, Proto, Reply};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, VmState};
 use std::cell::{Cell, RefCell};
@@ -17,6 +17,9 @@ use std::rc::Rc;
 const PRELUDE: &str = include_str!("prelude.lua");
 /// Lua's memory above which a run is followed by a full collection, as a share of the limit.
 const COLLECT_SHARE: usize = 2;
+
+/// Coroutines made between two questions whether to go on.
+const COROUTINES: u32 = 16;
 
 /// What a state is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +39,6 @@ pub(super) enum Task {
     MayRun,
     /// Write to the log.
     Log(u8),
-    /// Ask whether to go on.
-    Interrupt,
 }
 
 /// Where the functions of the interface and the host meet.
@@ -52,8 +53,6 @@ pub(super) struct Slot {
     pub(super) refused: Option<ReplyError>,
     /// Of [`Task::MayRun`].
     pub(super) verdict: Option<bool>,
-    /// Of [`Task::Interrupt`].
-    pub(super) interrupt: Interrupt,
     /// `redis.setresp`.
     pub(super) proto: Proto,
 }
@@ -62,13 +61,12 @@ impl Slot {
     fn new() -> Slot {
         let reply = Reply::new(FIRST_PROTO);
         Slot {
-            task: Task::Interrupt,
+            task: Task::Call,
             args: Packed::default(),
             empty: reply.mark(),
             reply,
             refused: None,
             verdict: None,
-            interrupt: Interrupt::GoOn,
             proto: FIRST_PROTO,
         }
     }
@@ -76,7 +74,6 @@ impl Slot {
     /// A run begins.
     pub(super) fn begin(&mut self) {
         self.proto = FIRST_PROTO;
-        self.interrupt = Interrupt::GoOn;
     }
 
     /// Drops the reply of the last command.
@@ -124,18 +121,46 @@ impl Packed {
 }
 
 /// What the permanent functions of a state share.
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) slot: RefCell<Slot>,
     /// The function of the current run that knows the host.
     entry: RefCell<Option<Function>>,
     /// The library that registers its functions.
     pub(super) loading: RefCell<Option<Loading>>,
-    /// The host has said stop.
-    stopped: Cell<bool>,
+    /// Who watches over the current run.
+    watch: RefCell<Option<Rc<dyn Watch>>>,
+    /// What it has said when it said stop.
+    stopped: Cell<Option<&'static str>>,
+    /// Coroutines made.
+    coroutines: Cell<u32>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("stopped", &self.stopped).finish_non_exhaustive()
+    }
 }
 
 impl Shared {
+    /// The error to raise if the script has to end.
+    fn check(&self) -> mlua::Result<()> {
+        let Some(watch) = self.watch.borrow().clone() else {
+            return Ok(());
+        };
+        if self.stopped.get().is_none()
+            && let Interrupt::Stop(why) = watch.check()
+        {
+            self.stopped.set(Some(why));
+        }
+        self.stopped.get().map_or(Ok(()), |why| Err(stop(why)))
+    }
+
+    fn count_coroutine(&self) -> mlua::Result<()> {
+        let count = self.coroutines.get().wrapping_add(1);
+        self.coroutines.set(count);
+        if count.is_multiple_of(COROUTINES) { self.check() } else { Ok(()) }
+    }
+
     /// Lets the host do what is in the slot.
     pub(super) fn ask(&self, task: Task) -> mlua::Result<()> {
         let entry = self.entry.borrow().clone();
@@ -170,7 +195,9 @@ impl Sandbox {
             slot: RefCell::new(Slot::new()),
             entry: RefCell::new(None),
             loading: RefCell::new(None),
-            stopped: Cell::new(false),
+            watch: RefCell::new(None),
+            stopped: Cell::new(None),
+            coroutines: Cell::new(0),
         });
         let real = lua.globals();
         let globals = lua.create_table()?;
@@ -236,9 +263,10 @@ impl Sandbox {
         Ok(table)
     }
 
-    /// Runs `body` while `serve` does what is left in the slot.
+    /// Runs `body` while `serve` does what is left in the slot and `watch` says when to end.
     pub(super) fn enter<R>(
         &self,
+        watch: Rc<dyn Watch>,
         serve: impl Fn(&RefCell<Slot>),
         body: impl FnOnce() -> mlua::Result<R>,
     ) -> mlua::Result<R> {
@@ -247,9 +275,11 @@ impl Sandbox {
                 serve(&self.shared.slot);
                 Ok(())
             })?;
-            let outer = self.shared.entry.replace(Some(entry));
+            self.shared.entry.replace(Some(entry));
+            self.shared.watch.replace(Some(watch));
             let result = body();
-            self.shared.entry.replace(outer);
+            self.shared.watch.replace(None);
+            self.shared.entry.replace(None);
             self.shared.slot.borrow_mut().clear_reply();
             result
         })
@@ -282,7 +312,7 @@ impl Sandbox {
     /// After a run: takes back what stopping it has set, and collects what it has left behind if
     /// that is much.
     pub(super) fn tidy(&self, failed: bool) {
-        if self.shared.stopped.replace(false) {
+        if self.shared.stopped.take().is_some() {
             // The hook was set before, so there is memory for it.
             let _ = set_hook(&self.lua, &self.shared, INTERVAL);
         }
@@ -293,29 +323,25 @@ impl Sandbox {
     }
 }
 
-/// Asks the host every `interval` instructions.
+/// Asks the watch every `interval` instructions. Nothing here calls Lua: a script may have used up
+/// the calls that can be nested.
 fn set_hook(lua: &Lua, shared: &Rc<Shared>, interval: u32) -> mlua::Result<()> {
     let shared = Rc::clone(shared);
     let triggers = HookTriggers::new().every_nth_instruction(interval);
     lua.set_global_hook(triggers, move |lua, _| {
-        if shared.entry.borrow().is_none() {
+        let Err(stop) = shared.check() else {
             return Ok(VmState::Continue);
-        }
-        if !shared.stopped.get() {
-            shared.ask(Task::Interrupt)?;
-        }
-        let interrupt = shared.slot.borrow().interrupt;
-        match interrupt {
-            Interrupt::GoOn => Ok(VmState::Continue),
-            Interrupt::Stop(why) => {
-                shared.stopped.set(true);
-                // From now on at every instruction, or the script would catch this one and go on.
-                set_hook(lua, &shared, 1)?;
-                let text = raise::with_code(why.as_bytes());
-                Err(Raise::Reply(raise::ErrorReply { text, counted: false }).into())
-            }
-        }
+        };
+        // From now on at every instruction, or the script would catch this error and go on.
+        set_hook(lua, &shared, 1)?;
+        Err(stop)
     })
+}
+
+/// The error that ends a script.
+fn stop(why: &str) -> mlua::Error {
+    let text = raise::with_code(why.as_bytes());
+    Raise::Reply(raise::ErrorReply { text, counted: false }).into()
 }
 
 /// Everything written in Rust that the prelude gives to scripts.
@@ -328,6 +354,12 @@ fn native(lua: &Lua, kind: Kind, shared: &Rc<Shared>, options: &Options) -> mlua
     };
     native.raw_set("unwrap", lua.create_function(unwrap)?)?;
     frames::functions(lua, &native)?;
+    let state = Rc::clone(shared);
+    let pass_on_stop = move |_: &Lua, ()| state.stopped.get().map_or(Ok(()), |why| Err(stop(why)));
+    native.raw_set("pass_on_stop", lua.create_function(pass_on_stop)?)?;
+    let state = Rc::clone(shared);
+    let count_coroutine = move |_: &Lua, ()| state.count_coroutine();
+    native.raw_set("count_coroutine", lua.create_function(count_coroutine)?)?;
     native.raw_set("load", compile::load(lua)?)?;
     native.raw_set("loadstring", compile::loadstring(lua)?)?;
     let (random, seed) = lib::random::functions(lua)?;
