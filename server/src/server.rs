@@ -11,6 +11,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
 use crate::runtime::logging::Log;
 use crate::runtime::shutdown::Shutdown;
+use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
 use crate::tls::Tls;
@@ -38,6 +39,12 @@ pub struct Server {
     pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Scripts by their names.
+    pub scripts: ScriptCache,
+    /// Libraries of functions.
+    pub libraries: Libraries,
+    /// Scripts and functions that run.
+    pub runs: Arc<Runs>,
     /// Certificates.
     pub tls: Tls,
     /// Time.
@@ -89,6 +96,9 @@ impl Server {
             rates: Rates::default(),
             monitors: Monitors::default(),
             pause: Pause::default(),
+            scripts: ScriptCache::default(),
+            libraries: Libraries::default(),
+            runs: Arc::default(),
             tls: Tls::default(),
             started: clock.now(),
             clock,

@@ -68,7 +68,8 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::String => Some("string"),
         Group::Bitmap => Some("bitmap"),
         Group::Connection => Some("connection"),
-        Group::Server => None,
+        // Rows of scripts say it themselves: their containers are of no category.
+        Group::Server | Group::Scripting => None,
     }
 }
 

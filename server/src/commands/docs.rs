@@ -13,6 +13,8 @@ pub enum Group {
     Connection,
     /// `server`
     Server,
+    /// `scripting`
+    Scripting,
 }
 
 impl Group {
@@ -24,6 +26,7 @@ impl Group {
             Group::Bitmap => "bitmap",
             Group::Connection => "connection",
             Group::Server => "server",
+            Group::Scripting => "scripting",
         }
     }
 }

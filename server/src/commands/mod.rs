@@ -15,5 +15,6 @@ mod connection;
 mod expiry;
 mod generic;
 mod help;
+mod scripting;
 mod server;
 mod string;

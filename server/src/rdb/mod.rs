@@ -21,6 +21,9 @@ const NEWEST_VERSION: u16 = 11;
 const MAX_STRING: usize = 512 << 20;
 
 const TYPE_STRING: u8 = 0;
+/// Announces a library of functions, and one of the format from before Redis 7.0.
+const LIBRARY: u8 = 245;
+const OLD_LIBRARY: u8 = 246;
 const CHECKSUM: usize = 8;
 
 /// Why a payload is refused.
@@ -36,10 +39,46 @@ pub enum Refused {
 pub fn dump_string(bytes: &[u8]) -> Vec<u8> {
     let mut payload = vec![TYPE_STRING];
     string::encode(&mut payload, bytes);
+    seal(payload)
+}
+
+/// Adds the footer.
+fn seal(mut payload: Vec<u8>) -> Vec<u8> {
     payload.extend(VERSION.to_le_bytes());
     let checksum = crc64::crc64(&payload);
     payload.extend(checksum.to_le_bytes());
     payload
+}
+
+/// The payload of FUNCTION DUMP: the text of each library, one after the other.
+pub fn dump_libraries<'t>(texts: impl Iterator<Item = &'t [u8]>) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for text in texts {
+        payload.push(LIBRARY);
+        string::encode(&mut payload, text);
+    }
+    seal(payload)
+}
+
+/// The libraries in a payload of FUNCTION DUMP.
+///
+/// # Errors
+/// What FUNCTION RESTORE answers, without a code.
+pub fn load_libraries(payload: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, &'static str> {
+    let mut rest = verify(payload).map_err(|_| "DUMP payload version or checksum are wrong")?;
+    let mut texts = Vec::new();
+    while let Some((kind, value)) = rest.split_first() {
+        match *kind {
+            LIBRARY => {}
+            OLD_LIBRARY => return Err("Pre-GA function format not supported"),
+            _ => return Err("given type is not a function"),
+        }
+        let (text, left) =
+            string::decode(value, MAX_STRING).ok_or("Failed loading library code")?;
+        texts.push(text);
+        rest = left;
+    }
+    Ok(texts)
 }
 
 /// Checks the footer of a payload and returns what is before it.
@@ -81,6 +120,25 @@ mod tests {
         let reference = b"\0\xc0\x0a\x0a\0\x6e\x9f\x57\x45\x0e\xae\x63\xbb";
         assert_eq!(dump_string(b"10"), reference);
         assert_eq!(load_string(reference).as_deref(), Ok(&b"10"[..]));
+    }
+
+    #[test]
+    fn libraries_come_back() {
+        let long = b"#!lua name=b\n".repeat(100);
+        let texts = [b"#!lua name=a\nx".as_slice(), &long, b"10"];
+        let payload = dump_libraries(texts.iter().copied());
+        assert!(payload.len() < 500, "it is compressed");
+        let back = load_libraries(&payload).expect("it is whole");
+        assert!(back.iter().map(|text| &**text).eq(texts));
+        assert_eq!(load_libraries(&dump_libraries(std::iter::empty())).map(|l| l.len()), Ok(0));
+        let wrong = "DUMP payload version or checksum are wrong";
+        assert_eq!(load_libraries(&payload[..payload.len() - 1]), Err(wrong));
+        assert_eq!(load_libraries(b""), Err(wrong));
+        let of = |value: &[u8]| load_libraries(&sealed(value, 10)).map(|list| list.len());
+        assert_eq!(of(&[245, 200, 1, 2]), Err("Failed loading library code"));
+        assert_eq!(of(&[246, 1, b'x']), Err("Pre-GA function format not supported"));
+        assert_eq!(of(&[0, 1, b'x']), Err("given type is not a function"));
+        assert_eq!(of(&[245, 1, b'x', 245]), Err("Failed loading library code"));
     }
 
     #[test]

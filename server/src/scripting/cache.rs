@@ -38,6 +38,14 @@ impl ScriptCache {
         script
     }
 
+    /// Whether there is a script of that name.
+    #[must_use]
+    pub fn contains(&self, name: &[u8]) -> bool {
+        let name: Result<Sha1, _> = name.to_ascii_lowercase().try_into();
+        let scripts = self.scripts.read().unwrap_or_else(PoisonError::into_inner);
+        name.is_ok_and(|name| scripts.contains_key(&name))
+    }
+
     /// Notes a use.
     pub fn touch(&self, script: &Script) {
         script.use_at(self.ticks.fetch_add(1, Ordering::Relaxed));

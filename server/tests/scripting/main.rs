@@ -2,6 +2,7 @@
 //! and what they cannot do. Where redis-server is on the PATH, it says what is right.
 
 mod against_redis;
+mod commands;
 mod host;
 mod libraries;
 mod limits;
