@@ -26,5 +26,5 @@ pub use engine::{Arguments, Ended, Engine, Options};
 pub use flags::ScriptFlags;
 pub use host::{CallOptions, Host, Interrupt, Watch};
 pub use library::{ENGINE, Function, Libraries, Library, LibrarySet, RestorePolicy};
-pub use runs::{Killed, Run, RunKind, Running, Runs};
+pub use runs::{CommandLine, Killed, Run, RunKind, Running, Runs};
 pub use script::{Script, Sha1, sha1_hex};

@@ -20,6 +20,39 @@ pub enum RunKind {
     Loading,
 }
 
+/// Arguments of a command, in one piece of memory, to be shown.
+#[derive(Debug, Default)]
+pub struct CommandLine {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Bytes of a command line that are kept.
+const SHOWN: usize = 64 * 1024;
+
+impl CommandLine {
+    /// Copies arguments, as far as there is room.
+    pub fn new<'a>(args: impl ExactSizeIterator<Item = &'a [u8]>) -> CommandLine {
+        let mut line = CommandLine { bytes: Vec::new(), ends: Vec::with_capacity(args.len()) };
+        for arg in args {
+            let room = SHOWN - line.bytes.len();
+            line.bytes.extend_from_slice(&arg[..arg.len().min(room)]);
+            line.ends.push(line.bytes.len());
+        }
+        line
+    }
+
+    /// The arguments.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let arg = self.bytes.get(start..*end).unwrap_or_default();
+            start = *end;
+            arg
+        })
+    }
+}
+
 /// One run.
 #[derive(Debug)]
 pub struct Run {
@@ -28,7 +61,7 @@ pub struct Run {
     /// SHA-1 of the script or name of the function.
     pub name: String,
     /// The command that began it.
-    pub command: Vec<Vec<u8>>,
+    pub command: CommandLine,
     /// When, in nanoseconds of the clock that never goes back.
     began: u64,
     wrote: AtomicBool,
@@ -71,7 +104,7 @@ impl Default for Runs {
 impl Runs {
     /// A run that begins now.
     #[must_use]
-    pub fn begin(self: &Arc<Self>, kind: RunKind, name: String, command: Vec<Vec<u8>>) -> Running {
+    pub fn begin(self: &Arc<Self>, kind: RunKind, name: String, command: CommandLine) -> Running {
         let run = Arc::new(Run {
             kind,
             name,
@@ -173,11 +206,15 @@ mod tests {
     #[test]
     fn a_run_is_seen_once_it_takes_time() {
         let runs = Arc::<Runs>::default();
-        let one = runs.begin(RunKind::Function, "f".into(), vec![b"FCALL".to_vec()]);
+        let one = runs.begin(
+            RunKind::Function,
+            "f".into(),
+            CommandLine::new([b"FCALL".as_slice(), b"f"].into_iter()),
+        );
         assert_eq!(runs.kill(RunKind::Function), Killed::None);
         assert_eq!(one.check(), Interrupt::GoOn);
         let (seen, _) = runs.longest_function().expect("it runs");
-        assert_eq!((seen.name.as_str(), seen.command.len()), ("f", 1));
+        assert_eq!((seen.name.as_str(), seen.command.iter().last()), ("f", Some(b"f".as_slice())));
         assert_eq!(runs.kill(RunKind::Script), Killed::Other);
         assert_eq!(runs.kill(RunKind::Function), Killed::Some);
         assert!(matches!(one.check(), Interrupt::Stop(why) if why.contains("FUNCTION KILL")));
@@ -189,8 +226,8 @@ mod tests {
     fn what_has_written_is_not_killed() {
         let runs = Arc::<Runs>::default();
         let (one, two) = (
-            runs.begin(RunKind::Script, "a".into(), Vec::new()),
-            runs.begin(RunKind::Script, "b".into(), Vec::new()),
+            runs.begin(RunKind::Script, "a".into(), CommandLine::default()),
+            runs.begin(RunKind::Script, "b".into(), CommandLine::default()),
         );
         one.run().has_written();
         assert_eq!(one.check(), Interrupt::GoOn);
@@ -204,7 +241,8 @@ mod tests {
     #[test]
     fn a_limit_ends_it() {
         let runs = Arc::<Runs>::default();
-        let run = runs.begin(RunKind::Loading, "l".into(), Vec::new()).limited(0, "too long");
+        let run =
+            runs.begin(RunKind::Loading, "l".into(), CommandLine::default()).limited(0, "too long");
         while run.check() == Interrupt::GoOn {}
         assert_eq!(run.check(), Interrupt::Stop("too long"));
     }

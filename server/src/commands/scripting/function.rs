@@ -96,6 +96,9 @@ const FLUSH: Command = Command::new("flush", Arity::at_least(2), flush)
     .tips(ALL_SHARDS);
 
 fn flush(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    if call.argc() > 3 {
+        return Err(help::wrong_subcommand(call));
+    }
     check_flush(call, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option")?;
     call.server.libraries.flush();
     call.reply.ok();
@@ -193,7 +196,7 @@ fn stats(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             reply.bulk(b"name");
             reply.bulk(run.name.as_bytes());
             reply.bulk(b"command");
-            reply.array(run.command.len());
+            reply.array(run.command.iter().len());
             run.command.iter().for_each(|arg| reply.bulk(arg));
             reply.bulk(b"duration_ms");
             reply.int(i64::try_from(millis).unwrap_or(i64::MAX));

@@ -5,13 +5,10 @@ use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, table};
-use crate::scripting::{CallOptions, Ended, Host, RunKind, Running, Watch};
+use crate::scripting::{CallOptions, CommandLine, Ended, Host, RunKind, Running, Watch};
 use dunlin_protocol::Reply;
 use dunlin_storage::DbId;
 use std::rc::Rc;
-
-/// Bytes of a command line that are kept to be shown.
-const SHOWN: usize = 64 * 1024;
 
 /// What a script may do.
 #[derive(Clone, Copy, Debug)]
@@ -35,13 +32,7 @@ pub(super) struct ScriptHost<'c, 'g> {
 
 /// Notes the beginning of a run.
 pub(super) fn begin(call: &Call<'_, '_>, kind: RunKind, name: &str) -> Running {
-    let mut room = SHOWN;
-    let shown = call.request.iter().map(|arg| {
-        let len = arg.len().min(room);
-        room -= len;
-        arg[..len].to_vec()
-    });
-    call.server.runs.begin(kind, name.to_owned(), shown.collect())
+    call.server.runs.begin(kind, name.to_owned(), CommandLine::new(call.request.iter()))
 }
 
 /// What a run's end means for the command that began it.
@@ -125,7 +116,7 @@ impl Host for ScriptHost<'_, '_> {
         reply: &mut Reply,
     ) -> Result<(), ReplyError> {
         let admitted = self.admit(args).and_then(|entry| {
-            self.caller.check_keys(entry, args)?;
+            self.caller.prepare(entry, args)?;
             Ok(entry)
         });
         let entry = match admitted {
@@ -142,7 +133,8 @@ impl Host for ScriptHost<'_, '_> {
             self.wrote = true;
             self.running.run().has_written();
         }
-        nested::run(&mut self.caller, entry, args, reply)
+        nested::run(&mut self.caller, entry, reply);
+        Ok(())
     }
 
     fn may_run(&mut self, args: &[&[u8]]) -> Option<bool> {

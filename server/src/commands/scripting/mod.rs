@@ -100,8 +100,7 @@ fn check_flush(call: &Call<'_, '_>, wrong: &'static str) -> Result<(), ReplyErro
     match call.argc() {
         2 => Ok(()),
         3 if call.is(2, "sync") || call.is(2, "async") => Ok(()),
-        3 => Err(wrong.into()),
-        _ => Err(super::help::wrong_subcommand(call)),
+        _ => Err(wrong.into()),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn redis(
         redis.raw_set(name, lua.create_function(call)?)?;
     }
     let state = Rc::clone(shared);
-    let check = move |lua: &Lua, args: MultiValue| may_run(lua, &state, &args);
+    let check = move |_: &Lua, args: MultiValue| may_run(&state, &args);
     redis.raw_set("acl_check_cmd", lua.create_function(check)?)?;
     let state = Rc::clone(shared);
     let setresp = move |lua: &Lua, args: MultiValue| set_resp(lua, &state, &args);
@@ -85,7 +85,7 @@ fn version_number(version: &str) -> i64 {
 }
 
 /// Packs the arguments of a command.
-fn pack(lua: &Lua, args: &MultiValue, packed: &mut Packed) -> Result<(), ErrorReply> {
+fn pack(args: &MultiValue, packed: &mut Packed) -> Result<(), ErrorReply> {
     let refused = |text: &str| ErrorReply { text: with_code(text.as_bytes()), counted: false };
     if args.is_empty() {
         return Err(refused("Please specify at least one argument for this redis lib call"));
@@ -93,15 +93,13 @@ fn pack(lua: &Lua, args: &MultiValue, packed: &mut Packed) -> Result<(), ErrorRe
     packed.clear();
     for arg in args {
         match arg {
+            Value::String(text) => packed.push(&text.as_bytes()),
             Value::Integer(n) => packed.push(IntText::new().i64(*n)),
             Value::Number(n) => pack_number(*n, packed),
-            _ => match string_of(lua, arg) {
-                Some(text) => packed.push(&text.as_bytes()),
-                None => {
-                    let text = "Lua redis lib command arguments must be strings or integers";
-                    return Err(refused(text));
-                }
-            },
+            _ => {
+                let text = "Lua redis lib command arguments must be strings or integers";
+                return Err(refused(text));
+            }
         }
     }
     Ok(())
@@ -136,7 +134,7 @@ fn command(
 ) -> mlua::Result<Result<Value, ErrorReply>> {
     // Taken only by a host that runs a script in the middle of a command of a script.
     let packed = match shared.slot.try_borrow_mut() {
-        Ok(mut slot) => pack(lua, args, &mut slot.args),
+        Ok(mut slot) => pack(args, &mut slot.args),
         Err(_) => return Err(misuse("redis.call() recursive call detected.")),
     };
     if let Err(error) = packed {
@@ -168,8 +166,8 @@ fn convert(lua: &Lua, reply: &[u8]) -> mlua::Result<Result<Value, ErrorReply>> {
     reply::to_lua(lua, reply).map(Ok)
 }
 
-fn may_run(lua: &Lua, shared: &Shared, args: &MultiValue) -> mlua::Result<bool> {
-    let packed = pack(lua, args, &mut shared.slot.borrow_mut().args);
+fn may_run(shared: &Shared, args: &MultiValue) -> mlua::Result<bool> {
+    let packed = pack(args, &mut shared.slot.borrow_mut().args);
     packed.map_err(|error| mlua::Error::from(Raise::Reply(error)))?;
     shared.ask(Task::MayRun)?;
     let verdict = shared.slot.borrow().verdict;

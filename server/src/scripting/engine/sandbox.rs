@@ -163,8 +163,11 @@ impl Shared {
 
     /// Lets the host do what is in the slot.
     pub(super) fn ask(&self, task: Task) -> mlua::Result<()> {
-        let entry = self.entry.borrow().clone();
-        let entry = entry.ok_or_else(|| raise::misuse("this can only be used by a script"))?;
+        // Borrowed while it runs: it changes only between runs.
+        let entry = self.entry.borrow();
+        let Some(entry) = entry.as_ref() else {
+            return Err(raise::misuse("this can only be used by a script"));
+        };
         self.slot.borrow_mut().task = task;
         entry.call(())
     }
