@@ -26,6 +26,7 @@ pub mod rates;
 pub mod rdb;
 pub mod redact;
 pub mod runtime;
+pub mod scripting;
 pub mod server;
 pub mod session;
 pub mod slowlog;

@@ -15,6 +15,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
 use crate::runtime::logging::Log;
 use crate::runtime::shutdown::Shutdown;
+use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
 use crate::tls::Tls;
@@ -47,6 +48,12 @@ pub struct Server {
     pub pubsub: PubSub,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Scripts by their names.
+    pub scripts: ScriptCache,
+    /// Libraries of functions.
+    pub libraries: Libraries,
+    /// Scripts and functions that run.
+    pub runs: Arc<Runs>,
     /// Certificates.
     pub tls: Tls,
     /// Time.
@@ -106,6 +113,9 @@ impl Server {
             monitors: Monitors::default(),
             pubsub: PubSub::default(),
             pause: Pause::default(),
+            scripts: ScriptCache::default(),
+            libraries: Libraries::default(),
+            runs: Arc::default(),
             tls: Tls::default(),
             started: clock.now(),
             clock,

@@ -27,6 +27,8 @@ pub enum Group {
     Server,
     /// `stream`
     Stream,
+    /// `scripting`
+    Scripting,
 }
 
 impl Group {
@@ -45,6 +47,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Stream => "stream",
+            Group::Scripting => "scripting",
         }
     }
 }

@@ -23,6 +23,7 @@ mod help;
 mod list;
 mod multi_pop;
 mod pubsub;
+mod scripting;
 mod server;
 mod set;
 mod sorted_set;

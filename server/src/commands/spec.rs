@@ -109,6 +109,8 @@ flags! {
     ALLOW_BUSY = 17, "allow_busy";
     /// Not while loading asynchronously.
     NO_ASYNC_LOADING = 18, "no_async_loading";
+    /// The command may name no key at all although it has key specifications.
+    NO_MANDATORY_KEYS = 19, "no_mandatory_keys";
 }
 
 impl Flags {

@@ -17,6 +17,7 @@
 
 mod crc64;
 pub mod hash;
+pub mod library;
 pub mod list;
 mod lzf;
 mod old;

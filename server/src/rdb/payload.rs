@@ -25,6 +25,11 @@ impl Payload {
         Payload { bytes: vec![kind], version: VERSION }
     }
 
+    /// Begins a payload that holds something else than a value.
+    pub(super) fn without_value() -> Self {
+        Payload { bytes: Vec::new(), version: VERSION }
+    }
+
     /// Begins a value of a type that Redis 7.2 brought.
     pub(super) fn with_active_times(kind: u8) -> Self {
         Payload { bytes: vec![kind], version: ACTIVE_TIMES_VERSION }

@@ -1,0 +1,171 @@
+//! Lua to JSON, without recursion: scripts decide how deep tables nest.
+
+use super::number::format_general;
+use super::{HARD_DEPTH, Invalid, Settings, one, only_one};
+use crate::scripting::engine::lib::plain_number;
+use crate::scripting::engine::raise::{fault, type_name};
+use mlua::{Lua, MultiValue, Table, Value};
+use std::vec::IntoIter;
+
+pub(super) fn encode(
+    lua: &Lua,
+    settings: &Settings,
+    args: &MultiValue,
+) -> mlua::Result<MultiValue> {
+    let value = only_one(lua, args)?;
+    let mut writer = Writer { lua, settings, out: Vec::new() };
+    writer.document(value)?;
+    Ok(one(Value::String(lua.create_string(writer.out)?)))
+}
+
+/// A table that is being written.
+enum Open {
+    Array(IntoIter<Value>),
+    Object(IntoIter<(Value, Value)>),
+}
+
+struct Writer<'l> {
+    lua: &'l Lua,
+    settings: &'l Settings,
+    out: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn document(&mut self, value: Value) -> mlua::Result<()> {
+        let mut open: Vec<Open> = Vec::new();
+        self.value(value, &mut open)?;
+        while let Some(top) = open.last_mut() {
+            let first = matches!(self.out.last(), Some(b'[' | b'{'));
+            let next = match top {
+                Open::Array(items) => items.next().map(|value| (None, value)),
+                Open::Object(pairs) => pairs.next().map(|(key, value)| (Some(key), value)),
+            };
+            let Some((key, value)) = next else {
+                self.out.push(if matches!(top, Open::Array(_)) { b']' } else { b'}' });
+                open.pop();
+                continue;
+            };
+            if !first {
+                self.out.push(b',');
+            }
+            if let Some(key) = key {
+                self.key(&key)?;
+            }
+            self.value(value, &mut open)?;
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, value: &Value, why: &str) -> mlua::Error {
+        fault(self.lua, format!("Cannot serialise {}: {why}", type_name(value)))
+    }
+
+    fn key(&mut self, key: &Value) -> mlua::Result<()> {
+        if let Value::String(text) = key {
+            self.string(&text.as_bytes());
+        } else if plain_number(key).is_some() {
+            self.out.push(b'"');
+            self.number(key)?;
+            self.out.push(b'"');
+        } else {
+            return Err(self.refuse(key, "table key must be a number or string"));
+        }
+        self.out.push(b':');
+        Ok(())
+    }
+
+    fn value(&mut self, value: Value, open: &mut Vec<Open>) -> mlua::Result<()> {
+        match &value {
+            Value::String(text) => self.string(&text.as_bytes()),
+            Value::Integer(_) | Value::Number(_) => self.number(&value)?,
+            Value::Boolean(true) => self.out.extend_from_slice(b"true"),
+            Value::Boolean(false) => self.out.extend_from_slice(b"false"),
+            Value::Table(table) => {
+                let depth = i64::try_from(open.len()).unwrap_or(i64::MAX).saturating_add(1);
+                if depth > self.settings.encode_depth.get() || depth > HARD_DEPTH {
+                    let text = format!("Cannot serialise, excessive nesting ({depth})");
+                    return Err(fault(self.lua, text));
+                }
+                open.push(self.table(table)?);
+            }
+            Value::Nil => self.out.extend_from_slice(b"null"),
+            null if *null == Value::NULL => self.out.extend_from_slice(b"null"),
+            other => return Err(self.refuse(other, "type not supported")),
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, table: &Table) -> mlua::Result<Open> {
+        let pairs = table.pairs::<Value, Value>().collect::<mlua::Result<Vec<_>>>()?;
+        match self.array_length(table, &pairs)? {
+            0 => {
+                self.out.push(b'{');
+                Ok(Open::Object(pairs.into_iter()))
+            }
+            length => {
+                self.out.push(b'[');
+                let items = (1..=length).map(|i| table.raw_get(i));
+                Ok(Open::Array(items.collect::<mlua::Result<Vec<Value>>>()?.into_iter()))
+            }
+        }
+    }
+
+    /// The length of a table that is an array; 0: write it as an object.
+    fn array_length(&self, table: &Table, pairs: &[(Value, Value)]) -> mlua::Result<i64> {
+        let mut max = 0.0_f64;
+        for (key, _) in pairs {
+            match plain_number(key) {
+                Some(n) if n >= 1.0 && n.fract() == 0.0 => max = max.max(n),
+                _ => return Ok(0),
+            }
+        }
+        // C's int, as in the original.
+        let max = if max > f64::from(i32::MAX) { i64::from(i32::MAX) } else { max as i64 };
+        let items = i64::try_from(pairs.len()).unwrap_or(i64::MAX);
+        let ratio = self.settings.sparse_ratio.get();
+        if ratio > 0 && max > items.saturating_mul(ratio) && max > self.settings.sparse_safe.get() {
+            if !self.settings.sparse_convert.get() {
+                let table = Value::Table(table.clone());
+                return Err(self.refuse(&table, "excessively sparse array"));
+            }
+            return Ok(0);
+        }
+        Ok(max)
+    }
+
+    fn number(&mut self, value: &Value) -> mlua::Result<()> {
+        let number = plain_number(value).unwrap_or_default();
+        if !number.is_finite() {
+            match self.settings.encode_invalid.get() {
+                Invalid::Refuse => return Err(self.refuse(value, "must not be NaN or Inf")),
+                Invalid::Null => {
+                    self.out.extend_from_slice(b"null");
+                    return Ok(());
+                }
+                Invalid::Write => {}
+            }
+        }
+        let precision = usize::try_from(self.settings.precision.get()).unwrap_or(14);
+        self.out.extend_from_slice(format_general(number, precision).as_bytes());
+        Ok(())
+    }
+
+    fn string(&mut self, text: &[u8]) {
+        self.out.push(b'"');
+        for byte in text {
+            match byte {
+                b'"' => self.out.extend_from_slice(b"\\\""),
+                b'\\' => self.out.extend_from_slice(b"\\\\"),
+                b'/' => self.out.extend_from_slice(b"\\/"),
+                8 => self.out.extend_from_slice(b"\\b"),
+                9 => self.out.extend_from_slice(b"\\t"),
+                10 => self.out.extend_from_slice(b"\\n"),
+                12 => self.out.extend_from_slice(b"\\f"),
+                13 => self.out.extend_from_slice(b"\\r"),
+                0..=31 | 127 => self.out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+                plain => self.out.push(*plain),
+            }
+        }
+        self.out.push(b'"');
+    }
+}

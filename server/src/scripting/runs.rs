@@ -1,0 +1,249 @@
+//! Scripts that run, for whoever wants to see or end them.
+//!
+//! A run becomes visible when it is first asked whether to go on, a tenth of a millisecond after
+//! its beginning: short scripts never take the lock.
+
+use super::host::{Interrupt, Watch};
+use crate::runtime::clock::Clock;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunKind {
+    /// EVAL and EVALSHA.
+    Script,
+    /// FCALL.
+    Function,
+    /// FUNCTION LOAD.
+    Loading,
+}
+
+/// Arguments of a command, in one piece of memory, to be shown.
+#[derive(Debug, Default)]
+pub struct CommandLine {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Bytes of a command line that are kept.
+const SHOWN: usize = 64 * 1024;
+
+impl CommandLine {
+    /// Copies arguments, as far as there is room.
+    pub fn new<'a>(args: impl ExactSizeIterator<Item = &'a [u8]>) -> CommandLine {
+        let mut line = CommandLine { bytes: Vec::new(), ends: Vec::with_capacity(args.len()) };
+        for arg in args {
+            let room = SHOWN - line.bytes.len();
+            line.bytes.extend_from_slice(&arg[..arg.len().min(room)]);
+            line.ends.push(line.bytes.len());
+        }
+        line
+    }
+
+    /// The arguments.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let arg = self.bytes.get(start..*end).unwrap_or_default();
+            start = *end;
+            arg
+        })
+    }
+}
+
+/// One run.
+#[derive(Debug)]
+pub struct Run {
+    /// What it is.
+    pub kind: RunKind,
+    /// SHA-1 of the script or name of the function.
+    pub name: String,
+    /// The command that began it.
+    pub command: CommandLine,
+    /// When, in nanoseconds of the clock that never goes back.
+    began: u64,
+    wrote: AtomicBool,
+    killed: AtomicBool,
+}
+
+impl Run {
+    /// It has changed the keyspace: it cannot be ended half way any more.
+    pub fn has_written(&self) {
+        self.wrote.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What came of a wish to kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killed {
+    /// At least one run will end.
+    Some,
+    /// Nothing runs.
+    None,
+    /// What runs has written.
+    Unkillable,
+    /// What runs is of the other kind.
+    Other,
+}
+
+/// All runs of the process that are visible.
+#[derive(Debug)]
+pub struct Runs {
+    clock: Clock,
+    list: Mutex<Vec<Arc<Run>>>,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Runs { clock: Clock::new(), list: Mutex::default() }
+    }
+}
+
+impl Runs {
+    /// A run that begins now.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>, kind: RunKind, name: String, command: CommandLine) -> Running {
+        let run = Arc::new(Run {
+            kind,
+            name,
+            command,
+            began: self.clock.monotonic_ns(),
+            wrote: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+        });
+        Running { runs: Arc::clone(self), run, visible: Cell::new(false), limit_ms: None }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Run>>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn age_ms(&self, run: &Run) -> u64 {
+        self.clock.monotonic_ns().saturating_sub(run.began) / 1_000_000
+    }
+
+    /// The function that has run for longest, and for how many milliseconds.
+    #[must_use]
+    pub fn longest_function(&self) -> Option<(Arc<Run>, u64)> {
+        let list = self.lock();
+        let functions = list.iter().filter(|run| run.kind == RunKind::Function);
+        let oldest = functions.min_by_key(|run| run.began)?;
+        Some((Arc::clone(oldest), self.age_ms(oldest)))
+    }
+
+    /// Ends all runs of a kind that have not written.
+    pub fn kill(&self, kind: RunKind) -> Killed {
+        let list = self.lock();
+        let mut result = if list.is_empty() { Killed::None } else { Killed::Other };
+        for run in list.iter().filter(|run| run.kind == kind) {
+            if !run.wrote.load(Ordering::Relaxed) {
+                run.killed.store(true, Ordering::Relaxed);
+                result = Killed::Some;
+            } else if result != Killed::Some {
+                result = Killed::Unkillable;
+            }
+        }
+        result
+    }
+}
+
+/// A run from within.
+#[derive(Debug)]
+pub struct Running {
+    runs: Arc<Runs>,
+    run: Arc<Run>,
+    visible: Cell<bool>,
+    limit_ms: Option<(u64, &'static str)>,
+}
+
+impl Running {
+    /// Ends it by itself after so many milliseconds, with this error.
+    #[must_use]
+    pub fn limited(mut self, milliseconds: u64, why: &'static str) -> Running {
+        self.limit_ms = Some((milliseconds, why));
+        self
+    }
+
+    /// The run as others see it.
+    #[must_use]
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+}
+
+impl Watch for Running {
+    fn check(&self) -> Interrupt {
+        if !self.visible.replace(true) {
+            self.runs.lock().push(Arc::clone(&self.run));
+        }
+        if self.run.killed.load(Ordering::Relaxed) {
+            return Interrupt::Stop(match self.run.kind {
+                RunKind::Script => "Script killed by user with SCRIPT KILL.",
+                RunKind::Function | RunKind::Loading => "Script killed by user with FUNCTION KILL.",
+            });
+        }
+        match self.limit_ms {
+            Some((limit, why)) if self.runs.age_ms(&self.run) > limit => Interrupt::Stop(why),
+            _ => Interrupt::GoOn,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.visible.get() {
+            self.runs.lock().retain(|run| !Arc::ptr_eq(run, &self.run));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_seen_once_it_takes_time() {
+        let runs = Arc::<Runs>::default();
+        let one = runs.begin(
+            RunKind::Function,
+            "f".into(),
+            CommandLine::new([b"FCALL".as_slice(), b"f"].into_iter()),
+        );
+        assert_eq!(runs.kill(RunKind::Function), Killed::None);
+        assert_eq!(one.check(), Interrupt::GoOn);
+        let (seen, _) = runs.longest_function().expect("it runs");
+        assert_eq!((seen.name.as_str(), seen.command.iter().last()), ("f", Some(b"f".as_slice())));
+        assert_eq!(runs.kill(RunKind::Script), Killed::Other);
+        assert_eq!(runs.kill(RunKind::Function), Killed::Some);
+        assert!(matches!(one.check(), Interrupt::Stop(why) if why.contains("FUNCTION KILL")));
+        drop(one);
+        assert!(runs.longest_function().is_none());
+    }
+
+    #[test]
+    fn what_has_written_is_not_killed() {
+        let runs = Arc::<Runs>::default();
+        let (one, two) = (
+            runs.begin(RunKind::Script, "a".into(), CommandLine::default()),
+            runs.begin(RunKind::Script, "b".into(), CommandLine::default()),
+        );
+        one.run().has_written();
+        assert_eq!(one.check(), Interrupt::GoOn);
+        assert_eq!(runs.kill(RunKind::Script), Killed::Unkillable);
+        assert_eq!(two.check(), Interrupt::GoOn);
+        assert_eq!(runs.kill(RunKind::Script), Killed::Some);
+        assert_eq!(one.check(), Interrupt::GoOn);
+        assert!(matches!(two.check(), Interrupt::Stop(_)));
+    }
+
+    #[test]
+    fn a_limit_ends_it() {
+        let runs = Arc::<Runs>::default();
+        let run =
+            runs.begin(RunKind::Loading, "l".into(), CommandLine::default()).limited(0, "too long");
+        while run.check() == Interrupt::GoOn {}
+        assert_eq!(run.check(), Interrupt::Stop("too long"));
+    }
+}

@@ -1,0 +1,213 @@
+//! The commands over a socket, beside redis-server where it is: the same lines to both, in order.
+
+use crate::support::process::Server;
+use crate::support::{Client, Value, eventually, redis_server};
+use std::time::Duration;
+
+/// A server whose table has the family, if it has.
+fn dunlin(args: &[&str]) -> Option<Server> {
+    let server = Server::dunlin(args);
+    let known = !server.client().run("COMMAND INFO eval").items().iter().all(Value::is_null);
+    if !known {
+        println!("skipped: the commands of scripts are not in the table");
+    }
+    known.then_some(server)
+}
+
+/// Lines in words separated by `|`; `\n` stands for a line end.
+const LINES: &[&str] = &[
+    "EVAL|return 1|0",
+    "EVAL|return KEYS[1] .. ARGV[1]|1|k|a",
+    "EVAL|return 1|1",
+    "EVAL|return 1|-1",
+    "EVAL|return 1|x",
+    "EVAL|return|0",
+    "EVAL|return 1 x|0",
+    "EVAL|return redis.call('set', KEYS[1], ARGV[1])|1|a|5",
+    "EVAL|return redis.call('get', KEYS[1])|1|a",
+    "EVAL|return redis.call('incr', KEYS[1])|1|a",
+    "EVAL|return redis.call('set', KEYS[1], string.rep('x', 100000))|1|big",
+    "EVAL|return #redis.call('get', KEYS[1])|1|big",
+    "EVAL|return redis.call('mset', KEYS[1], 1, KEYS[2], 2)|2|m1|m2",
+    "EVAL|return redis.call('mget', KEYS[1], KEYS[2], 'nokey')|2|m1|m2",
+    "EVAL|return redis.call('incr', KEYS[1])|1|big",
+    "EVAL|return redis.pcall('incr', KEYS[1])|1|big",
+    "EVAL|return redis.call('nosuch')|0",
+    "EVAL|return redis.call('get')|0",
+    "EVAL|return redis.call('config', 'nosuch')|0",
+    "EVAL|return redis.call('config', 'get', 'port')|0",
+    "EVAL|return redis.call('eval', 'return 1', 0)|0",
+    "EVAL|return redis.call('multi')|0",
+    "EVAL|return redis.call('subscribe', 'x')|0",
+    "EVAL|return redis.call('select', 5)|0",
+    "EVAL|redis.call('select', 5) return redis.call('dbsize')|0",
+    "CLIENT|INFO",
+    "EVAL|return redis.call('ttl', KEYS[1])|1|a",
+    "EVAL|return redis.call('type', KEYS[1])|1|a",
+    "EVAL|return redis.call('exists', KEYS[1], KEYS[1])|1|a",
+    "EVAL|redis.call('del', KEYS[1]) error('after a write')|1|a",
+    "EXISTS|a",
+    "EVAL_RO|return redis.call('get', KEYS[1])|1|m1",
+    "EVAL_RO|return redis.call('set', KEYS[1], 1)|1|m1",
+    "EVAL_RO|return redis.pcall('set', KEYS[1], 1)|1|m1",
+    "EVAL|#!lua flags=no-writes\\nreturn redis.call('set', KEYS[1], 1)|1|m1",
+    "EVAL_RO|#!lua\\nreturn 1|0",
+    "EVAL_RO|#!lua flags=no-writes\\nreturn 1|0",
+    "EVAL|#!lua flags=nosuch\\nreturn 1|0",
+    "SCRIPT|LOAD|return ARGV[1]",
+    "EVALSHA|098e0f0d1448c0a81dafe820f66d460eb09263da|0|x",
+    "EVALSHA|098E0F0D1448C0A81DAFE820F66D460EB09263DA|0|x",
+    "EVALSHA_RO|098e0f0d1448c0a81dafe820f66d460eb09263da|0|y",
+    "EVALSHA|098e0f0d1448c0a81dafe820f66d460eb09263db|0",
+    "EVALSHA|short|0",
+    "SCRIPT|EXISTS|098e0f0d1448c0a81dafe820f66d460eb09263da|x|e0e1f9fabfc9d4800c877a703b823ac0578ff8db",
+    "SCRIPT|LOAD|return 1 x",
+    "SCRIPT|LOAD|#!lua flags=nosuch\\n",
+    "SCRIPT|FLUSH|nosuch",
+    "SCRIPT|FLUSH|ASYNC",
+    "SCRIPT|EXISTS|098e0f0d1448c0a81dafe820f66d460eb09263da",
+    "EVALSHA|098e0f0d1448c0a81dafe820f66d460eb09263da|0|x",
+    "SCRIPT|FLUSH|SYNC|x",
+    "SCRIPT|KILL",
+    "SCRIPT|DEBUG|NO",
+    "SCRIPT|DEBUG|x",
+    "SCRIPT|NOSUCH",
+    "FUNCTION|LOAD|#!lua name=lib\\nredis.register_function('f', function(keys, args) return {keys, args} end)\\nredis.register_function{function_name='ro', callback=function(keys) return redis.call('get', keys[1]) end, flags={'no-writes'}}\\nredis.register_function('w', function(keys, args) return redis.call('set', keys[1], args[1]) end)",
+    "FCALL|f|1|k|a|b",
+    "FCALL|F|0",
+    "FCALL|f|x",
+    "FCALL|f|5",
+    "FCALL|f|-1",
+    "FCALL|nosuch|0",
+    "FCALL|w|1|fk|v",
+    "FCALL|ro|1|fk",
+    "FCALL_RO|ro|1|fk",
+    "FCALL_RO|w|1|fk|v",
+    "FUNCTION|LOAD|#!lua name=lib\\nredis.register_function('g', function() end)",
+    "FUNCTION|LOAD|#!lua name=other\\nredis.register_function('f', function() end)",
+    "FUNCTION|LOAD|REPLACE|#!lua name=lib\\nredis.register_function('f', function() return 'new' end)",
+    "FCALL|f|0",
+    "FCALL|w|1|fk|v",
+    "FUNCTION|LIST",
+    "FUNCTION|LIST|WITHCODE",
+    "FUNCTION|LIST|LIBRARYNAME|l*|WITHCODE",
+    "FUNCTION|LIST|LIBRARYNAME|nosuch",
+    "FUNCTION|LIST|LIBRARYNAME",
+    "FUNCTION|LIST|nosuch",
+    "FUNCTION|STATS",
+    "FUNCTION|KILL",
+    "FUNCTION|DUMP",
+    "FUNCTION|RESTORE|garbage",
+    "FUNCTION|RESTORE|garbage|nosuch",
+    "FUNCTION|DELETE|nosuch",
+    "FUNCTION|DELETE|lib",
+    "FUNCTION|LIST",
+    "FUNCTION|FLUSH|nosuch",
+    "FUNCTION|FLUSH",
+    "FUNCTION|LOAD",
+    "FUNCTION|LOAD|nosuch|x",
+    "FUNCTION|LOAD|REPLACE",
+    "FUNCTION|NOSUCH",
+];
+
+fn words(line: &str) -> Vec<String> {
+    line.split('|').map(|word| word.replace("\\n", "\n")).collect()
+}
+
+#[test]
+fn the_commands_do_what_redis_s_do() {
+    let Some(ours) = dunlin(&[]) else { return };
+    let Some(_) = redis_server() else { return };
+    let theirs = Server::redis(&[]).expect("it starts");
+    for (mut ours, mut theirs) in
+        [(ours.client(), theirs.client()), (ours.client3(), theirs.client3())]
+    {
+        for client in [&mut ours, &mut theirs] {
+            client.run("FLUSHALL");
+            client.run("FUNCTION FLUSH");
+            client.run("SCRIPT FLUSH");
+        }
+        let mut wrong = Vec::new();
+        for line in LINES {
+            let words = words(line);
+            let (here, there) = (ours.call(&words), theirs.call(&words));
+            if words[0] == "CLIENT" {
+                assert!(here.text().contains(" db=0 "), "the script's database is the client's");
+            } else if here != there {
+                wrong.push(format!("{line}\n  redis: {there:?}\n  here:  {here:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    }
+}
+
+#[test]
+fn dumps_of_functions_travel_both_ways() {
+    let Some(ours) = dunlin(&[]) else { return };
+    let Some(_) = redis_server() else { return };
+    let theirs = Server::redis(&[]).expect("it starts");
+    let (mut ours, mut theirs) = (ours.client(), theirs.client());
+    let code = |name: &str, function: &str| {
+        format!(
+            "#!lua name={name}\nredis.register_function('{function}', function() return '{name}' end)"
+        )
+    };
+    let dump = |client: &mut Client| client.run("FUNCTION DUMP").bytes().expect("bytes").to_vec();
+    ours.call(&["FUNCTION", "LOAD", &code("one", "f1")]);
+    ours.call(&["FUNCTION", "LOAD", &code("two", "f2")]);
+    let payload = dump(&mut ours);
+    assert_eq!(theirs.call(&[b"FUNCTION".as_slice(), b"RESTORE", &payload]), Value::ok());
+    assert_eq!(theirs.run("FCALL f2 0"), Value::bulk("two"));
+    theirs.call(&["FUNCTION", "LOAD", &code("three", "f3")]);
+    let payload = dump(&mut theirs);
+    let restore = |policy: &'static str| {
+        [b"FUNCTION".to_vec(), b"RESTORE".to_vec(), payload.clone(), policy.into()]
+    };
+    let taken = ours.call(&restore("APPEND"));
+    assert!(taken.error_text().is_some_and(|text| text.contains("already exists")), "{taken:?}");
+    assert!(ours.run("FCALL f3 0").is_error());
+    assert_eq!(ours.call(&restore("REPLACE")), Value::ok());
+    assert_eq!(ours.run("FCALL f3 0"), Value::bulk("three"));
+    ours.call(&["FUNCTION", "LOAD", &code("four", "f4")]);
+    assert_eq!(ours.call(&restore("FLUSH")), Value::ok());
+    assert!(ours.run("FCALL f4 0").is_error());
+    for at in [0, payload.len() / 2, payload.len() - 1] {
+        let mut damaged = payload.clone();
+        damaged[at] ^= 1;
+        let reply = ours.call(&[b"FUNCTION".as_slice(), b"RESTORE", &damaged]);
+        assert_eq!(reply, Value::error("ERR DUMP payload version or checksum are wrong"));
+    }
+}
+
+#[test]
+fn scripts_and_functions_can_be_killed() {
+    let Some(server) = dunlin(&["--workers", "2"]) else { return };
+    let mut admin = server.client();
+    let code = "#!lua name=l\nredis.register_function('forever', function() while true do pcall(redis.call, 'ping') end end)";
+    assert!(!admin.call(&["FUNCTION", "LOAD", code]).is_error());
+    for (start, kill, wrong) in [
+        (&["EVAL", "while true do pcall(error) end", "0"], "SCRIPT KILL", "FUNCTION KILL"),
+        (&["FCALL", "forever", "0"], "FUNCTION KILL", "SCRIPT KILL"),
+    ] {
+        let mut victim = server.client();
+        // The killer has to be on the other worker.
+        let mut killers: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        victim.send_command(start);
+        let killed = eventually(Duration::from_secs(10), || {
+            killers.iter_mut().any(|killer| {
+                killer.set_patience(Duration::from_millis(500));
+                let refused = killer.try_recv_after(format!("{wrong}\r\n").as_bytes());
+                if !refused.as_ref().is_ok_and(|reply| {
+                    reply.error_text().is_some_and(|text| text.starts_with("BUSY"))
+                }) {
+                    return false;
+                }
+                killer.try_recv_after(format!("{kill}\r\n").as_bytes()) == Ok(Value::ok())
+            })
+        });
+        assert!(killed, "{kill}");
+        let text = victim.recv().error_text().expect("an error");
+        assert!(text.contains(&format!("Script killed by user with {kill}.")), "{text}");
+        assert_eq!(victim.run("PING"), Value::Simple(b"PONG".to_vec()));
+    }
+}
