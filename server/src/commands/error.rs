@@ -38,10 +38,14 @@ impl From<Vec<u8>> for ReplyError {
 }
 
 /// An error that quotes what the client sent, byte for byte up to a NUL, as C's `%s` does. Line
-/// breaks in it become spaces when the reply is written.
+/// breaks in it become spaces when the reply is written; those at the end of the text go.
 pub fn quoting(before: &str, input: &[u8], after: &str) -> ReplyError {
     let input = crate::dispatch::echo(input, usize::MAX);
-    [before.as_bytes(), input, after.as_bytes()].concat().into()
+    let mut text = [before.as_bytes(), input, after.as_bytes()].concat();
+    while text.ends_with(b"\r") || text.ends_with(b"\n") {
+        text.pop();
+    }
+    text.into()
 }
 
 /// Options in the wrong place, unknown or contradicting.
@@ -94,4 +98,15 @@ pub fn wrong_arity(name: &str) -> ReplyError {
 /// An expiry that is not in its range; `name` is the command's name.
 pub fn invalid_expire(name: &str) -> ReplyError {
     format!("ERR invalid expire time in '{name}' command").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoting;
+
+    #[test]
+    fn quoted_input_ends_at_a_nul_and_without_line_breaks() {
+        assert_eq!(quoting("ERR x ", b"a\r\nb\n\r\n", "").text(), b"ERR x a\r\nb");
+        assert_eq!(quoting("ERR '", b"a\n\0b", "'").text(), b"ERR 'a\n'");
+    }
 }
