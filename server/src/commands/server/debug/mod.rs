@@ -144,7 +144,6 @@ type Hash = [u8; 20];
 
 /// Mixes a value, and whether it expires, into `hash`.
 fn digest_entry(mut hash: Sha256, entry: &Entry<'_>) -> Hash {
-    #[allow(irrefutable_let_patterns, reason = "other types come with the collections")]
     if let Value::Str(string) = entry.value() {
         string.chunks().for_each(|chunk| hash.update(chunk));
     }
