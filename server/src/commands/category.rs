@@ -70,6 +70,7 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::List => Some("list"),
         Group::SortedSet => Some("sortedset"),
         Group::Geo => Some("geo"),
+        Group::HyperLogLog => Some("hyperloglog"),
         Group::Hash => Some("hash"),
         Group::Set => Some("set"),
         Group::Connection => Some("connection"),

@@ -21,6 +21,8 @@ pub enum Group {
     Set,
     /// `geo`
     Geo,
+    /// `hyperloglog`
+    HyperLogLog,
     /// `connection`
     Connection,
     /// `server`
@@ -44,6 +46,7 @@ impl Group {
             Group::Hash => "hash",
             Group::Set => "set",
             Group::Geo => "geo",
+            Group::HyperLogLog => "hyperloglog",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Stream => "stream",
