@@ -18,6 +18,7 @@
 //! the writer role of the key, so the events of a key come in the order of its changes. While no
 //! class is asked for, an event costs one relaxed load.
 
+use crate::client::Client;
 use crate::config::EVENT_CLASSES;
 use crate::server::Server;
 use dunlin_storage::DbId;
@@ -79,6 +80,14 @@ impl Class {
 pub fn notify(server: &Server, class: Class, event: &str, key: &[u8], db: DbId) -> usize {
     let wanted = server.events();
     if wanted.any(class) { publish(server, wanted, event, key, db) } else { 0 }
+}
+
+/// Publishes the misses of a command whose reads stand.
+#[cold]
+pub fn tell_misses(server: &Server, client: &mut Client) {
+    for key in std::mem::take(&mut client.missed) {
+        client.deliveries += notify(server, Class::KEY_MISS, "keymiss", &key, client.db);
+    }
 }
 
 /// For the store: `key` was removed because it had expired.

@@ -115,9 +115,22 @@ impl<'r, 'g> Reader<'r, 'g> {
         }
     }
 
-    /// The large collection behind `entry`.
+    /// The large collection behind `entry`. The command may hold roles, but not that of a key which
+    /// its row does not name.
     pub fn object(&self, entry: &Entry<'_>) -> Result<&'r Object, ReplyError> {
-        self.writer.and_then(|writer| writer.object(entry)).ok_or(NEEDS_ROLE)
+        let shard = self.keyspace.shard_of(self.key(entry.key()).hash);
+        let writer = self.writer.filter(|writer| writer.holds(shard));
+        writer.and_then(|writer| writer.object(entry)).ok_or(NEEDS_ROLE)
+    }
+
+    /// A name as a key, for commands that make names.
+    pub fn key<'k>(&self, name: &'k [u8]) -> Key<'k> {
+        self.keyspace.key(name)
+    }
+
+    /// Time of the turn.
+    pub fn now(&self) -> Millis {
+        self.now
     }
 
     /// The list at `key`.

@@ -16,6 +16,7 @@ mod payload;
 mod run;
 mod scores;
 mod sequence;
+mod sorting;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;

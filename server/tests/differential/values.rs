@@ -332,7 +332,10 @@ impl Values {
             }
             "junk" => self.junk(),
             "zero" => b"0".to_vec(),
-            other => match crate::streams::kind(self, other).or_else(|| self.score_kind(other)) {
+            other => match crate::streams::kind(self, other)
+                .or_else(|| self.score_kind(other))
+                .or_else(|| crate::sorting::kind(self, other))
+            {
                 Some(argument) => argument,
                 None => panic!("the grammar names an unknown kind: {other}"),
             },
