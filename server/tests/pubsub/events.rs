@@ -153,13 +153,13 @@ const OWN_EVENTS: &[(&str, &str)] = &[
 ];
 
 /// Runs commands and collects their events from a second connection.
-struct Listener {
+pub(crate) struct Listener {
     commands: Client,
     events: Client,
 }
 
 impl Listener {
-    fn start(server: &Server, classes: &str, patterns: &str) -> Listener {
+    pub(crate) fn start(server: &Server, classes: &str, patterns: &str) -> Listener {
         let mut commands = server.client();
         assert_eq!(
             commands.run(&format!("CONFIG SET notify-keyspace-events {classes}")),
@@ -187,7 +187,7 @@ impl Listener {
     }
 
     /// The events of `line`, from the channels `__keyevent@db__:name`.
-    fn events(&mut self, line: &str) -> String {
+    pub(crate) fn events(&mut self, line: &str) -> String {
         let messages = self.messages(line);
         let event = |message: &Vec<String>| {
             let [_, _, channel, key] = message.as_slice() else { panic!("{message:?}") };

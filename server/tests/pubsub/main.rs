@@ -14,6 +14,7 @@ mod reference;
 mod rights;
 #[path = "../support/mod.rs"]
 mod support;
+mod types;
 
 use support::{Client, Server, Value};
 

@@ -100,7 +100,7 @@ fn zremrangebylex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn remove_range(call: &mut Call<'_, '_>, part: &Part<'_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
-    let (reader, _) = call.split();
+    let (reader, _) = call.split_to_change();
     let found = reader.sorted_set(&key)?.map(|set| (set.window(part, false), set.len()));
     let (ranks, len) = found.unwrap_or_default();
     let removed = ranks.len();
