@@ -147,7 +147,8 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         applies: |step, reference, subject| {
             step.name() == "client"
                 && ["list", "kill"].contains(&step.word(1).as_str())
-                && *reference == Value::error("ERR syntax error")
+                && (*reference == Value::error("ERR syntax error")
+                    || *reference == Value::error("ERR Invalid client ID"))
                 && *subject != *reference
         },
         ends: false,

@@ -10,6 +10,8 @@ mod accepted;
 mod acl;
 mod admin;
 mod compare;
+mod coverage;
+mod digests;
 mod grammar;
 mod minimise;
 mod payload;
