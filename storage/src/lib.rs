@@ -35,6 +35,7 @@ mod epoch;
 pub mod eviction;
 mod expiry;
 mod hash;
+pub mod huge_pages;
 mod keyspace;
 pub mod memory;
 #[cfg(loom)]

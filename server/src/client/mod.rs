@@ -8,6 +8,7 @@ use crate::config::{OutputLimit, OutputLimits};
 use crate::inbox::Inbox;
 use crate::monitor::Monitoring;
 use crate::pubsub::{Figures, Kind, Subscriptions};
+use crate::stats::Counter;
 use bytes::Bytes;
 use dunlin_protocol::Reply;
 use dunlin_storage::{DbId, Millis};
@@ -128,11 +129,11 @@ pub struct ClientShared {
     /// What the client has subscribed to.
     pub subscriptions: Figures,
     /// Bytes received.
-    pub net_in: AtomicU64,
+    pub net_in: Counter,
     /// Bytes sent.
-    pub net_out: AtomicU64,
+    pub net_out: Counter,
     /// Commands executed.
-    pub commands: AtomicU64,
+    pub commands: Counter,
     /// `ClientShared::*` bits below.
     pub flags: AtomicU32,
     /// Since when it has to authenticate; 0: it need not.
