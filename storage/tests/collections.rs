@@ -199,7 +199,7 @@ fn a_group_that_was_taken_out_of_its_stream_is_freed_in_steps() {
     stream.groups.edit(b"g", |group| {
         group.create_consumer(b"c", 0);
         for ms in 1..=PENDING {
-            group.restore_pending(StreamId::new(ms, 0), b"c", 0, 1);
+            assert!(group.restore_pending(StreamId::new(ms, 0), b"c", 0, 1));
         }
     });
     writer.put(DB, &key, NewValue::Object(Box::new(Object::Stream(stream))), None, 0);

@@ -147,8 +147,9 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         applies: |step, reference, subject| {
             step.name() == "client"
                 && ["list", "kill"].contains(&step.word(1).as_str())
-                && (*reference == Value::error("ERR syntax error")
-                    || *reference == Value::error("ERR Invalid client ID"))
+                && ["ERR syntax error", "ERR Invalid client ID"]
+                    .iter()
+                    .any(|error| *reference == Value::error(error))
                 && *subject != *reference
         },
         ends: false,

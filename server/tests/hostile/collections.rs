@@ -77,10 +77,10 @@ fn rows_26_to_28_ends_of_lists() {
         &mut client,
         &[
             ("LPOS l x RANK 0", error(zero)),
-            (&format!("LPOS l x RANK {MAX}"), Value::Null),
+            (&format!("LPOS l x RANK {MAX}"), Value::NullBulk),
             (&format!("LRANGE l {MIN} {MAX}"), list(&["a", "b", "x", "x"])),
             (&format!("LRANGE l {MAX} {MIN}"), list(&[])),
-            (&format!("LINDEX l {MIN}"), Value::Null),
+            (&format!("LINDEX l {MIN}"), Value::NullBulk),
             (&format!("LSET l {MAX} x"), error("ERR index out of range")),
             (&format!("LSET l {MIN} x"), error("ERR index out of range")),
             (&format!("LREM l {MIN} x"), Value::Int(2)),

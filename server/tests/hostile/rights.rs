@@ -53,7 +53,7 @@ fn row_53_keys_outside_of_the_rules() {
         ],
     );
     assert_eq!(client.run("AUTH reader x"), Value::ok());
-    let secret = Value::Array(vec![Value::bulk("secret"), Value::Null]);
+    let secret = Value::Array(vec![Value::bulk("secret"), Value::NullBulk]);
     expect(
         &mut client,
         &[
