@@ -1,6 +1,6 @@
 //! PFCOUNT.
 
-use super::{KEY, NOT_HLL, docs, is_raw};
+use super::{KEY, NOT_HLL, docs, is_raw, make_raw};
 use crate::commands::call::Call;
 use crate::commands::error::{NEEDS_ROLE, ReplyError};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
@@ -47,10 +47,11 @@ fn count_one(call: &mut Call<'_, '_>) -> Result<u64, ReplyError> {
 fn write_count(call: &mut Call<'_, '_>, key: &Key<'_>) -> Result<u64, ReplyError> {
     let Some((string, expire_at)) = for_update(call, key)? else { return Ok(0) };
     let mut hll = HllBuf::from_bytes(string.to_cow().into_owned()).ok_or(NOT_HLL)?;
-    let count = match hll.view().cached_count() {
-        Some(count) => count,
-        None => hll.view().count()?,
-    };
+    make_raw(call, key, string, expire_at);
+    if let Some(count) = hll.view().cached_count() {
+        return Ok(count);
+    }
+    let count = hll.view().count()?;
     hll.cache_count(count);
     call.put(key, NewValue::Raw(&hll.into_bytes()), expire_at);
     Ok(count)

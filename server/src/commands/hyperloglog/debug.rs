@@ -1,6 +1,6 @@
 //! PFDEBUG and PFSELFTEST: for tests of the server.
 
-use super::{KEY, NOT_HLL, docs, is_raw};
+use super::{KEY, NOT_HLL, docs, make_raw};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, quoting};
@@ -25,9 +25,7 @@ fn pfdebug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let key = call.key(2);
     let (string, expire_at) = for_update(call, &key)?.ok_or(MISSING)?;
     let mut hll = HllBuf::from_bytes(string.to_cow().into_owned()).ok_or(NOT_HLL)?;
-    if !is_raw(string) {
-        store(call, &key, hll.clone(), expire_at);
-    }
+    make_raw(call, &key, string, expire_at);
     let dense = hll.view().encoding() == Encoding::Dense;
     match call.arg(1).to_ascii_lowercase().as_slice() {
         b"getreg" => {

@@ -1,6 +1,6 @@
 //! What adds to HyperLogLogs: PFADD, PFMERGE.
 
-use super::{KEY, NOT_HLL, docs, is_raw};
+use super::{KEY, NOT_HLL, docs, make_raw};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
@@ -36,14 +36,11 @@ fn pfadd(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         Some((string, expire_at)) => {
             let bytes = string.to_cow();
             let old = Hll::new(&bytes).ok_or(NOT_HLL)?;
+            make_raw(call, &key, string, expire_at);
             let new = add_all(call, old, &bytes, sparse_max)?;
             let changed = new.is_some();
-            match new {
-                Some(hll) => store(call, &key, hll, expire_at),
-                None if !is_raw(string) => {
-                    call.put(&key, NewValue::Raw(&bytes), expire_at);
-                }
-                None => {}
+            if let Some(hll) = new {
+                store(call, &key, hll, expire_at);
             }
             changed
         }

@@ -8,11 +8,12 @@ mod count;
 mod debug;
 mod edit;
 
+use super::call::Call;
 use super::docs::{Arg, Docs, Group};
 use super::error::ReplyError;
 use super::spec::Command;
-use dunlin_storage::Str;
 use dunlin_storage::value::hyperloglog::Corrupt;
+use dunlin_storage::{Key, Millis, NewValue, Str};
 
 pub(super) static COMMANDS: &[Command] =
     &[edit::PFADD, count::PFCOUNT, edit::PFMERGE, debug::PFDEBUG, debug::PFSELFTEST];
@@ -33,8 +34,15 @@ const fn docs(complexity: &'static str, summary: &'static str) -> Docs {
     Docs::new(Group::HyperLogLog, "2.8.9", complexity, summary)
 }
 
-/// Whether OBJECT ENCODING calls the string `raw`, as it does one that was updated in place. Redis
-/// makes every HyperLogLog so that a command is going to change, whether it then does or not.
+/// Whether OBJECT ENCODING calls the string `raw`, as it does one that was updated in place.
 fn is_raw(string: Str<'_>) -> bool {
     matches!(string, Str::Inline { raw: true, .. } | Str::Rope(_))
+}
+
+/// Makes a HyperLogLog that a command is going to change `raw`; Redis does, whether the command then
+/// changes it or finds that it is corrupt.
+fn make_raw(call: &mut Call<'_, '_>, key: &Key<'_>, string: Str<'_>, expire_at: Option<Millis>) {
+    if !is_raw(string) {
+        call.put(key, NewValue::Raw(&string.to_cow()), expire_at);
+    }
 }
