@@ -1,10 +1,10 @@
-//! How one collection is stored: DEBUG LISTPACK, QUICKLIST, HTSTATS-KEY. What Redis prints to its
+//! How things are stored: DEBUG LISTPACK, QUICKLIST, HTSTATS-KEY, HTSTATS. What Redis prints to its
 //! standard output goes to the log.
 
 use crate::commands::call::Call;
 use crate::commands::error::{NO_KEY, ReplyError};
 use crate::commands::spec::Outcome;
-use dunlin_storage::{Entry, Object, Value};
+use dunlin_storage::{DbId, Entry, Object, Value};
 
 fn entry<'g>(call: &Call<'_, 'g>) -> Result<Entry<'g>, ReplyError> {
     call.peek(&call.key(2)).ok_or(NO_KEY)
@@ -53,8 +53,25 @@ pub(super) fn hash_table(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError>
     let elements = elements.ok_or(
         "ERR The value stored at the specified key is not represented using an hash table",
     )?;
-    // Redis's tables have sizes and chains; of ours there is one figure that tests look at.
-    let text = format!("Hash table 0 stats (main hash table):\n number of elements: {elements}\n");
-    reply.verbatim("txt", text.as_bytes());
+    reply.verbatim("txt", figures(elements as u64).as_bytes());
+    Ok(Outcome::Done)
+}
+
+/// Redis's tables have sizes and chains; of ours there is one figure that tests look at.
+fn figures(elements: u64) -> String {
+    match elements {
+        0 => "No stats available for empty dictionaries\n".to_owned(),
+        _ => format!("Hash table 0 stats (main hash table):\n number of elements: {elements}\n"),
+    }
+}
+
+/// HTSTATS: keys, and those which expire.
+pub(super) fn database(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let keyspace = call.keyspace();
+    let db = u8::try_from(call.int(2)?).ok().filter(|db| *db < keyspace.databases());
+    let db = DbId(db.ok_or("ERR Out of range database")?);
+    let (keys, expires) = (figures(keyspace.len(db)), figures(keyspace.expires(db)));
+    let text = format!("[Dictionary HT]\n{keys}[Expires HT]\n{expires}");
+    call.reply.verbatim("txt", text.as_bytes());
     Ok(Outcome::Done)
 }

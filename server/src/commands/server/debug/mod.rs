@@ -15,6 +15,7 @@ use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Outcome};
 use crate::config::parse_memory;
 use crate::glob;
+use crate::rdb;
 use dunlin_protocol::number;
 use dunlin_storage::Value;
 use dunlin_storage::value::list::Limits;
@@ -62,7 +63,9 @@ fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         (b"htstats-key", 3..) => inspect::hash_table(call),
         (b"populate", 3..=5) => populate::run(call),
         (b"change-repl-id", 2) => accepted(call),
-        (b"dict-resizing" | b"pause-cron", 3) => accepted(call),
+        (b"dict-resizing" | b"pause-cron", 3) | (b"replybuffer", 4) => accepted(call),
+        (b"set-skip-checksum-validation", 3) => set_skip_checksums(call),
+        (b"htstats", 3..) => inspect::database(call),
         (b"sdslen", 3) => sdslen(call),
         (b"protocol", 3) => protocol::run(call),
         (b"quicklist-packed-threshold", 3) => quicklist_packed_threshold(call),
@@ -100,6 +103,12 @@ fn set_active_expire(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     // As atoi: what is no number is 0.
     let on = number::parse_i64(call.arg(2)).unwrap_or(0) != 0;
     call.server.active_expire.store(on, Ordering::Relaxed);
+    call.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn set_skip_checksums(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    rdb::skip_checksums(number::parse_i64(call.arg(2)).unwrap_or(0) != 0);
     call.reply.ok();
     Ok(Outcome::Done)
 }
@@ -168,7 +177,7 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     help::reply(
         call,
         &[
-            "CHANGE-REPL-ID | DICT-RESIZING (0|1) | PAUSE-CRON (0|1)",
+            "CHANGE-REPL-ID | DICT-RESIZING (0|1) | PAUSE-CRON (0|1) | REPLYBUFFER <what> <value>",
             "    Accepted: there is nothing that they could change.",
             "DIGEST",
             "    Digest of all databases: equal for equal contents.",
@@ -176,8 +185,8 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "    Digests of values: equal for equal values.",
             "ERROR <text>",
             "    Answer an error with this text.",
-            "HTSTATS-KEY <key>",
-            "    Figures of the hash table of a large collection.",
+            "HTSTATS <dbid> | HTSTATS-KEY <key>",
+            "    Figures of the hash table of a database, or of a large collection.",
             "JMAP",
             "    Memory of the store by use.",
             "LISTPACK <key> | QUICKLIST <key> [<0|1>]",
@@ -197,6 +206,8 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "    Lengths of key and value.",
             "SET-ACTIVE-EXPIRE (0|1)",
             "    Whether expired keys that nobody asks for are removed.",
+            "SET-SKIP-CHECKSUM-VALIDATION (0|1)",
+            "    Whether RESTORE takes payloads with a wrong checksum.",
             "SLEEP <seconds>",
             "    Stop this connection's worker.",
             "STRINGMATCH-LEN <length> <pattern>",
