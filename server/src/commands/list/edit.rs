@@ -1,7 +1,6 @@
 //! LSET, LINSERT, LREM, LTRIM: changes in the middle of a list.
 
 use super::docs::{DELETE, ELEMENT, INSERT, KEY};
-use super::pop::remove;
 use super::{index, number};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
@@ -142,9 +141,9 @@ fn ltrim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if let Some(list) = reader.list(&key)? {
         let len = list.len();
         let kept = range.within(len);
-        call.notify_taken(Class::LIST, "ltrim", &key);
         if kept.is_empty() {
-            remove(call, &key, 0..len, len)?;
+            // The list as a whole is freed in its own time.
+            call.take(&key);
         } else {
             call.edit(&key, |list: &mut List, limits| {
                 list.remove(kept.end..len);
@@ -152,6 +151,7 @@ fn ltrim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
                 list.settle(&limits.list);
             })?;
         }
+        call.notify_taken(Class::LIST, "ltrim", &key);
     }
     call.reply.ok();
     Ok(Outcome::Done)

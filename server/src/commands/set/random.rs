@@ -54,10 +54,9 @@ fn spop_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if len <= count {
         // The set as a whole: nothing has to be chosen, and it is freed in its own time.
         set.into_iter().flatten().for_each(|member| reply_member(reply, member));
-        if len > 0 && count > 0 {
+        if call.take(&key) {
             call.notify_taken(Class::SET, "spop", &key);
         }
-        call.remove(&key);
         return Ok(Outcome::Done);
     }
     let mut popped = Vec::new();

@@ -105,13 +105,13 @@ fn remove_range(call: &mut Call<'_, '_>, part: &Part<'_>) -> Result<Outcome, Rep
     let (ranks, len) = found.unwrap_or_default();
     let removed = ranks.len();
     if removed > 0 {
-        call.notify_taken(Class::ZSET, call.entry.command.name, &key);
         if removed == len {
             // The set as a whole is freed in its own time.
-            call.remove(&key);
+            call.take(&key);
         } else {
             call.edit(&key, |set: &mut SortedSet, _| set.remove_ranks(ranks))?;
         }
+        call.notify_taken(Class::ZSET, call.entry.command.name, &key);
     }
     call.reply.int(number(removed));
     Ok(Outcome::Done)
