@@ -191,8 +191,8 @@ struct Inner {
 
 /// A shard: its role and what the role protects, of all databases.
 pub(crate) struct Shard {
-    /// Odd while a write over several shards is in progress. On a line of its own: every read of a
-    /// key looks at it, and only such writes change it.
+    /// Odd while a write of several keys is in progress (see `Writer::make_atomic`). On a line of its
+    /// own: every read of a key looks at it, and only such writes change it.
     multi_seq: OwnLine<AtomicU64>,
     inner: OwnLine<Inner>,
     pub(crate) counters: OwnLine<Counters>,
@@ -553,10 +553,9 @@ impl<'k> Writer<'k, '_> {
 
     /// Marks all shards of the set as changing.
     pub(crate) fn mark(&self) {
-        let multi = self.shards.len() > 1;
         for id in self.shards.iter() {
             let shard = self.keyspace.shard(id);
-            if multi {
+            if self.atomic {
                 shard.bump_multi_seq();
             }
             shard.bump_write_seq();

@@ -8,6 +8,7 @@ use super::error::{self, ReplyError};
 use super::table::{Entry, KeyShape};
 use crate::Roles;
 use crate::client::Client;
+use crate::dispatch::Context;
 use crate::notify::{self, Class};
 use crate::server::Server;
 use crate::stats::WorkerStats;
@@ -25,7 +26,7 @@ pub struct Call<'a, 'g> {
     /// The connection's state.
     pub client: &'a mut Client,
     /// The server.
-    pub server: &'a Server,
+    pub server: &'g Server,
     /// Counters of the worker that runs this call.
     pub stats: &'a WorkerStats,
     /// The table's entry.
@@ -41,6 +42,11 @@ pub struct Call<'a, 'g> {
 }
 
 impl<'a, 'g> Call<'a, 'g> {
+    /// What the turn has given to this call, for commands that run others.
+    pub(crate) fn context(&self) -> Context<'a, 'g> {
+        Context { server: self.server, stats: self.stats, guard: self.guard, now: self.now }
+    }
+
     /// Number of arguments, the name included.
     #[inline]
     pub fn argc(&self) -> usize {
@@ -78,6 +84,12 @@ impl<'a, 'g> Call<'a, 'g> {
     #[inline]
     pub fn is(&self, i: usize, word: &str) -> bool {
         self.arg(i).eq_ignore_ascii_case(word.as_bytes())
+    }
+
+    /// Whether the command may make its client wait. In EXEC none may: it answers what it would at
+    /// its deadline.
+    pub fn may_block(&self) -> bool {
+        !self.client.deny_blocking
     }
 
     /// The selected database.

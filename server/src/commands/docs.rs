@@ -29,6 +29,8 @@ pub enum Group {
     Stream,
     /// `scripting`
     Scripting,
+    /// `transactions`
+    Transactions,
 }
 
 impl Group {
@@ -48,6 +50,7 @@ impl Group {
             Group::Server => "server",
             Group::Stream => "stream",
             Group::Scripting => "scripting",
+            Group::Transactions => "transactions",
         }
     }
 }

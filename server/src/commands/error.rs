@@ -77,6 +77,8 @@ pub const OOM: ReplyError =
     ReplyError::new("OOM command not allowed when used memory > 'maxmemory'.");
 /// Not authenticated.
 pub const NO_AUTH: ReplyError = ReplyError::new("NOAUTH Authentication required.");
+/// A command that must not be queued comes after MULTI.
+pub const NO_MULTI: ReplyError = ReplyError::new("ERR Command not allowed inside a transaction");
 
 /// A connection that monitors wants data.
 pub const MONITORING: ReplyError = ReplyError::new("ERR Replica can't interact with the keyspace");

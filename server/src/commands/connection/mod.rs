@@ -6,7 +6,7 @@ mod hello;
 use super::call::Call;
 use super::docs::{Arg, Docs, Group};
 use super::error::{self, NOT_INTEGER, ReplyError};
-use super::spec::{Arity, Command, Outcome};
+use super::spec::{Arity, Command, Flags, Outcome};
 use crate::client::{ClientShared, ReplyMode};
 use dunlin_protocol::{Proto, number};
 use dunlin_storage::DbId;
@@ -81,31 +81,32 @@ fn select(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-const QUIT: Command = Command::new("quit", Arity::at_least(1), quit)
-    .flags(flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | SUBSCRIBER))
-    .docs(
-        Docs::new(Group::Connection, "1.0.0", "O(1)", "Ends the connection.")
-            .deprecated("7.2.0", "just closing the connection"),
-    );
+/// Flags of what ends a connection or its state, and so is never queued.
+const ENDS: Flags =
+    flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | SUBSCRIBER | UNQUEUED);
+
+const QUIT: Command = Command::new("quit", Arity::at_least(1), quit).flags(ENDS).docs(
+    Docs::new(Group::Connection, "1.0.0", "O(1)", "Ends the connection.")
+        .deprecated("7.2.0", "just closing the connection"),
+);
 
 fn quit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     call.reply.ok();
     Ok(Outcome::Close)
 }
 
-const RESET: Command = Command::new("reset", Arity::exactly(1), reset)
-    .flags(flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | SUBSCRIBER))
-    .docs(Docs::new(
-        Group::Connection,
-        "6.2.0",
-        "O(1)",
-        "Brings the connection back to the state of a new one.",
-    ));
+const RESET: Command = Command::new("reset", Arity::exactly(1), reset).flags(ENDS).docs(Docs::new(
+    Group::Connection,
+    "6.2.0",
+    "O(1)",
+    "Brings the connection back to the state of a new one.",
+));
 
 fn reset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let client = &mut *call.client;
     client.monitoring = None;
     client.monitor = false;
+    client.end_transaction();
     client.subscriptions.leave(usize::MAX);
     // What came until now is sent before the reply, and nothing comes after it.
     client.collect(call.reply);

@@ -38,7 +38,7 @@ const BAD_PLAIN_FROM: ReplyError =
 const MAX_TEXT: i64 = 1 << 20;
 
 pub(super) const DEBUG: Command = Command::new("debug", Arity::at_least(2), debug)
-    .flags(flag_set!(ADMIN | NOSCRIPT | LOADING | STALE))
+    .flags(flag_set!(ADMIN | NOSCRIPT | LOADING | STALE | ANY_SHARD))
     .docs(docs("1.0.0", "Depends on subcommand.", "Commands for tests of the server.").system());
 
 fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {

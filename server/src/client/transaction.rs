@@ -1,0 +1,167 @@
+//! MULTI: the commands that wait for EXEC.
+//!
+//! Between MULTI and EXEC dispatch admits commands as ever (their rights, memory, a pause), but then
+//! queues them: a copy goes into the client's [`Transaction`], which also collects what EXEC has to
+//! know of all of them before the first one runs: the shards that they read or write, and their
+//! flags. A command that is refused fails the transaction: EXEC will only say so.
+//!
+//! EXEC is dispatched like one command whose keys are those of all the queued ones, so it takes
+//! their roles in ascending order, or leaves the session with the thread that holds one of them;
+//! transactions on different shards run at the same time. Under these roles nobody else reads or
+//! writes the keys, and readers without a role see all of it or nothing
+//! ([`make_atomic`](dunlin_storage::Writer::make_atomic)).
+
+use super::{Client, ClientShared};
+use crate::commands::spec::Flags;
+use crate::session::Prepared;
+use dunlin_protocol::{Queue, Request};
+use dunlin_storage::{ShardId, ShardSet};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// What others see of a client's transaction.
+#[derive(Debug)]
+pub struct Figures {
+    /// Commands that wait for EXEC; -1: there was no MULTI.
+    commands: AtomicI64,
+    /// Bytes that they take.
+    bytes: AtomicU64,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Figures { commands: AtomicI64::new(-1), bytes: AtomicU64::new(0) }
+    }
+}
+
+impl Figures {
+    /// Commands that wait for EXEC, or run in it; -1: there was no MULTI.
+    pub fn commands(&self) -> i64 {
+        self.commands.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that they take.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn show(&self, transaction: Option<&Transaction>) {
+        let commands = transaction.map(|t| i64::try_from(t.len()).unwrap_or(i64::MAX));
+        self.commands.store(commands.unwrap_or(-1), Ordering::Relaxed);
+        self.bytes.store(transaction.map_or(0, Transaction::bytes) as u64, Ordering::Relaxed);
+    }
+}
+
+/// The commands between MULTI and EXEC.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    queue: Queue,
+    /// What is known of the commands in the queue.
+    prepared: Vec<Prepared>,
+    shards: BTreeSet<ShardId>,
+    flags: Flags,
+    failed: bool,
+}
+
+impl Transaction {
+    /// Number of commands.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether there is no command.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        self.queue.capacity() + self.prepared.capacity() * size_of::<Prepared>()
+    }
+
+    /// Whether a command was refused, so that none will run.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// The flags of all commands together.
+    pub(crate) fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    /// The commands, in their order.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = (Prepared, Request<'_>)> {
+        self.prepared.iter().enumerate().map(|(i, prepared)| (*prepared, self.queue.request(i)))
+    }
+}
+
+impl Client {
+    /// MULTI; false: there has been one before.
+    pub fn begin_transaction(&mut self) -> bool {
+        if self.transaction.is_some() {
+            return false;
+        }
+        self.transaction = Some(Box::default());
+        self.show_transaction();
+        true
+    }
+
+    /// What waits for EXEC, if there was a MULTI.
+    #[inline]
+    pub fn transaction(&self) -> Option<&Transaction> {
+        self.transaction.as_deref()
+    }
+
+    /// Keeps a command for EXEC, which needs the roles of `shards` for it. What will not run anyway
+    /// is not kept.
+    pub(crate) fn queue(&mut self, prepared: Prepared, request: Request<'_>, shards: &ShardSet) {
+        let Some(transaction) = &mut self.transaction else { return };
+        if transaction.failed {
+            return;
+        }
+        transaction.queue.push(request);
+        transaction.prepared.push(prepared);
+        transaction.shards.extend(shards.iter());
+        if let Some(entry) = prepared.entry {
+            transaction.flags = transaction.flags.with(entry.command.flags);
+        }
+        self.show_transaction();
+    }
+
+    /// A command was refused: EXEC will run nothing.
+    #[inline]
+    pub fn fail_transaction(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            **transaction = Transaction { failed: true, ..Transaction::default() };
+            self.show_transaction();
+        }
+    }
+
+    /// The transaction, for EXEC to run. CLIENT LIST goes on to show it until
+    /// [`Client::end_transaction`].
+    pub(crate) fn take_transaction(&mut self) -> Option<Box<Transaction>> {
+        self.transaction.take()
+    }
+
+    /// EXEC is over, or the transaction is given up.
+    pub fn end_transaction(&mut self) {
+        self.transaction = None;
+        self.show_transaction();
+    }
+
+    /// The shards whose roles EXEC needs.
+    pub(crate) fn transaction_shards(&self) -> ShardSet {
+        self.transaction.iter().flat_map(|transaction| transaction.shards.iter().copied()).collect()
+    }
+
+    fn show_transaction(&self) {
+        self.shared.transaction.show(self.transaction());
+    }
+}
+
+impl ClientShared {
+    /// Whether it is between MULTI and the end of EXEC.
+    pub fn in_transaction(&self) -> bool {
+        self.transaction.commands() >= 0
+    }
+}

@@ -1,0 +1,109 @@
+//! Transactions: MULTI, EXEC, DISCARD.
+//!
+//! What happens in between, and what makes EXEC atomic, is said in [`crate::client::transaction`].
+
+use super::call::Call;
+use super::docs::{Docs, Group};
+use super::error::ReplyError;
+use super::spec::{Arity, Command, Flags, Outcome};
+use crate::client::ReplyMode;
+use crate::client::transaction::Transaction;
+use crate::dispatch;
+use std::sync::atomic::Ordering;
+
+pub(super) static COMMANDS: &[Command] = &[MULTI, EXEC, DISCARD];
+
+const FLAGS: Flags = flag_set!(NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY);
+
+/// Replies of one transaction when `client-output-buffer-limit` sets no limit for normal clients.
+/// One whose replies are larger runs to its end, but its connection is closed.
+const MAX_REPLIES: u64 = 1 << 30;
+
+const fn docs(since: &'static str, complexity: &'static str, summary: &'static str) -> Docs {
+    Docs::new(Group::Transactions, since, complexity, summary)
+}
+
+const MULTI: Command = Command::new("multi", Arity::exactly(1), multi)
+    .flags(FLAGS.with(Flags::UNQUEUED))
+    .docs(docs("1.2.0", "O(1)", "Begins a transaction: the commands that follow wait for EXEC."));
+
+fn multi(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    if !call.client.begin_transaction() {
+        return Err("ERR MULTI calls can not be nested".into());
+    }
+    call.reply.ok();
+    Ok(Outcome::Done)
+}
+
+const DISCARD: Command = Command::new("discard", Arity::exactly(1), discard)
+    .flags(FLAGS.with(Flags::UNQUEUED))
+    .docs(docs(
+        "2.0.0",
+        "O(N), when N is the number of queued commands",
+        "Gives up a transaction and forgets its commands.",
+    ));
+
+fn discard(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    if call.client.transaction().is_none() {
+        return Err("ERR DISCARD without MULTI".into());
+    }
+    call.client.end_transaction();
+    call.reply.ok();
+    Ok(Outcome::Done)
+}
+
+const EXEC: Command = Command::new("exec", Arity::exactly(1), exec)
+    .flags(flag_set!(NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | UNQUEUED | EXEC))
+    .docs(docs(
+        "1.2.0",
+        "Depends on commands in the transaction",
+        "Runs all commands of a transaction at one instant.",
+    ));
+
+fn exec(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let Some(transaction) = call.client.take_transaction() else {
+        return Err("ERR EXEC without MULTI".into());
+    };
+    let outcome = match transaction.has_failed() {
+        true => Err("EXECABORT Transaction discarded because of previous errors.".into()),
+        false => Ok(run(call, &transaction)),
+    };
+    call.client.end_transaction();
+    outcome
+}
+
+/// Runs the commands and answers with all their replies.
+fn run(call: &mut Call<'_, '_>, transaction: &Transaction) -> Outcome {
+    if let Some(roles) = call.writer.as_deref_mut() {
+        roles.make_atomic();
+    }
+    let answers = call.client.reply_mode == ReplyMode::On;
+    if answers {
+        call.reply.array(transaction.len());
+    }
+    let limit = match call.server.output_limit(call.client.shared.kind()) {
+        0 => MAX_REPLIES,
+        limit => limit,
+    };
+    let mut outcome = Outcome::Done;
+    call.client.deny_blocking = true;
+    let mut timing = dispatch::Run::start(&call.context());
+    for (prepared, request) in transaction.commands() {
+        let mark = call.reply.mark();
+        let step = dispatch::execute_queued(call, &mut timing, prepared, request);
+        if matches!(step, dispatch::Step::Close) {
+            outcome = Outcome::Close;
+        }
+        if call.reply.pending() as u64 > limit {
+            call.reply.rollback(mark);
+            call.client.shared.kill.store(true, Ordering::Release);
+        }
+    }
+    timing.finish(&call.context());
+    call.client.deny_blocking = false;
+    if answers && call.client.reply_mode == ReplyMode::SkipNext {
+        // A CLIENT REPLY SKIP among the commands means the one that follows EXEC.
+        call.client.reply_mode = ReplyMode::Skip;
+    }
+    outcome
+}
