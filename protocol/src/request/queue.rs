@@ -126,7 +126,7 @@ mod tests {
             vec![b"mset", b"a", &big, b"b", b"2", b"c", &big],
             vec![b"GET", b"\0\r\n"],
         ];
-        let mut decoder = Decoder::new(Limits::default());
+        let mut decoder = Decoder::new(Limits::AUTHENTICATED);
         let mut queue = Queue::new();
         for (number, line) in lines.iter().enumerate() {
             let wire = wire(line);

@@ -225,6 +225,13 @@ impl ClientShared {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
+    /// Whether the client connects from this machine: through the unix socket or a loopback address.
+    pub fn is_local(&self) -> bool {
+        let host = self.addr.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        self.unix || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    }
+
     /// What the client is to limits and filters.
     pub fn kind(&self) -> ClientType {
         if self.has_flag(Self::PUBSUB) { ClientType::PubSub } else { ClientType::Normal }

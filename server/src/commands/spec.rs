@@ -118,6 +118,8 @@ impl Flags {
     pub const NONE: Flags = Flags(0);
     /// May replicate although it is no write: waits for CLIENT PAUSE WRITE. Redis does not show it.
     pub const MAY_REPLICATE: Flags = Flags(1 << 14);
+    /// Refused unless `enable-debug-command` allows it to the client.
+    pub const PROTECTED: Flags = Flags(1 << 20);
     /// Runs at once after MULTI, where other commands are queued.
     pub const UNQUEUED: Flags = Flags(1 << 22);
     /// Runs the queued commands: their flags and keys count, not its own.

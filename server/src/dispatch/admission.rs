@@ -41,7 +41,7 @@ pub(super) fn admit(
     if client.is_special() {
         return admit_special(ctx, entry, request, client);
     }
-    match hold_back(ctx, entry, entry.command.flags) {
+    match hold_back(ctx, entry, entry.command.flags, client) {
         Some(admission) => admission,
         None => Admission::Run(entry),
     }
@@ -78,7 +78,7 @@ fn admit_special(
     {
         flags = flags.with(transaction.flags());
     }
-    match hold_back(ctx, entry, flags) {
+    match hold_back(ctx, entry, flags, client) {
         Some(admission) => admission,
         None if client.transaction().is_some() && !entry.has(Flags::UNQUEUED) => {
             Admission::Queue(entry)
@@ -90,12 +90,27 @@ fn admit_special(
 /// What the state of the server has against a command now. `flags`: its own, and those of the
 /// commands that it runs.
 #[inline]
-fn hold_back(ctx: &Context<'_, '_>, entry: &'static Entry, flags: Flags) -> Option<Admission> {
-    if flags.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() && !make_space(ctx) {
-        return Some(Admission::Refuse(error::OOM, Some(entry)));
+fn hold_back(
+    ctx: &Context<'_, '_>,
+    entry: &'static Entry,
+    flags: Flags,
+    client: &Client,
+) -> Option<Admission> {
+    if flags.any(flag_set!(DENYOOM | PROTECTED)) {
+        if flags.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() && !make_space(ctx) {
+            return Some(Admission::Refuse(error::OOM, Some(entry)));
+        }
+        if entry.has(Flags::PROTECTED) && !may_debug(ctx, client) {
+            return Some(Admission::Refuse(error::PROTECTED, Some(entry)));
+        }
     }
     let until = ctx.server.pause.blocks(flags.any(flag_set!(WRITE | MAY_REPLICATE)), ctx.now)?;
     (!entry.command.flags.any(flag_set!(ADMIN | NO_AUTH))).then_some(Admission::Pause(until))
+}
+
+#[cold]
+fn may_debug(ctx: &Context<'_, '_>, client: &Client) -> bool {
+    ctx.server.settings().enable_debug_command.allows(client.shared.is_local())
 }
 
 /// There is no such command, or there is, but its arguments were not kept.
