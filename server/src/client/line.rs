@@ -17,6 +17,7 @@ pub fn flags(client: &ClientShared) -> String {
         (client.has_flag(ClientShared::PUBSUB), 'P'),
         (client.in_transaction(), 'x'),
         (client.has_flag(ClientShared::BLOCKED), 'b'),
+        (client.has_flag(ClientShared::DIRTY), 'd'),
         (client.has_flag(ClientShared::CLOSING), 'c'),
         (client.kill.load(Ordering::Relaxed), 'A'),
         (client.unix, 'U'),
@@ -71,12 +72,13 @@ pub fn write(client: &ClientShared, now: Millis, out: &mut String) {
     );
     let _ = write!(
         out,
-        "sub={} psub={} ssub={} multi={} qbuf={query} qbuf-free={} argv-mem=0 multi-mem={} \
+        "sub={} psub={} ssub={} multi={} watch={} qbuf={query} qbuf-free={} argv-mem=0 multi-mem={} \
          rbs={REPLY_BUFFER} rbp={buffered} obl={buffered} oll={} omem={listed} tot-mem={total} ",
         load(&subscriptions.channels),
         load(&subscriptions.patterns),
         load(&subscriptions.shard_channels),
         client.transaction.commands(),
+        client.transaction.watched(),
         room.saturating_sub(query),
         client.transaction.bytes(),
         listed.div_ceil(REPLY_BUFFER),

@@ -10,27 +10,33 @@
 //! transactions on different shards run at the same time. Under these roles nobody else reads or
 //! writes the keys, and readers without a role see all of it or nothing
 //! ([`make_atomic`](dunlin_storage::Writer::make_atomic)).
+//!
+//! The shards of watched keys ([`crate::interest`]) belong to it: EXEC has to know that no watched key
+//! has changed, and that none does before its last command has run. Under the roles both is one look.
 
 use super::{Client, ClientShared};
 use crate::commands::spec::Flags;
+use crate::commands::table::Entry;
 use crate::session::Prepared;
 use dunlin_protocol::{Queue, Request};
 use dunlin_storage::{ShardId, ShardSet};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-/// What others see of a client's transaction.
+/// What others see of a client's transaction and watches.
 #[derive(Debug)]
 pub struct Figures {
     /// Commands that wait for EXEC; -1: there was no MULTI.
     commands: AtomicI64,
     /// Bytes that they take.
     bytes: AtomicU64,
+    /// Keys that are watched.
+    watched: AtomicU64,
 }
 
 impl Default for Figures {
     fn default() -> Self {
-        Figures { commands: AtomicI64::new(-1), bytes: AtomicU64::new(0) }
+        Figures { commands: AtomicI64::new(-1), bytes: AtomicU64::new(0), watched: AtomicU64::new(0) }
     }
 }
 
@@ -43,6 +49,11 @@ impl Figures {
     /// Bytes that they take.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Keys that are watched.
+    pub fn watched(&self) -> u64 {
+        self.watched.load(Ordering::Relaxed)
     }
 
     fn show(&self, transaction: Option<&Transaction>) {
@@ -116,7 +127,7 @@ impl Client {
     /// is not kept.
     pub(crate) fn queue(&mut self, prepared: Prepared, request: Request<'_>, shards: &ShardSet) {
         let Some(transaction) = &mut self.transaction else { return };
-        if transaction.failed {
+        if transaction.failed || self.shared.has_flag(ClientShared::DIRTY) {
             return;
         }
         transaction.queue.push(request);
@@ -149,9 +160,17 @@ impl Client {
         self.show_transaction();
     }
 
-    /// The shards whose roles EXEC needs.
-    pub(crate) fn transaction_shards(&self) -> ShardSet {
-        self.transaction.iter().flat_map(|transaction| transaction.shards.iter().copied()).collect()
+    /// The shards of the keys that the client watches and, if `entry` is EXEC, of what waits for it.
+    pub(crate) fn own_shards(&self, entry: &Entry) -> ShardSet {
+        let queued = self.transaction.iter().filter(|_| entry.has(Flags::EXEC));
+        let queued = queued.flat_map(|transaction| transaction.shards.iter().copied());
+        let watched = self.watched.shards();
+        queued.chain(watched.iter()).collect()
+    }
+
+    /// Shows others how many keys the client watches.
+    pub fn show_watched(&self) {
+        self.shared.transaction.watched.store(self.watched.len() as u64, Ordering::Relaxed);
     }
 
     fn show_transaction(&self) {

@@ -122,6 +122,8 @@ impl Flags {
     pub const PROTECTED: Flags = Flags(1 << 20);
     /// Runs at once after MULTI, where other commands are queued.
     pub const UNQUEUED: Flags = Flags(1 << 22);
+    /// Ends WATCH for all keys: needs the roles of the watched ones.
+    pub const UNWATCHES: Flags = Flags(1 << 21);
     /// Runs the queued commands: their flags and keys count, not its own.
     pub const EXEC: Flags = Flags(1 << 23);
     /// Big arguments reach the handler in chunks (it reads them with `value_arg`).

@@ -16,8 +16,8 @@ pub enum KeyShape {
     One(usize),
     /// Anything else: ask [`Command::each_key`].
     Many,
-    /// Those of the client's queued commands.
-    Queued,
+    /// Those that the client watches and, for EXEC, those of its queued commands.
+    Own,
 }
 
 /// One command or subcommand with what is derived from its row.
@@ -192,8 +192,8 @@ fn slot_of(name: &[u8]) -> usize {
 }
 
 fn shape_of(command: &Command) -> KeyShape {
-    if command.flags.has(Flags::EXEC) {
-        return KeyShape::Queued;
+    if command.flags.has(Flags::UNWATCHES) {
+        return KeyShape::Own;
     }
     if command.keys_by.is_some() {
         return KeyShape::Many;

@@ -1,17 +1,18 @@
-//! Transactions: MULTI, EXEC, DISCARD.
+//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 //!
 //! What happens in between, and what makes EXEC atomic, is said in [`crate::client::transaction`].
 
 use super::call::Call;
-use super::docs::{Docs, Group};
+use super::docs::{Arg, Docs, Group};
 use super::error::ReplyError;
-use super::spec::{Arity, Command, Flags, Outcome};
+use super::spec::{Arity, Command, Flags, KeySpec, Outcome};
 use crate::client::ReplyMode;
 use crate::client::transaction::Transaction;
 use crate::dispatch;
+use crate::interest;
 use std::sync::atomic::Ordering;
 
-pub(super) static COMMANDS: &[Command] = &[MULTI, EXEC, DISCARD];
+pub(super) static COMMANDS: &[Command] = &[MULTI, EXEC, DISCARD, WATCH, UNWATCH];
 
 const FLAGS: Flags = flag_set!(NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY);
 
@@ -36,7 +37,7 @@ fn multi(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 const DISCARD: Command = Command::new("discard", Arity::exactly(1), discard)
-    .flags(FLAGS.with(Flags::UNQUEUED))
+    .flags(FLAGS.with(flag_set!(UNQUEUED | UNWATCHES)))
     .docs(docs(
         "2.0.0",
         "O(N), when N is the number of queued commands",
@@ -47,13 +48,14 @@ fn discard(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if call.client.transaction().is_none() {
         return Err("ERR DISCARD without MULTI".into());
     }
+    unwatch_all(call)?;
     call.client.end_transaction();
     call.reply.ok();
     Ok(Outcome::Done)
 }
 
 const EXEC: Command = Command::new("exec", Arity::exactly(1), exec)
-    .flags(flag_set!(NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | UNQUEUED | EXEC))
+    .flags(flag_set!(NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | UNQUEUED | UNWATCHES | EXEC))
     .docs(docs(
         "1.2.0",
         "Depends on commands in the transaction",
@@ -61,12 +63,19 @@ const EXEC: Command = Command::new("exec", Arity::exactly(1), exec)
     ));
 
 fn exec(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let Some(transaction) = call.client.take_transaction() else {
+    if call.client.transaction().is_none() {
         return Err("ERR EXEC without MULTI".into());
-    };
-    let outcome = match transaction.has_failed() {
-        true => Err("EXECABORT Transaction discarded because of previous errors.".into()),
-        false => Ok(run(call, &transaction)),
+    }
+    let changed = interest::is_dirty(call);
+    unwatch_all(call)?;
+    let Some(transaction) = call.client.take_transaction() else { return Ok(Outcome::Done) };
+    let outcome = if transaction.has_failed() {
+        Err("EXECABORT Transaction discarded because of previous errors.".into())
+    } else if changed {
+        call.reply.null_array();
+        Ok(Outcome::Done)
+    } else {
+        Ok(run(call, &transaction))
     };
     call.client.end_transaction();
     outcome
@@ -106,4 +115,40 @@ fn run(call: &mut Call<'_, '_>, transaction: &Transaction) -> Outcome {
         call.client.reply_mode = ReplyMode::Skip;
     }
     outcome
+}
+
+const WATCH: Command = Command::new("watch", Arity::at_least(2), watch)
+    .flags(FLAGS.with(Flags::UNQUEUED))
+    .keys(&[KeySpec::span(1, -1, 1).look()])
+    .docs(
+        docs("2.2.0", "O(1) for every key.", "Lets EXEC run only if keys have not changed until then.")
+            .args(&[Arg::key("key", 0).multiple()]),
+    );
+
+fn watch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    if call.client.transaction().is_some() {
+        return Err("ERR WATCH inside MULTI is not allowed".into());
+    }
+    for i in 1..call.argc() {
+        interest::watch(call, &call.key(i))?;
+    }
+    call.client.show_watched();
+    call.reply.ok();
+    Ok(Outcome::Done)
+}
+
+const UNWATCH: Command = Command::new("unwatch", Arity::exactly(1), unwatch)
+    .flags(FLAGS.with(Flags::UNWATCHES))
+    .docs(docs("2.2.0", "O(1)", "Forgets all keys that are watched."));
+
+fn unwatch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    unwatch_all(call)?;
+    call.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn unwatch_all(call: &mut Call<'_, '_>) -> Result<(), ReplyError> {
+    interest::unwatch(call)?;
+    call.client.show_watched();
+    Ok(())
 }

@@ -136,8 +136,8 @@ pub(crate) fn runs_with(
             let shards = shards_of(ctx, entry, request, client.db);
             !shards.is_empty() && shards.iter().all(|shard| writer.holds(shard))
         }
-        KeyShape::Queued => {
-            let shards = client.transaction_shards();
+        KeyShape::Own => {
+            let shards = client.own_shards(entry);
             !shards.is_empty() && shards.iter().all(|shard| writer.holds(shard))
         }
         KeyShape::None => {
@@ -200,9 +200,9 @@ impl<'g> Env<'_, '_, 'g> {
                 self.client.settle();
                 step
             }
-            KeyShape::Queued => {
+            KeyShape::Own => {
                 *held = None;
-                let shards = self.client.transaction_shards();
+                let shards = self.client.own_shards(entry);
                 let step = match shards.is_empty() {
                     true => self.run(None),
                     false => self.with_roles(held, shards),

@@ -77,7 +77,7 @@ pub(super) fn queue(
             ShardSet::one(ctx.server.keyspace.shard_of(prepared.hash))
         }
         KeyShape::Many => shards_of(ctx, entry, request, client.db),
-        KeyShape::None | KeyShape::One(_) | KeyShape::Queued => std::iter::empty().collect(),
+        KeyShape::None | KeyShape::One(_) | KeyShape::Own => std::iter::empty().collect(),
     };
     client.queue(prepared, request, &shards);
     if client.wants_answer() {

@@ -8,6 +8,7 @@ use super::docs::{Arg, Docs, Group};
 use super::error::{self, NOT_INTEGER, ReplyError};
 use super::spec::{Arity, Command, Flags, Outcome};
 use crate::client::{ClientShared, ReplyMode};
+use crate::interest;
 use dunlin_protocol::{Proto, number};
 use dunlin_storage::DbId;
 use std::sync::atomic::Ordering;
@@ -95,7 +96,7 @@ fn quit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Close)
 }
 
-const RESET: Command = Command::new("reset", Arity::exactly(1), reset).flags(ENDS).docs(Docs::new(
+const RESET: Command = Command::new("reset", Arity::exactly(1), reset).flags(ENDS.with(Flags::UNWATCHES)).docs(Docs::new(
     Group::Connection,
     "6.2.0",
     "O(1)",
@@ -103,7 +104,9 @@ const RESET: Command = Command::new("reset", Arity::exactly(1), reset).flags(END
 ));
 
 fn reset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    interest::unwatch(call)?;
     let client = &mut *call.client;
+    client.show_watched();
     client.monitoring = None;
     client.monitor = false;
     client.end_transaction();

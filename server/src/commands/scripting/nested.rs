@@ -151,7 +151,7 @@ pub(super) fn run(caller: &mut Caller<'_, '_>, entry: &'static Entry, reply: &mu
         KeyShape::One(at) => {
             request.get(at).map_or(KeyHash(0), |key| server.keyspace.key(key).hash)
         }
-        KeyShape::None | KeyShape::Many | KeyShape::Queued => KeyHash(0),
+        KeyShape::None | KeyShape::Many | KeyShape::Own => KeyHash(0),
     };
     let began = server.clock.monotonic_ns();
     let mark = reply.mark();
