@@ -16,7 +16,7 @@ use dunlin_benches::request::{Op, Requests, Ttl, ValueSize};
 use dunlin_benches::rng::Rng;
 use dunlin_benches::scan::{Reply, Scan, Wire, scan};
 use dunlin_protocol::Limits;
-use dunlin_storage::{Handle, Keyspace, Options};
+use dunlin_storage::{Handle, Options};
 use std::hint::black_box;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -29,9 +29,8 @@ const VARIANTS: usize = 256;
 fn server() -> Result<Server, String> {
     let config = Config::defaults(MEMORY);
     let log = Log::start(&config.settings())?;
-    let keyspace = Keyspace::new(Options::default());
     let acl = Acl::start(&config)?;
-    Ok(Server::new(config, acl, log, keyspace, &Machine::detect(1, 100)))
+    Ok(Server::new(config, acl, log, Options::default(), &Machine::detect(1, 100)))
 }
 
 fn session(server: &Server) -> Session {

@@ -7,6 +7,7 @@ pub mod transaction;
 use crate::acl::{Acl, DEFAULT_USER, Login, User};
 use crate::config::{OutputLimit, OutputLimits};
 use crate::inbox::Inbox;
+use crate::interest::Watched;
 use crate::monitor::Monitoring;
 use crate::pubsub::{Figures, Kind, Subscriptions};
 use bytes::Bytes;
@@ -131,6 +132,8 @@ pub struct ClientShared {
     pub subscriptions: Figures,
     /// What waits for EXEC.
     pub transaction: transaction::Figures,
+    /// Bytes of its interests in keys.
+    pub interests: AtomicU64,
     /// Bytes received.
     pub net_in: AtomicU64,
     /// Bytes sent.
@@ -181,6 +184,7 @@ impl ClientShared {
             inbox: Default::default(),
             subscriptions: Default::default(),
             transaction: Default::default(),
+            interests: Default::default(),
             net_in: Default::default(),
             net_out: Default::default(),
             commands: Default::default(),
@@ -209,6 +213,8 @@ impl ClientShared {
     pub const PAUSED: u32 = 64;
     /// Has subscribed to a channel or pattern.
     pub const PUBSUB: u32 = 128;
+    /// A key that it watches has changed. Set and cleared under the roles of the keys' shards.
+    pub const DIRTY: u32 = 256;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -242,11 +248,12 @@ impl ClientShared {
         self.output.load(Ordering::Relaxed) + self.inbox.waiting()
     }
 
-    /// Bytes that the client holds: buffers, what it has subscribed to, and what waits for EXEC.
+    /// Bytes that the client holds: buffers, what it has subscribed to, what waits for EXEC, and keys
+    /// that it is interested in.
     pub fn held(&self) -> u64 {
         let subscriptions = self.subscriptions.bytes.load(Ordering::Relaxed);
-        let queued = self.transaction.bytes();
-        self.query_room.load(Ordering::Relaxed) + self.unsent() + subscriptions + queued
+        let interests = self.interests.load(Ordering::Relaxed) + self.transaction.bytes();
+        self.query_room.load(Ordering::Relaxed) + self.unsent() + subscriptions + interests
     }
 
     /// A copy of the names.
@@ -312,6 +319,8 @@ pub struct Client {
     pub monitoring: Option<Monitoring>,
     /// What it has subscribed to.
     pub subscriptions: Subscriptions,
+    /// The keys that it watches.
+    pub watched: Watched,
     /// Messages that this turn has sent to others.
     pub deliveries: usize,
     /// Keys that the command looked for in vain, to be told to those who asked for such events.
@@ -337,6 +346,7 @@ impl Client {
             monitor: false,
             monitoring: None,
             subscriptions,
+            watched: Watched::default(),
             deliveries: 0,
             missed: Vec::new(),
         };

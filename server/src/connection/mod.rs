@@ -42,7 +42,7 @@ const STALL_SECONDS: u64 = 30;
 const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Bound of the last flush of a connection that is being closed.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
-/// Subscriptions that a closed connection ends before others get their turn: about 100 us.
+/// Subscriptions, or watches, that a closed connection ends before others get their turn: about 100 us.
 const LEAVE_SLICE: usize = 256;
 
 /// Why the socket loop woke up.
@@ -79,6 +79,11 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
         connection.stream.shutdown();
     }
     while session.client.subscriptions.leave(LEAVE_SLICE) {
+        tokio::task::yield_now().await;
+    }
+    let (server, shared) = (connection.worker.server, &connection.shared);
+    while let Some((shards, leave)) = session.client.watched.leave(server, shared, LEAVE_SLICE) {
+        connection.worker.submit(shards, leave);
         tokio::task::yield_now().await;
     }
 }

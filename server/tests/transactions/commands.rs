@@ -80,6 +80,7 @@ fn commands_that_wait_answer_at_once() {
 fn memory_that_is_short_fails_the_transaction() {
     let server = Server::dunlin(&["--maxmemory-policy", "noeviction"]);
     let (mut client, mut admin) = (server.client(), server.client());
+    assert_eq!(admin.run("SET filled 1"), Value::ok());
     assert_eq!(admin.run("CONFIG SET maxmemory 1"), Value::ok());
     let oom = "OOM command not allowed when used memory > 'maxmemory'.";
     // While queueing.
