@@ -36,7 +36,11 @@ pub struct Figures {
 
 impl Default for Figures {
     fn default() -> Self {
-        Figures { commands: AtomicI64::new(-1), bytes: AtomicU64::new(0), watched: AtomicU64::new(0) }
+        Figures {
+            commands: AtomicI64::new(-1),
+            bytes: AtomicU64::new(0),
+            watched: AtomicU64::new(0),
+        }
     }
 }
 

@@ -293,6 +293,13 @@ impl<'a, 'g> Call<'a, 'g> {
     #[inline]
     pub fn notify_in(&mut self, db: DbId, class: Class, event: &str, key: &Key<'_>) {
         self.client.deliveries += notify::notify(self.server, class, event, key.bytes, db);
+        let shard = self.server.keyspace.shard_of(key.hash);
+        if let Some(writer) = self.writer.as_deref()
+            && writer.is_observed(shard)
+            && class != Class::KEY_MISS
+        {
+            self.server.interests.written(db, key, shard);
+        }
     }
 
     /// Empties a database (needs ALL_SHARDS).

@@ -121,8 +121,12 @@ const WATCH: Command = Command::new("watch", Arity::at_least(2), watch)
     .flags(FLAGS.with(Flags::UNQUEUED))
     .keys(&[KeySpec::span(1, -1, 1).look()])
     .docs(
-        docs("2.2.0", "O(1) for every key.", "Lets EXEC run only if keys have not changed until then.")
-            .args(&[Arg::key("key", 0).multiple()]),
+        docs(
+            "2.2.0",
+            "O(1) for every key.",
+            "Lets EXEC run only if keys have not changed until then.",
+        )
+        .args(&[Arg::key("key", 0).multiple()]),
     );
 
 fn watch(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {

@@ -96,12 +96,14 @@ fn quit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Close)
 }
 
-const RESET: Command = Command::new("reset", Arity::exactly(1), reset).flags(ENDS.with(Flags::UNWATCHES)).docs(Docs::new(
-    Group::Connection,
-    "6.2.0",
-    "O(1)",
-    "Brings the connection back to the state of a new one.",
-));
+const RESET: Command = Command::new("reset", Arity::exactly(1), reset)
+    .flags(ENDS.with(Flags::UNWATCHES))
+    .docs(Docs::new(
+        Group::Connection,
+        "6.2.0",
+        "O(1)",
+        "Brings the connection back to the state of a new one.",
+    ));
 
 fn reset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     interest::unwatch(call)?;
