@@ -29,6 +29,7 @@ use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape};
+use crate::interest;
 use crate::notify::{Class, notify};
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
@@ -85,6 +86,13 @@ pub(crate) fn execute<'g>(
         Admission::Run(entry) => entry,
         Admission::Refuse(error, entry) => {
             *held = None;
+            if let Some(shards) = ends_watches(entry, client) {
+                *held = ctx.server.keyspace.try_enter(&shards, ctx.guard);
+                match held {
+                    Some(roles) => interest::end_all(ctx.server, client, roles),
+                    None => return Step::Handover(shards),
+                }
+            }
             return refuse(ctx, entry, request, &error, reply, client);
         }
         Admission::Pause(until) => return Step::Paused(until),
@@ -163,10 +171,22 @@ pub(crate) fn execute_held<'g>(
             env.tell_misses();
             step
         }
-        Admission::Refuse(error, entry) => refuse(ctx, entry, request, &error, reply, client),
+        Admission::Refuse(error, entry) => {
+            if ends_watches(entry, client).is_some() {
+                interest::end_all(ctx.server, client, writer);
+            }
+            refuse(ctx, entry, request, &error, reply, client)
+        }
         Admission::Pause(until) => Step::Paused(until),
         Admission::Queue(entry) => queue(ctx, entry, prepared, request, reply, client),
     }
+}
+
+/// The roles that a command needs although it is refused: EXEC ends a transaction and its watches in
+/// any case.
+fn ends_watches(entry: Option<&Entry>, client: &Client) -> Option<ShardSet> {
+    let exec = entry.filter(|entry| entry.has(Flags::EXEC))?;
+    (!client.watched.is_empty()).then(|| client.own_shards(exec))
 }
 
 /// One admitted command.

@@ -80,8 +80,9 @@ fn commands_that_wait_answer_at_once() {
 fn memory_that_is_short_fails_the_transaction() {
     let server = Server::dunlin(&["--maxmemory-policy", "noeviction"]);
     let (mut client, mut admin) = (server.client(), server.client());
-    assert_eq!(admin.run("SET filled 1"), Value::ok());
-    assert_eq!(admin.run("CONFIG SET maxmemory 1"), Value::ok());
+    let big = "x".repeat(8 << 20);
+    assert_eq!(admin.call(&["SET", "big", &big]), Value::ok());
+    assert_eq!(admin.run("CONFIG SET maxmemory 1mb"), Value::ok());
     let oom = "OOM command not allowed when used memory > 'maxmemory'.";
     // While queueing.
     assert_eq!(client.run("MULTI"), Value::ok());
@@ -96,7 +97,7 @@ fn memory_that_is_short_fails_the_transaction() {
     // At EXEC.
     assert_eq!(admin.run("CONFIG SET maxmemory 0"), Value::ok());
     queue(&mut client, &["GET a", "SET a 1"]);
-    assert_eq!(admin.run("CONFIG SET maxmemory 1"), Value::ok());
+    assert_eq!(admin.run("CONFIG SET maxmemory 1mb"), Value::ok());
     let text = format!("EXECABORT Transaction discarded because of: {oom}");
     assert_eq!(client.run("EXEC"), Value::error(&text));
     assert_eq!(client.run("EXEC"), Value::error("ERR EXEC without MULTI"));
