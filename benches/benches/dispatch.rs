@@ -8,6 +8,7 @@ use dunlin::Context;
 use dunlin::acl::Acl;
 use dunlin::client::{Client, ClientShared};
 use dunlin::config::Config;
+use dunlin::runtime::clock::Reading;
 use dunlin::runtime::container::Limits as Machine;
 use dunlin::runtime::logging::Log;
 use dunlin::server::Server;
@@ -53,8 +54,8 @@ fn turn(
     session.decoder.read_buf().put_slice(bytes);
     let guard = epoch.pin();
     let stats = server.stats.worker(0);
-    let now = server.clock.now();
-    black_box(session.turn(&Context { server, stats, guard: &guard, now }));
+    let Reading { now, monotonic_ns: began } = server.clock.read();
+    black_box(session.turn(&Context { server, stats, guard: &guard, now, began }));
     let pending = session.reply.pending();
     let mut slices = Vec::new();
     session.reply.slices(&mut slices, 64);

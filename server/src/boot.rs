@@ -8,6 +8,7 @@ use crate::runtime::announce;
 use crate::runtime::container::Limits;
 use crate::runtime::listen::Listeners;
 use crate::runtime::logging::Log;
+use crate::runtime::pages;
 use crate::runtime::pidfile::PidFile;
 use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::server::Server;
@@ -70,6 +71,9 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     let server = start(config, acl, log, &limits);
     server.tls.load(&settings.tls).map_err(|why| io::Error::other(format!("TLS: {why}")))?;
     info!("{}", announce::start_line(&settings, &limits, auth));
+    if settings.huge_pages {
+        pages::start(server)?;
+    }
     let threads = spawn_workers(server, &settings, listeners)?;
     info!("ready to accept connections");
     for thread in threads {

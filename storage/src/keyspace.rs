@@ -456,6 +456,13 @@ impl Keyspace {
         }
     }
 
+    /// Whether the common counter knows less of a shard than it should: the budget was lowered.
+    pub(crate) fn lags_behind(&self, id: ShardId) -> bool {
+        let words = self.shard(id).words();
+        let change = words.bytes.load(Ordering::Relaxed) - words.folded.load(Ordering::Relaxed);
+        change.unsigned_abs() >= self.budget.quantum.load(Ordering::Relaxed)
+    }
+
     /// Brings the common counter up to date with a shard. Only under its role.
     pub(crate) fn fold(&self, id: ShardId) {
         let words = self.shard(id).words();

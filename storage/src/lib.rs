@@ -36,6 +36,7 @@ mod epoch;
 pub mod eviction;
 mod expiry;
 mod hash;
+pub mod huge_pages;
 mod keyspace;
 pub mod memory;
 #[cfg(loom)]

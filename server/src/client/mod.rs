@@ -10,6 +10,7 @@ use crate::inbox::Inbox;
 use crate::interest::Watched;
 use crate::monitor::Monitoring;
 use crate::pubsub::{Figures, Kind, Subscriptions};
+use crate::stats::Counter;
 use bytes::Bytes;
 use dunlin_protocol::Reply;
 use dunlin_storage::{DbId, Millis};
@@ -135,11 +136,11 @@ pub struct ClientShared {
     /// Bytes of its interests in keys.
     pub interests: AtomicU64,
     /// Bytes received.
-    pub net_in: AtomicU64,
+    pub net_in: Counter,
     /// Bytes sent.
-    pub net_out: AtomicU64,
+    pub net_out: Counter,
     /// Commands executed.
-    pub commands: AtomicU64,
+    pub commands: Counter,
     /// `ClientShared::*` bits below.
     pub flags: AtomicU32,
     /// Since when it has to authenticate; 0: it need not.

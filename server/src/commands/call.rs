@@ -42,9 +42,10 @@ pub struct Call<'a, 'g> {
 }
 
 impl<'a, 'g> Call<'a, 'g> {
-    /// What the turn has given to this call, for commands that run others.
+    /// What the turn has given to this call, for commands that run others, as a turn that begins now.
     pub(crate) fn context(&self) -> Context<'a, 'g> {
-        Context { server: self.server, stats: self.stats, guard: self.guard, now: self.now }
+        let (server, stats, guard, now) = (self.server, self.stats, self.guard, self.now);
+        Context { server, stats, guard, now, began: server.clock.monotonic_ns() }
     }
 
     /// Number of arguments, the name included.

@@ -96,10 +96,11 @@ fn run(call: &mut Call<'_, '_>, transaction: &Transaction) -> Outcome {
     };
     let mut outcome = Outcome::Done;
     call.client.deny_blocking = true;
-    let mut timing = dispatch::Run::start(&call.context());
+    let ctx = call.context();
+    let mut timing = dispatch::Run::start(&ctx);
     for (prepared, request) in transaction.commands() {
         let mark = call.reply.mark();
-        let step = dispatch::execute_queued(call, &mut timing, prepared, request);
+        let step = dispatch::execute_queued(&ctx, call, &mut timing, prepared, request);
         if matches!(step, dispatch::Step::Close) {
             outcome = Outcome::Close;
         }
@@ -108,7 +109,7 @@ fn run(call: &mut Call<'_, '_>, transaction: &Transaction) -> Outcome {
             call.client.shared.kill.store(true, Ordering::Release);
         }
     }
-    timing.finish(&call.context());
+    timing.finish(&ctx);
     call.client.deny_blocking = false;
     if answers && call.client.reply_mode == ReplyMode::SkipNext {
         // A CLIENT REPLY SKIP among the commands means the one that follows EXEC.

@@ -18,6 +18,7 @@ use crate::client::transaction::Transaction;
 use crate::client::{ClientShared, ReplyMode, Unblock};
 use crate::dispatch::Context;
 use crate::inbox::COLLECT;
+use crate::runtime::clock::Reading;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
 use crate::session::{Session, Turn, Wait};
@@ -355,7 +356,7 @@ impl Connection {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
                     Poll::Ready(Ok(n)) => {
                         stats.net_in.add(n as u64);
-                        shared.net_in.fetch_add(n as u64, Ordering::Relaxed);
+                        shared.net_in.add(n as u64);
                         stats.reads.add(1);
                         return Poll::Ready(Ok(Event::Data));
                     }
@@ -382,7 +383,7 @@ impl Connection {
 
     /// Copies the figures that CLIENT LIST shows.
     fn publish(&self, session: &Session) {
-        let (shared, now) = (&self.shared, self.worker.server.clock.now());
+        let (shared, now) = (&self.shared, self.worker.now());
         shared.last_active.store(now, Ordering::Relaxed);
         shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
         shared.query_buffer.store(session.decoder.buffered() as u64, Ordering::Relaxed);
@@ -446,7 +447,8 @@ impl Job for HandedOver {
     fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
         let HandedOver { mut session, server, done } = *self;
         let stats = server.stats.worker(Worker::current());
-        let ctx = Context { server, stats, guard, now: server.clock.now() };
+        let Reading { now, monotonic_ns: began } = server.clock.read();
+        let ctx = Context { server, stats, guard, now, began };
         let turn = session.run_handed_over(&ctx, writer);
         // A connection that is gone needs no answer.
         let _ = done.send((session, turn));

@@ -56,6 +56,8 @@ pub struct Context<'a, 'g> {
     pub guard: &'g Guard,
     /// Time of the turn.
     pub now: Millis,
+    /// When the turn began, in nanoseconds of the monotonic clock.
+    pub began: u64,
 }
 
 /// How a command ended.
@@ -110,8 +112,9 @@ pub(crate) fn execute<'g>(
 /// Runs a command of a transaction, inside the call of EXEC, which holds its roles. What could refuse
 /// it was looked at when it was queued, but rights may have changed since. Its reply is a part of
 /// EXEC's.
-pub(crate) fn execute_queued(
-    exec: &mut Call<'_, '_>,
+pub(crate) fn execute_queued<'g>(
+    ctx: &Context<'_, 'g>,
+    exec: &mut Call<'_, 'g>,
     run: &mut Run,
     prepared: Prepared,
     request: Request<'_>,
@@ -119,9 +122,8 @@ pub(crate) fn execute_queued(
     let Some(entry) = prepared.entry else {
         return Step::Done;
     };
-    let ctx = exec.context();
     let (reply, client) = (&mut *exec.reply, &mut *exec.client);
-    let mut env = Env { ctx: &ctx, run, request, reply, client, entry, hash: prepared.hash };
+    let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
     env.run_queued(exec.writer.as_deref_mut())
 }
 

@@ -320,12 +320,14 @@ impl Keyspace {
         now: Millis,
         guard: &Guard,
     ) -> SliceReport {
-        if self.excess() == 0 || self.policy() == Policy::NoEviction {
+        let full = self.excess() > 0 || self.lags_behind(shard);
+        if !full || self.policy() == Policy::NoEviction {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
             return SliceReport { busy: true, more: true, removed: 0 };
         };
+        self.fold(shard);
         let removed = evict(&mut writer, shard, max_items, now);
         SliceReport { removed, more: removed > 0 && self.excess() > 0, busy: false }
     }
