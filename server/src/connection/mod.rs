@@ -14,6 +14,7 @@ mod stream;
 pub(crate) mod tls;
 
 use crate::Roles;
+use crate::client::transaction::Transaction;
 use crate::client::{ClientShared, ReplyMode, Unblock};
 use crate::dispatch::Context;
 use crate::inbox::COLLECT;
@@ -160,7 +161,9 @@ impl Connection {
             self.publish(&session);
             let over = self.over_output_limit(&session);
             let pending = session.reply.pending();
-            let received = session.decoder.buffered();
+            // What waits for EXEC has been received and not executed, too.
+            let queued = session.client.transaction().map_or(0, Transaction::bytes);
+            let received = session.decoder.buffered() + queued;
             self.session = Some(session);
             if written.is_err() {
                 return Some(End::Drop);
