@@ -409,7 +409,7 @@ impl Worker {
 }
 
 /// Runs on each background thread when it starts.
-pub(super) fn yield_to_workers() {
+fn yield_to_workers() {
     // A system that does not allow it still runs the thread, as equal among equals.
     let _ = rustix::process::nice(BACKGROUND_NICE);
 }
