@@ -2,7 +2,7 @@
 
 use super::docs::{CONSUMER, GROUP, ID_OR_LAST, KEY, docs};
 use super::id::{edge_arg, id_arg};
-use super::{edit, edit_or_new, no_group_of, reply_count};
+use super::{edit, edit_or_new, no_group_of, notify_consumer, reply_count};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
@@ -174,9 +174,7 @@ fn create_consumer(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let created = edit_group(call, |stream, name| {
         stream.groups.edit(name, |group| group.create_consumer(consumer, now))
     })?;
-    if created {
-        call.notify(Class::STREAM, "xgroup-createconsumer", &call.key(2));
-    }
+    notify_consumer(call, &call.key(2), created);
     call.reply.int(i64::from(created));
     Ok(Outcome::Done)
 }
