@@ -391,3 +391,22 @@ fn eviction_state_stays_small_whatever_the_policy() {
         assert!(memory.entries > 700_000, "{policy:?} {memory:?}");
     }
 }
+
+#[test]
+fn a_tiny_budget_has_a_hard_limit_near_it() {
+    let max = 100_000;
+    let (shards, policy) = (4, Policy::VolatileLru);
+    let ks = Keyspace::new(Options { shards, max_memory: max, policy, ..Options::default() });
+    let handle = ks.handle();
+    let refused = (0..10_000u32).find(|n| {
+        let guard = handle.pin();
+        if ks.over_limit() {
+            return true;
+        }
+        // No expiry, so the policy finds nothing to evict.
+        put(&ks, &guard, &n.to_be_bytes(), &[0; 64], None, 1);
+        false
+    });
+    assert!(refused.is_some_and(|n| n > 500), "{refused:?}");
+    assert!(ks.memory().used < max * 3 / 2, "{:?}", ks.memory());
+}

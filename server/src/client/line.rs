@@ -1,13 +1,10 @@
 //! A client as one line: CLIENT LIST and INFO, and the entries of ACL LOG.
 
-use super::ClientShared;
+use super::{ClientShared, REPLY_BUFFER};
 use crate::commands::table::table;
 use dunlin_storage::Millis;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
-
-/// Up to here pending replies count as being in the connection's own buffer.
-const REPLY_BUFFER: u64 = 16 * 1024;
 
 /// Letters of the flags in the order Redis prints them.
 pub fn flags(client: &ClientShared) -> String {

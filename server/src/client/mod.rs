@@ -16,6 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, O
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
+/// Up to here pending replies count as being in the connection's own buffer, which every client has,
+/// and not against the limits of output.
+pub const REPLY_BUFFER: u64 = 16 * 1024;
+
 /// CLIENT REPLY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ReplyMode {

@@ -14,7 +14,7 @@ mod stream;
 pub(crate) mod tls;
 
 use crate::Roles;
-use crate::client::{ClientShared, ReplyMode, Unblock};
+use crate::client::{ClientShared, REPLY_BUFFER, ReplyMode, Unblock};
 use crate::dispatch::Context;
 use crate::inbox::COLLECT;
 use crate::runtime::worker::Worker;
@@ -146,9 +146,10 @@ impl Connection {
                 session = home;
                 turn = rest.unwrap_or(Turn::Yield);
             }
-            let written = self.flush(&mut session);
-            self.publish(&session);
+            // Before anything is sent, as in Redis: a reply that is too long is not begun.
             let over = self.over_output_limit(&session);
+            let written = if over { Ok(()) } else { self.flush(&mut session) };
+            self.publish(&session);
             let pending = session.reply.pending();
             let received = session.decoder.buffered();
             self.session = Some(session);
@@ -413,11 +414,13 @@ impl Connection {
 
     /// client-output-buffer-limit.
     fn over_output_limit(&self, session: &Session) -> bool {
-        let limit = match session.client.authenticated {
-            true => self.worker.server.output_limit(self.shared.kind()),
-            false => UNAUTHENTICATED_OUTPUT,
-        };
-        limit > 0 && self.shared.unsent() > limit
+        let pending = session.reply.pending() as u64;
+        let waiting = self.shared.inbox.waiting();
+        if !session.client.authenticated {
+            return pending + waiting > UNAUTHENTICATED_OUTPUT;
+        }
+        let limit = self.worker.server.output_limit(self.shared.kind());
+        limit > 0 && pending.saturating_sub(REPLY_BUFFER) + waiting > limit
     }
 
     fn note_output_limit(&self) {

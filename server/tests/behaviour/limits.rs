@@ -93,6 +93,32 @@ fn a_client_above_its_output_limit_is_closed() {
 }
 
 #[test]
+fn a_reply_above_the_output_limit_is_not_begun() {
+    let server = Server::dunlin(&["--client-output-buffer-limit", "normal 80kb 0 0"]);
+    let mut client = server.client();
+    let value = vec![b'v'; 10_000];
+    assert_eq!(client.call(&[b"SET".as_slice(), b"k", &value]), Value::ok());
+    for _ in 0..20 {
+        client.call(&[b"RPUSH".as_slice(), b"list", &value]);
+    }
+    client.run("HSET hash f v");
+    // The client reads, and still gets nothing.
+    for hostile in ["LRANGE list 0 -1", "HRANDFIELD hash -999999999", "HRANDFIELD hash -1000000"] {
+        let mut greedy = server.client();
+        greedy.send(format!("{hostile}\r\n").as_bytes());
+        assert_eq!(greedy.read_to_close(), Ok(Vec::new()), "{hostile}");
+    }
+    let mut pipeline = server.client();
+    pipeline.send(&command(&["GET", "k"]).repeat(15));
+    assert_eq!(pipeline.read_to_close(), Ok(Vec::new()));
+    let mut modest = server.client();
+    modest.send(&command(&["GET", "k"]).repeat(5));
+    for _ in 0..5 {
+        assert_eq!(modest.recv(), Value::Bulk(value.clone()));
+    }
+}
+
+#[test]
 fn a_pipeline_written_before_anything_is_read_does_not_deadlock() {
     let _alone = alone();
     let server = Server::dunlin(&[]);

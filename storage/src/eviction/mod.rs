@@ -69,9 +69,10 @@ const FIELDS_AT_ONCE: usize = 64;
 /// Groups compared by `volatile-ttl`.
 const TTL_SAMPLE: usize = 16;
 /// Above this the hard limit is reached: share of the budget, and the least slack in bytes (a
-/// table that grows takes its new array in one piece).
+/// table that grows takes its new array in one piece), which is a share of tiny budgets.
 const HARD_LIMIT_SHARE: u64 = 50;
 const HARD_LIMIT_LEAST: u64 = 128 * 1024;
+const HARD_LIMIT_TINY_SHARE: u64 = 4;
 
 /// Role-protected eviction state of a shard.
 #[derive(Default)]
@@ -290,7 +291,7 @@ impl Keyspace {
         }
         let slack = match self.policy() {
             Policy::NoEviction => 0,
-            _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST),
+            _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST.min(max / HARD_LIMIT_TINY_SHARE)),
         };
         self.used() > max + slack
     }
