@@ -48,6 +48,8 @@ pub struct Context<'a, 'g> {
     pub guard: &'g Guard,
     /// Time of the turn.
     pub now: Millis,
+    /// When the turn began, in nanoseconds of the monotonic clock.
+    pub began: u64,
 }
 
 /// How a command ended.
@@ -77,13 +79,9 @@ pub(crate) struct Run {
 impl Run {
     const KINDS: usize = 4;
 
+    /// The first run of a turn; its time includes that of reading the arguments.
     pub(crate) fn start(ctx: &Context<'_, '_>) -> Run {
-        Run {
-            started: ctx.server.clock.monotonic_ns(),
-            calls: [(0, 0); Run::KINDS],
-            kinds: 0,
-            total: 0,
-        }
+        Run { started: ctx.began, calls: [(0, 0); Run::KINDS], kinds: 0, total: 0 }
     }
 
     #[inline]

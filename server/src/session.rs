@@ -12,7 +12,6 @@ use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
 use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use dunlin_storage::{KeyHash, Millis, ShardSet};
-use std::sync::atomic::Ordering;
 
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
 /// first-level cache until they run: 64 commands touch about 12 KiB.
@@ -98,9 +97,16 @@ impl Session {
         if !self.client.follow(&ctx.server.acl) {
             return Turn::Close;
         }
-        let mut budget = TURN_COMMANDS;
         self.client.deliveries = 0;
         self.client.collect(&mut self.reply);
+        let mut run = dispatch::Run::start(ctx);
+        let turn = self.run_batches(ctx, &mut run);
+        run.finish(ctx);
+        turn
+    }
+
+    fn run_batches(&mut self, ctx: &Context<'_, '_>, run: &mut dispatch::Run) -> Turn {
+        let mut budget = TURN_COMMANDS;
         loop {
             if self.next == self.decoder.len() && !self.next_batch(ctx) {
                 return match self.decoder.error() {
@@ -113,7 +119,7 @@ impl Session {
                 };
             }
             let before = self.next;
-            if let Some(turn) = self.run_batch(ctx) {
+            if let Some(turn) = self.run_batch(ctx, run) {
                 return turn;
             }
             budget = budget.saturating_sub(self.next - before);
@@ -218,14 +224,12 @@ impl Session {
     }
 
     /// Runs the rest of the batch; `None`: all of it ran.
-    fn run_batch(&mut self, ctx: &Context<'_, '_>) -> Option<Turn> {
+    fn run_batch(&mut self, ctx: &Context<'_, '_>, run: &mut dispatch::Run) -> Option<Turn> {
         let first = self.next;
-        let mut run = dispatch::Run::start(ctx);
         let mut held: Option<Roles<'_>> = None;
         let mut end = None;
         while self.next < self.decoder.len() {
-            let step = self.step(ctx, &mut run, &mut held);
-            match step {
+            match self.step(ctx, run, &mut held) {
                 Step::Done => {
                     self.next += 1;
                     self.client.collect(&mut self.reply);
@@ -247,9 +251,7 @@ impl Session {
             }
         }
         drop(held);
-        run.finish(ctx);
-        let commands = &self.client.shared.commands;
-        commands.fetch_add((self.next - first) as u64, Ordering::Relaxed);
+        self.client.shared.commands.add((self.next - first) as u64);
         end
     }
 

@@ -290,7 +290,8 @@ impl<'a, 'g> Call<'a, 'g> {
 
     /// Exchanges two databases (needs ALL_SHARDS).
     pub fn swap(&mut self, a: DbId, b: DbId) {
-        self.writer().swap(a, b);
+        let now = self.now;
+        self.writer().swap(a, b, now);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::Roles;
 use crate::client::{ClientShared, REPLY_BUFFER, ReplyMode, Unblock};
 use crate::dispatch::Context;
 use crate::inbox::COLLECT;
+use crate::runtime::clock::Reading;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
 use crate::session::{Session, Turn, Wait};
@@ -41,7 +42,7 @@ const STALL_SECONDS: u64 = 30;
 const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Bound of the last flush of a connection that is being closed.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
-/// Subscriptions that a closed connection ends before others get their turn: about 100 us.
+/// Subscriptions, or watches, that a closed connection ends before others get their turn: about 100 us.
 const LEAVE_SLICE: usize = 256;
 
 /// Why the socket loop woke up.
@@ -78,6 +79,11 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
         connection.stream.shutdown();
     }
     while session.client.subscriptions.leave(LEAVE_SLICE) {
+        tokio::task::yield_now().await;
+    }
+    let (server, shared) = (connection.worker.server, &connection.shared);
+    while let Some((shards, leave)) = session.client.watched.leave(server, shared, LEAVE_SLICE) {
+        connection.worker.submit(shards, leave);
         tokio::task::yield_now().await;
     }
 }
@@ -348,7 +354,7 @@ impl Connection {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
                     Poll::Ready(Ok(n)) => {
                         stats.net_in.add(n as u64);
-                        shared.net_in.fetch_add(n as u64, Ordering::Relaxed);
+                        shared.net_in.add(n as u64);
                         stats.reads.add(1);
                         return Poll::Ready(Ok(Event::Data));
                     }
@@ -375,7 +381,7 @@ impl Connection {
 
     /// Copies the figures that CLIENT LIST shows.
     fn publish(&self, session: &Session) {
-        let (shared, now) = (&self.shared, self.worker.server.clock.now());
+        let (shared, now) = (&self.shared, self.worker.now());
         shared.last_active.store(now, Ordering::Relaxed);
         shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
         shared.query_buffer.store(session.decoder.buffered() as u64, Ordering::Relaxed);
@@ -441,7 +447,8 @@ impl Job for HandedOver {
     fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
         let HandedOver { mut session, server, done } = *self;
         let stats = server.stats.worker(Worker::current());
-        let ctx = Context { server, stats, guard, now: server.clock.now() };
+        let Reading { now, monotonic_ns: began } = server.clock.read();
+        let ctx = Context { server, stats, guard, now, began };
         let turn = session.run_handed_over(&ctx, writer);
         // A connection that is gone needs no answer.
         let _ = done.send((session, turn));

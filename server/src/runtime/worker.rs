@@ -7,6 +7,7 @@ use crate::acl::Login;
 use crate::client::{Client, ClientShared};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
+use crate::runtime::clock::Reading;
 use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
@@ -112,6 +113,8 @@ pub struct Worker {
     pub server: &'static Server,
     load: Arc<Load>,
     epoch: Handle,
+    /// Time of the last turn.
+    now: Cell<Millis>,
     handshakes: Handshakes,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
     quiet: Cell<(Millis, u64, bool)>,
@@ -132,14 +135,21 @@ impl Worker {
     pub fn turn(&self, session: &mut Session) -> Turn {
         let turn = {
             let guard = self.epoch.pin();
-            let now = self.server.clock.now();
-            session.turn(&Context { server: self.server, stats: self.stats(), guard: &guard, now })
+            let Reading { now, monotonic_ns: began } = self.server.clock.read();
+            self.now.set(now);
+            let (server, stats) = (self.server, self.stats());
+            session.turn(&Context { server, stats, guard: &guard, now, began })
         };
         self.leftovers();
         if self.server.keyspace.limbo() > LIMBO_RELAXED {
             self.server.keyspace.free_slice(FREED_PER_TURN);
         }
         turn
+    }
+
+    /// Time of the last turn.
+    pub fn now(&self) -> Millis {
+        self.now.get()
     }
 
     /// Hands `job` to whoever gets the roles of `shards`.
@@ -192,6 +202,7 @@ impl Worker {
             server,
             load,
             epoch: server.keyspace.handle(),
+            now: Cell::default(),
             handshakes: Handshakes::default(),
             quiet: Cell::default(),
         });
@@ -385,7 +396,7 @@ impl Worker {
 }
 
 /// Runs on each background thread when it starts.
-fn yield_to_workers() {
+pub(super) fn yield_to_workers() {
     // A system that does not allow it still runs the thread, as equal among equals.
     let _ = rustix::process::nice(BACKGROUND_NICE);
 }
