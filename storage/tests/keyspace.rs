@@ -410,3 +410,14 @@ fn a_tiny_budget_has_a_hard_limit_near_it() {
     assert!(refused.is_some_and(|n| n > 500), "{refused:?}");
     assert!(ks.memory().used < max * 3 / 2, "{:?}", ks.memory());
 }
+
+#[test]
+fn a_budget_without_room_for_one_key_is_exceeded_from_the_start() {
+    let ks =
+        Keyspace::new(Options { max_memory: 1, policy: Policy::NoEviction, ..Options::default() });
+    assert!(ks.over_limit());
+    ks.set_max_memory(100_000);
+    assert!(!ks.over_limit());
+    ks.set_max_memory(0);
+    assert!(!ks.over_limit());
+}

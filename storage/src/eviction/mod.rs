@@ -73,6 +73,9 @@ const TTL_SAMPLE: usize = 16;
 const HARD_LIMIT_SHARE: u64 = 50;
 const HARD_LIMIT_LEAST: u64 = 128 * 1024;
 const HARD_LIMIT_TINY_SHARE: u64 = 4;
+/// What an empty store counts as at least: a budget without room for the table of one key is
+/// exceeded from the start, as in Redis, whose `maxmemory 1` makes all that needs memory fail.
+const EMPTY_STORE: u64 = 512;
 
 /// Role-protected eviction state of a shard.
 #[derive(Default)]
@@ -291,14 +294,15 @@ impl Keyspace {
     #[inline]
     pub fn over_limit(&self) -> bool {
         let max = self.budget.max.load(Ordering::Relaxed);
-        if max == 0 || self.used() <= max {
+        let used = self.used().max(EMPTY_STORE);
+        if max == 0 || used <= max {
             return false;
         }
         let slack = match self.policy() {
             Policy::NoEviction => 0,
             _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST.min(max / HARD_LIMIT_TINY_SHARE)),
         };
-        self.used() > max + slack
+        used > max + slack
     }
 
     /// Whether the policy could still evict something.
