@@ -76,6 +76,41 @@ fn a_client_that_is_made_to_wait_is_not_idle() {
 }
 
 #[test]
+fn a_paused_client_shows_as_blocked() {
+    let server = Server::dunlin(&[]);
+    let (mut paused, mut watcher) = (server.client(), server.client());
+    assert_eq!(watcher.run("CLIENT PAUSE 100000 WRITE"), Value::ok());
+    paused.send(b"SET a 1\r\n");
+    let soon = Duration::from_secs(5);
+    assert!(eventually(soon, || {
+        watcher.run("INFO clients").text().contains("blocked_clients:1")
+    }));
+    assert!(watcher.run("CLIENT LIST").text().contains(" flags=b "));
+    assert_eq!(watcher.run("CLIENT UNPAUSE"), Value::ok());
+    assert_eq!(paused.recv(), Value::ok());
+    assert!(watcher.run("INFO clients").text().contains("blocked_clients:0"));
+}
+
+#[test]
+fn a_pause_of_all_holds_everything_but_its_end() {
+    let server = Server::dunlin(&[]);
+    let mut admin = server.client();
+    let lines = ["GET a", "CONFIG GET port", "CLIENT PAUSE 1 WRITE", "HELLO 3", "PING"];
+    let mut waiting: Vec<_> = lines.iter().map(|_| server.client()).collect();
+    assert_eq!(admin.run("CLIENT PAUSE 100000 ALL"), Value::ok());
+    for (client, line) in waiting.iter_mut().zip(lines) {
+        client.set_patience(Duration::from_millis(50));
+        let early = client.try_recv_after(format!("{line}\r\n").as_bytes());
+        assert!(early.is_err(), "{line}: {early:?}");
+    }
+    assert_eq!(admin.run("CLIENT UNPAUSE"), Value::ok());
+    for (client, line) in waiting.iter_mut().zip(lines) {
+        client.set_patience(Duration::from_secs(5));
+        assert!(!client.recv().is_error(), "{line}");
+    }
+}
+
+#[test]
 fn a_client_above_its_output_limit_is_closed() {
     let _alone = alone();
     let server = Server::dunlin(&["--client-output-buffer-limit", "normal 1mb 0 0"]);
