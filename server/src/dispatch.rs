@@ -25,7 +25,7 @@ use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape, table};
-use crate::notify::{Class, notify};
+use crate::notify::tell_misses;
 use crate::runtime::logging::Every;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
@@ -185,7 +185,11 @@ pub(crate) fn execute_held<'g>(
     match admit(ctx, prepared, request, client) {
         Admission::Run(entry) => {
             let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
+            let mark = env.reply.mark();
             let step = env.run(Some(writer));
+            if matches!(step, Step::NeedsRole) {
+                env.undo(mark);
+            }
             env.tell_misses();
             step
         }
@@ -351,7 +355,7 @@ impl<'g> Env<'_, '_, 'g> {
                     // Keys that the row does not name: DEBUG.
                     Step::NeedsRole => {
                         self.undo(mark);
-                        self.with_roles(held, ShardSet::all(&ctx.server.keyspace))
+                        self.with_all_roles(held)
                     }
                     step => step,
                 }
@@ -385,10 +389,7 @@ impl<'g> Env<'_, '_, 'g> {
     #[inline]
     fn tell_misses(&mut self) {
         if !self.client.missed.is_empty() {
-            for key in std::mem::take(&mut self.client.missed) {
-                let (server, db) = (self.ctx.server, self.client.db);
-                self.client.deliveries += notify(server, Class::KEY_MISS, "keymiss", &key, db);
-            }
+            tell_misses(self.ctx.server, self.client);
         }
     }
 
@@ -413,7 +414,26 @@ impl<'g> Env<'_, '_, 'g> {
         if held.is_none() {
             return Step::Handover(shards);
         }
-        self.run(held.as_mut())
+        let mark = self.reply.mark();
+        match self.run(held.as_mut()) {
+            Step::NeedsRole => {
+                self.undo(mark);
+                *held = None;
+                self.with_all_roles(held)
+            }
+            step => step,
+        }
+    }
+
+    /// Runs a command that has to look into a large collection of a key which its row does not name.
+    #[cold]
+    fn with_all_roles(&mut self, held: &mut Option<Roles<'g>>) -> Step {
+        let all = ShardSet::all(&self.ctx.server.keyspace);
+        *held = self.ctx.server.keyspace.try_enter(&all, self.ctx.guard);
+        match held {
+            Some(roles) => self.run(Some(roles)),
+            None => Step::Handover(all),
+        }
     }
 
     #[inline]

@@ -107,6 +107,8 @@ impl<'a> Options<'a> {
 
 fn xclaim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, name, now) = (call.key(1), call.arg(2), call.now);
+    // As in Redis it counts as a read.
+    call.lookup(&key);
     // A missing key or group is answered before the options are looked at.
     let options = Options::parse(call);
     let just_id = options.as_ref().is_ok_and(|options| options.claim.just_id);
@@ -186,6 +188,7 @@ fn xautoclaim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         just_id,
         force: false,
     };
+    call.lookup(&key);
     let swept = edit(call, &key, |stream, _| {
         stream.groups.edit(name, |group| {
             let is_new = group.see_consumer(claim.consumer, now);
