@@ -281,7 +281,7 @@ impl Session {
         while end.is_none() && self.next < self.decoder.len() {
             let prepared = self.prepared[self.next];
             let request = self.decoder.request(self.next);
-            if !dispatch::runs_with(ctx, writer, prepared, request, self.client.db) {
+            if !dispatch::runs_with(ctx, writer, prepared, request, &self.client) {
                 break;
             }
             let (reply, client) = (&mut self.reply, &mut self.client);

@@ -295,7 +295,9 @@ unsafe fn copy_short(from: &[u8], target: *mut u8) {
         // SAFETY: by the contract of this function: 8 bytes at the front.
         unsafe { target.cast::<[u8; 8]>().write_unaligned(*first) };
         // SAFETY: as above: 8 bytes at the end.
-        unsafe { target.add(from.len() - 8).cast::<[u8; 8]>().write_unaligned(*last) };
+        let end = unsafe { target.add(from.len() - 8) };
+        // SAFETY: as above.
+        unsafe { end.cast::<[u8; 8]>().write_unaligned(*last) };
     } else {
         // SAFETY: by the contract of this function.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), target, from.len()) };

@@ -213,8 +213,8 @@ struct Inner {
 
 /// A shard: its role and what the role protects, of all databases.
 pub(crate) struct Shard {
-    /// Odd while a write over several shards is in progress. On a line of its own: every read of a
-    /// key looks at it, and only such writes change it.
+    /// Odd while a write of several keys is in progress (see `Writer::make_atomic`). On a line of its
+    /// own: every read of a key looks at it, and only such writes change it.
     multi_seq: OwnLine<AtomicU64>,
     inner: OwnLine<Inner>,
     pub(crate) counters: OwnLine<Counters>,
@@ -593,7 +593,7 @@ impl<'k> Writer<'k, '_> {
     /// Marks all shards of the set as changing, or as changed; whether one of them is observed.
     #[inline]
     pub(crate) fn mark(&self) -> bool {
-        if let Some(id) = self.shards.only() {
+        if let (Some(id), false) = (self.shards.only(), self.atomic) {
             let shard = self.keyspace.shard(id);
             shard.bump_write_seq();
             return shard.words().is_observed();
@@ -601,7 +601,9 @@ impl<'k> Writer<'k, '_> {
         let mut observed = false;
         for id in self.shards.iter() {
             let shard = self.keyspace.shard(id);
-            shard.bump_multi_seq();
+            if self.atomic {
+                shard.bump_multi_seq();
+            }
             shard.bump_write_seq();
             observed |= shard.words().is_observed();
         }

@@ -29,6 +29,8 @@ pub struct Writer<'k, 'g> {
     pub(crate) shards: ShardSet,
     /// The sequence words are odd: something was changed.
     changing: bool,
+    /// Readers without a role see all changes or none.
+    pub(crate) atomic: bool,
     /// Somebody may want to hear of the changes of this turn: see [`crate::observer`].
     pub(crate) listened: bool,
     released: bool,
@@ -40,8 +42,20 @@ impl<'k, 'g> Writer<'k, 'g> {
     /// The caller holds the roles of `shards` and gives them to the writer.
     #[inline]
     pub(crate) fn new(keyspace: &'k Keyspace, shards: ShardSet, guard: &'g Guard) -> Self {
-        let (changing, listened) = (false, false);
-        Self { keyspace, guard, shards, changing, listened, released: false, deferred: false }
+        let (changing, listened, released, deferred) = (false, false, false, false);
+        let atomic = shards.len() > 1;
+        Self { keyspace, guard, shards, changing, atomic, listened, released, deferred }
+    }
+
+    /// From here on readers without a role see all changes of this writer or none. With several
+    /// shards this is so from the beginning; with one it is for those who change several keys, or
+    /// one key several times.
+    pub fn make_atomic(&mut self) {
+        if !self.atomic {
+            // What was changed until now is a turn of its own.
+            self.end();
+            self.atomic = true;
+        }
     }
 
     /// True if the writer may change this shard.

@@ -2,6 +2,7 @@
 //! see of it or do to it ([`ClientShared`], through the [`Registry`]).
 
 pub mod line;
+pub mod transaction;
 
 use crate::acl::{Acl, DEFAULT_USER, Login, User};
 use crate::config::{OutputLimit, OutputLimits};
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
+use transaction::Transaction;
 
 /// Up to here pending replies count as being in the connection's own buffer, which every client has,
 /// and not against the limits of output.
@@ -133,6 +135,8 @@ pub struct ClientShared {
     pub inbox: Inbox,
     /// What the client has subscribed to.
     pub subscriptions: Figures,
+    /// What waits for EXEC.
+    pub transaction: transaction::Figures,
     /// Bytes of its interests in keys.
     pub interests: AtomicU64,
     /// Bytes received.
@@ -184,6 +188,7 @@ impl ClientShared {
             output: Default::default(),
             inbox: Default::default(),
             subscriptions: Default::default(),
+            transaction: Default::default(),
             interests: Default::default(),
             net_in: Default::default(),
             net_out: Default::default(),
@@ -231,6 +236,13 @@ impl ClientShared {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
+    /// Whether the client connects from this machine: through the unix socket or a loopback address.
+    pub fn is_local(&self) -> bool {
+        let host = self.addr.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        self.unix || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    }
+
     /// What the client is to limits and filters.
     pub fn kind(&self) -> ClientType {
         if self.has_flag(Self::PUBSUB) { ClientType::PubSub } else { ClientType::Normal }
@@ -241,10 +253,11 @@ impl ClientShared {
         self.output.load(Ordering::Relaxed) + self.inbox.waiting()
     }
 
-    /// Bytes that the client holds: buffers, what it has subscribed to, keys it is interested in.
+    /// Bytes that the client holds: buffers, what it has subscribed to, what waits for EXEC, and keys
+    /// that it is interested in.
     pub fn held(&self) -> u64 {
         let subscriptions = self.subscriptions.bytes.load(Ordering::Relaxed);
-        let interests = self.interests.load(Ordering::Relaxed);
+        let interests = self.interests.load(Ordering::Relaxed) + self.transaction.bytes();
         self.query_room.load(Ordering::Relaxed) + self.unsent() + subscriptions + interests
     }
 
@@ -295,6 +308,12 @@ pub struct Client {
     login: Login,
     /// Whether these rights have to be looked at.
     restricted: bool,
+    /// Whether dispatch has to look at more than the command itself, see [`Client::settle`].
+    special: bool,
+    /// What waits for EXEC.
+    transaction: Option<Box<Transaction>>,
+    /// Commands that would wait must not: EXEC runs them.
+    pub deny_blocking: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// CLIENT NO-TOUCH.
@@ -324,6 +343,9 @@ impl Client {
             proven: false,
             login: acl.default_login(),
             restricted: true,
+            special: true,
+            transaction: None,
+            deny_blocking: false,
             reply_mode: ReplyMode::On,
             no_touch: false,
             monitor: false,
@@ -342,6 +364,7 @@ impl Client {
         self.become_user(login);
         self.proven = true;
         self.authenticated = true;
+        self.settle();
     }
 
     /// Becomes what a new connection is.
@@ -349,6 +372,7 @@ impl Client {
         self.become_user(acl.default_login());
         self.proven = acl.default_is_open();
         self.authenticated = self.proven;
+        self.settle();
     }
 
     fn become_user(&mut self, login: Login) {
@@ -377,12 +401,14 @@ impl Client {
                 // Who never had to log in has to when the default user gets a password, unless the
                 // connection was there before.
                 self.authenticated = self.proven || acl.default_is_open();
+                self.settle();
                 true
             }
             None => {
                 self.log_out(acl);
                 self.proven = false;
                 self.authenticated = false;
+                self.settle();
                 false
             }
         }
@@ -404,6 +430,29 @@ impl Client {
     /// Whose rights it has.
     pub fn user(&self) -> &User {
         &self.login.user
+    }
+
+    /// Whether dispatch has to look at more than the command itself. Nearly no client is like this,
+    /// so it is one flag.
+    #[inline]
+    pub fn is_special(&self) -> bool {
+        debug_assert_eq!(self.special, self.looks_special(), "settle was forgotten");
+        self.special
+    }
+
+    /// Sets what [`Client::is_special`] says; after everything that may have changed it, so after
+    /// every command that has no keys.
+    #[inline]
+    pub fn settle(&mut self) {
+        self.special = self.looks_special();
+    }
+
+    fn looks_special(&self) -> bool {
+        !self.authenticated
+            || self.restricted
+            || self.monitor
+            || self.transaction.is_some()
+            || self.shared.has_flag(ClientShared::PUBSUB)
     }
 
     /// Whether [`User::check`] can refuse it anything.
@@ -428,6 +477,24 @@ impl Client {
     #[inline]
     pub fn collect(&self, reply: &mut Reply) {
         self.shared.inbox.drain(reply, usize::MAX);
+    }
+
+    /// Whether the command that runs now is answered (CLIENT REPLY).
+    pub fn answers(&self) -> bool {
+        !matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip)
+    }
+
+    /// Whether a command that does not run is answered; it counts as the one that CLIENT REPLY SKIP
+    /// means.
+    pub fn wants_answer(&mut self) -> bool {
+        match self.reply_mode {
+            ReplyMode::On => true,
+            ReplyMode::Off => false,
+            ReplyMode::Skip | ReplyMode::SkipNext => {
+                self.reply_mode = ReplyMode::On;
+                false
+            }
+        }
     }
 
     /// Selects a database.

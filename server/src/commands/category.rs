@@ -77,6 +77,7 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::Set => Some("set"),
         Group::Connection => Some("connection"),
         Group::Stream => Some("stream"),
+        Group::Transactions => Some("transaction"),
         // By its flag: PUBSUB HELP has none. Rows of scripts say it themselves: their containers are
         // of no category.
         Group::PubSub | Group::Server | Group::Scripting => None,

@@ -31,6 +31,8 @@ pub enum Group {
     Stream,
     /// `scripting`
     Scripting,
+    /// `transactions`
+    Transactions,
 }
 
 impl Group {
@@ -51,6 +53,7 @@ impl Group {
             Group::Server => "server",
             Group::Stream => "stream",
             Group::Scripting => "scripting",
+            Group::Transactions => "transactions",
         }
     }
 }

@@ -30,4 +30,5 @@ mod set;
 mod sorted_set;
 mod stream;
 mod string;
+mod transactions;
 mod walk;

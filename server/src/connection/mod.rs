@@ -14,6 +14,7 @@ mod stream;
 pub(crate) mod tls;
 
 use crate::Roles;
+use crate::client::transaction::Transaction;
 use crate::client::{ClientShared, REPLY_BUFFER, ReplyMode, Unblock};
 use crate::dispatch::Context;
 use crate::inbox::COLLECT;
@@ -161,7 +162,9 @@ impl Connection {
             let written = if over { Ok(()) } else { self.flush(&mut session) };
             self.publish(&session);
             let pending = session.reply.pending();
-            let received = session.decoder.buffered();
+            // What waits for EXEC has been received and not executed, too.
+            let queued = session.client.transaction().map_or(0, Transaction::bytes);
+            let received = session.decoder.buffered() + queued;
             self.session = Some(session);
             if written.is_err() {
                 return Some(End::Drop);

@@ -41,6 +41,7 @@ use table::KeyTable;
 use watch::Watcher;
 
 pub use wait::{Ready, Ticket, Waiter};
+pub(crate) use watch::end_all;
 pub use watch::{Watched, is_dirty, unwatch, watch};
 
 /// Bytes of an interest besides the key's name, in both directions: an estimate.

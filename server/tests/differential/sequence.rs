@@ -151,13 +151,20 @@ impl Generator {
             _ => 1 + values.rng.below(60),
         };
         let mut steps = Vec::with_capacity(size);
+        let in_transaction = values.rng.chance(1, 6);
+        if in_transaction {
+            steps.push(Step::of(&[b"MULTI"]));
+        }
         for _ in 0..size {
             let step = self.step(values);
-            let end = step.pause || step.is_last();
+            let end = step.pause || step.is_last() || step.name() == "exec";
             steps.push(step);
             if end {
                 break;
             }
+        }
+        if in_transaction && !steps.last().is_some_and(Step::is_last) && values.rng.chance(9, 10) {
+            steps.push(Step::of(&[b"EXEC"]));
         }
         let cuts = match values.rng.below(3) {
             0 => Vec::new(),

@@ -228,6 +228,13 @@ pub(crate) const TABLE: &[(u32, &str)] = &[
     (1, "PUBSUB (CHANNELS|SHARDCHANNELS) [pattern]"),
     (1, "PUBSUB (NUMSUB|SHARDNUMSUB) key*"),
     (1, "PUBSUB (NUMPAT|junk) junk*"),
+    // transactions (whole ones: `Generator::batch`)
+    (2, "MULTI"),
+    (8, "EXEC"),
+    (3, "DISCARD"),
+    (10, "WATCH key+"),
+    (3, "UNWATCH"),
+    (1, "(MULTI|EXEC|DISCARD|UNWATCH) junk"),
     // connection
     (6, "PING [value]"),
     (4, "ECHO value"),

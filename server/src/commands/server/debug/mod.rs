@@ -9,7 +9,7 @@ mod populate;
 mod protocol;
 mod reload;
 
-use super::{docs, is_local};
+use super::docs;
 use crate::commands::call::Call;
 use crate::commands::error::{NO_KEY, NOT_INTEGER, ReplyError};
 use crate::commands::help;
@@ -23,12 +23,6 @@ use dunlin_storage::value::list::Limits;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-const NOT_ALLOWED: ReplyError = ReplyError::new(
-    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you \
-     can run it from a local connection, otherwise you need to set this option in the \
-     configuration file, and then restart the server.",
-);
-
 /// The longest sleep in seconds: a sleeping command stops its worker.
 const MAX_SLEEP: f64 = 60.0;
 /// The largest QUICKLIST-PACKED-THRESHOLD.
@@ -39,14 +33,10 @@ const BAD_PLAIN_FROM: ReplyError =
 const MAX_TEXT: i64 = 1 << 20;
 
 pub(super) const DEBUG: Command = Command::new("debug", Arity::at_least(2), debug)
-    .flags(flag_set!(ADMIN | NOSCRIPT | LOADING | STALE))
+    .flags(flag_set!(ADMIN | NOSCRIPT | LOADING | STALE | ANY_SHARD | PROTECTED))
     .docs(docs("1.0.0", "Depends on subcommand.", "Commands for tests of the server.").system());
 
 fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let settings = call.server.settings();
-    if !settings.enable_debug_command.allows(is_local(call.client)) {
-        return Err(NOT_ALLOWED);
-    }
     let name = call.arg(1).to_ascii_lowercase();
     match (name.as_slice(), call.argc()) {
         (b"help", 2) => show_help(call),
