@@ -1,13 +1,10 @@
 //! A client as one line: CLIENT LIST and INFO, and the entries of ACL LOG.
 
-use super::ClientShared;
+use super::{ClientShared, REPLY_BUFFER};
 use crate::commands::table::table;
 use dunlin_storage::Millis;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
-
-/// Up to here pending replies count as being in the connection's own buffer.
-const REPLY_BUFFER: u64 = 16 * 1024;
 
 /// Letters of the flags in the order Redis prints them.
 pub fn flags(client: &ClientShared) -> String {
@@ -16,7 +13,7 @@ pub fn flags(client: &ClientShared) -> String {
         (client.has_flag(ClientShared::MONITOR), 'O'),
         (client.has_flag(ClientShared::PUBSUB), 'P'),
         (client.in_transaction(), 'x'),
-        (client.has_flag(ClientShared::BLOCKED), 'b'),
+        (client.has_flag(ClientShared::BLOCKED | ClientShared::PAUSED), 'b'),
         (client.has_flag(ClientShared::DIRTY), 'd'),
         (client.has_flag(ClientShared::CLOSING), 'c'),
         (client.kill.load(Ordering::Relaxed), 'A'),

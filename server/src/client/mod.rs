@@ -20,6 +20,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use transaction::Transaction;
 
+/// Up to here pending replies count as being in the connection's own buffer, which every client has,
+/// and not against the limits of output.
+pub const REPLY_BUFFER: u64 = 16 * 1024;
+
 /// CLIENT REPLY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ReplyMode {

@@ -15,7 +15,7 @@ pub(crate) mod tls;
 
 use crate::Roles;
 use crate::client::transaction::Transaction;
-use crate::client::{ClientShared, ReplyMode, Unblock};
+use crate::client::{ClientShared, REPLY_BUFFER, ReplyMode, Unblock};
 use crate::dispatch::Context;
 use crate::inbox::COLLECT;
 use crate::runtime::clock::Reading;
@@ -157,9 +157,10 @@ impl Connection {
             if matches!(turn, Turn::Idle) && self.worker.is_crowded() {
                 behind_the_others().await;
             }
-            let written = self.flush(&mut session);
-            self.publish(&session);
+            // Before anything is sent, as in Redis: a reply that is too long is not begun.
             let over = self.over_output_limit(&session);
+            let written = if over { Ok(()) } else { self.flush(&mut session) };
+            self.publish(&session);
             let pending = session.reply.pending();
             // What waits for EXEC has been received and not executed, too.
             let queued = session.client.transaction().map_or(0, Transaction::bytes);
@@ -426,11 +427,13 @@ impl Connection {
 
     /// client-output-buffer-limit.
     fn over_output_limit(&self, session: &Session) -> bool {
-        let limit = match session.client.authenticated {
-            true => self.worker.server.output_limit(self.shared.kind()),
-            false => UNAUTHENTICATED_OUTPUT,
-        };
-        limit > 0 && self.shared.unsent() > limit
+        let pending = session.reply.pending() as u64;
+        let waiting = self.shared.inbox.waiting();
+        if !session.client.authenticated {
+            return pending + waiting > UNAUTHENTICATED_OUTPUT;
+        }
+        let limit = self.worker.server.output_limit(self.shared.kind());
+        limit > 0 && pending.saturating_sub(REPLY_BUFFER) + waiting > limit
     }
 
     fn note_output_limit(&self) {

@@ -372,6 +372,7 @@ fn docs(client: &mut Client) -> BTreeMap<String, String> {
 const DOCS_GAPS: &[(&str, &str)] = &[
     ("set", "IFEQ and the other conditions are newer than the reference"),
     ("bitop", "DIFF, DIFF1, ANDOR and ONE are newer; the reference documents no operations"),
+    ("bitcount", "the end of the range may be left out, as in Valkey 8"),
     ("command|getkeys", "the reference documents none of its arguments"),
     ("command|getkeysandflags", "the reference documents none of its arguments"),
     ("hscan", "NOVALUES is newer"),

@@ -63,7 +63,9 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     let most = |figure: fn(&ClientShared) -> u64| clients.iter().map(|c| figure(c)).max();
     let input = most(|client| client.query_room.load(Ordering::Relaxed));
     let output = most(ClientShared::unsent);
-    let blocked = clients.iter().filter(|c| c.has_flag(ClientShared::BLOCKED)).count();
+    // Those whom a pause makes wait are among them.
+    let waits = ClientShared::BLOCKED | ClientShared::PAUSED;
+    let blocked = clients.iter().filter(|c| c.has_flag(waits)).count();
     let subscribed = clients.iter().filter(|c| c.has_flag(ClientShared::PUBSUB)).count();
     let watches = || clients.iter().map(|c| c.transaction.watched()).filter(|n| *n > 0);
     let (watching, watched) = (watches().count(), watches().sum::<u64>());
