@@ -67,7 +67,8 @@ impl Cause {
     }
 
     /// Whether the store does it by itself.
-    fn is_own(self) -> bool {
+    #[must_use]
+    pub fn is_own(self) -> bool {
         matches!(self, Cause::Expired | Cause::FieldsExpired { .. } | Cause::Evicted)
     }
 }

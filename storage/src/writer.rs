@@ -286,6 +286,19 @@ impl<'k, 'g> Writer<'k, 'g> {
         self.update_for(Cause::Written, db, key, now, |object| (change(object), true))
     }
 
+    /// [`Writer::update`] for a caller that knows whether it has changed anything, and tells whoever
+    /// wants to hear of it. The observer is not told of what changes inside a large collection: to find
+    /// out whether anything does would cost as much as the change. Of everything else it is, as ever.
+    pub fn update_untold<R>(
+        &mut self,
+        db: DbId,
+        key: &Key<'_>,
+        now: Millis,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> Option<R> {
+        self.update_for(Cause::Written, db, key, now, |object| (change(object), false))
+    }
+
     /// [`Writer::update`], for a cause; the change says whether it was one.
     pub(crate) fn update_for<R>(
         &mut self,

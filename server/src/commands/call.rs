@@ -303,9 +303,10 @@ impl<'a, 'g> Call<'a, 'g> {
         }
     }
 
-    /// Empties a database (needs ALL_SHARDS).
-    pub fn flush(&mut self, db: DbId) {
-        self.writer().flush(db);
+    /// Empties databases (needs ALL_SHARDS).
+    pub fn flush(&mut self, dbs: impl Iterator<Item = DbId>) {
+        dbs.for_each(|db| self.writer().flush(db));
+        self.server.tracker().flushed();
     }
 
     /// Exchanges two databases (needs ALL_SHARDS).
