@@ -225,8 +225,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         };
         match old.to_new_value() {
             Some(value) => {
-                self.put(to_db, to, value, old.expire_at(), now);
+                // In Redis's order. What was removed stays readable while the epoch is pinned.
                 self.remove(from_db, from, now);
+                self.put(to_db, to, value, old.expire_at(), now);
             }
             None => self.take_over(from_db, from, to_db, to, old.expire_at(), now),
         }

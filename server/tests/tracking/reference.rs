@@ -327,7 +327,6 @@ const CHANGES: &[(&str, &str)] = &[
     ("XLEN x", "XADD x NOMKSTREAM 2-1 f v"),
     ("XLEN x", "XDEL x 1-1"),
     ("XLEN x", "XTRIM x MAXLEN 0"),
-    ("PFCOUNT s", "SORT t"),
     ("LLEN d", "SUNIONSTORE d t u"),
     ("LLEN d", "SINTERSTORE d t nothing"),
     ("LLEN d", "SINTERSTORE d t nothing"),

@@ -32,7 +32,7 @@ impl Scenario {
             until("the connection has ended", || {
                 !self.control.run("CLIENT LIST").text().contains(&format!("id={id} "))
             });
-            return format!("{line}: {:?}", self.collect());
+            return format!("{line}: {}", self.collect(BTreeMap::new()));
         }
         let command = self.with_ids(command).replace(" | ", "\r\n");
         let ids = &mut self.ids;
@@ -41,32 +41,29 @@ impl Scenario {
             ids.insert(name.to_owned(), client.run("CLIENT ID").int());
             client
         });
-        // The reply to a PING shows where all of them end.
         client.send(format!("{command}\r\n").as_bytes());
-        let first = read_until(client, "first");
-        let mut shown = format!("{name}{first:?}");
-        if command.contains("REDIR") || command.contains("TRACKINGINFO") {
-            shown = self.without_ids(&shown);
-        } else if command.starts_with("HELLO") {
+        let mut replies = read_until(client, "first");
+        if command.starts_with("HELLO") {
             // It names the server.
-            shown = first.len().to_string();
+            replies.fill(Value::ok());
         }
-        format!("{line}: {shown} {}", self.collect())
+        let shown = self.collect(BTreeMap::from([(name.to_owned(), replies)]));
+        let names_clients = ["REDIR", "TRACKINGINFO"].iter().any(|word| command.contains(word))
+            || shown.contains("tracking-redir-broken");
+        let shown = if names_clients { self.without_ids(&shown) } else { shown };
+        format!("{line}: {shown}")
     }
 
-    /// What the clients have received since the last time.
-    fn collect(&mut self) -> String {
-        let mut shown = String::new();
+    /// What the clients have received since the last time, besides what was read of it. The reply to
+    /// a PING shows where it ends.
+    fn collect(&mut self, mut read: BTreeMap<String, Vec<Value>>) -> String {
         for (name, client) in &mut self.clients {
-            let received = read_until(client, "end");
-            if !received.is_empty() {
-                shown.push_str(&format!("{name}{received:?} "));
+            let more = read_until(client, "end");
+            if !more.is_empty() {
+                read.entry(name.clone()).or_default().extend(more);
             }
         }
-        match shown.contains("tracking-redir-broken") {
-            true => "tracking-redir-broken".to_owned(),
-            false => shown,
-        }
+        format!("{read:?}")
     }
 
     fn with_ids(&self, command: &str) -> String {
