@@ -50,6 +50,9 @@ impl Prefixes {
 #[derive(Debug, Default)]
 pub(super) struct Batch(BTreeMap<Bytes, u64>);
 
+/// Keys, each with the client that is not to hear of it.
+type Keys<'a> = Vec<(&'a Bytes, u64)>;
+
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -66,7 +69,7 @@ impl Batch {
     /// What is to be sent: by prefix, the keys in their order; to a client that has changed keys
     /// itself only the others.
     pub(super) fn messages(&self, prefixes: &Prefixes) -> Vec<(Arc<ClientShared>, Bytes)> {
-        let mut by_prefix: BTreeMap<&Bytes, (&Members, Vec<(&Bytes, u64)>)> = BTreeMap::new();
+        let mut by_prefix: BTreeMap<&Bytes, (&Members, Keys<'_>)> = BTreeMap::new();
         for (key, origin) in &self.0 {
             for (prefix, members) in prefixes.of(key) {
                 by_prefix.entry(prefix).or_insert((members, Vec::new())).1.push((key, *origin));
