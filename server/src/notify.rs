@@ -57,6 +57,10 @@ impl Class {
     pub const REMOVALS: Class =
         Class(Self::EXPIRED.0 | Self::EVICTED.0 | Self::HASH.0 | Self::GENERIC.0);
 
+    /// Events that only tell of what the store has changed, and so has told its observer of: strings
+    /// are always stored anew.
+    pub(crate) const STORED: Class = Class(Self::STRING.0 | Self::NEW.0 | Self::KEY_MISS.0);
+
     const KEYSPACE: Class = Class::of(b'K');
     const KEYEVENT: Class = Class::of(b'E');
 

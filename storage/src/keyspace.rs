@@ -308,7 +308,7 @@ impl Keyspace {
         i64::try_from(mean).unwrap_or(i64::MAX).max(0)
     }
 
-    /// Odd while a write over several shards is in progress on this one. A reader that must not see
+    /// Odd while a write of several keys is in progress on this shard. A reader that must not see
     /// half of such a write reads it before and after: even and the same = nothing of the kind.
     #[inline]
     #[must_use]

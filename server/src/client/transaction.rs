@@ -99,6 +99,15 @@ impl Transaction {
         self.failed
     }
 
+    fn push(&mut self, prepared: Prepared, request: Request<'_>, shards: &ShardSet) {
+        self.queue.push(request);
+        self.prepared.push(prepared);
+        self.shards.extend(shards.iter());
+        if let Some(entry) = prepared.entry {
+            self.flags = self.flags.with(entry.command.flags);
+        }
+    }
+
     /// The flags of all commands together.
     pub(crate) fn flags(&self) -> Flags {
         self.flags
@@ -134,12 +143,7 @@ impl Client {
         if transaction.failed || self.shared.has_flag(ClientShared::DIRTY) {
             return;
         }
-        transaction.queue.push(request);
-        transaction.prepared.push(prepared);
-        transaction.shards.extend(shards.iter());
-        if let Some(entry) = prepared.entry {
-            transaction.flags = transaction.flags.with(entry.command.flags);
-        }
+        transaction.push(prepared, request, shards);
         self.show_transaction();
     }
 
@@ -186,5 +190,35 @@ impl ClientShared {
     /// Whether it is between MULTI and the end of EXEC.
     pub fn in_transaction(&self) -> bool {
         self.transaction.commands() >= 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::table::table;
+    use crate::flag_set;
+    use dunlin_protocol::{Decoder, Limits};
+    use dunlin_storage::KeyHash;
+
+    #[test]
+    fn commands_are_kept_in_order_with_what_all_of_them_need() {
+        let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+        decoder.read_buf().extend_from_slice(b"GET a\r\nSET b 1\r\nPING\r\n");
+        assert_eq!(decoder.parse(3), 3);
+        let mut transaction = Transaction::default();
+        let shards = [vec![ShardId(5)], vec![ShardId(2), ShardId(5)], vec![]];
+        for (i, shards) in shards.into_iter().enumerate() {
+            let request = decoder.request(i);
+            let prepared = Prepared { entry: table().get(request.arg(0)), hash: KeyHash(i as u64) };
+            transaction.push(prepared, request, &shards.into_iter().collect());
+        }
+        drop(decoder);
+        let names: Vec<&[u8]> = transaction.commands().map(|(_, request)| request.arg(0)).collect();
+        assert_eq!(names, [b"GET".as_slice(), b"SET", b"PING"]);
+        assert!(transaction.commands().zip(0..).all(|((prepared, _), i)| prepared.hash.0 == i));
+        assert_eq!(transaction.shards.iter().map(|shard| shard.0).collect::<Vec<_>>(), [2, 5]);
+        assert!(transaction.flags().has(flag_set!(WRITE | READONLY | DENYOOM)));
+        assert!(transaction.bytes() > 0 && !transaction.has_failed());
     }
 }

@@ -294,11 +294,16 @@ impl<'a, 'g> Call<'a, 'g> {
     #[inline]
     pub fn notify_in(&mut self, db: DbId, class: Class, event: &str, key: &Key<'_>) {
         self.client.deliveries += notify::notify(self.server, class, event, key.bytes, db);
+        if !Class::STORED.any(class) {
+            self.tell_watchers(db, key);
+        }
+    }
+
+    /// What a command has an event for counts as a write for WATCH, whether or not the store has
+    /// found anything to change.
+    fn tell_watchers(&self, db: DbId, key: &Key<'_>) {
         let shard = self.server.keyspace.shard_of(key.hash);
-        if let Some(writer) = self.writer.as_deref()
-            && writer.is_observed(shard)
-            && class != Class::KEY_MISS
-        {
+        if self.writer.as_deref().is_some_and(|writer| writer.is_observed(shard)) {
             self.server.interests.written(db, key, shard);
         }
     }

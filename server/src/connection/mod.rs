@@ -157,6 +157,9 @@ impl Connection {
                 session = home;
                 turn = rest.unwrap_or(Turn::Yield);
             }
+            if matches!(turn, Turn::Idle) && self.worker.is_crowded() {
+                behind_the_others().await;
+            }
             let written = self.flush(&mut session);
             self.publish(&session);
             let over = self.over_output_limit(&session);
@@ -438,6 +441,21 @@ impl Connection {
         stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
         warn!(id = self.shared.id, "closing a client: client-output-buffer-limit");
     }
+}
+
+/// Lets the tasks that are ready run first. Unlike [`tokio::task::yield_now`] it does not make the
+/// runtime ask the system for new events in between.
+async fn behind_the_others() {
+    let mut queued = false;
+    poll_fn(|cx| {
+        if queued {
+            return Poll::Ready(());
+        }
+        queued = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A session on its way through the queue of a busy shard.

@@ -93,7 +93,7 @@ fn admit_special(
 
 /// What the state of the server has against a command now. `flags`: its own, and those of the
 /// commands that it runs.
-#[inline]
+#[inline(always)]
 fn hold_back(
     ctx: &Context<'_, '_>,
     entry: &'static Entry,

@@ -21,7 +21,7 @@ impl Run {
         Run { started: ctx.began, calls: [(0, 0); Run::KINDS], kinds: 0, total: 0 }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&mut self, ctx: &Context<'_, '_>, entry: &Entry) {
         let known = self.calls[..self.kinds].iter_mut().find(|(id, _)| *id == entry.id);
         if let Some((_, calls)) = known {

@@ -3,6 +3,7 @@
 use crate::queued;
 use crate::support::client::Broken;
 use crate::support::{Client, Rng, Server, Value};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -198,4 +199,42 @@ fn keys_of_one_shard_change_together_for_who_reads_them_one_by_one() {
         busy.store(false, Ordering::Relaxed);
         reader.join().expect("the reader has seen nothing odd");
     });
+}
+
+/// Each of two clients sets its flag only if the other's is not set. Without the role of the watched
+/// key both could look before either writes.
+#[test]
+fn neither_of_two_overlooks_the_other() {
+    let server = Server::dunlin(&["--workers", "2"]);
+    let barrier = Barrier::new(2);
+    let rounds = 1500;
+    let run = |own: &str, other: &str| {
+        let mut client = server.client();
+        let mut set = 0;
+        for round in 0..rounds {
+            let (own, other) = (format!("{own}:{round}"), format!("{other}:{round}"));
+            barrier.wait();
+            let look = [format!("WATCH {other}"), format!("GET {other}")];
+            let seen = pipeline(&mut client, &look).expect("replies");
+            if !seen[1].is_null() {
+                assert_eq!(client.run("UNWATCH"), Value::ok());
+                continue;
+            }
+            let lines = ["MULTI".to_owned(), format!("SET {own} 1"), "EXEC".to_owned()];
+            let replies = pipeline(&mut client, &lines).expect("replies");
+            set += usize::from(!replies[2].is_null());
+        }
+        set
+    };
+    let (a, b) = thread::scope(|scope| {
+        let one = scope.spawn(|| run("a", "b"));
+        let two = scope.spawn(|| run("b", "a"));
+        (one.join().expect("replies"), two.join().expect("replies"))
+    });
+    assert!(a + b > 0);
+    let mut client = server.client();
+    for round in 0..rounds {
+        let both = client.run(&format!("EXISTS a:{round} b:{round}"));
+        assert_ne!(both, Value::Int(2), "round {round}");
+    }
 }
