@@ -292,9 +292,12 @@ impl Session {
                     end = Some(Turn::Paused(until));
                     continue;
                 }
-                Step::Done | Step::Handover(_) | Step::NeedsRole => {
-                    self.client.collect(&mut self.reply);
+                // The roles of the keys that its row names are not enough for it.
+                Step::NeedsRole => {
+                    end = Some(Turn::Handover(ShardSet::all(&ctx.server.keyspace)));
+                    continue;
                 }
+                Step::Done | Step::Handover(_) => self.client.collect(&mut self.reply),
             }
             self.next += 1;
         }

@@ -93,6 +93,15 @@ impl ShardSet {
         self.as_slice().iter().copied()
     }
 
+    /// The shard, if it is one: the case that has to be quick.
+    #[inline(always)]
+    pub(crate) fn only(&self) -> Option<ShardId> {
+        match self.0 {
+            Set::One(shard) => Some(shard),
+            Set::Many(_) => None,
+        }
+    }
+
     /// True if the shard is one of them.
     #[must_use]
     #[inline]
@@ -361,6 +370,23 @@ impl Keyspace {
         shards: &ShardSet,
         guard: &'g Guard,
     ) -> Option<Writer<'k, 'g>> {
+        if let Some(id) = shards.only() {
+            let shard = self.shard(id);
+            if !shard.try_take() {
+                shard.counters.busy.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            Shard::count(&shard.words().taken, 1);
+            return Some(Writer::new(self, ShardSet::one(id), guard));
+        }
+        self.try_enter_all(shards, guard)
+    }
+
+    fn try_enter_all<'k, 'g>(
+        &'k self,
+        shards: &ShardSet,
+        guard: &'g Guard,
+    ) -> Option<Writer<'k, 'g>> {
         for (taken, &shard) in shards.as_slice().iter().enumerate() {
             if !self.shard(shard).try_take() {
                 self.shard(shard).counters.busy.fetch_add(1, Ordering::Relaxed);
@@ -565,7 +591,13 @@ impl<'k> Writer<'k, '_> {
     }
 
     /// Marks all shards of the set as changing, or as changed; whether one of them is observed.
+    #[inline]
     pub(crate) fn mark(&self) -> bool {
+        if let (Some(id), false) = (self.shards.only(), self.atomic) {
+            let shard = self.keyspace.shard(id);
+            shard.bump_write_seq();
+            return shard.words().is_observed();
+        }
         let mut observed = false;
         for id in self.shards.iter() {
             let shard = self.keyspace.shard(id);

@@ -293,6 +293,10 @@ impl<'a, 'g> Call<'a, 'g> {
     /// [`Call::notify`] in another database.
     #[inline]
     pub fn notify_in(&mut self, db: DbId, class: Class, event: &str, key: &Key<'_>) {
+        // What was missed was looked for before, and a command that has changed something stands.
+        if !self.client.missed.is_empty() {
+            notify::tell_misses(self.server, self.client);
+        }
         self.client.deliveries += notify::notify(self.server, class, event, key.bytes, db);
         if !Class::STORED.any(class) {
             self.tell_watchers(db, key);

@@ -20,6 +20,7 @@ mod generic;
 mod geo;
 mod hash;
 mod help;
+mod hyperloglog;
 mod list;
 mod multi_pop;
 mod pubsub;

@@ -362,8 +362,12 @@ impl KeySpec {
     pub fn each(&self, request: &Request<'_>, visit: &mut dyn FnMut(usize)) -> bool {
         let argc = i64::try_from(request.len()).unwrap_or(i64::MAX);
         let Some(begin) = self.begin_at(request, argc) else {
-            // A keyword that is absent means no key; an index past the end is a misfit.
-            return matches!(self.begin, Begin::Keyword(..) | Begin::Unknown);
+            // A keyword that is absent means no key, and all arguments from the end on are none; any
+            // other index past the end is a misfit.
+            return match (self.begin, self.find) {
+                (Begin::Index(at), Find::Range { last: ..0, .. }) => i64::from(at) == argc,
+                (begin, _) => matches!(begin, Begin::Keyword(..) | Begin::Unknown),
+            };
         };
         let (first, last, step) = match self.find {
             Find::Range { last, step, limit } => {

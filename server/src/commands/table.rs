@@ -71,6 +71,7 @@ static FAMILIES: &[&[Command]] = &[
     super::geo::COMMANDS,
     super::hash::COMMANDS,
     super::set::COMMANDS,
+    super::hyperloglog::COMMANDS,
     super::generic::COMMANDS,
     super::pubsub::COMMANDS,
     super::connection::COMMANDS,

@@ -152,7 +152,8 @@ impl Connection {
         loop {
             let mut session = self.session.take()?;
             let mut turn = self.worker.turn(&mut session);
-            if let Turn::Handover(shards) = turn {
+            // Twice if the command finds that it needs more roles.
+            while let Turn::Handover(shards) = turn {
                 let (home, rest) = self.hand_over(session, shards).await?;
                 session = home;
                 turn = rest.unwrap_or(Turn::Yield);

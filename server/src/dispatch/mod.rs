@@ -33,7 +33,7 @@ use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape};
 use crate::interest;
-use crate::notify::{Class, notify};
+use crate::notify::tell_misses;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
@@ -177,7 +177,11 @@ pub(crate) fn execute_held<'g>(
     match admit(ctx, prepared, request, client) {
         Admission::Run(entry) => {
             let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
+            let mark = env.reply.mark();
             let step = env.run_held(writer);
+            if matches!(step, Step::NeedsRole) {
+                env.undo(mark);
+            }
             env.tell_misses();
             step
         }
@@ -227,7 +231,7 @@ impl<'g> Env<'_, '_, 'g> {
                     // Keys that the row does not name: DEBUG.
                     Step::NeedsRole => {
                         self.undo(mark);
-                        self.with_roles(held, ShardSet::all(&ctx.server.keyspace))
+                        self.with_all_roles(held)
                     }
                     step => step,
                 };
@@ -273,10 +277,7 @@ impl<'g> Env<'_, '_, 'g> {
     #[inline]
     fn tell_misses(&mut self) {
         if !self.client.missed.is_empty() {
-            for key in std::mem::take(&mut self.client.missed) {
-                let (server, db) = (self.ctx.server, self.client.db);
-                self.client.deliveries += notify(server, Class::KEY_MISS, "keymiss", &key, db);
-            }
+            tell_misses(self.ctx.server, self.client);
         }
     }
 
@@ -298,9 +299,27 @@ impl<'g> Env<'_, '_, 'g> {
     #[inline]
     fn with_roles(&mut self, held: &mut Option<Roles<'g>>, shards: ShardSet) -> Step {
         *held = self.ctx.server.keyspace.try_enter(&shards, self.ctx.guard);
+        let mark = self.reply.mark();
+        let step = match held {
+            Some(roles) => self.run_held(roles),
+            None => return Step::Handover(shards),
+        };
+        if !matches!(step, Step::NeedsRole) {
+            return step;
+        }
+        self.undo(mark);
+        *held = None;
+        self.with_all_roles(held)
+    }
+
+    /// Runs a command that has to look into a large collection of a key which its row does not name.
+    #[cold]
+    fn with_all_roles(&mut self, held: &mut Option<Roles<'g>>) -> Step {
+        let all = ShardSet::all(&self.ctx.server.keyspace);
+        *held = self.ctx.server.keyspace.try_enter(&all, self.ctx.guard);
         match held {
             Some(roles) => self.run_held(roles),
-            None => Step::Handover(shards),
+            None => Step::Handover(all),
         }
     }
 
