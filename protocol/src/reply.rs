@@ -494,7 +494,7 @@ pub fn push_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
 ///
 /// Short integers go out as one array of constant length, which needs neither a loop nor a call.
 #[inline(always)]
-fn push_header(out: &mut Vec<u8>, kind: u8, value: i64) {
+pub fn push_header(out: &mut Vec<u8>, kind: u8, value: i64) {
     let Ok(small @ 0..10_000) = u32::try_from(value) else {
         return push_long_header(out, kind, value);
     };

@@ -33,6 +33,7 @@ pub mod session;
 pub mod slowlog;
 pub mod stats;
 pub mod tls;
+pub mod tracking;
 
 pub use dispatch::Context;
 

@@ -11,6 +11,7 @@ use crate::interest::Watched;
 use crate::monitor::Monitoring;
 use crate::pubsub::{Figures, Kind, Subscriptions};
 use crate::stats::Counter;
+use crate::tracking::{Mode, Redirect, Tracking};
 use bytes::Bytes;
 use dunlin_protocol::Reply;
 use dunlin_storage::{DbId, Millis};
@@ -139,6 +140,8 @@ pub struct ClientShared {
     pub transaction: transaction::Figures,
     /// Bytes of its interests in keys.
     pub interests: AtomicU64,
+    /// Who gets its invalidations.
+    pub tracking: Redirect,
     /// Bytes received.
     pub net_in: Counter,
     /// Bytes sent.
@@ -190,6 +193,7 @@ impl ClientShared {
             subscriptions: Default::default(),
             transaction: Default::default(),
             interests: Default::default(),
+            tracking: Default::default(),
             net_in: Default::default(),
             net_out: Default::default(),
             commands: Default::default(),
@@ -220,6 +224,18 @@ impl ClientShared {
     pub const PUBSUB: u32 = 128;
     /// A key that it watches has changed. Set and cleared under the roles of the keys' shards.
     pub const DIRTY: u32 = 256;
+    /// CLIENT TRACKING.
+    pub const TRACKING: u32 = 512;
+    /// It is told of all keys with certain prefixes (BCAST).
+    pub const BROADCAST: u32 = 1024;
+    /// It is not told of what it changes itself (NOLOOP).
+    pub const NO_LOOP: u32 = 2048;
+    /// The client that gets its invalidations is gone.
+    pub const BROKEN_REDIRECT: u32 = 4096;
+    /// Has tracked keys at some time.
+    pub const TRACKED: u32 = 8192;
+    /// The connection has ended.
+    pub const GONE: u32 = 16384;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -326,6 +342,8 @@ pub struct Client {
     pub subscriptions: Subscriptions,
     /// The keys that it watches.
     pub watched: Watched,
+    /// CLIENT TRACKING.
+    pub tracking: Tracking,
     /// Messages that this turn has sent to others.
     pub deliveries: usize,
     /// Keys that the command looked for in vain, to be told to those who asked for such events.
@@ -352,6 +370,7 @@ impl Client {
             monitoring: None,
             subscriptions,
             watched: Watched::default(),
+            tracking: Tracking::default(),
             deliveries: 0,
             missed: Vec::new(),
         };
@@ -452,6 +471,7 @@ impl Client {
             || self.restricted
             || self.monitor
             || self.transaction.is_some()
+            || self.tracking.mode() != Mode::Off
             || self.shared.has_flag(ClientShared::PUBSUB)
     }
 
@@ -529,7 +549,9 @@ impl Registry {
 
     /// Removes a client.
     pub fn remove(&self, id: u64) {
-        self.lock().remove(&id);
+        if let Some(client) = self.lock().remove(&id) {
+            client.set_flag(ClientShared::GONE, true);
+        }
     }
 
     /// The client `id`.

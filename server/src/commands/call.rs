@@ -303,7 +303,7 @@ impl<'a, 'g> Call<'a, 'g> {
         }
     }
 
-    /// What a command has an event for counts as a write for WATCH, whether or not the store has
+    /// What a command has an event for counts as a write for WATCH and caches, whether or not the store has
     /// found anything to change.
     fn tell_watchers(&self, db: DbId, key: &Key<'_>) {
         let shard = self.server.keyspace.shard_of(key.hash);
@@ -312,9 +312,10 @@ impl<'a, 'g> Call<'a, 'g> {
         }
     }
 
-    /// Empties a database (needs ALL_SHARDS).
-    pub fn flush(&mut self, db: DbId) {
-        self.writer().flush(db);
+    /// Empties databases (needs ALL_SHARDS).
+    pub fn flush(&mut self, dbs: impl Iterator<Item = DbId>) {
+        dbs.for_each(|db| self.writer().flush(db));
+        self.server.tracker().flushed();
     }
 
     /// Exchanges two databases (needs ALL_SHARDS).

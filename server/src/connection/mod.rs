@@ -83,6 +83,9 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
         tokio::task::yield_now().await;
     }
     let (server, shared) = (connection.worker.server, &connection.shared);
+    while session.client.tracking.leave(server.tracker(), shared, LEAVE_SLICE) {
+        tokio::task::yield_now().await;
+    }
     while let Some((shards, leave)) = session.client.watched.leave(server, shared, LEAVE_SLICE) {
         connection.worker.submit(shards, leave);
         tokio::task::yield_now().await;
@@ -100,6 +103,7 @@ struct Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.worker.server.clients.remove(self.shared.id);
+        self.worker.server.tracker().gone(&self.shared);
         self.worker.closed();
     }
 }
@@ -472,6 +476,7 @@ impl Job for HandedOver {
         let Reading { now, monotonic_ns: began } = server.clock.read();
         let ctx = Context { server, stats, guard, now, began };
         let turn = session.run_handed_over(&ctx, writer);
+        server.tracker().broadcast();
         // A connection that is gone needs no answer.
         let _ = done.send((session, turn));
     }

@@ -15,11 +15,14 @@
 //!   command runs under the role.
 //! - A **read of several shards** checks their `write_seq` in the same way, tries twice, then
 //!   takes the roles: MGET sees one instant.
+//! - A read of a client that **tracks** keys takes the roles, so that nobody writes between the read
+//!   and the note that the client has to hear of the next write.
 //! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
 //!   run at once.
 
 mod admission;
 mod timing;
+mod track;
 mod unrun;
 
 use crate::Roles;
@@ -40,6 +43,7 @@ use dunlin_protocol::{Mark, Reply, Request};
 use dunlin_storage::{DbId, Guard, KeyHash, Millis, ShardId, ShardSet};
 use std::sync::atomic::Ordering;
 pub(crate) use timing::Run;
+pub(crate) use track::remember;
 use unrun::{queue, refuse};
 
 /// Tries of a read over several shards before it takes their roles.
@@ -86,6 +90,10 @@ pub(crate) fn execute<'g>(
 ) -> Step {
     let entry = match admit(ctx, prepared, request, client) {
         Admission::Run(entry) => entry,
+        Admission::Track(entry) => {
+            let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
+            return env.track(held);
+        }
         Admission::Refuse(error, entry) => {
             *held = None;
             if let Some(shards) = ends_watches(entry, client) {
@@ -176,6 +184,10 @@ pub(crate) fn execute_held<'g>(
             }
             env.tell_misses();
             step
+        }
+        Admission::Track(entry) => {
+            let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
+            env.track_held(writer)
         }
         Admission::Refuse(error, entry) => {
             if ends_watches(entry, client).is_some() {
@@ -377,7 +389,7 @@ impl<'g> Env<'_, '_, 'g> {
     }
 
     /// As [`Env::run`], inside EXEC.
-    fn run_queued(&mut self, writer: Option<&mut Roles<'g>>) -> Step {
+    fn run_queued(&mut self, mut writer: Option<&mut Roles<'g>>) -> Step {
         if let Some(error) = self.lost_right() {
             self.ctx.stats.error(error.text());
             if self.client.answers() {
@@ -387,7 +399,10 @@ impl<'g> Env<'_, '_, 'g> {
         }
         let silent = !self.client.answers();
         let mark = self.reply.mark();
-        let step = self.call(writer);
+        let step = self.call(writer.as_deref_mut());
+        if let Some(writer) = writer {
+            remember(self.ctx.server, self.client, self.entry, &self.request, writer);
+        }
         if let Step::Block(wait) = &step {
             (wait.on_timeout)(self.reply);
         }

@@ -10,6 +10,7 @@
 //!                                                     |           waiters   (db, key) -> queue
 //!                                                     |           ready     keys with waiters that
 //!                                                     |                     were changed
+//!                                                     |- Tracker: who keeps a copy of the value
 //!                                                     `- Notifier: expired, evicted, hexpired
 //! ```
 //!
@@ -35,6 +36,7 @@ mod watch;
 use crate::Roles;
 use crate::client::ClientShared;
 use crate::notify::{Class, Notifier};
+use crate::tracking::Tracker;
 use dunlin_storage::{Cause, Change, DbId, Key, Observer, ShardId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use table::KeyTable;
@@ -74,12 +76,26 @@ struct Shard(Mutex<Tables>);
 pub struct Interests {
     shards: Box<[Shard]>,
     notifier: Arc<Notifier>,
+    tracker: Tracker,
 }
 
 impl Interests {
     /// Nobody is interested in anything yet.
-    pub fn new(shards: usize, notifier: Arc<Notifier>) -> Self {
-        Interests { shards: (0..shards).map(|_| Shard::default()).collect(), notifier }
+    pub fn new(shards: usize, workers: usize, notifier: Arc<Notifier>) -> Self {
+        let tracker = Tracker::new(shards, workers);
+        Interests { shards: (0..shards).map(|_| Shard::default()).collect(), notifier, tracker }
+    }
+
+    /// The clients that keep copies of values.
+    pub fn tracker(&self) -> &Tracker {
+        &self.tracker
+    }
+
+    /// Sees to it that the writers of a shard come here if somebody wants to hear of it. Under its
+    /// role.
+    pub(crate) fn observe(&self, writer: &mut Roles<'_>, shard: ShardId) {
+        let wanted = !self.tables(shard).is_empty() || self.tracker.wants(shard);
+        writer.observe(shard, wanted);
     }
 
     fn tables(&self, shard: ShardId) -> MutexGuard<'_, Tables> {
@@ -93,9 +109,8 @@ impl Interests {
         shard: ShardId,
         change: impl FnOnce(&mut Tables) -> R,
     ) -> R {
-        let mut tables = self.tables(shard);
-        let result = change(&mut tables);
-        writer.observe(shard, !tables.is_empty());
+        let result = change(&mut self.tables(shard));
+        self.observe(writer, shard);
         result
     }
 
@@ -121,9 +136,7 @@ impl Interests {
 impl Observer for Interests {
     fn changed(&self, change: &Change<'_>) {
         self.publish(change);
-        let mut tables = self.tables(change.shard);
-        tables.tell_watchers(change);
-        tables.tell_waiters(change.db, &change.key);
+        self.tell(change);
     }
 
     fn wants_removals(&self) -> bool {
@@ -140,6 +153,25 @@ impl Observer for Interests {
 }
 
 impl Interests {
+    /// Tells all who are interested in a key.
+    fn tell(&self, change: &Change<'_>) {
+        let mut tables = self.tables(change.shard);
+        tables.tell_watchers(change);
+        tables.tell_waiters(change.db, &change.key);
+        drop(tables);
+        self.tracker.changed(change);
+    }
+
+    /// A command has written to a key, under the role of its shard. The store tells of most changes
+    /// itself; this is for those that it cannot know: what a command has changed in a large collection
+    /// ([`Writer::update_untold`]), and a write of what was there before (HSET of the same value), which
+    /// is a change to whoever watches the key or keeps a copy.
+    ///
+    /// [`Writer::update_untold`]: dunlin_storage::Writer::update_untold
+    pub(crate) fn written(&self, db: DbId, key: &Key<'_>, shard: ShardId) {
+        self.tell(&Change { db, key: *key, shard, cause: Cause::Written });
+    }
+
     fn each_shard(&self, mut visit: impl FnMut(&mut Tables)) {
         for shard in &self.shards {
             visit(&mut shard.0.lock().unwrap_or_else(PoisonError::into_inner));

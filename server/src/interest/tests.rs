@@ -11,7 +11,7 @@ const DATABASES: u8 = 2;
 fn keyspace(shards: usize) -> (Arc<Interests>, Keyspace) {
     let notifier = Arc::new(Notifier::new(Default::default()));
     let options = Options { shards, databases: DATABASES, ..Options::default() };
-    let interests = Arc::new(Interests::new(options.shard_count(), notifier));
+    let interests = Arc::new(Interests::new(options.shard_count(), 1, notifier));
     let keyspace = Keyspace::observed(options, Arc::clone(&interests) as _);
     (interests, keyspace)
 }

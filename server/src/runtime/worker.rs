@@ -12,6 +12,7 @@ use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
 use crate::tls::{self, handshake::Handshakes};
+use crate::tracking::Tend;
 use dunlin_protocol::Limits;
 use dunlin_storage::{Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
 use std::cell::Cell;
@@ -32,6 +33,8 @@ const SLICE_ITEMS: usize = 512;
 const LIMBO_RELAXED: u64 = 4 * 1024 * 1024;
 /// Pieces freed per turn then, a few microseconds: two megabytes of big values.
 const FREED_PER_TURN: usize = 64;
+/// Slices per tick and shard in which the table of tracked keys is tended.
+const TENDED_SLICES: usize = 64;
 /// Accepted connections on their way to a worker.
 pub const INBOX: usize = 1024;
 /// Threads per worker for what takes long and may wait, such as the mathematics of a handshake.
@@ -170,8 +173,10 @@ impl Worker {
         self.leftovers();
     }
 
-    /// Schedules the batches which a capped turn has left behind.
+    /// Sends what was changed to those who wait for it, and schedules the batches which a capped turn
+    /// has left behind.
     fn leftovers(&self) {
+        self.server.tracker().broadcast();
         for shard in self.server.keyspace.take_leftovers() {
             let server = self.server;
             tokio::task::spawn_local(async move {
@@ -181,6 +186,7 @@ impl Worker {
                         let guard = handle.pin();
                         server.keyspace.drain(shard, &guard)
                     };
+                    server.tracker().broadcast();
                     if !more {
                         return;
                     }
@@ -348,8 +354,31 @@ impl Worker {
             while self.server.keyspace.free_slice(SLICE_ITEMS) {
                 tokio::task::yield_now().await;
             }
+            self.tend_tracking().await;
             self.release_when_idle();
         }
+    }
+
+    /// Removes what clients that tracked keys have left behind, in slices under the roles.
+    async fn tend_tracking(&self) {
+        for shard in self.own_shards() {
+            for _ in 0..TENDED_SLICES {
+                if !self.server.tracker().wants_tending(shard) {
+                    break;
+                }
+                let interests = Arc::clone(&self.server.interests);
+                self.submit(ShardSet::one(shard), Box::new(Tend { interests, shard }));
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// The shards whose background work is this worker's.
+    fn own_shards(&self) -> Vec<ShardId> {
+        (self.index..self.server.keyspace.shards())
+            .step_by(self.server.workers)
+            .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
+            .collect()
     }
 
     /// A second after the last work the allocator gives back what this thread has freed.
@@ -367,10 +396,7 @@ impl Worker {
     /// Runs one kind of slice on each of this worker's shards in turn, as long as there is
     /// anything to do. A shard whose role is taken has to wait for the next tick.
     async fn slices(&self, slice: fn(&Self, ShardId) -> SliceReport) {
-        let mut shards: Vec<ShardId> = (self.index..self.server.keyspace.shards())
-            .step_by(self.server.workers)
-            .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
-            .collect();
+        let mut shards = self.own_shards();
         while !shards.is_empty() {
             let mut left = Vec::new();
             for shard in shards {

@@ -170,6 +170,9 @@ pub(super) fn run(caller: &mut Caller<'_, '_>, entry: &'static Entry, reply: &mu
         };
         (entry.command.handler)(&mut call)
     };
+    if let Some(writer) = writer.as_deref_mut() {
+        crate::dispatch::remember(server, client, entry, &request, writer);
+    }
     let nanos = server.clock.monotonic_ns().saturating_sub(began);
     let figures = stats.command(entry.id);
     figures.calls.add(1);

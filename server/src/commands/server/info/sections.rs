@@ -75,7 +75,7 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("client_recent_max_input_buffer", input.unwrap_or(0));
     text.line("client_recent_max_output_buffer", output.unwrap_or(0));
     text.line("blocked_clients", blocked);
-    text.line("tracking_clients", 0);
+    text.line("tracking_clients", server.tracker().clients());
     text.line("pubsub_clients", subscribed);
     text.line("watching_clients", watching);
     text.line("clients_in_timeout_table", 0);
@@ -253,11 +253,12 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
             "active_defrag_key_misses",
             "total_active_defrag_time",
             "current_active_defrag_time",
-            "tracking_total_keys",
-            "tracking_total_items",
-            "tracking_total_prefixes",
         ],
     );
+    let tracker = call.server.tracker();
+    text.line("tracking_total_keys", tracker.keys());
+    text.line("tracking_total_items", tracker.items());
+    text.line("tracking_total_prefixes", tracker.prefix_count());
     text.line("unexpected_error_replies", sum(|w| &w.unexpected_errors));
     text.line("total_error_replies", sum(|w| &w.error_replies));
     zeros(text, &["dump_payload_sanitizations"]);
