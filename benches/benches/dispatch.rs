@@ -55,7 +55,7 @@ fn turn(
     let guard = epoch.pin();
     let stats = server.stats.worker(0);
     let now = server.clock.now();
-    black_box(session.turn(&Context { server, stats, guard: &guard, now }));
+    black_box(session.turn(&Context { server, stats, guard: &guard, now }, &mut None));
     let pending = session.reply.pending();
     let mut slices = Vec::new();
     session.reply.slices(&mut slices, 64);

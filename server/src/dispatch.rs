@@ -17,9 +17,14 @@
 //!   takes the roles: MGET sees one instant.
 //! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
 //!   run at once.
+//!
+//! Roles that are held are also what it takes to serve clients that wait for the keys
+//! ([`crate::blocking`]): directly after the command, before the roles are free again. If that may
+//! move elements to other shards, their roles are taken before the command runs.
 
 use crate::Roles;
 use crate::acl::{Denied, LogContext, Reason};
+use crate::blocking;
 use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
@@ -28,7 +33,7 @@ use crate::commands::table::{Entry, KeyShape, table};
 use crate::notify::{Class, notify};
 use crate::runtime::logging::Every;
 use crate::server::Server;
-use crate::session::{Prepared, Wait};
+use crate::session::Prepared;
 use crate::stats::WorkerStats;
 use dunlin_protocol::{Mark, Reply, Request};
 use dunlin_storage::{DbId, Guard, KeyHash, Millis, ShardId, ShardSet};
@@ -55,7 +60,8 @@ pub struct Context<'a, 'g> {
 pub(crate) enum Step {
     Done,
     Close,
-    Block(Wait),
+    /// It waits, as the client's `wait` says. The roles of the keys that it waits for are held.
+    Block,
     /// Not run: these roles are taken.
     Handover(ShardSet),
     /// Not run: execution is paused until then.
@@ -176,6 +182,29 @@ pub(crate) fn runs_with(
 
 /// Runs one command with roles that somebody else took for it.
 pub(crate) fn execute_held<'g>(
+    ctx: &Context<'_, 'g>,
+    run: &mut Run,
+    writer: &mut Roles<'g>,
+    prepared: Prepared,
+    request: Request<'_>,
+    reply: &mut Reply,
+    client: &mut Client,
+) -> Step {
+    match admit(ctx, prepared, request, client) {
+        Admission::Run(entry) => {
+            let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
+            let step = env.run_with(writer);
+            env.tell_misses();
+            step
+        }
+        Admission::Refuse(error, entry) => refuse(ctx, entry, request, &error, reply, client),
+        Admission::Pause(until) => Step::Paused(until),
+    }
+}
+
+/// Runs a command that waits once more, with the roles at hand. Whom it makes keys ready for is
+/// served by the caller.
+pub(crate) fn execute_again<'g>(
     ctx: &Context<'_, 'g>,
     run: &mut Run,
     writer: &mut Roles<'g>,
@@ -318,6 +347,7 @@ fn refuse(
         ctx.stats.command(entry.id).rejected.add(1);
     }
     ctx.stats.error(error.text());
+    client.wait = None;
     match client.reply_mode {
         ReplyMode::On => reply.error(error.text()),
         ReplyMode::Off => {}
@@ -400,19 +430,68 @@ impl<'g> Env<'_, '_, 'g> {
     #[inline]
     fn write_one(&mut self, held: &mut Option<Roles<'g>>, shard: ShardId) -> Step {
         if !held.as_ref().is_some_and(|writer| writer.holds(shard)) {
-            *held = None;
             return self.with_roles(held, ShardSet::one(shard));
         }
-        self.run(held.as_mut())
+        self.run_held(held)
     }
 
     #[inline]
     fn with_roles(&mut self, held: &mut Option<Roles<'g>>, shards: ShardSet) -> Step {
+        *held = None;
         *held = self.ctx.server.keyspace.try_enter(&shards, self.ctx.guard);
         if held.is_none() {
             return Step::Handover(shards);
         }
-        self.run(held.as_mut())
+        self.run_held(held)
+    }
+
+    /// Runs the command with roles that are held.
+    #[inline]
+    fn run_held(&mut self, held: &mut Option<Roles<'g>>) -> Step {
+        let Some(writer) = held.as_mut() else { return self.run(None) };
+        if self.ctx.server.queues.are_quiet(writer) {
+            return self.run(Some(writer));
+        }
+        match self.run_watched(writer) {
+            // Roles are taken in ascending order: those at hand have to be given back first.
+            Step::Handover(more) => self.with_roles(held, more),
+            step => step,
+        }
+    }
+
+    /// Runs the command with roles that somebody else took for it.
+    fn run_with(&mut self, writer: &mut Roles<'g>) -> Step {
+        match self.ctx.server.queues.are_quiet(writer) {
+            true => self.run(Some(writer)),
+            false => self.run_watched(writer),
+        }
+    }
+
+    /// Runs the command while clients wait for keys of its shards, and serves them.
+    #[cold]
+    fn run_watched(&mut self, writer: &mut Roles<'g>) -> Step {
+        let ctx = self.ctx;
+        if let Some(more) = self.more_roles(writer) {
+            return Step::Handover(more);
+        }
+        let step = self.run(Some(writer));
+        blocking::serve(ctx, writer);
+        step
+    }
+
+    /// All the roles that the command needs if more are needed than these, so that those can be
+    /// served whom it makes keys ready for.
+    fn more_roles(&self, writer: &Roles<'g>) -> Option<ShardSet> {
+        if self.entry.has(Flags::READONLY) {
+            return None;
+        }
+        let key = match self.entry.shape {
+            KeyShape::One(at) => self.request.get(at),
+            KeyShape::None | KeyShape::Many => None,
+        };
+        let key = key.map(|key| (self.ctx.server.keyspace.shard_of(self.hash), key));
+        let more = self.ctx.server.queues.reach(writer, key);
+        (!more.is_empty()).then(|| writer.shards().iter().chain(more).collect())
     }
 
     #[inline]
@@ -463,6 +542,7 @@ impl<'g> Env<'_, '_, 'g> {
         self.client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
         let silent = self.client.reply_mode != ReplyMode::On;
         let mark = silent.then(|| self.reply.mark());
+        let (again, has_roles) = (self.client.wait.is_some(), writer.is_some());
         let mut call = Call {
             request: self.request,
             reply: self.reply,
@@ -476,18 +556,30 @@ impl<'g> Env<'_, '_, 'g> {
             writer,
         };
         let result = (entry.command.handler)(&mut call);
-        if matches!(&result, Err(error) if *error == error::NEEDS_ROLE) {
+        let needs_role = match &result {
+            Ok(Outcome::Block(wait)) => wait.on.is_some() && !has_roles,
+            Ok(_) => false,
+            Err(error) => *error == error::NEEDS_ROLE,
+        };
+        if needs_role {
             return Step::NeedsRole;
         }
-        self.run.add(ctx, entry);
         // Afterwards, so that SELECT shows the database it chose, as in Redis.
-        if ctx.server.monitors.active() {
+        if ctx.server.monitors.active() && !again {
             ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
         }
+        if let Ok(Outcome::Block(wait)) = result {
+            // It counts when it ends.
+            self.client.wait = Some(wait);
+            return Step::Block;
+        }
+        if again {
+            self.client.wait = None;
+        }
+        self.run.add(ctx, entry);
         let step = match result {
-            Ok(Outcome::Done) => Step::Done,
+            Ok(Outcome::Done | Outcome::Block(_)) => Step::Done,
             Ok(Outcome::Close) => Step::Close,
-            Ok(Outcome::Block(wait)) => Step::Block(wait),
             Err(error) => {
                 self.reply.error(error.text());
                 ctx.stats.command(entry.id).failed.add(1);
@@ -496,26 +588,15 @@ impl<'g> Env<'_, '_, 'g> {
             }
         };
         if let Some(mark) = mark {
-            self.silence(mark);
+            // Messages are sent in any case.
+            let mark = if entry.has(Flags::ANSWERS_BY_PUSH) { self.reply.mark() } else { mark };
+            self.client.silence(self.reply, mark);
         }
         if each {
             let nanos = self.run.close(ctx);
             self.slow(nanos);
         }
         step
-    }
-
-    /// CLIENT REPLY OFF and SKIP: drops what the command has written, unless these are messages.
-    fn silence(&mut self, mark: Mark) {
-        // CLIENT REPLY ON itself is answered.
-        if self.client.reply_mode != ReplyMode::On && !self.entry.has(Flags::ANSWERS_BY_PUSH) {
-            self.reply.rollback(mark);
-        }
-        self.client.reply_mode = match self.client.reply_mode {
-            ReplyMode::SkipNext => ReplyMode::Skip,
-            ReplyMode::Skip => ReplyMode::On,
-            mode => mode,
-        };
     }
 
     fn slow(&self, nanos: u64) {

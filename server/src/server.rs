@@ -2,6 +2,7 @@
 //! process, so everything refers to it by `&'static`.
 
 use crate::acl::{Acl, LogContext, LogEntry, Reason};
+use crate::blocking::Queues;
 use crate::client::{Client, ClientType, Registry, line};
 use crate::commands::collection;
 use crate::config::{Config, Settings};
@@ -46,6 +47,8 @@ pub struct Server {
     pub monitors: Monitors,
     /// Publish/subscribe.
     pub pubsub: PubSub,
+    /// Clients that wait for keys.
+    pub queues: Queues,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Scripts by their names.
@@ -103,6 +106,7 @@ impl Server {
         let clock = Clock::new();
         let run_id = run_id(&keyspace);
         let server = Server {
+            queues: Queues::new(keyspace.shards()),
             keyspace,
             acl,
             clients: Registry::default(),

@@ -86,6 +86,18 @@ impl<'a, 'g> Call<'a, 'g> {
         self.client.db
     }
 
+    /// Whether a command that finds nothing may wait. Inside another command it must not.
+    pub fn may_block(&self) -> bool {
+        !self.client.deny_blocking
+    }
+
+    /// Whether all that `key` holds can be read and changed now. A command that has waited runs
+    /// again with the role of the key for which it is woken, which need not be the only one it names.
+    pub fn reaches(&self, key: &Key<'_>) -> bool {
+        let shard = || self.server.keyspace.shard_of(key.hash);
+        self.client.wait.is_none() || self.writer.as_ref().is_some_and(|w| w.holds(shard()))
+    }
+
     /// The keyspace, for commands about the whole of it.
     #[inline]
     pub fn keyspace(&self) -> &'a Keyspace {
@@ -205,6 +217,7 @@ impl<'a, 'g> Call<'a, 'g> {
     ) -> Put {
         let now = self.now;
         let put = self.writer().put(db, key, value, expire_at, now);
+        self.hook(db, key, false);
         if !put.existed {
             self.notify_in(db, Class::NEW, "new", key);
         }
@@ -229,6 +242,8 @@ impl<'a, 'g> Call<'a, 'g> {
     pub fn rename(&mut self, from: (DbId, &Key<'_>), to: (DbId, &Key<'_>)) -> bool {
         let now = self.now;
         let renamed = self.writer().rename(from, to, now);
+        self.hook(from.0, from.1, true);
+        self.hook(to.0, to.1, false);
         if renamed {
             self.notify_in(to.0, Class::NEW, "new", to.1);
         }
@@ -248,7 +263,9 @@ impl<'a, 'g> Call<'a, 'g> {
     /// there.
     pub fn take(&mut self, key: &Key<'_>) -> bool {
         let (db, now) = (self.client.db, self.now);
-        self.writer().remove(db, key, now)
+        let removed = self.writer().remove(db, key, now);
+        self.hook(db, key, true);
+        removed
     }
 
     /// Sets or clears the expiry of `key` and tells of it; false if there is no such key.
@@ -260,6 +277,13 @@ impl<'a, 'g> Call<'a, 'g> {
             self.notify(Class::GENERIC, event, key);
         }
         exists
+    }
+
+    /// Lets those who want to hear of every change of `key` run again, although it is still there and
+    /// looks as before.
+    pub fn tell_waiters(&self, key: &Key<'_>) {
+        let shard = self.server.keyspace.shard_of(key.hash);
+        self.server.queues.gone(shard, self.client.db, key.bytes);
     }
 
     /// Publishes a keyspace event (see [`crate::notify`]): after the change, under its role.
@@ -283,14 +307,25 @@ impl<'a, 'g> Call<'a, 'g> {
         self.client.deliveries += notify::notify(self.server, class, event, key.bytes, db);
     }
 
+    fn hook(&self, db: DbId, key: &Key<'_>, gone: bool) {
+        let shard = self.server.keyspace.shard_of(key.hash);
+        match gone {
+            true => self.server.queues.gone(shard, db, key.bytes),
+            false => self.server.queues.written(shard, db, key.bytes),
+        }
+    }
+
     /// Empties a database (needs ALL_SHARDS).
     pub fn flush(&mut self, db: DbId) {
         self.writer().flush(db);
+        self.server.queues.all_changed(db);
     }
 
     /// Exchanges two databases (needs ALL_SHARDS).
     pub fn swap(&mut self, a: DbId, b: DbId) {
         self.writer().swap(a, b);
+        self.server.queues.all_changed(a);
+        self.server.queues.all_changed(b);
     }
 }
 

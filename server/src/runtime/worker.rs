@@ -4,6 +4,7 @@
 use super::accept::{Acceptor, Listener};
 use super::{shutdown, sweep};
 use crate::acl::Login;
+use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
@@ -129,23 +130,36 @@ impl Worker {
     }
 
     /// Runs one turn of `session`: pins the epoch for as long as it takes.
-    pub fn turn(&self, session: &mut Session) -> Turn {
-        let turn = {
+    pub(crate) fn turn(&self, mut session: Box<Session>) -> Ran {
+        let ran = {
             let guard = self.epoch.pin();
-            let now = self.server.clock.now();
-            session.turn(&Context { server: self.server, stats: self.stats(), guard: &guard, now })
+            let (server, now) = (self.server, self.server.clock.now());
+            let mut held = None;
+            let ctx = Context { server, stats: self.stats(), guard: &guard, now };
+            match session.turn(&ctx, &mut held) {
+                Turn::Block => park(server, session, held.as_mut()),
+                turn => Ran::Home(session, turn),
+            }
         };
         self.leftovers();
         if self.server.keyspace.limbo() > LIMBO_RELAXED {
             self.server.keyspace.free_slice(FREED_PER_TURN);
         }
-        turn
+        ran
     }
 
     /// Hands `job` to whoever gets the roles of `shards`.
     pub fn submit(&self, shards: ShardSet, job: Box<dyn Job>) {
         self.server.keyspace.submit(shards, job, &self.epoch.pin());
         self.leftovers();
+    }
+
+    /// Takes a client that waits no more out of the queues in which it still stands.
+    pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
+        for shard in waiter.shards().iter() {
+            let leave = Leave { waiter: waiter.clone(), server: self.server };
+            self.submit(ShardSet::one(shard), Box::new(leave));
+        }
     }
 
     /// Schedules the batches which a capped turn has left behind.
@@ -318,6 +332,7 @@ impl Worker {
                 self.slices(Self::expire).await;
             }
             self.slices(Self::evict).await;
+            self.serve_ready();
             if self.server.keyspace.memory().limbo > 0 {
                 self.server.keyspace.flush_limbo(&self.epoch.pin());
             }
@@ -343,10 +358,7 @@ impl Worker {
     /// Runs one kind of slice on each of this worker's shards in turn, as long as there is
     /// anything to do. A shard whose role is taken has to wait for the next tick.
     async fn slices(&self, slice: fn(&Self, ShardId) -> SliceReport) {
-        let mut shards: Vec<ShardId> = (self.index..self.server.keyspace.shards())
-            .step_by(self.server.workers)
-            .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
-            .collect();
+        let mut shards: Vec<ShardId> = self.shards().collect();
         while !shards.is_empty() {
             let mut left = Vec::new();
             for shard in shards {
@@ -361,6 +373,20 @@ impl Worker {
             }
             shards = left;
         }
+    }
+
+    /// Serves clients that wait for what has expired or was evicted on this worker's shards.
+    fn serve_ready(&self) {
+        for shard in self.shards().filter(|shard| self.server.queues.has_ready(*shard)) {
+            self.submit(ShardSet::one(shard), Box::new(ServeReady { server: self.server }));
+        }
+    }
+
+    /// The shards of which this worker does the background work.
+    fn shards(&self) -> impl Iterator<Item = ShardId> {
+        (self.index..self.server.keyspace.shards())
+            .step_by(self.server.workers)
+            .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
     }
 
     fn expire(&self, shard: ShardId) -> SliceReport {

@@ -158,7 +158,10 @@ const DESTROY: Command =
 fn destroy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let group = edit_group(call, |stream, name| Some(stream.groups.remove(name)))?;
     if group.is_some() {
-        call.notify(Class::STREAM, "xgroup-destroy", &call.key(2));
+        let key = call.key(2);
+        call.notify(Class::STREAM, "xgroup-destroy", &key);
+        // Whoever waits for entries as a member of the group has to hear of it.
+        call.tell_waiters(&key);
     }
     call.reply.int(i64::from(group.is_some()));
     Ok(Outcome::Done)
