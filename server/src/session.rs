@@ -11,8 +11,8 @@ use crate::client::{Client, ClientShared};
 use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
-use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use crate::stats::WorkerStats;
+use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use dunlin_storage::{KeyHash, Millis, ShardSet};
 use std::sync::atomic::Ordering;
 

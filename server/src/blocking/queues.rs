@@ -167,7 +167,8 @@ impl Queues {
             queue.waiters.insert(waiter.ticket, waiter.clone());
             if waiter.any_change {
                 queue.any_change += 1;
-                self.any_change_keys.fetch_add(usize::from(queue.any_change == 1), Ordering::Relaxed);
+                self.any_change_keys
+                    .fetch_add(usize::from(queue.any_change == 1), Ordering::Relaxed);
             }
             if waiter.destination.as_ref().is_some_and(|to| to.shard != *id) {
                 table.far.insert(waiter.ticket, waiter.clone());
@@ -194,7 +195,8 @@ impl Queues {
             }
             if waiter.any_change {
                 queue.any_change -= 1;
-                self.any_change_keys.fetch_sub(usize::from(queue.any_change == 0), Ordering::Relaxed);
+                self.any_change_keys
+                    .fetch_sub(usize::from(queue.any_change == 0), Ordering::Relaxed);
             }
             if queue.waiters.is_empty() {
                 queues.swap_remove(at);

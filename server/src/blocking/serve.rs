@@ -19,11 +19,7 @@ pub(crate) fn serve<'g>(ctx: &Context<'_, 'g>, writer: &mut Roles<'g>) {
 }
 
 /// Serves those who wait for one key, in their order. What they have seen of it, if it is a stream.
-fn serve_key<'g>(
-    ctx: &Context<'_, 'g>,
-    writer: &mut Roles<'g>,
-    ready: &Ready,
-) -> Option<Seen> {
+fn serve_key<'g>(ctx: &Context<'_, 'g>, writer: &mut Roles<'g>, ready: &Ready) -> Option<Seen> {
     let (server, queues) = (ctx.server, &ctx.server.queues);
     let key = server.keyspace.key(&ready.key);
     let mut ticket = 0;

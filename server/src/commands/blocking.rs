@@ -5,8 +5,8 @@ use super::docs::Arg;
 use super::error::ReplyError;
 use super::spec::Outcome;
 use crate::blocking::{Wait, WaitKeys};
-use dunlin_protocol::number::{self, Extended};
 use dunlin_protocol::Reply;
+use dunlin_protocol::number::{self, Extended};
 use dunlin_storage::Millis;
 
 /// A timeout in seconds.

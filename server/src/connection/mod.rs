@@ -270,7 +270,9 @@ impl Connection {
         poll_fn(|cx| {
             match poll_send(cx, stream, &mut session.reply, shared, worker) {
                 Ok(true) if !read => return Poll::Ready(Ok(Event::Flushed)),
-                Ok(true) if has_room(&session.reply, shared) => return Poll::Ready(Ok(Event::Room)),
+                Ok(true) if has_room(&session.reply, shared) => {
+                    return Poll::Ready(Ok(Event::Room));
+                }
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
