@@ -115,7 +115,7 @@ pub(crate) fn park(
     let Some(wait) = session.client.wait.as_ref() else {
         return Ran::Home(session, Turn::Yield);
     };
-    let deadline = wait.deadline;
+    let (deadline, shared) = (wait.deadline, session.client.shared.clone());
     let waiter = Waiter::new(server, &session, server.queues.ticket());
     session.publish(server.clock.now());
     let outgoing = session.take_reply();
@@ -125,5 +125,6 @@ pub(crate) fn park(
     if let Some(writer) = writer {
         server.queues.enter(&waiter, writer);
     }
+    shared.show_wait();
     Ran::Parked(Parked { waiter, home, outgoing, deadline })
 }

@@ -269,9 +269,14 @@ impl ClientShared {
         let may = !self.kill.load(Ordering::Acquire);
         if may {
             *place = Some(waiter.clone());
-            self.set_flag(Self::BLOCKED, true);
         }
         may
+    }
+
+    /// Shows that the client waits, if it still does: it stands in the queues now.
+    pub(crate) fn show_wait(&self) {
+        let place = self.waiter();
+        self.set_flag(Self::BLOCKED, place.is_some());
     }
 
     /// A blocking command waits no more.

@@ -62,12 +62,13 @@ impl Connection {
         over
     }
 
-    /// Until the deadline has passed.
+    /// Until the deadline has passed. It was reckoned from a time whose fraction of a millisecond is
+    /// not known: its own millisecond still belongs to the wait.
     async fn deadline(&self, deadline: Option<Millis>) {
         let clock = &self.worker.server.clock;
         let Some(deadline) = deadline else { return pending().await };
-        while let left @ 1.. = deadline.saturating_sub(clock.now()) {
-            tokio::time::sleep(Duration::from_millis(left.unsigned_abs())).await;
+        while let left @ 0.. = deadline.saturating_sub(clock.now()) {
+            tokio::time::sleep(Duration::from_millis(left.unsigned_abs().max(1))).await;
         }
     }
 

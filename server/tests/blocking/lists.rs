@@ -57,8 +57,8 @@ fn who_waits_gets_what_comes() {
         "a> BLPOP k k 0
          b: RPUSH k x y => 2
          a< [k x]
-         a> BLPOP l k l 0
          b: DEL k => 1
+         a> BLPOP l k l 0
          b: RPUSH l 1 => 1
          a< [l 1]",
     ]);

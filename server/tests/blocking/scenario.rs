@@ -56,7 +56,8 @@ impl Cast<'_> {
                 self.check_blocked(line);
             }
             "<" => {
-                let reply = show(&self.client(name).recv());
+                let reply = self.client(name).try_recv();
+                let reply = show(&reply.unwrap_or_else(|broken| panic!("{line}: {broken:?}")));
                 assert_eq!(reply, rest, "{line}");
                 self.blocked -= 1;
             }
@@ -64,7 +65,10 @@ impl Cast<'_> {
                 let (command, expected) =
                     rest.rsplit_once(" => ").expect("a command and its reply");
                 let words = self.words(command);
-                let reply = show(&self.client(name).call(&words));
+                let client = self.client(name);
+                client.send_command(&words);
+                let reply = client.try_recv().unwrap_or_else(|broken| panic!("{line}: {broken:?}"));
+                let reply = show(&reply);
                 assert_eq!(reply, expected, "{line}");
             }
         }

@@ -143,10 +143,10 @@ fn keys_that_are_waited_for_are_counted() {
         (keys, crate::info(watcher, "total_blocking_keys_on_nokey"))
     };
     watcher.run("XGROUP CREATE s g $ MKSTREAM");
-    let mut a = crate::blocked(&server, &mut watcher, "BLPOP k l s k 0");
+    let mut a = crate::blocked(&server, &mut watcher, "BLPOP k l m k 0");
     assert_eq!(counted(&mut watcher), (3, 0));
     let mut b = crate::blocked(&server, &mut watcher, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
-    assert_eq!(counted(&mut watcher), (3, 1));
+    assert_eq!(counted(&mut watcher), (4, 1));
     watcher.run("DEL s");
     assert!(b.recv().is_error());
     assert_eq!(counted(&mut watcher), (3, 0));
