@@ -8,6 +8,7 @@ use dunlin::Context;
 use dunlin::acl::Acl;
 use dunlin::client::{Client, ClientShared};
 use dunlin::config::Config;
+use dunlin::runtime::clock::Reading;
 use dunlin::runtime::container::Limits as Machine;
 use dunlin::runtime::logging::Log;
 use dunlin::server::Server;
@@ -16,7 +17,7 @@ use dunlin_benches::request::{Op, Requests, Ttl, ValueSize};
 use dunlin_benches::rng::Rng;
 use dunlin_benches::scan::{Reply, Scan, Wire, scan};
 use dunlin_protocol::Limits;
-use dunlin_storage::{Handle, Keyspace, Options};
+use dunlin_storage::{Handle, Options};
 use std::hint::black_box;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -29,9 +30,8 @@ const VARIANTS: usize = 256;
 fn server() -> Result<Server, String> {
     let config = Config::defaults(MEMORY);
     let log = Log::start(&config.settings())?;
-    let keyspace = Keyspace::new(Options::default());
     let acl = Acl::start(&config)?;
-    Ok(Server::new(config, acl, log, keyspace, &Machine::detect(1, 100)))
+    Ok(Server::new(config, acl, log, Options::default(), &Machine::detect(1, 100)))
 }
 
 fn session(server: &Server) -> Session {
@@ -54,8 +54,9 @@ fn turn(
     session.decoder.read_buf().put_slice(bytes);
     let guard = epoch.pin();
     let stats = server.stats.worker(0);
-    let now = server.clock.now();
-    black_box(session.turn(&Context { server, stats, guard: &guard, now }, &mut None));
+    let Reading { now, monotonic_ns: began } = server.clock.read();
+    let ctx = Context { server, stats, guard: &guard, now, began };
+    black_box(session.turn(&ctx, &mut None));
     let pending = session.reply.pending();
     let mut slices = Vec::new();
     session.reply.slices(&mut slices, 64);

@@ -375,6 +375,12 @@ impl Reply {
         self.buffer.capacity() + self.cuts.capacity() * size_of::<Cut>() + self.shared
     }
 
+    /// All that is to be sent, if it is one slice.
+    #[inline]
+    pub fn contiguous(&self) -> Option<&[u8]> {
+        self.cuts.is_empty().then(|| &self.buffer[self.sent..])
+    }
+
     /// Appends what is to be sent next, at most `max` slices.
     pub fn slices<'a>(&'a self, out: &mut Vec<IoSlice<'a>>, max: usize) {
         let mut from = self.sent;

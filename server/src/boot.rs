@@ -8,10 +8,11 @@ use crate::runtime::announce;
 use crate::runtime::container::Limits;
 use crate::runtime::listen::Listeners;
 use crate::runtime::logging::Log;
+use crate::runtime::pages;
 use crate::runtime::pidfile::PidFile;
 use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::server::Server;
-use dunlin_storage::{Keyspace, Options};
+use dunlin_storage::Options;
 use std::io;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
@@ -70,6 +71,9 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     let server = start(config, acl, log, &limits);
     server.tls.load(&settings.tls).map_err(|why| io::Error::other(format!("TLS: {why}")))?;
     info!("{}", announce::start_line(&settings, &limits, auth));
+    if settings.huge_pages {
+        pages::start(server)?;
+    }
     let threads = spawn_workers(server, &settings, listeners)?;
     info!("ready to accept connections");
     for thread in threads {
@@ -86,14 +90,14 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
 /// counting references.
 fn start(config: Config, acl: Acl, log: Log, limits: &Limits) -> &'static Server {
     let settings = config.settings();
-    let keyspace = Keyspace::new(Options {
+    let store = Options {
         shards: shards(settings.shards, limits.workers),
         databases: settings.databases,
         max_memory: settings.maxmemory,
         policy: settings.maxmemory_policy,
         seed: None,
-    });
-    Box::leak(Box::new(Server::new(config, acl, log, keyspace, limits)))
+    };
+    Box::leak(Box::new(Server::new(config, acl, log, store, limits)))
 }
 
 fn shards(setting: u32, workers: usize) -> usize {

@@ -53,6 +53,8 @@ pub struct Context<'a, 'g> {
     pub guard: &'g Guard,
     /// Time of the turn.
     pub now: Millis,
+    /// When the turn began, in nanoseconds of the monotonic clock.
+    pub began: u64,
 }
 
 /// How a command ended.
@@ -83,13 +85,9 @@ pub(crate) struct Run {
 impl Run {
     const KINDS: usize = 4;
 
+    /// The first run of a turn; its time includes that of reading the arguments.
     pub(crate) fn start(ctx: &Context<'_, '_>) -> Run {
-        Run {
-            started: ctx.server.clock.monotonic_ns(),
-            calls: [(0, 0); Run::KINDS],
-            kinds: 0,
-            total: 0,
-        }
+        Run { started: ctx.began, calls: [(0, 0); Run::KINDS], kinds: 0, total: 0 }
     }
 
     #[inline]
@@ -449,7 +447,7 @@ impl<'g> Env<'_, '_, 'g> {
     #[inline]
     fn run_held(&mut self, held: &mut Option<Roles<'g>>) -> Step {
         let Some(writer) = held.as_mut() else { return self.run(None) };
-        if self.ctx.server.queues.are_quiet(writer) {
+        if !writer.is_observed() {
             return self.run(Some(writer));
         }
         match self.run_watched(writer) {
@@ -461,16 +459,19 @@ impl<'g> Env<'_, '_, 'g> {
 
     /// Runs the command with roles that somebody else took for it.
     fn run_with(&mut self, writer: &mut Roles<'g>) -> Step {
-        match self.ctx.server.queues.are_quiet(writer) {
-            true => self.run(Some(writer)),
-            false => self.run_watched(writer),
+        match writer.is_observed() {
+            false => self.run(Some(writer)),
+            true => self.run_watched(writer),
         }
     }
 
-    /// Runs the command while clients wait for keys of its shards, and serves them.
+    /// Runs the command while clients may wait for keys of its shards, and serves them.
     #[cold]
     fn run_watched(&mut self, writer: &mut Roles<'g>) -> Step {
         let ctx = self.ctx;
+        if ctx.server.interests.queues.are_quiet(writer) {
+            return self.run(Some(writer));
+        }
         if let Some(more) = self.more_roles(writer) {
             return Step::Handover(more);
         }
@@ -490,7 +491,7 @@ impl<'g> Env<'_, '_, 'g> {
             KeyShape::None | KeyShape::Many => None,
         };
         let key = key.map(|key| (self.ctx.server.keyspace.shard_of(self.hash), key));
-        let more = self.ctx.server.queues.reach(writer, key);
+        let more = self.ctx.server.interests.queues.reach(writer, key);
         (!more.is_empty()).then(|| writer.shards().iter().chain(more).collect())
     }
 

@@ -18,6 +18,7 @@ pub mod escape;
 mod files;
 pub mod glob;
 pub mod inbox;
+pub mod interest;
 pub mod latency;
 pub mod monitor;
 pub mod notify;

@@ -10,7 +10,8 @@
 //!   removed, `expire` and `persist`, and `keymiss` when a read finds nothing.
 //! - The handlers, for what they have done to a value: `call.notify(Class::STRING, "incrby", &key)`
 //!   after the change. Names are Redis's, which are not always those of the commands.
-//! - The store, for what it removes by itself: [`expired`] and [`evicted`].
+//! - The store, for what it removes by itself, through [`crate::interest`]: `expired`, `evicted`,
+//!   and `hexpired` when the expiry walk has removed fields of a hash (with `del`, if none is left).
 //!
 //! # What is promised
 //!
@@ -19,8 +20,10 @@
 //! class is asked for, an event costs one relaxed load.
 
 use crate::config::EVENT_CLASSES;
+use crate::pubsub::PubSub;
 use crate::server::Server;
 use dunlin_storage::DbId;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A set of classes of events, or of the channels they are published to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,10 @@ impl Class {
     /// Reads of keys that do not exist.
     pub const KEY_MISS: Class = Class::of(b'm');
 
+    /// What can come of removals by the store itself.
+    pub const REMOVALS: Class =
+        Class(Self::EXPIRED.0 | Self::EVICTED.0 | Self::HASH.0 | Self::GENERIC.0);
+
     const KEYSPACE: Class = Class::of(b'K');
     const KEYEVENT: Class = Class::of(b'E');
 
@@ -74,36 +81,58 @@ impl Class {
     }
 }
 
-/// Publishes an event if its class is asked for. Returns how many messages were sent.
+/// The way from events to messages.
+#[derive(Debug)]
+pub struct Notifier {
+    /// The classes that are asked for.
+    wanted: AtomicU16,
+    pubsub: PubSub,
+}
+
+impl Notifier {
+    /// Nothing is asked for yet.
+    pub fn new(pubsub: PubSub) -> Self {
+        Notifier { wanted: AtomicU16::new(0), pubsub }
+    }
+
+    /// Applies `notify-keyspace-events`.
+    pub fn configure(&self, classes: u16) {
+        self.wanted.store(classes, Ordering::Relaxed);
+    }
+
+    /// The classes that are asked for.
+    #[inline]
+    pub fn wanted(&self) -> Class {
+        Class::from_bits(self.wanted.load(Ordering::Relaxed))
+    }
+
+    /// Publishes an event if its class is asked for. Returns how many messages were sent.
+    #[inline]
+    pub fn notify(&self, class: Class, event: &str, key: &[u8], db: DbId) -> usize {
+        let wanted = self.wanted();
+        if wanted.any(class) { self.publish(wanted, event, key, db) } else { 0 }
+    }
+
+    #[cold]
+    fn publish(&self, wanted: Class, event: &str, key: &[u8], db: DbId) -> usize {
+        if self.pubsub.is_idle() {
+            return 0;
+        }
+        let mut sent = 0;
+        if wanted.any(Class::KEYSPACE) {
+            sent += self.pubsub.publish(&channel("keyspace", db, key), event.as_bytes());
+        }
+        if wanted.any(Class::KEYEVENT) {
+            sent += self.pubsub.publish(&channel("keyevent", db, event.as_bytes()), key);
+        }
+        sent
+    }
+}
+
+/// [`Notifier::notify`] of the server.
 #[inline]
 pub fn notify(server: &Server, class: Class, event: &str, key: &[u8], db: DbId) -> usize {
-    let wanted = server.events();
-    if wanted.any(class) { publish(server, wanted, event, key, db) } else { 0 }
-}
-
-/// For the store: `key` was removed because it had expired.
-pub fn expired(server: &Server, key: &[u8], db: DbId) {
-    notify(server, Class::EXPIRED, "expired", key, db);
-}
-
-/// For the store: `key` was removed to make room.
-pub fn evicted(server: &Server, key: &[u8], db: DbId) {
-    notify(server, Class::EVICTED, "evicted", key, db);
-}
-
-#[cold]
-fn publish(server: &Server, wanted: Class, event: &str, key: &[u8], db: DbId) -> usize {
-    if server.pubsub.is_idle() {
-        return 0;
-    }
-    let mut sent = 0;
-    if wanted.any(Class::KEYSPACE) {
-        sent += server.pubsub.publish(&channel("keyspace", db, key), event.as_bytes());
-    }
-    if wanted.any(Class::KEYEVENT) {
-        sent += server.pubsub.publish(&channel("keyevent", db, event.as_bytes()), key);
-    }
-    sent
+    server.notifier.notify(class, event, key, db)
 }
 
 /// `__keyspace@0__:name`

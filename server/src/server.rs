@@ -2,13 +2,13 @@
 //! process, so everything refers to it by `&'static`.
 
 use crate::acl::{Acl, LogContext, LogEntry, Reason};
-use crate::blocking::Queues;
 use crate::client::{Client, ClientType, Registry, line};
 use crate::commands::collection;
 use crate::config::{Config, Settings};
+use crate::interest::Interests;
 use crate::latency::LatencyMonitor;
 use crate::monitor::Monitors;
-use crate::notify::Class;
+use crate::notify::{Class, Notifier};
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::rates::Rates;
@@ -21,9 +21,9 @@ use crate::slowlog::Slowlog;
 use crate::stats::Stats;
 use crate::tls::Tls;
 use dunlin_storage::value::{hash, list, set, sorted_set, stream};
-use dunlin_storage::{Keyspace, Millis};
+use dunlin_storage::{Keyspace, Millis, Options};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 /// The state of the process.
 pub struct Server {
@@ -47,8 +47,10 @@ pub struct Server {
     pub monitors: Monitors,
     /// Publish/subscribe.
     pub pubsub: PubSub,
-    /// Clients that wait for keys.
-    pub queues: Queues,
+    /// Keyspace events.
+    pub notifier: Arc<Notifier>,
+    /// Who is interested in which keys.
+    pub interests: Arc<Interests>,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Scripts by their names.
@@ -91,8 +93,6 @@ struct Hot {
     output_normal: AtomicU64,
     max_clients: AtomicUsize,
     query_limit: AtomicUsize,
-    /// Classes of keyspace events that are published.
-    events: AtomicU16,
     list_max_listpack_size: AtomicI64,
     collections: [AtomicUsize; 9],
 }
@@ -102,11 +102,14 @@ const TIME_EACH_BELOW_MICROS: i64 = 1_000;
 
 impl Server {
     /// Puts the parts together.
-    pub fn new(config: Config, acl: Acl, log: Log, keyspace: Keyspace, limits: &Limits) -> Self {
+    pub fn new(config: Config, acl: Acl, log: Log, store: Options, limits: &Limits) -> Self {
         let clock = Clock::new();
+        let pubsub = PubSub::default();
+        let notifier = Arc::new(Notifier::new(pubsub.clone()));
+        let interests = Arc::new(Interests::new(store.shard_count(), Arc::clone(&notifier)));
+        let keyspace = Keyspace::observed(store, Arc::clone(&interests) as _);
         let run_id = run_id(&keyspace);
         let server = Server {
-            queues: Queues::new(keyspace.shards()),
             keyspace,
             acl,
             clients: Registry::default(),
@@ -115,7 +118,9 @@ impl Server {
             latency: LatencyMonitor::default(),
             rates: Rates::default(),
             monitors: Monitors::default(),
-            pubsub: PubSub::default(),
+            pubsub,
+            notifier,
+            interests,
             pause: Pause::default(),
             scripts: ScriptCache::default(),
             libraries: Libraries::default(),
@@ -163,7 +168,7 @@ impl Server {
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.latency.configure(settings.latency_monitor_threshold);
-        hot.events.store(settings.notify_keyspace_events, Ordering::Relaxed);
+        self.notifier.configure(settings.notify_keyspace_events);
         self.monitors.configure(settings.output_limits.normal.hard);
         self.pubsub.configure(settings.output_limits.pubsub.hard);
         self.keyspace.set_max_memory(settings.maxmemory);
@@ -193,7 +198,7 @@ impl Server {
     /// The classes of keyspace events that are published.
     #[inline]
     pub fn events(&self) -> Class {
-        Class::from_bits(self.hot.events.load(Ordering::Relaxed))
+        self.notifier.wanted()
     }
 
     /// Bytes of a client's input that may wait.

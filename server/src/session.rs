@@ -90,9 +90,21 @@ impl Session {
         if !self.client.follow(&ctx.server.acl) {
             return Turn::Close;
         }
-        let mut budget = TURN_COMMANDS;
         self.client.deliveries = 0;
         self.client.collect(&mut self.reply);
+        let mut run = dispatch::Run::start(ctx);
+        let turn = self.run_batches(ctx, &mut run, held);
+        run.finish(ctx);
+        turn
+    }
+
+    fn run_batches<'g>(
+        &mut self,
+        ctx: &Context<'_, 'g>,
+        run: &mut dispatch::Run,
+        held: &mut Option<Roles<'g>>,
+    ) -> Turn {
+        let mut budget = TURN_COMMANDS;
         loop {
             if self.next == self.decoder.len() && !self.next_batch(ctx) {
                 return match self.decoder.error() {
@@ -105,7 +117,7 @@ impl Session {
                 };
             }
             let before = self.next;
-            if let Some(turn) = self.run_batch(ctx, held) {
+            if let Some(turn) = self.run_batch(ctx, run, held) {
                 return turn;
             }
             budget = budget.saturating_sub(self.next - before);
@@ -213,14 +225,13 @@ impl Session {
     fn run_batch<'g>(
         &mut self,
         ctx: &Context<'_, 'g>,
+        run: &mut dispatch::Run,
         held: &mut Option<Roles<'g>>,
     ) -> Option<Turn> {
         let first = self.next;
-        let mut run = dispatch::Run::start(ctx);
         let mut end = None;
         while self.next < self.decoder.len() {
-            let step = self.step(ctx, &mut run, held);
-            match step {
+            match self.step(ctx, run, held) {
                 Step::Done => {
                     self.next += 1;
                     self.client.collect(&mut self.reply);
@@ -241,13 +252,8 @@ impl Session {
         if !matches!(end, Some(Turn::Block)) {
             *held = None;
         }
-        run.finish(ctx);
-        self.count((self.next - first) as u64);
+        self.client.shared.commands.add((self.next - first) as u64);
         end
-    }
-
-    fn count(&self, commands: u64) {
-        self.client.shared.commands.fetch_add(commands, Ordering::Relaxed);
     }
 
     fn step<'g>(
@@ -364,7 +370,7 @@ impl Session {
     fn end_wait(&mut self) {
         self.client.wait = None;
         self.next += 1;
-        self.count(1);
+        self.client.shared.commands.add(1);
     }
 
     /// Takes the replies out that are not sent yet.

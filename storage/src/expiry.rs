@@ -13,6 +13,7 @@ use crate::epoch::Guard;
 use crate::eviction::SliceReport;
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
+use crate::observer::Cause;
 use crate::shard::{Shard, ShardSet};
 use crate::table::probe::Hit;
 use crate::value::object::Object;
@@ -33,6 +34,7 @@ impl Writer<'_, '_> {
         max_fields: usize,
         now: Millis,
     ) -> (usize, bool) {
+        self.begin_removals();
         let (keyspace, guard) = (self.keyspace, self.guard);
         let table = keyspace.table(db, shard);
         let (next, ripe) = self.with_core(shard, |core| {
@@ -48,6 +50,7 @@ impl Writer<'_, '_> {
         let gone = ripe.gone.iter().filter(|hit| !own(hit)).map(fields).sum::<usize>();
         Shard::count(&counters.expired_fields, gone as u64);
         self.remove_hits(db, shard, &ripe.gone);
+        self.tell_of_hits(db, shard, &ripe.gone, now);
         let removed = self.expire_fields(db, &ripe.hashes, max_fields, now);
         Shard::count(&counters.expired_fields, removed as u64);
         if removed >= max_fields {
@@ -68,10 +71,14 @@ impl Writer<'_, '_> {
             // Also with nothing left to remove, for the summary.
             let left = max - removed;
             let step = |object: &mut Object| match object {
-                Object::Hash(hash) => hash.expire_fields(now, left),
-                _ => 0,
+                Object::Hash(hash) => {
+                    let count = hash.expire_fields(now, left);
+                    (count, count > 0)
+                }
+                _ => (0, false),
             };
-            removed += self.update(self.keyspace.number(db), &key, now, step).unwrap_or(0);
+            let (cause, number) = (Cause::FieldsExpired { gone: false }, self.keyspace.number(db));
+            removed += self.update_for(cause, number, &key, now, step).unwrap_or(0);
             self.note_fields(db, &key);
         }
         removed

@@ -5,6 +5,7 @@ use crate::epoch::{Guard, Handle};
 use crate::eviction::Policy;
 use crate::hash::{Hasher, Key, KeyHash, SHARD_BITS_MAX, ShardId};
 use crate::memory::MemoryStats;
+use crate::observer::Observer;
 use crate::reclaim::{Reclaim, retire_table};
 use crate::shard::Shard;
 use crate::stats::StoreStats;
@@ -48,6 +49,14 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// How many shards a keyspace will have.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        self.shards.clamp(1, 1 << SHARD_BITS_MAX).next_power_of_two()
+    }
+}
+
 /// All keys of all databases.
 pub struct Keyspace {
     pub(crate) hasher: Hasher,
@@ -61,6 +70,7 @@ pub struct Keyspace {
     /// Shards with jobs left behind, one bit each.
     pub(crate) leftovers: Box<[AtomicU64]>,
     pub(crate) budget: Budget,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 /// The memory budget, and what counts against it.
@@ -83,7 +93,17 @@ impl Keyspace {
     /// An empty keyspace.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let shards = options.shards.clamp(1, 1 << SHARD_BITS_MAX).next_power_of_two();
+        Self::build(options, None)
+    }
+
+    /// An empty keyspace whose changes are told to `observer`.
+    #[must_use]
+    pub fn observed(options: Options, observer: Arc<dyn Observer>) -> Self {
+        Self::build(options, Some(observer))
+    }
+
+    fn build(options: Options, observer: Option<Arc<dyn Observer>>) -> Self {
+        let shards = options.shard_count();
         let databases = usize::from(options.databases.max(1));
         Self {
             hasher: Hasher::new(options.seed, shards.trailing_zeros()),
@@ -100,6 +120,7 @@ impl Keyspace {
                 quantum: AtomicU64::new(quantum(options.max_memory, shards)),
                 used: OwnLine(AtomicI64::new(0)),
             },
+            observer,
         }
     }
 
@@ -433,6 +454,13 @@ impl Keyspace {
         if change.unsigned_abs() >= self.budget.quantum.load(Ordering::Relaxed) {
             self.fold(id);
         }
+    }
+
+    /// Whether the common counter knows less of a shard than it should: the budget was lowered.
+    pub(crate) fn lags_behind(&self, id: ShardId) -> bool {
+        let words = self.shard(id).words();
+        let change = words.bytes.load(Ordering::Relaxed) - words.folded.load(Ordering::Relaxed);
+        change.unsigned_abs() >= self.budget.quantum.load(Ordering::Relaxed)
     }
 
     /// Brings the common counter up to date with a shard. Only under its role.

@@ -12,6 +12,7 @@
 //!   [`Keyspace::try_enter`] says no, [`Keyspace::submit`] leaves the work with the holder.
 //! - A write over several shards is atomic for whoever checks [`Keyspace::multi_seq`] around its
 //!   reads, or reads under the roles. A plain read may see one key of it before the others.
+//! - Every change of a key is told to the [`Observer`], if there is one: once, in their order.
 //! - A scan returns every key that is there from its start to its end at least once.
 //!
 //! ```
@@ -35,11 +36,13 @@ mod epoch;
 pub mod eviction;
 mod expiry;
 mod hash;
+pub mod huge_pages;
 mod keyspace;
 pub mod memory;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod model;
+mod observer;
 mod reclaim;
 mod shard;
 mod stats;
@@ -57,6 +60,7 @@ pub use eviction::{Policy, SliceReport};
 pub use hash::{Key, KeyHash, ShardId};
 pub use keyspace::{DbId, Keyspace, Options, PREFETCH_MAX, Touch};
 pub use memory::MemoryStats;
+pub use observer::{Cause, Change, Observer};
 pub use shard::{Job, ShardSet};
 pub use stats::StoreStats;
 pub use value::object::{Object, Packed};

@@ -170,6 +170,8 @@ pub(crate) struct Counters {
 pub(crate) struct Words {
     /// HELD | QUEUED. Taken with Acquire, given back with Release.
     role: AtomicU32,
+    /// 1 if changes are to be told: see [`crate::observer`]. Read and written only under the role.
+    observed: AtomicU32,
     /// Odd while a turn is changing the shard. Written under the role; read by optimistic readers
     /// of several keys.
     write_seq: AtomicU64,
@@ -180,6 +182,17 @@ pub(crate) struct Words {
     /// Bytes of the shard, and how many of them the common counter knows about.
     pub(crate) bytes: AtomicI64,
     pub(crate) folded: AtomicI64,
+}
+
+impl Words {
+    #[inline]
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observed.load(Ordering::Relaxed) != 0
+    }
+
+    pub(crate) fn set_observed(&self, wanted: bool) {
+        self.observed.store(u32::from(wanted), Ordering::Relaxed);
+    }
 }
 
 /// The role, and right behind it what it protects.
@@ -551,15 +564,18 @@ impl<'k> Writer<'k, '_> {
         );
     }
 
-    /// Marks all shards of the set as changing.
-    pub(crate) fn mark(&self) {
+    /// Marks all shards of the set as changing, or as changed; whether one of them is observed.
+    pub(crate) fn mark(&self) -> bool {
         let multi = self.shards.len() > 1;
+        let mut observed = false;
         for id in self.shards.iter() {
             let shard = self.keyspace.shard(id);
             if multi {
                 shard.bump_multi_seq();
             }
             shard.bump_write_seq();
+            observed |= shard.words().is_observed();
         }
+        observed
     }
 }

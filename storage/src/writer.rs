@@ -5,6 +5,7 @@ use crate::epoch::Guard;
 use crate::eviction;
 use crate::hash::{Key, ShardId};
 use crate::keyspace::{DbId, Keyspace};
+use crate::observer::{Cause, end_of};
 use crate::shard::{Shard, ShardSet};
 use crate::table::probe::{Hit, Item};
 use crate::table::resize::Context;
@@ -28,6 +29,8 @@ pub struct Writer<'k, 'g> {
     pub(crate) shards: ShardSet,
     /// The sequence words are odd: something was changed.
     changing: bool,
+    /// Somebody may want to hear of the changes of this turn: see [`crate::observer`].
+    pub(crate) listened: bool,
     released: bool,
     /// Something was handed to the epoch: flush it when the roles are free again.
     deferred: bool,
@@ -37,7 +40,8 @@ impl<'k, 'g> Writer<'k, 'g> {
     /// The caller holds the roles of `shards` and gives them to the writer.
     #[inline]
     pub(crate) fn new(keyspace: &'k Keyspace, shards: ShardSet, guard: &'g Guard) -> Self {
-        Self { keyspace, guard, shards, changing: false, released: false, deferred: false }
+        let (changing, listened) = (false, false);
+        Self { keyspace, guard, shards, changing, listened, released: false, deferred: false }
     }
 
     /// True if the writer may change this shard.
@@ -69,18 +73,33 @@ impl<'k, 'g> Writer<'k, 'g> {
         expire_at: Option<Millis>,
         now: Millis,
     ) -> Put {
+        self.put_for(Cause::Written, db, key, value, expire_at, now)
+    }
+
+    /// [`Writer::put`], for a cause.
+    #[inline]
+    fn put_for(
+        &mut self,
+        cause: Cause,
+        db: DbId,
+        key: &Key<'_>,
+        value: NewValue<'_>,
+        expire_at: Option<Millis>,
+        now: Millis,
+    ) -> Put {
         let guard = self.guard;
         let Built { entry, bytes, due } =
             entry::build(key.bytes, value, expire_at, |class| guard.block(class));
-        self.store(db, key, Item { entry, bytes, expire_at, due, small: false }, now)
+        let item = Item { entry, bytes, expire_at, due, small: false };
+        self.store(db, key, item, now, cause)
     }
 
-    fn store(&mut self, db: DbId, key: &Key<'_>, item: Item, now: Millis) -> Put {
+    fn store(&mut self, number: DbId, key: &Key<'_>, item: Item, now: Millis, cause: Cause) -> Put {
         self.begin();
         let keyspace = self.keyspace;
         let id = keyspace.shard_of(key.hash);
         let spot = keyspace.hasher.spot(key.hash);
-        let db = keyspace.physical(db);
+        let db = keyspace.physical(number);
         let table = keyspace.table(db, id);
         if let Some(hit) = self.find_in(db, key) {
             let live = !hit.entry.is_expired(now);
@@ -89,8 +108,9 @@ impl<'k, 'g> Writer<'k, 'g> {
             self.retire(old, &hit.entry, was);
             keyspace.memory_changed(id, item.bytes as i64 - was as i64);
             if !live {
-                Shard::count(&keyspace.shard(id).counters.expired, 1);
+                self.tell_expired(id, number, key, &hit, now);
             }
+            self.tell(id, number, key, cause);
             return Put { existed: live };
         }
         let before = table.table_bytes();
@@ -101,23 +121,38 @@ impl<'k, 'g> Writer<'k, 'g> {
         });
         let grown = table.table_bytes() as i64 - before as i64;
         keyspace.memory_changed(id, item.bytes as i64 + grown);
+        self.tell(id, number, key, cause);
         eviction::after_insert(self, id, now);
         Put { existed: false }
     }
 
     /// Removes a key; true if it was live.
     pub fn remove(&mut self, db: DbId, key: &Key<'_>, now: Millis) -> bool {
-        let db = self.keyspace.physical(db);
+        self.remove_for(Cause::Removed, db, key, now)
+    }
+
+    /// [`Writer::remove`], for a cause.
+    fn remove_for(&mut self, cause: Cause, number: DbId, key: &Key<'_>, now: Millis) -> bool {
+        let db = self.keyspace.physical(number);
         let Some(hit) = self.find_in(db, key) else {
             return false;
         };
         let live = !hit.entry.is_expired(now);
         let id = self.keyspace.shard_of(key.hash);
-        if !live {
-            Shard::count(&self.keyspace.shard(id).counters.expired, 1);
-        }
         self.remove_hits(db, id, &[hit]);
+        if live {
+            self.tell(id, number, key, cause);
+        } else {
+            self.tell_expired(id, number, key, &hit, now);
+        }
         live
+    }
+
+    /// A write has come upon a key whose time was over, and taken it away.
+    #[cold]
+    fn tell_expired(&self, id: ShardId, db: DbId, key: &Key<'_>, hit: &Hit<'_>, now: Millis) {
+        Shard::count(&self.keyspace.shard(id).counters.expired, 1);
+        self.tell_if_wanted(id, db, key, end_of(&hit.entry, now).unwrap_or(Cause::Expired));
     }
 
     /// Takes found items out of a table and retires them. Nothing else may have changed the table
@@ -214,8 +249,11 @@ impl<'k, 'g> Writer<'k, 'g> {
         let dead = Dead::without_object(old, &hit.entry);
         let class = dead.class();
         self.deferred |= guard.retire(dead, class);
-        if !same {
-            self.store(to_db, to, item, now);
+        if same {
+            self.tell(id, to_db, to, Cause::Written);
+        } else {
+            self.tell(id, from_db, from, Cause::Removed);
+            self.store(to_db, to, item, now, Cause::Written);
         }
     }
 
@@ -231,31 +269,45 @@ impl<'k, 'g> Writer<'k, 'g> {
         now: Millis,
         change: impl FnOnce(&mut Object) -> R,
     ) -> Option<R> {
+        self.update_for(Cause::Written, db, key, now, |object| (change(object), true))
+    }
+
+    /// [`Writer::update`], for a cause; the change says whether it was one.
+    pub(crate) fn update_for<R>(
+        &mut self,
+        cause: Cause,
+        db: DbId,
+        key: &Key<'_>,
+        now: Millis,
+        change: impl FnOnce(&mut Object) -> (R, bool),
+    ) -> Option<R> {
         let old = self.get(db, key, now)?;
         let Value::Packed(packed) = old.value() else {
-            return self.update_large(db, key, now, change);
+            return self.update_large(cause, db, key, now, change);
         };
         let mut object = packed.to_object();
-        let result = change(&mut object);
+        let (result, _) = change(&mut object);
         if object.is_gone(now) {
-            self.remove(db, key, now);
+            self.remove_for(cause.with_nothing_left(), db, key, now);
         } else if object.packed() != Some(packed) {
-            self.put(db, key, NewValue::Object(Box::new(object)), old.expire_at(), now);
+            let value = NewValue::Object(Box::new(object));
+            self.put_for(cause, db, key, value, old.expire_at(), now);
         }
         Some(result)
     }
 
     fn update_large<R>(
         &mut self,
+        cause: Cause,
         db: DbId,
         key: &Key<'_>,
         now: Millis,
-        change: impl FnOnce(&mut Object) -> R,
+        change: impl FnOnce(&mut Object) -> (R, bool),
     ) -> Option<R> {
         self.begin();
         let hit = self.find(db, key)?;
         let id = self.keyspace.shard_of(key.hash);
-        let (result, grown, gone, packed) = self.with_object(&hit.entry, |object| {
+        let ((result, changed), grown, gone, packed) = self.with_object(&hit.entry, |object| {
             let before = object.memory_usage();
             let result = change(object);
             let grown = object.memory_usage() as i64 - before as i64;
@@ -267,10 +319,18 @@ impl<'k, 'g> Writer<'k, 'g> {
         table.note_fields(&hit);
         self.keyspace.memory_changed(id, grown);
         if gone {
-            self.remove(db, key, now);
-        } else if let Some(object) = packed {
-            self.put(db, key, NewValue::Object(Box::new(object)), hit.entry.expire_at(), now);
-        } else if grown > 0 {
+            self.remove_for(cause.with_nothing_left(), db, key, now);
+            return Some(result);
+        }
+        if let Some(object) = packed {
+            let value = NewValue::Object(Box::new(object));
+            self.put_for(cause, db, key, value, hit.entry.expire_at(), now);
+            return Some(result);
+        }
+        if changed {
+            self.tell(id, db, key, cause);
+        }
+        if grown > 0 {
             eviction::after_insert(self, id, now);
         }
         Some(result)
@@ -299,13 +359,15 @@ impl<'k, 'g> Writer<'k, 'g> {
             reclaim::retire_table(&keyspace.reclaim, detached, bytes, self.guard);
         }
         self.deferred = true;
+        self.tell_flushed(db);
     }
 
     /// Swaps two databases. Needs all roles.
-    pub fn swap(&mut self, a: DbId, b: DbId) {
+    pub fn swap(&mut self, a: DbId, b: DbId, now: Millis) {
         assert_eq!(self.shards.len(), self.keyspace.shards(), "a swap needs all roles");
         self.begin();
         self.keyspace.swap_databases(a, b);
+        self.tell_swapped(a, b, now);
     }
 
     #[inline]
@@ -343,7 +405,7 @@ impl<'k, 'g> Writer<'k, 'g> {
     pub(crate) fn begin(&mut self) {
         if !self.changing {
             self.changing = true;
-            self.mark();
+            self.listened |= self.mark();
         }
     }
 

@@ -267,8 +267,8 @@ impl History {
     }
 
     fn swap(&mut self, guard: &Guard) {
-        let (a, b) = (self.db(), self.db());
-        self.write(guard, &ShardSet::all(&self.ks), |writer| writer.swap(a, b));
+        let (a, b, now) = (self.db(), self.db(), self.now);
+        self.write(guard, &ShardSet::all(&self.ks), |writer| writer.swap(a, b, now));
         self.model.swap(usize::from(a.0), usize::from(b.0));
         self.scan = None;
     }

@@ -164,7 +164,7 @@ fn flush_and_swap() {
     let guard = handle.pin();
     let all = ShardSet::all(&ks);
     let mut writer = ks.try_enter(&all, &guard).expect("one thread");
-    writer.swap(DbId(0), DbId(3));
+    writer.swap(DbId(0), DbId(3), 0);
     drop(writer);
     assert_eq!((ks.len(DbId(0)), ks.len(DbId(3))), (0, 3000));
     assert_eq!(get(&ks, &guard, b"k1", 0), None);

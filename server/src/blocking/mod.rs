@@ -116,14 +116,14 @@ pub(crate) fn park(
         return Ran::Home(session, Turn::Yield);
     };
     let (deadline, shared) = (wait.deadline, session.client.shared.clone());
-    let waiter = Waiter::new(server, &session, server.queues.ticket());
+    let waiter = Waiter::new(server, &session, server.interests.queues.ticket());
     session.publish(server.clock.now());
     let outgoing = session.take_reply();
     let (sender, home) = oneshot::channel();
     let waiter = Arc::new(waiter);
     waiter.park(session, sender);
     if let Some(writer) = writer {
-        server.queues.enter(&waiter, writer);
+        server.interests.wait(writer, &waiter);
     }
     shared.show_wait();
     Ran::Parked(Parked { waiter, home, outgoing, deadline })

@@ -11,9 +11,10 @@
 
 use super::waiter::{WaitedKey, Waiter};
 use crate::Roles;
+use crate::interest::count;
 use ahash::HashMap;
 use dunlin_storage::value::stream::StreamId;
-use dunlin_storage::{DbId, Kind, ShardId, ShardSet};
+use dunlin_storage::{Cause, Change, DbId, Kind, ShardId, ShardSet};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -146,7 +147,7 @@ impl Queues {
     }
 
     /// Enters a waiter for all its keys, whose roles are held.
-    pub(super) fn enter(&self, waiter: &Arc<Waiter>, writer: &Roles<'_>) {
+    pub(crate) fn enter(&self, waiter: &Arc<Waiter>, writer: &Roles<'_>) {
         for WaitedKey { shard: id, bytes } in &waiter.keys {
             assert!(writer.holds(*id), "a waiter enters under the roles of its keys");
             let shard = self.shard(*id);
@@ -173,13 +174,14 @@ impl Queues {
             if waiter.destination.as_ref().is_some_and(|to| to.shard != *id) {
                 table.far.insert(waiter.ticket, waiter.clone());
             }
+            count(&waiter.client, bytes, true);
             shard.standing.fetch_add(1, Ordering::Relaxed);
             waiter.standing.fetch_add(1, Ordering::Release);
         }
     }
 
     /// Takes a waiter out of the queues of the shards whose roles are held.
-    pub(super) fn leave(&self, waiter: &Waiter, writer: &Roles<'_>) {
+    pub(crate) fn leave(&self, waiter: &Waiter, writer: &Roles<'_>) {
         for WaitedKey { shard: id, bytes } in &waiter.keys {
             if !writer.holds(*id) {
                 continue;
@@ -203,16 +205,39 @@ impl Queues {
                 self.keys.fetch_sub(1, Ordering::Relaxed);
                 if queues.is_empty() {
                     table.queues.remove(bytes);
+                    if table.queues.len() < table.queues.capacity() / 8 {
+                        table.queues.shrink_to(table.queues.len() * 2);
+                    }
                 }
             }
+            count(&waiter.client, bytes, false);
             shard.standing.fetch_sub(1, Ordering::Relaxed);
             waiter.standing.fetch_sub(1, Ordering::Release);
         }
     }
 
-    /// A key was written. Under its role, after the change.
-    pub fn written(&self, id: ShardId, db: DbId, key: &[u8]) {
-        self.mark(id, db, key, false);
+    /// Whether somebody waits for a key of the shard.
+    pub(crate) fn is_waited_for(&self, id: ShardId) -> bool {
+        self.shard(id).standing.load(Ordering::Relaxed) > 0
+    }
+
+    /// A key has changed. Under its role, after the change.
+    pub(crate) fn changed(&self, change: &Change<'_>) {
+        let Change { db, key, shard, cause } = change;
+        if !self.is_waited_for(*shard) {
+            return;
+        }
+        match cause {
+            Cause::Written | Cause::FieldsExpired { gone: false } => {
+                self.mark(*shard, *db, key.bytes, false);
+            }
+            Cause::Removed
+            | Cause::Expired
+            | Cause::Evicted
+            | Cause::FieldsExpired { gone: true } => {
+                self.gone(*shard, *db, key.bytes);
+            }
+        }
     }
 
     /// A key has gone, or something has happened to it that everybody has to hear of who wants to

@@ -3,6 +3,7 @@
 use super::queues::{Ready, Seen};
 use crate::Roles;
 use crate::dispatch::Context;
+use crate::runtime::clock::Reading;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
 use crate::session::Turn;
@@ -12,15 +13,15 @@ use dunlin_storage::{Entry, Guard, Job, Key, Kind, Object, Value};
 /// the command that may have made them ready, before its roles are free again. What is served may
 /// make more keys ready (BLMOVE).
 pub(crate) fn serve<'g>(ctx: &Context<'_, 'g>, writer: &mut Roles<'g>) {
-    while let Some(ready) = ctx.server.queues.next_ready(writer.shards()) {
+    while let Some(ready) = ctx.server.interests.queues.next_ready(writer.shards()) {
         let seen = serve_key(ctx, writer, &ready);
-        ctx.server.queues.served(&ready, seen);
+        ctx.server.interests.queues.served(&ready, seen);
     }
 }
 
 /// Serves those who wait for one key, in their order. What they have seen of it, if it is a stream.
 fn serve_key<'g>(ctx: &Context<'_, 'g>, writer: &mut Roles<'g>, ready: &Ready) -> Option<Seen> {
-    let (server, queues) = (ctx.server, &ctx.server.queues);
+    let (server, queues) = (ctx.server, &ctx.server.interests.queues);
     let key = server.keyspace.key(&ready.key);
     let mut ticket = 0;
     let find = |writer: &Roles<'g>, key: &Key<'_>| writer.get(ready.db, key, ctx.now);
@@ -47,7 +48,7 @@ fn serve_key<'g>(ctx: &Context<'_, 'g>, writer: &mut Roles<'g>, ready: &Ready) -
         }
         match end {
             Some(turn) => {
-                queues.leave(&waiter, writer);
+                server.interests.leave_queues(writer, &waiter);
                 waiter.finish(held, turn);
             }
             None => waiter.put_back(held),
@@ -71,6 +72,7 @@ impl Job for ServeReady {
     fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
         let server = self.server;
         let stats = server.stats.worker(Worker::current());
-        serve(&Context { server, stats, guard, now: server.clock.now() }, writer);
+        let Reading { now, monotonic_ns: began } = server.clock.read();
+        serve(&Context { server, stats, guard, now, began }, writer);
     }
 }

@@ -93,7 +93,7 @@ pub(crate) struct Waiter {
     pub(super) any_change: bool,
     /// The key that gets what is taken.
     pub(super) destination: Option<WaitedKey>,
-    client: Arc<ClientShared>,
+    pub(super) client: Arc<ClientShared>,
     place: Mutex<Place>,
     /// Queues in which it stands. Changed under the roles of their shards.
     pub(super) standing: AtomicUsize,
@@ -208,6 +208,12 @@ impl Waiter {
         let _ = home.send(Home { session, end });
     }
 
+    /// Visits the shards of its keys.
+    pub(crate) fn each_shard(&self, visit: impl FnMut(ShardId)) {
+        let shards: ShardSet = self.keys.iter().map(|key| key.shard).collect();
+        shards.iter().for_each(visit);
+    }
+
     /// The shards in whose queues it may still stand.
     pub(crate) fn shards(&self) -> ShardSet {
         match self.standing.load(Ordering::Acquire) {
@@ -225,6 +231,6 @@ pub(crate) struct Leave {
 
 impl Job for Leave {
     fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, _: &'g Guard) {
-        self.server.queues.leave(&self.waiter, writer);
+        self.server.interests.leave_queues(writer, &self.waiter);
     }
 }

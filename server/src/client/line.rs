@@ -93,8 +93,8 @@ pub fn write(client: &ClientShared, now: Millis, out: &mut String) {
         client.resp.load(Ordering::Relaxed),
         labels.lib_name,
         labels.lib_ver,
-        load(&client.net_in),
-        load(&client.net_out),
-        load(&client.commands),
+        client.net_in.get(),
+        client.net_out.get(),
+        client.commands.get(),
     );
 }

@@ -7,8 +7,10 @@ use crate::acl::{Acl, DEFAULT_USER, Login, User};
 use crate::blocking::{End, Wait, Waiter};
 use crate::config::{OutputLimit, OutputLimits};
 use crate::inbox::Inbox;
+use crate::interest::Watched;
 use crate::monitor::Monitoring;
 use crate::pubsub::{Figures, Kind, Subscriptions};
+use crate::stats::Counter;
 use bytes::Bytes;
 use dunlin_protocol::{Mark, Reply};
 use dunlin_storage::{DbId, Millis};
@@ -116,12 +118,14 @@ pub struct ClientShared {
     pub inbox: Inbox,
     /// What the client has subscribed to.
     pub subscriptions: Figures,
+    /// Bytes of its interests in keys.
+    pub interests: AtomicU64,
     /// Bytes received.
-    pub net_in: AtomicU64,
+    pub net_in: Counter,
     /// Bytes sent.
-    pub net_out: AtomicU64,
+    pub net_out: Counter,
     /// Commands executed.
-    pub commands: AtomicU64,
+    pub commands: Counter,
     /// `ClientShared::*` bits below.
     pub flags: AtomicU32,
     /// Since when it has to authenticate; 0: it need not.
@@ -165,6 +169,7 @@ impl ClientShared {
             output: Default::default(),
             inbox: Default::default(),
             subscriptions: Default::default(),
+            interests: Default::default(),
             net_in: Default::default(),
             net_out: Default::default(),
             commands: Default::default(),
@@ -193,6 +198,8 @@ impl ClientShared {
     pub const PAUSED: u32 = 64;
     /// Has subscribed to a channel or pattern.
     pub const PUBSUB: u32 = 128;
+    /// A key that it watches has changed. Set and cleared under the roles of the keys' shards.
+    pub const DIRTY: u32 = 256;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -219,10 +226,11 @@ impl ClientShared {
         self.output.load(Ordering::Relaxed) + self.inbox.waiting()
     }
 
-    /// Bytes that the client holds: buffers, and what it has subscribed to.
+    /// Bytes that the client holds: buffers, what it has subscribed to, keys it is interested in.
     pub fn held(&self) -> u64 {
         let subscriptions = self.subscriptions.bytes.load(Ordering::Relaxed);
-        self.query_room.load(Ordering::Relaxed) + self.unsent() + subscriptions
+        let interests = self.interests.load(Ordering::Relaxed);
+        self.query_room.load(Ordering::Relaxed) + self.unsent() + subscriptions + interests
     }
 
     /// A copy of the names.
@@ -318,6 +326,8 @@ pub struct Client {
     pub monitoring: Option<Monitoring>,
     /// What it has subscribed to.
     pub subscriptions: Subscriptions,
+    /// The keys that it watches.
+    pub watched: Watched,
     /// Messages that this turn has sent to others.
     pub deliveries: usize,
     /// Keys that the command looked for in vain, to be told to those who asked for such events.
@@ -343,6 +353,7 @@ impl Client {
             monitor: false,
             monitoring: None,
             subscriptions,
+            watched: Watched::default(),
             deliveries: 0,
             missed: Vec::new(),
         };

@@ -217,7 +217,6 @@ impl<'a, 'g> Call<'a, 'g> {
     ) -> Put {
         let now = self.now;
         let put = self.writer().put(db, key, value, expire_at, now);
-        self.hook(db, key, false);
         if !put.existed {
             self.notify_in(db, Class::NEW, "new", key);
         }
@@ -242,8 +241,6 @@ impl<'a, 'g> Call<'a, 'g> {
     pub fn rename(&mut self, from: (DbId, &Key<'_>), to: (DbId, &Key<'_>)) -> bool {
         let now = self.now;
         let renamed = self.writer().rename(from, to, now);
-        self.hook(from.0, from.1, true);
-        self.hook(to.0, to.1, false);
         if renamed {
             self.notify_in(to.0, Class::NEW, "new", to.1);
         }
@@ -263,9 +260,7 @@ impl<'a, 'g> Call<'a, 'g> {
     /// there.
     pub fn take(&mut self, key: &Key<'_>) -> bool {
         let (db, now) = (self.client.db, self.now);
-        let removed = self.writer().remove(db, key, now);
-        self.hook(db, key, true);
-        removed
+        self.writer().remove(db, key, now)
     }
 
     /// Sets or clears the expiry of `key` and tells of it; false if there is no such key.
@@ -283,7 +278,7 @@ impl<'a, 'g> Call<'a, 'g> {
     /// looks as before.
     pub fn tell_waiters(&self, key: &Key<'_>) {
         let shard = self.server.keyspace.shard_of(key.hash);
-        self.server.queues.gone(shard, self.client.db, key.bytes);
+        self.server.interests.queues.gone(shard, self.client.db, key.bytes);
     }
 
     /// Publishes a keyspace event (see [`crate::notify`]): after the change, under its role.
@@ -307,25 +302,15 @@ impl<'a, 'g> Call<'a, 'g> {
         self.client.deliveries += notify::notify(self.server, class, event, key.bytes, db);
     }
 
-    fn hook(&self, db: DbId, key: &Key<'_>, gone: bool) {
-        let shard = self.server.keyspace.shard_of(key.hash);
-        match gone {
-            true => self.server.queues.gone(shard, db, key.bytes),
-            false => self.server.queues.written(shard, db, key.bytes),
-        }
-    }
-
     /// Empties a database (needs ALL_SHARDS).
     pub fn flush(&mut self, db: DbId) {
         self.writer().flush(db);
-        self.server.queues.all_changed(db);
     }
 
     /// Exchanges two databases (needs ALL_SHARDS).
     pub fn swap(&mut self, a: DbId, b: DbId) {
-        self.writer().swap(a, b);
-        self.server.queues.all_changed(a);
-        self.server.queues.all_changed(b);
+        let now = self.now;
+        self.writer().swap(a, b, now);
     }
 }
 

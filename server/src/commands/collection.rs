@@ -230,16 +230,10 @@ impl<'a, 'g> Call<'a, 'g> {
         }
         let limits = self.server.limits();
         let (db, now) = (self.client.db, self.now);
-        let result = self.writer().update(db, key, now, |object| match T::of(object) {
+        Ok(self.writer().update(db, key, now, |object| match T::of(object) {
             Some(collection) => change(collection, &limits),
             None => unreachable!("the kind was looked at, and the role is held"),
-        });
-        let shard = self.server.keyspace.shard_of(key.hash);
-        match self.peek(key) {
-            Some(_) => self.server.queues.written(shard, db, key.bytes),
-            None => self.server.queues.gone(shard, db, key.bytes),
-        }
-        Ok(result)
+        }))
     }
 
     /// Changes the collection at `key`, or a new one.

@@ -185,6 +185,8 @@ pub struct Settings {
     pub databases: u8,
     /// Background ticks per second.
     pub hz: u32,
+    /// Back memory in full use with huge pages.
+    pub huge_pages: bool,
     /// Workers; 0 = as many as the CPU quota allows.
     pub workers: u32,
     /// Pin workers to CPUs.

@@ -19,6 +19,7 @@ use crate::blocking::{Ran, park};
 use crate::client::ClientShared;
 use crate::dispatch::Context;
 use crate::inbox::COLLECT;
+use crate::runtime::clock::Reading;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
 use crate::session::{Session, Turn};
@@ -44,7 +45,7 @@ const STALL_SECONDS: u64 = 30;
 const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Bound of the last flush of a connection that is being closed.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
-/// Subscriptions that a closed connection ends before others get their turn: about 100 us.
+/// Subscriptions, or watches, that a closed connection ends before others get their turn: about 100 us.
 const LEAVE_SLICE: usize = 256;
 
 /// Why the socket loop woke up.
@@ -81,6 +82,11 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
         connection.stream.shutdown();
     }
     while session.client.subscriptions.leave(LEAVE_SLICE) {
+        tokio::task::yield_now().await;
+    }
+    let (server, shared) = (connection.worker.server, &connection.shared);
+    while let Some((shards, leave)) = session.client.watched.leave(server, shared, LEAVE_SLICE) {
+        connection.worker.submit(shards, leave);
         tokio::task::yield_now().await;
     }
 }
@@ -147,7 +153,7 @@ impl Connection {
                 Err(end) => return Some(end),
             };
             let written = self.flush(&mut session.reply);
-            session.publish(self.worker.server.clock.now());
+            session.publish(self.worker.now());
             let over = self.over_output_limit(&session);
             let pending = session.reply.pending();
             let received = session.decoder.buffered();
@@ -282,7 +288,7 @@ impl Connection {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
                     Poll::Ready(Ok(n)) => {
                         stats.net_in.add(n as u64);
-                        shared.net_in.fetch_add(n as u64, Ordering::Relaxed);
+                        shared.net_in.add(n as u64);
                         stats.reads.add(1);
                         return Poll::Ready(Ok(Event::Data));
                     }
@@ -356,7 +362,8 @@ impl Job for HandedOver {
     fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
         let HandedOver { mut session, server, done } = *self;
         let stats = server.stats.worker(Worker::current());
-        let ctx = Context { server, stats, guard, now: server.clock.now() };
+        let Reading { now, monotonic_ns: began } = server.clock.read();
+        let ctx = Context { server, stats, guard, now, began };
         let ran = match session.run_handed_over(&ctx, writer) {
             Some(Turn::Block) => park(server, session, Some(writer)),
             turn => Ran::Home(session, turn.unwrap_or(Turn::Yield)),

@@ -37,7 +37,7 @@ pub(super) fn count_sent(sent: usize, reply: &Reply, shared: &ClientShared, work
     let stats = worker.stats();
     stats.net_out.add(sent as u64);
     stats.writes.add(1);
-    shared.net_out.fetch_add(sent as u64, Ordering::Relaxed);
+    shared.net_out.add(sent as u64);
     shared.output.store(reply.pending() as u64, Ordering::Relaxed);
     // The sweep looks now and then only: a client that catches up in between has caught up.
     if shared.over_soft_since.load(Ordering::Relaxed) != 0 {

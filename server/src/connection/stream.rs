@@ -134,6 +134,11 @@ pub(super) fn send(
     reply: &mut Reply,
     write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<usize> {
+    if let Some(bytes) = reply.contiguous() {
+        let sent = write(&[IoSlice::new(bytes)])?;
+        reply.advance(sent);
+        return Ok(sent);
+    }
     let mut slices: Vec<IoSlice<'_>> = Vec::new();
     reply.slices(&mut slices, MAX_SLICES);
     let sent = write(&slices)?;

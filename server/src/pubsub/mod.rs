@@ -129,8 +129,8 @@ impl Registry {
     }
 }
 
-/// The subscriptions of all clients.
-#[derive(Debug, Default)]
+/// The subscriptions of all clients; a clone is another way to them.
+#[derive(Clone, Debug, Default)]
 pub struct PubSub(Arc<Registry>);
 
 impl PubSub {

@@ -13,12 +13,11 @@
 //! clock the skew is 0 and both are the identity. A deadline set before a step stays the duration
 //! it was when it was set.
 //!
-//! **Cost.** A reading is a call into the vDSO, 20 to 25 ns. A worker takes one per turn and keeps
-//! it in a [`TurnClock`].
+//! **Cost.** A reading is a call into the vDSO, 20 to 25 ns. A turn begins with one [`Reading`], which
+//! serves as its time and as the start of its first command.
 
 #![allow(clippy::disallowed_methods, reason = "this module is the one place that reads clocks")]
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -71,6 +70,14 @@ impl Clock {
         u64::try_from(steady_ns()).unwrap_or(0)
     }
 
+    /// Server time and steady time of one moment.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        let steady = steady_ns();
+        let now = (self.base_us + steady / 1000).div_euclid(1000);
+        Reading { now, monotonic_ns: u64::try_from(steady).unwrap_or(0) }
+    }
+
     /// Server time of a moment given as wall time.
     #[must_use]
     pub fn from_wall(&self, at: Millis) -> Millis {
@@ -107,36 +114,13 @@ impl Clock {
     }
 }
 
-/// A worker's reading of the clock, taken once per turn.
-#[derive(Debug)]
-pub struct TurnClock {
-    now_us: Cell<i64>,
-}
-
-impl TurnClock {
-    /// With a first reading.
-    #[must_use]
-    pub fn new(clock: &Clock) -> TurnClock {
-        TurnClock { now_us: Cell::new(clock.now_us()) }
-    }
-
-    /// Takes a new reading and returns it.
-    pub fn refresh(&self, clock: &Clock) -> Millis {
-        self.now_us.set(clock.now_us());
-        self.now()
-    }
-
-    /// The last reading.
-    #[must_use]
-    pub fn now(&self) -> Millis {
-        self.now_us.get().div_euclid(1000)
-    }
-
-    /// The last reading in microseconds.
-    #[must_use]
-    pub fn now_us(&self) -> i64 {
-        self.now_us.get()
-    }
+/// One reading of the clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Server time.
+    pub now: Millis,
+    /// The same moment by [`Clock::monotonic_ns`].
+    pub monotonic_ns: u64,
 }
 
 /// The wall clock as it is, for log lines: microseconds since 1970.
@@ -195,13 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_keeps_its_reading() {
+    fn a_reading_is_one_moment_on_both_scales() {
         let clock = Clock::new();
-        let turn = TurnClock::new(&clock);
-        let first = turn.now_us();
-        while clock.now_us() == first {}
-        assert_eq!(turn.now_us(), first);
-        assert!(turn.refresh(&clock) >= first / 1000);
-        assert!(turn.now_us() > first);
+        let (before, steady_before) = (clock.now(), clock.monotonic_ns());
+        let Reading { now, monotonic_ns } = clock.read();
+        assert!((before..=clock.now()).contains(&now));
+        assert!((steady_before..=clock.monotonic_ns()).contains(&monotonic_ns));
     }
 }

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod container;
 pub mod listen;
 pub mod logging;
+pub mod pages;
 pub mod pidfile;
 pub mod shutdown;
 pub mod sweep;

@@ -8,6 +8,7 @@ use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
+use crate::runtime::clock::Reading;
 use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
@@ -113,6 +114,8 @@ pub struct Worker {
     pub server: &'static Server,
     load: Arc<Load>,
     epoch: Handle,
+    /// Time of the last turn.
+    now: Cell<Millis>,
     handshakes: Handshakes,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
     quiet: Cell<(Millis, u64, bool)>,
@@ -133,9 +136,11 @@ impl Worker {
     pub(crate) fn turn(&self, mut session: Box<Session>) -> Ran {
         let ran = {
             let guard = self.epoch.pin();
-            let (server, now) = (self.server, self.server.clock.now());
+            let Reading { now, monotonic_ns: began } = self.server.clock.read();
+            self.now.set(now);
+            let (server, stats) = (self.server, self.stats());
             let mut held = None;
-            let ctx = Context { server, stats: self.stats(), guard: &guard, now };
+            let ctx = Context { server, stats, guard: &guard, now, began };
             match session.turn(&ctx, &mut held) {
                 Turn::Block => park(server, session, held.as_mut()),
                 turn => Ran::Home(session, turn),
@@ -146,6 +151,11 @@ impl Worker {
             self.server.keyspace.free_slice(FREED_PER_TURN);
         }
         ran
+    }
+
+    /// Time of the last turn.
+    pub fn now(&self) -> Millis {
+        self.now.get()
     }
 
     /// Hands `job` to whoever gets the roles of `shards`.
@@ -206,6 +216,7 @@ impl Worker {
             server,
             load,
             epoch: server.keyspace.handle(),
+            now: Cell::default(),
             handshakes: Handshakes::default(),
             quiet: Cell::default(),
         });
@@ -377,7 +388,7 @@ impl Worker {
 
     /// Serves clients that wait for what has expired or was evicted on this worker's shards.
     fn serve_ready(&self) {
-        for shard in self.shards().filter(|shard| self.server.queues.has_ready(*shard)) {
+        for shard in self.shards().filter(|shard| self.server.interests.queues.has_ready(*shard)) {
             self.submit(ShardSet::one(shard), Box::new(ServeReady { server: self.server }));
         }
     }
@@ -411,7 +422,7 @@ impl Worker {
 }
 
 /// Runs on each background thread when it starts.
-fn yield_to_workers() {
+pub(super) fn yield_to_workers() {
     // A system that does not allow it still runs the thread, as equal among equals.
     let _ = rustix::process::nice(BACKGROUND_NICE);
 }

@@ -127,7 +127,9 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         applies: |step, reference, subject| {
             step.name() == "client"
                 && ["list", "kill"].contains(&step.word(1).as_str())
-                && *reference == Value::error("ERR syntax error")
+                && ["ERR syntax error", "ERR Invalid client ID"]
+                    .iter()
+                    .any(|error| *reference == Value::error(error))
                 && *subject != *reference
         },
         ends: false,

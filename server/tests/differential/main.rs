@@ -2,7 +2,9 @@
 //! the same replies and leave the same data.
 //!
 //! - `DUNLIN_DIFF_COMMANDS`: how many commands (20,000 unless set);
-//! - `DUNLIN_DIFF_SEED`: the seed, `number` or `number:sequence` to run one sequence of it again;
+//! - `DUNLIN_DIFF_SEED`: the seed, `number` or `number:sequence` to run one sequence of it again, or
+//!   `random`. Without it the seed is the same in every run: what fails is then due to the change
+//!   at hand, and not to luck;
 //! - `DUNLIN_DIFF_SKIP`: names of commands to leave out, with commas, while one is being worked on;
 //! - `DUNLIN_DIFF_SUBJECT=redis`: the reference against itself, to test the test.
 
@@ -30,6 +32,9 @@ use support::{Rng, Server, Value};
 
 /// Commands of one sequence; each begins with an empty server.
 const SEQUENCE: usize = 400;
+
+/// The seed unless told otherwise.
+const SEED: u64 = 20_261_125;
 
 /// After this many different findings the run ends.
 const MAX_FINDINGS: usize = 12;
@@ -61,7 +66,11 @@ fn settings() -> (u64, Option<u64>, u64) {
     let commands = number("DUNLIN_DIFF_COMMANDS").unwrap_or(20_000);
     let text = env::var("DUNLIN_DIFF_SEED").unwrap_or_default();
     let (seed, only) = text.split_once(':').unwrap_or((&text, ""));
-    (seed.parse().unwrap_or_else(|_| Rng::random_seed()), only.parse().ok(), commands)
+    let seed = match seed {
+        "random" => Rng::random_seed(),
+        seed => seed.parse().unwrap_or(SEED),
+    };
+    (seed, only.parse().ok(), commands)
 }
 
 #[test]

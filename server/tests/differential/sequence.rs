@@ -305,6 +305,8 @@ fn is_safe(step: &Step) -> bool {
         "hello" => !step.has("SETNAME") || step.args.len() == 4,
         "debug" => step.word(1) != "sleep" || step.word(2).parse::<f64>().is_err(),
         "client" => !matches!(step.word(1).as_str(), "pause" | "reply" | "tracking"),
+        // Which members it takes is left to chance, unless it takes none or all.
+        "spop" => step.args.len() > 2 && !(1..10_000).contains(&step.word(2).parse().unwrap_or(0)),
         name if name.starts_with('x') => crate::streams::is_safe(step),
         "config" => step.word(1) != "set" || !largest(1) || step.word(2) != "timeout",
         _ => true,

@@ -137,13 +137,13 @@ const OWN_EVENTS: &[(&str, &str)] = &[
 ];
 
 /// Runs commands and collects their events from a second connection.
-struct Listener {
-    commands: Client,
+pub(crate) struct Listener {
+    pub(crate) commands: Client,
     events: Client,
 }
 
 impl Listener {
-    fn start(server: &Server, classes: &str, patterns: &str) -> Listener {
+    pub(crate) fn start(server: &Server, classes: &str, patterns: &str) -> Listener {
         let mut commands = server.client();
         assert_eq!(
             commands.run(&format!("CONFIG SET notify-keyspace-events {classes}")),
@@ -171,16 +171,29 @@ impl Listener {
     }
 
     /// The events of `line`, from the channels `__keyevent@db__:name`.
-    fn events(&mut self, line: &str) -> String {
+    pub(crate) fn events(&mut self, line: &str) -> String {
         let messages = self.messages(line);
-        let event = |message: &Vec<String>| {
-            let [_, _, channel, key] = message.as_slice() else { panic!("{message:?}") };
-            let name = channel.strip_prefix("__keyevent@").expect("the channel of an event");
-            let (db, name) = name.split_once("__:").expect("database and name");
-            if db == "0" { format!("{name}={key}") } else { format!("{db}:{name}={key}") }
-        };
-        messages.iter().map(event).collect::<Vec<_>>().join(" ")
+        messages.iter().map(|message| event(message)).collect::<Vec<_>>().join(" ")
     }
+
+    /// The next `count` events, whenever they come, in the order of the alphabet.
+    pub(crate) fn next(&mut self, count: usize) -> String {
+        let mut events = Vec::new();
+        for _ in 0..count {
+            let message: Vec<String> = self.events.recv().items().iter().map(Value::text).collect();
+            events.push(event(&message));
+        }
+        events.sort();
+        events.join(" ")
+    }
+}
+
+/// A message of a channel `__keyevent@db__:name`, as `name=key`.
+fn event(message: &[String]) -> String {
+    let [_, _, channel, key] = message else { panic!("{message:?}") };
+    let name = channel.strip_prefix("__keyevent@").expect("the channel of an event");
+    let (db, name) = name.split_once("__:").expect("database and name");
+    if db == "0" { format!("{name}={key}") } else { format!("{db}:{name}={key}") }
 }
 
 fn check(server: &Server, events: &[(&str, &str)]) {

@@ -11,6 +11,7 @@ mod events;
 mod limits;
 mod modes;
 mod reference;
+mod removals;
 mod rights;
 #[path = "../support/mod.rs"]
 mod support;

@@ -16,7 +16,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 pub struct Server {
     child: Child,
     port: u16,
-    name: &'static str,
+    /// What it is, for messages.
+    pub name: &'static str,
     dir: PathBuf,
 }
 

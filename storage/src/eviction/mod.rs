@@ -191,8 +191,13 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> u
         let (db, hits) = pick(writer, id, policy, now);
         let count = hits.len().min(max - removed);
         empty = if count == 0 { empty + 1 } else { 0 };
-        writer.remove_hits(db, id, &hits[..count]);
-        Shard::count(&keyspace.shard(id).counters.evicted, count as u64);
+        let hits = &hits[..count];
+        writer.remove_hits(db, id, hits);
+        let expired = hits.iter().filter(|hit| hit.entry.is_expired(now)).count();
+        let counters = &keyspace.shard(id).counters;
+        Shard::count(&counters.expired, expired as u64);
+        Shard::count(&counters.evicted, (count - expired) as u64);
+        writer.tell_of_hits(db, id, hits, now);
         removed += count;
         keyspace.fold(id);
     }
@@ -315,12 +320,14 @@ impl Keyspace {
         now: Millis,
         guard: &Guard,
     ) -> SliceReport {
-        if self.excess() == 0 || self.policy() == Policy::NoEviction {
+        let full = self.excess() > 0 || self.lags_behind(shard);
+        if !full || self.policy() == Policy::NoEviction {
             return SliceReport::default();
         }
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
             return SliceReport { busy: true, more: true, removed: 0 };
         };
+        self.fold(shard);
         let removed = evict(&mut writer, shard, max_items, now);
         SliceReport { removed, more: removed > 0 && self.excess() > 0, busy: false }
     }

@@ -74,8 +74,8 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("tracking_clients", 0);
     text.line("pubsub_clients", subscribed);
     text.line("clients_in_timeout_table", 0);
-    text.line("total_blocking_keys", server.queues.keys());
-    text.line("total_blocking_keys_on_nokey", server.queues.any_change_keys());
+    text.line("total_blocking_keys", server.interests.queues.keys());
+    text.line("total_blocking_keys_on_nokey", server.interests.queues.any_change_keys());
     text.line("monitor_clients", server.monitors.len());
 }
 

@@ -1,0 +1,175 @@
+//! Who is interested in keys: clients that watch them (WATCH) or wait for them (BLPOP and its like).
+//!
+//! The store tells of every change, under the writer role of the key's shard (see
+//! [`dunlin_storage::Observer`]). [`Interests`] is whom it tells. It holds a table per shard, from
+//! keys to those who are interested in them:
+//!
+//! ```text
+//! writer of shard s --- changed(db, key, cause) ---> Interests
+//!                                                     |  shard s: watchers  (db, key) -> clients
+//!                                                     |- Queues: who waits for a key, what is ready
+//!                                                     `- Notifier: expired, evicted, hexpired
+//! ```
+//!
+//! # What is promised
+//!
+//! - A table is read and changed only under the role of its shard. So reading a key and becoming
+//!   interested in it is one step for everybody who writes it, and no change after that is missed;
+//!   the lock around a table is there for the compiler and is never waited for.
+//! - While nobody is interested in a shard, its writers do not come here ([`Writer::observe`]).
+//!   Who joins switches that on, and who leaves the table empty switches it off.
+//! - A client that goes away leaves in slices, each a job for the shard's holder ([`Watched::leave`]);
+//!   until then its entries are there, and do nothing to anybody.
+//! - What a client's interests take is counted as its own ([`ClientShared::interests`]).
+//!
+//! [`Writer::observe`]: dunlin_storage::Writer::observe
+
+mod table;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use crate::Roles;
+use crate::blocking::{Queues, Waiter};
+use crate::client::ClientShared;
+use crate::notify::{Class, Notifier};
+use dunlin_storage::{Cause, Change, DbId, Key, Observer, ShardId};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use table::KeyTable;
+use watch::Watcher;
+
+pub use watch::{Watched, is_dirty, unwatch, watch};
+
+/// Bytes of an interest besides the key's name, in both directions: an estimate.
+const OVERHEAD: u64 = 192;
+
+/// The interests in the keys of one shard.
+#[derive(Debug, Default)]
+struct Tables {
+    watchers: KeyTable<Watcher>,
+}
+
+/// On cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Shard(Mutex<Tables>);
+
+/// The interests of all clients, and what the store tells of changes.
+#[derive(Debug)]
+pub struct Interests {
+    shards: Box<[Shard]>,
+    /// Clients that wait for keys.
+    pub queues: Queues,
+    notifier: Arc<Notifier>,
+}
+
+impl Interests {
+    /// Nobody is interested in anything yet.
+    pub fn new(shards: usize, notifier: Arc<Notifier>) -> Self {
+        let queues = Queues::new(shards);
+        Interests { shards: (0..shards).map(|_| Shard::default()).collect(), queues, notifier }
+    }
+
+    fn tables(&self, shard: ShardId) -> MutexGuard<'_, Tables> {
+        self.shards[usize::from(shard.0)].0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes a table and what its shard's writers are told to do about it.
+    fn with_tables<R>(
+        &self,
+        writer: &mut Roles<'_>,
+        shard: ShardId,
+        change: impl FnOnce(&mut Tables) -> R,
+    ) -> R {
+        let mut tables = self.tables(shard);
+        let result = change(&mut tables);
+        let wanted = !tables.watchers.is_empty() || self.queues.is_waited_for(shard);
+        writer.observe(shard, wanted);
+        result
+    }
+
+    /// Puts a client that waits into the queues of its keys, whose roles are held.
+    pub(crate) fn wait(&self, writer: &mut Roles<'_>, waiter: &Arc<Waiter>) {
+        self.queues.enter(waiter, writer);
+        waiter.each_shard(|shard| self.with_tables(writer, shard, |_| {}));
+    }
+
+    /// Takes a client out of the queues of the shards whose roles are held.
+    pub(crate) fn leave_queues(&self, writer: &mut Roles<'_>, waiter: &Waiter) {
+        self.queues.leave(waiter, writer);
+        waiter.each_shard(|shard| {
+            if writer.holds(shard) {
+                self.with_tables(writer, shard, |_| {});
+            }
+        });
+    }
+
+    /// Publishes what the store has done by itself.
+    fn publish(&self, change: &Change<'_>) {
+        let notify = |class, event| {
+            self.notifier.notify(class, event, change.key.bytes, change.db);
+        };
+        match change.cause {
+            Cause::Written | Cause::Removed => {}
+            Cause::Expired => notify(Class::EXPIRED, "expired"),
+            Cause::Evicted => notify(Class::EVICTED, "evicted"),
+            Cause::FieldsExpired { gone } => {
+                notify(Class::HASH, "hexpired");
+                if gone {
+                    notify(Class::GENERIC, "del");
+                }
+            }
+        }
+    }
+}
+
+impl Observer for Interests {
+    fn changed(&self, change: &Change<'_>) {
+        self.publish(change);
+        self.tables(change.shard).tell_watchers(change);
+        self.queues.changed(change);
+    }
+
+    fn wants_removals(&self) -> bool {
+        self.notifier.wanted().any(Class::REMOVALS)
+    }
+
+    fn flushed(&self, db: DbId) {
+        self.each_shard(|tables| tables.tell_of_databases(&[db], &|_, _| false));
+        self.queues.all_changed(db);
+    }
+
+    fn swapped(&self, a: DbId, b: DbId, is_there: &dyn Fn(DbId, &Key<'_>) -> bool) {
+        self.each_shard(|tables| tables.tell_of_databases(&[a, b], is_there));
+        self.queues.all_changed(a);
+        self.queues.all_changed(b);
+    }
+}
+
+impl Interests {
+    fn each_shard(&self, visit: impl Fn(&Tables)) {
+        for shard in &self.shards {
+            visit(&shard.0.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+impl Tables {
+    /// All keys of these databases were taken away; `is_there` says which are there now.
+    fn tell_of_databases(&self, dbs: &[DbId], is_there: &dyn Fn(DbId, &Key<'_>) -> bool) {
+        for group in self.watchers.groups().filter(|group| dbs.contains(&group.db)) {
+            let now_there = is_there(group.db, &group.key());
+            group.members().for_each(|watcher| watcher.replaced(now_there));
+        }
+    }
+}
+
+/// Counts what an interest in a key takes.
+pub(crate) fn count(client: &ClientShared, name: &[u8], more: bool) {
+    use std::sync::atomic::Ordering::Relaxed;
+    let bytes = OVERHEAD + name.len() as u64;
+    match more {
+        true => client.interests.fetch_add(bytes, Relaxed),
+        false => client.interests.fetch_sub(bytes, Relaxed),
+    };
+}
