@@ -319,6 +319,8 @@ impl Session {
         if !self.client.follow(&ctx.server.acl) {
             return Some(Turn::Close);
         }
+        // Its time is not that of the command that has woken it.
+        let ctx = &Context { began: ctx.server.clock.monotonic_ns(), ..*ctx };
         let mut run = dispatch::Run::start(ctx);
         let prepared = self.prepared[self.next];
         let request = self.decoder.request(self.next);

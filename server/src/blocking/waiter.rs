@@ -234,3 +234,97 @@ impl Job for Leave {
         self.server.interests.leave_queues(writer, &self.waiter);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acl::Acl;
+    use crate::client::Client;
+    use crate::pubsub::PubSub;
+    use dunlin_protocol::Limits;
+
+    fn session() -> Box<Session> {
+        let shared = Arc::new(ClientShared::new(1, "a:1".into(), String::new(), 0, 0, 0));
+        let subscriptions = PubSub::default().open(shared.clone());
+        let client = Client::new(shared, subscriptions, &Acl::default());
+        Box::new(Session::new(client, Limits::AUTHENTICATED))
+    }
+
+    /// A parked waiter, and where its session comes home.
+    fn parked(kind: Kind) -> (Arc<Waiter>, oneshot::Receiver<Home>) {
+        let session = session();
+        let waiter = Arc::new(Waiter {
+            ticket: 1,
+            db: DbId(0),
+            keys: Vec::new(),
+            kind,
+            any_change: false,
+            destination: None,
+            client: session.client.shared.clone(),
+            place: Mutex::new(Place::Ended),
+            standing: AtomicUsize::new(0),
+        });
+        let (sender, home) = oneshot::channel();
+        waiter.park(session, sender);
+        waiter.client.show_wait();
+        (waiter, home)
+    }
+
+    fn end_of(mut home: oneshot::Receiver<Home>) -> Option<End> {
+        home.try_recv().ok().map(|home| home.end)
+    }
+
+    fn is_blocked(waiter: &Waiter) -> bool {
+        waiter.client.has_flag(ClientShared::BLOCKED)
+    }
+
+    #[test]
+    fn who_takes_the_session_has_won() {
+        let (waiter, home) = parked(Kind::List);
+        assert!(is_blocked(&waiter));
+        let held = waiter.claim().expect("it is there");
+        assert!(waiter.claim().is_none());
+        assert!(!waiter.end(End::Timeout), "it is being served");
+        waiter.finish(held, Turn::Yield);
+        assert!(!is_blocked(&waiter) && !waiter.end(End::Timeout) && waiter.claim().is_none());
+        assert!(matches!(end_of(home), Some(End::Ran(Turn::Yield))));
+
+        let (waiter, home) = parked(Kind::List);
+        assert!(waiter.client.unblock(true));
+        assert!(!waiter.client.unblock(false) && waiter.claim().is_none() && !is_blocked(&waiter));
+        assert!(matches!(end_of(home), Some(End::Unblocked)));
+    }
+
+    #[test]
+    fn an_end_that_comes_while_the_session_is_away_is_carried_out_later() {
+        let (waiter, mut home) = parked(Kind::Stream);
+        let held = waiter.claim().expect("it is there");
+        waiter.put_back(held);
+        assert!(home.try_recv().is_err() && is_blocked(&waiter), "it waits on");
+        let held = waiter.claim().expect("it is there again");
+        assert!(waiter.end(End::Timeout) && home.try_recv().is_err());
+        assert!(waiter.end(End::Closed), "this comes first");
+        waiter.put_back(held);
+        assert!(!is_blocked(&waiter) && matches!(end_of(home), Some(End::Closed)));
+    }
+
+    #[test]
+    fn a_key_that_becomes_ready_meanwhile_is_not_missed() {
+        let (waiter, home) = parked(Kind::Stream);
+        let held = waiter.claim().expect("it is there");
+        assert!(waiter.claim().is_none(), "by the writer of another key");
+        waiter.put_back(held);
+        assert!(matches!(end_of(home), Some(End::Ran(Turn::Yield))), "it runs again at home");
+    }
+
+    #[test]
+    fn a_client_that_was_killed_does_not_begin_to_wait() {
+        let (waiter, home) = parked(Kind::List);
+        waiter.client.kill();
+        assert!(matches!(end_of(home), Some(End::Closed)) && !is_blocked(&waiter));
+        let (sender, home) = oneshot::channel();
+        waiter.park(session(), sender);
+        waiter.client.show_wait();
+        assert!(matches!(end_of(home), Some(End::Closed)) && !is_blocked(&waiter));
+    }
+}

@@ -18,7 +18,7 @@ impl Connection {
     /// Waits for a parked session. Every end of the wait is decided by who takes the session out of
     /// its waiter, here as elsewhere, so it always comes home.
     pub(super) async fn block(&mut self, parked: Parked) -> Result<(Box<Session>, Turn), End> {
-        let Parked { waiter, mut home, mut outgoing, deadline } = parked;
+        let Parked { waiter, mut home, mut outgoing, mut deadline } = parked;
         let mut ended = self.flush(&mut outgoing).is_err() || self.over_limit();
         let came = loop {
             if ended {
@@ -33,7 +33,9 @@ impl Connection {
                     ended = event.is_err() || self.over_limit() || self.must_end();
                 }
                 () = self.deadline(deadline) => {
+                    // Once: if the session is away now, it comes home anyway.
                     waiter.end(blocking::End::Timeout);
+                    deadline = None;
                 }
             }
         };

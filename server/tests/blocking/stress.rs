@@ -174,7 +174,7 @@ fn sources(rng: &mut Rng, prefix: &str) -> String {
 }
 
 fn timeout(rng: &mut Rng) -> &'static str {
-    *rng.pick(&["0", "0", "0", "0.001", "0.01"])
+    rng.pick::<&str>(&["0", "0", "0", "0.001", "0.01"])
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn groups_of_streams() {
     let command = |rng: &mut Rng| {
         let keys = sources(rng, "s");
         let timeout = rng.pick(&["0", "0", "1", "10"]);
-        let places = vec![">"; SOURCES].join(" ");
+        let places = [">"; SOURCES].join(" ");
         format!("XREADGROUP GROUP g c COUNT 3 BLOCK {timeout} STREAMS {keys} {places}")
     };
     let noted: Note = |run, _, reply| {
