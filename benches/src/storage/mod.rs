@@ -20,6 +20,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
+use dunlin_storage::huge_pages::{HugePages, Step};
+
 use crate::process::{pin, thread_cpu_ns};
 use crate::report::{Cell, Report, Table, median, number, ratio};
 use crate::rng::{Rng, Zipf, mix};
@@ -161,6 +163,7 @@ struct Load {
 /// When an engine loses keys.
 pub fn run(plan: &Plan, report: &mut Report) -> Outcome<()> {
     let engines = build(plan)?;
+    back_with_huge_pages()?;
     let loads = loads(plan);
     let mut series = vec![vec![Series::default(); engines.len()]; loads.len()];
     for (l, &load) in loads.iter().enumerate() {
@@ -181,6 +184,14 @@ pub fn run(plan: &Plan, report: &mut Report) -> Outcome<()> {
         eprintln!("{}% reads, {} threads, hot: {}", load.reads, load.threads, load.hot);
     }
     print(plan, &engines, &loads, &series, report);
+    Ok(())
+}
+
+/// As the server does it all the time. Here it concerns the memory of all engines alike.
+fn back_with_huge_pages() -> Outcome<()> {
+    let mut pages = HugePages::default();
+    pages.begin(true)?;
+    while let Step::Looked { .. } = pages.step() {}
     Ok(())
 }
 
