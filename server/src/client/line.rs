@@ -14,7 +14,7 @@ pub fn flags(client: &ClientShared) -> String {
     let mut letters: String = [
         (ClientShared::MONITOR, 'O'),
         (ClientShared::PUBSUB, 'P'),
-        (ClientShared::BLOCKED, 'b'),
+        (ClientShared::BLOCKED | ClientShared::PAUSED, 'b'),
         (ClientShared::CLOSING, 'c'),
     ]
     .iter()

@@ -63,7 +63,9 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     let most = |figure: fn(&ClientShared) -> u64| clients.iter().map(|c| figure(c)).max();
     let input = most(|client| client.query_room.load(Ordering::Relaxed));
     let output = most(ClientShared::unsent);
-    let blocked = clients.iter().filter(|c| c.has_flag(ClientShared::BLOCKED)).count();
+    // Those whom a pause makes wait are among them.
+    let waits = ClientShared::BLOCKED | ClientShared::PAUSED;
+    let blocked = clients.iter().filter(|c| c.has_flag(waits)).count();
     let subscribed = clients.iter().filter(|c| c.has_flag(ClientShared::PUBSUB)).count();
     text.line("connected_clients", clients.len());
     text.line("cluster_connections", 0);
