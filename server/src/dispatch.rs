@@ -447,7 +447,7 @@ impl<'g> Env<'_, '_, 'g> {
     #[inline]
     fn run_held(&mut self, held: &mut Option<Roles<'g>>) -> Step {
         let Some(writer) = held.as_mut() else { return self.run(None) };
-        if !writer.is_observed() {
+        if !writer.is_any_observed() {
             return self.run(Some(writer));
         }
         match self.run_watched(writer) {
@@ -459,7 +459,7 @@ impl<'g> Env<'_, '_, 'g> {
 
     /// Runs the command with roles that somebody else took for it.
     fn run_with(&mut self, writer: &mut Roles<'g>) -> Step {
-        match writer.is_observed() {
+        match writer.is_any_observed() {
             false => self.run(Some(writer)),
             true => self.run_watched(writer),
         }

@@ -116,7 +116,7 @@ impl Writer<'_, '_> {
     /// Whether anybody is interested in changes of one of the shards.
     #[inline]
     #[must_use]
-    pub fn is_observed(&self) -> bool {
+    pub fn is_any_observed(&self) -> bool {
         let observed = |shard| self.keyspace.shard(shard).words().is_observed();
         self.shards.iter().any(observed)
     }
