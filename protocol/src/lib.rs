@@ -4,6 +4,7 @@
 //! [`Request`]s and what the commands answer into bytes.
 //!
 //! - [`Decoder`] owns a connection's receive buffers and parses pipelines, resuming at any byte.
+//! - [`Queue`] keeps commands beyond their batch.
 //! - [`Reply`] collects the answers of a batch and hides the difference between the protocols.
 //! - [`number`] parses and prints numbers the way the protocol's users expect, to the byte.
 //! - [`client`] is the other end: it reads replies, for the load generator and cluster links.
@@ -22,7 +23,7 @@ mod request;
 pub use error::ProtocolError;
 pub use limits::Limits;
 pub use reply::{Deferred, Mark, Reply, push_bulk};
-pub use request::{ArgValue, Decoder, Request};
+pub use request::{ArgValue, Decoder, Queue, Request};
 
 /// The protocol version a connection has chosen with `HELLO`; every connection starts in RESP2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

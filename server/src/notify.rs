@@ -19,6 +19,7 @@
 //! the writer role of the key, so the events of a key come in the order of its changes. While no
 //! class is asked for, an event costs one relaxed load.
 
+use crate::client::Client;
 use crate::config::EVENT_CLASSES;
 use crate::pubsub::PubSub;
 use crate::server::Server;
@@ -56,6 +57,10 @@ impl Class {
     /// What can come of removals by the store itself.
     pub const REMOVALS: Class =
         Class(Self::EXPIRED.0 | Self::EVICTED.0 | Self::HASH.0 | Self::GENERIC.0);
+
+    /// Events that only tell of what the store has changed, and so has told its observer of: strings
+    /// are always stored anew.
+    pub(crate) const STORED: Class = Class(Self::STRING.0 | Self::NEW.0 | Self::KEY_MISS.0);
 
     const KEYSPACE: Class = Class::of(b'K');
     const KEYEVENT: Class = Class::of(b'E');
@@ -133,6 +138,14 @@ impl Notifier {
 #[inline]
 pub fn notify(server: &Server, class: Class, event: &str, key: &[u8], db: DbId) -> usize {
     server.notifier.notify(class, event, key, db)
+}
+
+/// Publishes the misses of a command whose reads stand.
+#[cold]
+pub fn tell_misses(server: &Server, client: &mut Client) {
+    for key in std::mem::take(&mut client.missed) {
+        client.deliveries += notify(server, Class::KEY_MISS, "keymiss", &key, client.db);
+    }
 }
 
 /// `__keyspace@0__:name`

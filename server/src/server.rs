@@ -95,6 +95,7 @@ struct Hot {
     query_limit: AtomicUsize,
     list_max_listpack_size: AtomicI64,
     collections: [AtomicUsize; 9],
+    hll_sparse_max: AtomicUsize,
 }
 
 /// Below this threshold of the slow log every command is timed on its own.
@@ -164,6 +165,7 @@ impl Server {
         for (limit, &value) in hot.collections.iter().zip(&settings.collections) {
             limit.store(value, Ordering::Relaxed);
         }
+        hot.hll_sparse_max.store(settings.hll_sparse_max_bytes, Ordering::Relaxed);
         self.acl.apply(&settings);
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
@@ -229,6 +231,11 @@ impl Server {
             },
             stream: stream::Limits { node_max_bytes: limit(7), node_max_entries: limit(8) as u64 },
         }
+    }
+
+    /// Longest HyperLogLog in the sparse encoding.
+    pub fn hll_sparse_max(&self) -> usize {
+        self.hot.hll_sparse_max.load(Ordering::Relaxed)
     }
 
     /// Clients served at once: the directive, as far as descriptors allow.

@@ -282,7 +282,7 @@ impl Session {
         while end.is_none() && self.next < self.decoder.len() {
             let prepared = self.prepared[self.next];
             let request = self.decoder.request(self.next);
-            if !dispatch::runs_with(ctx, writer, prepared, request, self.client.db) {
+            if !dispatch::runs_with(ctx, writer, prepared, request, &self.client) {
                 break;
             }
             let (reply, client) = (&mut self.reply, &mut self.client);
@@ -294,7 +294,11 @@ impl Session {
                 Step::Block => end = Some(Turn::Block),
                 Step::Paused(until) => end = Some(Turn::Paused(until)),
                 Step::Handover(shards) => end = Some(Turn::Handover(shards)),
-                Step::Done | Step::NeedsRole => {
+                // The roles of the keys that its row names are not enough for it.
+                Step::NeedsRole => {
+                    end = Some(Turn::Handover(ShardSet::all(&ctx.server.keyspace)));
+                }
+                Step::Done => {
                     self.next += 1;
                     self.client.collect(&mut self.reply);
                 }

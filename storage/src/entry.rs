@@ -221,6 +221,12 @@ fn assemble(
     spare: impl FnOnce(usize) -> Option<Block>,
 ) -> Built {
     assert!(key.len() <= ENTRY_PART_MAX, "key longer than the protocol can carry");
+    if let (Form::Inline(value), None) = (&form, expire_at)
+        && key.len() < SHORT
+        && value.len() < SHORT
+    {
+        return assemble_short(key, flags, value, spare);
+    }
     let (header, header_len) = plan(key, flags, &form, expire_at);
     let tail = if let Form::Inline(bytes) = form { bytes.len() } else { POINTER };
     let size = header_len + key.len() + tail;
@@ -249,6 +255,53 @@ fn assemble(
     let entry = EntryPtr(base);
     assert!(entry.addr() >> 48 == 0, "the machine hands out addresses above 48 bits");
     Built { entry, bytes, due: expire_at }
+}
+
+/// Lengths of one byte each.
+const SHORT: usize = 0x80;
+
+/// [`assemble`] of what most entries are: a short key with a short value, for ever.
+#[inline]
+fn assemble_short(
+    key: &[u8],
+    flags: u8,
+    value: &[u8],
+    spare: impl FnOnce(usize) -> Option<Block>,
+) -> Built {
+    const HEADER: usize = 3;
+    let class = usable(FRONT + HEADER + key.len() + value.len());
+    let base = spare(class).map_or_else(|| allocate(class), |block| block.0);
+    let header = [flags, key.len() as u8, value.len() as u8];
+    let mut at = 0;
+    for part in [&header[..], key, value] {
+        // SAFETY: the parts fit the class of the fresh allocation, one behind the other.
+        let target = unsafe { base.as_ptr().add(at) };
+        // SAFETY: as above; source and target cannot overlap.
+        unsafe { copy_short(part, target) };
+        at += part.len();
+    }
+    let entry = EntryPtr(base);
+    assert!(entry.addr() >> 48 == 0, "the machine hands out addresses above 48 bits");
+    Built { entry, bytes: class, due: None }
+}
+
+/// Copies a few bytes; without a call if they are 8 to 16.
+///
+/// # Safety
+/// `target` is valid for writing as many bytes, and does not overlap them.
+#[inline(always)]
+unsafe fn copy_short(from: &[u8], target: *mut u8) {
+    if let (8..=16, Some(first), Some(last)) = (from.len(), from.first_chunk(), from.last_chunk()) {
+        // SAFETY: by the contract of this function: 8 bytes at the front.
+        unsafe { target.cast::<[u8; 8]>().write_unaligned(*first) };
+        // SAFETY: as above: 8 bytes at the end.
+        let end = unsafe { target.add(from.len() - 8) };
+        // SAFETY: as above.
+        unsafe { end.cast::<[u8; 8]>().write_unaligned(*last) };
+    } else {
+        // SAFETY: by the contract of this function.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), target, from.len()) };
+    }
 }
 
 /// An entry that is not published yet, and the usable bytes it takes.

@@ -6,13 +6,14 @@ use crate::eviction::Policy;
 use crate::hash::{Hasher, Key, KeyHash, SHARD_BITS_MAX, ShardId};
 use crate::memory::MemoryStats;
 use crate::observer::Observer;
-use crate::reclaim::{Reclaim, retire_table};
+use crate::reclaim::{Big, Reclaim, retire_table};
 use crate::shard::Shard;
 use crate::stats::StoreStats;
 use crate::sync::{Arc, AtomicI64, AtomicU8, AtomicU64, Collector, Ordering, OwnLine};
 use crate::table::Table;
 use crate::table::bucket::bump;
 use crate::table::iter::POSITION_END;
+use crate::value::object::Object;
 use crate::{Millis, hash::POSITION_BITS};
 
 /// A database's number, as clients select it.
@@ -308,7 +309,7 @@ impl Keyspace {
         i64::try_from(mean).unwrap_or(i64::MAX).max(0)
     }
 
-    /// Odd while a write over several shards is in progress on this one. A reader that must not see
+    /// Odd while a write of several keys is in progress on this shard. A reader that must not see
     /// half of such a write reads it before and after: even and the same = nothing of the kind.
     #[inline]
     #[must_use]
@@ -321,6 +322,13 @@ impl Keyspace {
     #[must_use]
     pub fn write_seq(&self, shard: ShardId) -> u64 {
         self.shard(shard).write_seq()
+    }
+
+    /// Takes what was in no key, or is not any more, to be freed by [`Keyspace::free_slice`].
+    pub fn free_slowly(&self, object: Object) {
+        let bytes = object.memory_usage() as u64;
+        self.reclaim.add(bytes);
+        self.reclaim.push(Big::Object(Box::new(object)), bytes);
     }
 
     /// Frees up to `max_items` pieces of what was removed as a whole (big strings, flushed

@@ -121,6 +121,13 @@ impl Writer<'_, '_> {
         self.shards.iter().any(observed)
     }
 
+    /// Whether anybody is interested in changes of a shard that the writer holds.
+    #[inline]
+    #[must_use]
+    pub fn is_observed(&self, shard: ShardId) -> bool {
+        self.holds(shard) && self.keyspace.shard(shard).words().is_observed()
+    }
+
     /// After a change of `key`.
     #[inline]
     pub(crate) fn tell(&self, shard: ShardId, db: DbId, key: &Key<'_>, cause: Cause) {

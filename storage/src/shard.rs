@@ -93,6 +93,15 @@ impl ShardSet {
         self.as_slice().iter().copied()
     }
 
+    /// The shard, if it is one: the case that has to be quick.
+    #[inline(always)]
+    pub(crate) fn only(&self) -> Option<ShardId> {
+        match self.0 {
+            Set::One(shard) => Some(shard),
+            Set::Many(_) => None,
+        }
+    }
+
     /// True if the shard is one of them.
     #[must_use]
     #[inline]
@@ -204,8 +213,8 @@ struct Inner {
 
 /// A shard: its role and what the role protects, of all databases.
 pub(crate) struct Shard {
-    /// Odd while a write over several shards is in progress. On a line of its own: every read of a
-    /// key looks at it, and only such writes change it.
+    /// Odd while a write of several keys is in progress (see `Writer::make_atomic`). On a line of its
+    /// own: every read of a key looks at it, and only such writes change it.
     multi_seq: OwnLine<AtomicU64>,
     inner: OwnLine<Inner>,
     pub(crate) counters: OwnLine<Counters>,
@@ -357,6 +366,23 @@ impl Keyspace {
     /// Takes all the roles if all are free right now. Never waits.
     #[inline]
     pub fn try_enter<'k, 'g>(
+        &'k self,
+        shards: &ShardSet,
+        guard: &'g Guard,
+    ) -> Option<Writer<'k, 'g>> {
+        if let Some(id) = shards.only() {
+            let shard = self.shard(id);
+            if !shard.try_take() {
+                shard.counters.busy.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            Shard::count(&shard.words().taken, 1);
+            return Some(Writer::new(self, ShardSet::one(id), guard));
+        }
+        self.try_enter_all(shards, guard)
+    }
+
+    fn try_enter_all<'k, 'g>(
         &'k self,
         shards: &ShardSet,
         guard: &'g Guard,
@@ -565,12 +591,17 @@ impl<'k> Writer<'k, '_> {
     }
 
     /// Marks all shards of the set as changing, or as changed; whether one of them is observed.
+    #[inline]
     pub(crate) fn mark(&self) -> bool {
-        let multi = self.shards.len() > 1;
+        if let (Some(id), false) = (self.shards.only(), self.atomic) {
+            let shard = self.keyspace.shard(id);
+            shard.bump_write_seq();
+            return shard.words().is_observed();
+        }
         let mut observed = false;
         for id in self.shards.iter() {
             let shard = self.keyspace.shard(id);
-            if multi {
+            if self.atomic {
                 shard.bump_multi_seq();
             }
             shard.bump_write_seq();

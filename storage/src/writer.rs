@@ -29,6 +29,8 @@ pub struct Writer<'k, 'g> {
     pub(crate) shards: ShardSet,
     /// The sequence words are odd: something was changed.
     changing: bool,
+    /// Readers without a role see all changes or none.
+    pub(crate) atomic: bool,
     /// Somebody may want to hear of the changes of this turn: see [`crate::observer`].
     pub(crate) listened: bool,
     released: bool,
@@ -40,8 +42,20 @@ impl<'k, 'g> Writer<'k, 'g> {
     /// The caller holds the roles of `shards` and gives them to the writer.
     #[inline]
     pub(crate) fn new(keyspace: &'k Keyspace, shards: ShardSet, guard: &'g Guard) -> Self {
-        let (changing, listened) = (false, false);
-        Self { keyspace, guard, shards, changing, listened, released: false, deferred: false }
+        let (changing, listened, released, deferred) = (false, false, false, false);
+        let atomic = shards.len() > 1;
+        Self { keyspace, guard, shards, changing, atomic, listened, released, deferred }
+    }
+
+    /// From here on readers without a role see all changes of this writer or none. With several
+    /// shards this is so from the beginning; with one it is for those who change several keys, or
+    /// one key several times.
+    pub fn make_atomic(&mut self) {
+        if !self.atomic {
+            // What was changed until now is a turn of its own.
+            self.end();
+            self.atomic = true;
+        }
     }
 
     /// True if the writer may change this shard.
@@ -94,6 +108,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         self.store(db, key, item, now, cause)
     }
 
+    #[inline]
     fn store(&mut self, number: DbId, key: &Key<'_>, item: Item, now: Millis, cause: Cause) -> Put {
         self.begin();
         let keyspace = self.keyspace;
@@ -101,7 +116,8 @@ impl<'k, 'g> Writer<'k, 'g> {
         let spot = keyspace.hasher.spot(key.hash);
         let db = keyspace.physical(number);
         let table = keyspace.table(db, id);
-        if let Some(hit) = self.find_in(db, key) {
+        assert!(self.holds(id), "a writer touched a shard it does not hold");
+        if let Some(hit) = table.find(spot, key.bytes, self.guard) {
             let live = !hit.entry.is_expired(now);
             let was = hit.entry.allocated();
             let old = table.replace(&hit, was, spot.tag, item);
@@ -113,6 +129,16 @@ impl<'k, 'g> Writer<'k, 'g> {
             self.tell(id, number, key, cause);
             return Put { existed: live };
         }
+        self.insert(db, key, item);
+        self.tell(id, number, key, cause);
+        eviction::after_insert(self, id, now);
+        Put { existed: false }
+    }
+
+    fn insert(&mut self, db: usize, key: &Key<'_>, item: Item) {
+        let keyspace = self.keyspace;
+        let (id, spot) = (keyspace.shard_of(key.hash), keyspace.hasher.spot(key.hash));
+        let table = keyspace.table(db, id);
         let before = table.table_bytes();
         let cx = self.context(id);
         self.with_core(id, |core| {
@@ -121,9 +147,6 @@ impl<'k, 'g> Writer<'k, 'g> {
         });
         let grown = table.table_bytes() as i64 - before as i64;
         keyspace.memory_changed(id, item.bytes as i64 + grown);
-        self.tell(id, number, key, cause);
-        eviction::after_insert(self, id, now);
-        Put { existed: false }
     }
 
     /// Removes a key; true if it was live.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dunlin_storage::value::hash::{self, Hash, Ttl};
 use dunlin_storage::value::set::{self, Set};
+use dunlin_storage::value::stream::{Group, Stream, StreamId};
 use dunlin_storage::{
     DbId, Guard, Key, Keyspace, Kind, Millis, NewValue, Object, Options, ShardSet, Touch, Value,
     Writer,
@@ -183,4 +184,41 @@ fn a_small_hash_is_gone_with_its_last_field() {
     assert_eq!(writer.update(DB, &key, 101, |_| ()), None);
     drop(writer);
     assert!(ks.get(DB, &key, 101, Touch::No, &guard).is_none());
+}
+
+#[test]
+fn a_group_that_was_taken_out_of_its_stream_is_freed_in_steps() {
+    const PENDING: u64 = 20_000;
+    let ks = keyspace();
+    let handle = ks.handle();
+    let guard = handle.pin();
+    let key = ks.key(b"x");
+    let mut writer = enter(&ks, &guard);
+    let mut stream = Stream::new();
+    stream.groups.insert(b"g", Group::new(StreamId::MIN, None));
+    stream.groups.edit(b"g", |group| {
+        group.create_consumer(b"c", 0);
+        for ms in 1..=PENDING {
+            assert!(group.restore_pending(StreamId::new(ms, 0), b"c", 0, 1));
+        }
+    });
+    writer.put(DB, &key, NewValue::Object(Box::new(Object::Stream(stream))), None, 0);
+    let before = ks.memory();
+    let group = writer.update(DB, &key, 0, |object| match object {
+        Object::Stream(stream) => stream.groups.remove(b"g"),
+        _ => None,
+    });
+    let group = group.flatten().expect("it was there");
+    ks.free_slowly(Object::Stream(Stream::of_group(group)));
+    drop(writer);
+    let after = ks.memory();
+    let moved = before.entries - after.entries;
+    assert!(moved > PENDING * 40, "the key does not count it any more: {moved}");
+    assert!(after.limbo >= before.limbo + moved, "it is counted as not freed yet");
+    let mut steps = 0;
+    while ks.free_slice(16) {
+        steps += 1;
+    }
+    assert!(steps > 50, "{steps} steps");
+    assert_eq!(ks.memory().limbo, before.limbo);
 }

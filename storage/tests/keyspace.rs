@@ -256,6 +256,28 @@ fn sequence_words_tell_of_writes() {
 }
 
 #[test]
+fn changes_of_one_shard_can_be_made_atomic() {
+    let ks = keyspace(4);
+    let handle = ks.handle();
+    let guard = handle.pin();
+    let key = ks.key(b"k");
+    let id = ks.shard_of(key.hash);
+    let (write, multi) = (ks.write_seq(id), ks.multi_seq(id));
+    let mut writer = ks.try_enter(&ShardSet::one(id), &guard).expect("one thread");
+    writer.put(DB, &key, NewValue::Bytes(b"before"), None, 0);
+    // What was changed before is whole, and seen.
+    writer.make_atomic();
+    assert_eq!((ks.write_seq(id), ks.multi_seq(id)), (write + 2, multi));
+    for value in [b"half".as_slice(), b"whole"] {
+        writer.put(DB, &key, NewValue::Bytes(value), None, 0);
+        assert_eq!((ks.write_seq(id), ks.multi_seq(id)), (write + 3, multi + 1));
+        writer.make_atomic();
+    }
+    drop(writer);
+    assert_eq!((ks.write_seq(id), ks.multi_seq(id)), (write + 4, multi + 2));
+}
+
+#[test]
 fn big_values_are_shared_and_freed_in_slices() {
     let ks = keyspace(1);
     let handle = ks.handle();

@@ -31,12 +31,14 @@
 mod body;
 mod buffer;
 mod decoder;
+mod queue;
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
 
 pub use decoder::Decoder;
+pub use queue::Queue;
 
 #[cfg(doc)]
 use crate::limits::{BIG_BULK, CHUNK};

@@ -59,6 +59,20 @@ impl Denied {
         }
     }
 
+    /// The error reply to a command that was allowed when it was queued.
+    pub fn error_in_exec(self) -> ReplyError {
+        let reason = match self.reason {
+            Reason::Command | Reason::Login => "no permission to execute the command or subcommand",
+            Reason::Key => "no permission to touch the specified keys",
+            Reason::Channel => "no permission to access one of the channels used as arguments",
+        };
+        format!(
+            "NOPERM ACLs rules changed between the moment the transaction was accumulated and the \
+             EXEC call. This command is no longer allowed for the following reason: {reason}"
+        )
+        .into()
+    }
+
     /// What ACL DRYRUN answers.
     pub fn explain(self, user: &User, entry: &Entry, request: &Request<'_>) -> Vec<u8> {
         let what: &[u8] = match self.reason {

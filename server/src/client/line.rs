@@ -11,17 +11,14 @@ const REPLY_BUFFER: u64 = 16 * 1024;
 
 /// Letters of the flags in the order Redis prints them.
 pub fn flags(client: &ClientShared) -> String {
-    let mut letters: String = [
-        (ClientShared::MONITOR, 'O'),
-        (ClientShared::PUBSUB, 'P'),
-        (ClientShared::BLOCKED | ClientShared::PAUSED, 'b'),
-        (ClientShared::CLOSING, 'c'),
-    ]
-    .iter()
-    .filter(|(flag, _)| client.has_flag(*flag))
-    .map(|(_, letter)| *letter)
-    .collect();
+    let mut letters = String::new();
     for (on, letter) in [
+        (client.has_flag(ClientShared::MONITOR), 'O'),
+        (client.has_flag(ClientShared::PUBSUB), 'P'),
+        (client.in_transaction(), 'x'),
+        (client.has_flag(ClientShared::BLOCKED | ClientShared::PAUSED), 'b'),
+        (client.has_flag(ClientShared::DIRTY), 'd'),
+        (client.has_flag(ClientShared::CLOSING), 'c'),
         (client.kill.load(Ordering::Relaxed), 'A'),
         (client.unix, 'U'),
         (client.has_flag(ClientShared::NO_EVICT), 'e'),
@@ -75,12 +72,15 @@ pub fn write(client: &ClientShared, now: Millis, out: &mut String) {
     );
     let _ = write!(
         out,
-        "sub={} psub={} ssub={} multi=-1 qbuf={query} qbuf-free={} argv-mem=0 multi-mem=0 \
+        "sub={} psub={} ssub={} multi={} watch={} qbuf={query} qbuf-free={} argv-mem=0 multi-mem={} \
          rbs={REPLY_BUFFER} rbp={buffered} obl={buffered} oll={} omem={listed} tot-mem={total} ",
         load(&subscriptions.channels),
         load(&subscriptions.patterns),
         load(&subscriptions.shard_channels),
+        client.transaction.commands(),
+        client.transaction.watched(),
         room.saturating_sub(query),
+        client.transaction.bytes(),
         listed.div_ceil(REPLY_BUFFER),
     );
     let _ = writeln!(

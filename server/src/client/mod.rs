@@ -2,6 +2,7 @@
 //! see of it or do to it ([`ClientShared`], through the [`Registry`]).
 
 pub mod line;
+pub mod transaction;
 
 use crate::acl::{Acl, DEFAULT_USER, Login, User};
 use crate::blocking::{End, Wait, Waiter};
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
+use transaction::Transaction;
 
 /// CLIENT REPLY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -118,6 +120,8 @@ pub struct ClientShared {
     pub inbox: Inbox,
     /// What the client has subscribed to.
     pub subscriptions: Figures,
+    /// What waits for EXEC.
+    pub transaction: transaction::Figures,
     /// Bytes of its interests in keys.
     pub interests: AtomicU64,
     /// Bytes received.
@@ -169,6 +173,7 @@ impl ClientShared {
             output: Default::default(),
             inbox: Default::default(),
             subscriptions: Default::default(),
+            transaction: Default::default(),
             interests: Default::default(),
             net_in: Default::default(),
             net_out: Default::default(),
@@ -216,6 +221,13 @@ impl ClientShared {
         self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
+    /// Whether the client connects from this machine: through the unix socket or a loopback address.
+    pub fn is_local(&self) -> bool {
+        let host = self.addr.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        self.unix || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    }
+
     /// What the client is to limits and filters.
     pub fn kind(&self) -> ClientType {
         if self.has_flag(Self::PUBSUB) { ClientType::PubSub } else { ClientType::Normal }
@@ -226,10 +238,11 @@ impl ClientShared {
         self.output.load(Ordering::Relaxed) + self.inbox.waiting()
     }
 
-    /// Bytes that the client holds: buffers, what it has subscribed to, keys it is interested in.
+    /// Bytes that the client holds: buffers, what it has subscribed to, what waits for EXEC, and keys
+    /// that it is interested in.
     pub fn held(&self) -> u64 {
         let subscriptions = self.subscriptions.bytes.load(Ordering::Relaxed);
-        let interests = self.interests.load(Ordering::Relaxed);
+        let interests = self.interests.load(Ordering::Relaxed) + self.transaction.bytes();
         self.query_room.load(Ordering::Relaxed) + self.unsent() + subscriptions + interests
     }
 
@@ -310,12 +323,16 @@ pub struct Client {
     login: Login,
     /// Whether these rights have to be looked at.
     restricted: bool,
+    /// Whether dispatch has to look at more than the command itself, see [`Client::settle`].
+    special: bool,
+    /// What waits for EXEC.
+    transaction: Option<Box<Transaction>>,
+    /// Commands that would wait must not: EXEC or a script runs them.
+    pub deny_blocking: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// The blocking command that has begun to wait and has not ended. It may run again meanwhile.
     pub wait: Option<Wait>,
-    /// Commands must not wait: they run inside another one.
-    pub deny_blocking: bool,
     /// Commands run inside a script.
     pub in_script: bool,
     /// CLIENT NO-TOUCH.
@@ -345,9 +362,11 @@ impl Client {
             proven: false,
             login: acl.default_login(),
             restricted: true,
+            special: true,
+            transaction: None,
+            deny_blocking: false,
             reply_mode: ReplyMode::On,
             wait: None,
-            deny_blocking: false,
             in_script: false,
             no_touch: false,
             monitor: false,
@@ -366,6 +385,7 @@ impl Client {
         self.become_user(login);
         self.proven = true;
         self.authenticated = true;
+        self.settle();
     }
 
     /// Becomes what a new connection is.
@@ -373,6 +393,7 @@ impl Client {
         self.become_user(acl.default_login());
         self.proven = acl.default_is_open();
         self.authenticated = self.proven;
+        self.settle();
     }
 
     fn become_user(&mut self, login: Login) {
@@ -401,12 +422,14 @@ impl Client {
                 // Who never had to log in has to when the default user gets a password, unless the
                 // connection was there before.
                 self.authenticated = self.proven || acl.default_is_open();
+                self.settle();
                 true
             }
             None => {
                 self.log_out(acl);
                 self.proven = false;
                 self.authenticated = false;
+                self.settle();
                 false
             }
         }
@@ -428,6 +451,29 @@ impl Client {
     /// Whose rights it has.
     pub fn user(&self) -> &User {
         &self.login.user
+    }
+
+    /// Whether dispatch has to look at more than the command itself. Nearly no client is like this,
+    /// so it is one flag.
+    #[inline]
+    pub fn is_special(&self) -> bool {
+        debug_assert_eq!(self.special, self.looks_special(), "settle was forgotten");
+        self.special
+    }
+
+    /// Sets what [`Client::is_special`] says; after everything that may have changed it, so after
+    /// every command that has no keys.
+    #[inline]
+    pub fn settle(&mut self) {
+        self.special = self.looks_special();
+    }
+
+    fn looks_special(&self) -> bool {
+        !self.authenticated
+            || self.restricted
+            || self.monitor
+            || self.transaction.is_some()
+            || self.shared.has_flag(ClientShared::PUBSUB)
     }
 
     /// Whether [`User::check`] can refuse it anything.
@@ -465,6 +511,24 @@ impl Client {
             ReplyMode::Skip => ReplyMode::On,
             mode => mode,
         };
+    }
+
+    /// Whether the command that runs now is answered (CLIENT REPLY).
+    pub fn answers(&self) -> bool {
+        !matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip)
+    }
+
+    /// Whether a command that does not run is answered; it counts as the one that CLIENT REPLY SKIP
+    /// means.
+    pub fn wants_answer(&mut self) -> bool {
+        match self.reply_mode {
+            ReplyMode::On => true,
+            ReplyMode::Off => false,
+            ReplyMode::Skip | ReplyMode::SkipNext => {
+                self.reply_mode = ReplyMode::On;
+                false
+            }
+        }
     }
 
     /// Selects a database.

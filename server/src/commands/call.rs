@@ -8,6 +8,7 @@ use super::error::{self, ReplyError};
 use super::table::{Entry, KeyShape};
 use crate::Roles;
 use crate::client::Client;
+use crate::dispatch::Context;
 use crate::notify::{self, Class};
 use crate::server::Server;
 use crate::stats::WorkerStats;
@@ -25,7 +26,7 @@ pub struct Call<'a, 'g> {
     /// The connection's state.
     pub client: &'a mut Client,
     /// The server.
-    pub server: &'a Server,
+    pub server: &'g Server,
     /// Counters of the worker that runs this call.
     pub stats: &'a WorkerStats,
     /// The table's entry.
@@ -41,6 +42,12 @@ pub struct Call<'a, 'g> {
 }
 
 impl<'a, 'g> Call<'a, 'g> {
+    /// What the turn has given to this call, for commands that run others, as a turn that begins now.
+    pub(crate) fn context(&self) -> Context<'a, 'g> {
+        let (server, stats, guard, now) = (self.server, self.stats, self.guard, self.now);
+        Context { server, stats, guard, now, began: server.clock.monotonic_ns() }
+    }
+
     /// Number of arguments, the name included.
     #[inline]
     pub fn argc(&self) -> usize {
@@ -80,15 +87,16 @@ impl<'a, 'g> Call<'a, 'g> {
         self.arg(i).eq_ignore_ascii_case(word.as_bytes())
     }
 
+    /// Whether the command may make its client wait. In EXEC none may: it answers what it would at
+    /// its deadline.
+    pub fn may_block(&self) -> bool {
+        !self.client.deny_blocking
+    }
+
     /// The selected database.
     #[inline]
     pub fn db(&self) -> DbId {
         self.client.db
-    }
-
-    /// Whether a command that finds nothing may wait. Inside another command it must not.
-    pub fn may_block(&self) -> bool {
-        !self.client.deny_blocking
     }
 
     /// Whether all that `key` holds can be read and changed now. A command that has waited runs
@@ -299,7 +307,23 @@ impl<'a, 'g> Call<'a, 'g> {
     /// [`Call::notify`] in another database.
     #[inline]
     pub fn notify_in(&mut self, db: DbId, class: Class, event: &str, key: &Key<'_>) {
+        // What was missed was looked for before, and a command that has changed something stands.
+        if !self.client.missed.is_empty() {
+            notify::tell_misses(self.server, self.client);
+        }
         self.client.deliveries += notify::notify(self.server, class, event, key.bytes, db);
+        if !Class::STORED.any(class) {
+            self.tell_watchers(db, key);
+        }
+    }
+
+    /// What a command has an event for counts as a write for WATCH, whether or not the store has
+    /// found anything to change.
+    fn tell_watchers(&self, db: DbId, key: &Key<'_>) {
+        let shard = self.server.keyspace.shard_of(key.hash);
+        if self.writer.as_deref().is_some_and(|writer| writer.is_observed(shard)) {
+            self.server.interests.written(db, key, shard);
+        }
     }
 
     /// Empties a database (needs ALL_SHARDS).

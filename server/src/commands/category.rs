@@ -62,18 +62,22 @@ fn has(command: &Command, is_container: bool, name: &str) -> bool {
 
 fn by_group(command: &Command) -> Option<&'static str> {
     match command.docs.group {
-        // WAIT and its like are generic in the documentation, not in the categories.
-        Group::Generic if command.categories.contains(&"connection") => None,
+        // WAIT and its like are generic in the documentation, not in the categories; so is SORT.
+        Group::Generic if ["connection", "list"].iter().any(|c| command.categories.contains(c)) => {
+            None
+        }
         Group::Generic => Some("keyspace"),
         Group::String => Some("string"),
         Group::Bitmap => Some("bitmap"),
         Group::List => Some("list"),
         Group::SortedSet => Some("sortedset"),
         Group::Geo => Some("geo"),
+        Group::HyperLogLog => Some("hyperloglog"),
         Group::Hash => Some("hash"),
         Group::Set => Some("set"),
         Group::Connection => Some("connection"),
         Group::Stream => Some("stream"),
+        Group::Transactions => Some("transaction"),
         // By its flag: PUBSUB HELP has none. Rows of scripts say it themselves: their containers are
         // of no category.
         Group::PubSub | Group::Server | Group::Scripting => None,

@@ -11,6 +11,7 @@ use super::call::Call;
 use super::error::{NEEDS_ROLE, ReplyError, WRONG_TYPE};
 use crate::Roles;
 use crate::notify::Class;
+use crate::stats::WorkerStats;
 use dunlin_protocol::Reply;
 use dunlin_storage::value::hash::{self, Hash, HashRef};
 use dunlin_storage::value::list::{self, List, ListRef};
@@ -87,7 +88,8 @@ pub struct Reader<'r, 'g> {
     db: DbId,
     now: Millis,
     touch: Touch,
-    stats: &'r crate::stats::WorkerStats,
+    /// Of a command that only reads: hits and misses are its.
+    stats: Option<&'r WorkerStats>,
     /// Where keys go that are not there, if somebody wants to hear of them.
     missed: Option<RefCell<&'r mut Vec<Box<[u8]>>>>,
 }
@@ -102,22 +104,35 @@ impl<'r, 'g> Reader<'r, 'g> {
             _ => self.keyspace.get(self.db, key, self.now, self.touch, self.guard),
         };
         match found {
-            Some(_) => self.stats.hit(),
+            Some(_) => self.stats.into_iter().for_each(WorkerStats::hit),
             None => self.missed(key),
         }
         found
     }
 
     fn missed(&self, key: &Key<'_>) {
-        self.stats.miss();
+        self.stats.into_iter().for_each(WorkerStats::miss);
         if let Some(missed) = &self.missed {
             missed.borrow_mut().push(key.bytes.into());
         }
     }
 
-    /// The large collection behind `entry`.
+    /// The large collection behind `entry`. The command may hold roles, but not that of a key which
+    /// its row does not name.
     pub fn object(&self, entry: &Entry<'_>) -> Result<&'r Object, ReplyError> {
-        self.writer.and_then(|writer| writer.object(entry)).ok_or(NEEDS_ROLE)
+        let shard = self.keyspace.shard_of(self.key(entry.key()).hash);
+        let writer = self.writer.filter(|writer| writer.holds(shard));
+        writer.and_then(|writer| writer.object(entry)).ok_or(NEEDS_ROLE)
+    }
+
+    /// A name as a key, for commands that make names.
+    pub fn key<'k>(&self, name: &'k [u8]) -> Key<'k> {
+        self.keyspace.key(name)
+    }
+
+    /// Time of the turn.
+    pub fn now(&self) -> Millis {
+        self.now
     }
 
     /// The list at `key`.
@@ -192,6 +207,16 @@ impl<'r, 'g> Reader<'r, 'g> {
 impl<'a, 'g> Call<'a, 'g> {
     /// A reader, and the reply.
     pub fn split(&mut self) -> (Reader<'_, 'g>, &mut Reply) {
+        self.split_for(true)
+    }
+
+    /// As [`Call::split`], for commands that look a key up in order to change it: as in Redis that is
+    /// neither a hit nor a miss.
+    pub fn split_to_change(&mut self) -> (Reader<'_, 'g>, &mut Reply) {
+        self.split_for(false)
+    }
+
+    fn split_for(&mut self, reading: bool) -> (Reader<'_, 'g>, &mut Reply) {
         let touch = if self.client.no_touch { Touch::No } else { Touch::Yes };
         let reader = Reader {
             keyspace: &self.server.keyspace,
@@ -200,11 +225,8 @@ impl<'a, 'g> Call<'a, 'g> {
             db: self.client.db,
             now: self.now,
             touch,
-            stats: self.stats,
-            missed: self
-                .server
-                .events()
-                .any(Class::KEY_MISS)
+            stats: reading.then_some(self.stats),
+            missed: (reading && self.server.events().any(Class::KEY_MISS))
                 .then(|| RefCell::new(&mut self.client.missed)),
         };
         (reader, self.reply)
@@ -269,6 +291,12 @@ impl<'a, 'g> Call<'a, 'g> {
         } else {
             self.put(key, NewValue::Object(Box::new(collection.into_object())), expire_at);
         }
+    }
+
+    /// Gives a collection that was taken out of a key, or a part of one, to those who free things in
+    /// steps.
+    pub fn free_slowly<T: Collection>(&self, collection: T) {
+        self.keyspace().free_slowly(collection.into_object());
     }
 
     /// The name that OBJECT ENCODING gives.

@@ -21,6 +21,8 @@ pub enum Group {
     Set,
     /// `geo`
     Geo,
+    /// `hyperloglog`
+    HyperLogLog,
     /// `connection`
     Connection,
     /// `server`
@@ -29,6 +31,8 @@ pub enum Group {
     Stream,
     /// `scripting`
     Scripting,
+    /// `transactions`
+    Transactions,
 }
 
 impl Group {
@@ -44,10 +48,12 @@ impl Group {
             Group::Hash => "hash",
             Group::Set => "set",
             Group::Geo => "geo",
+            Group::HyperLogLog => "hyperloglog",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Stream => "stream",
             Group::Scripting => "scripting",
+            Group::Transactions => "transactions",
         }
     }
 }
@@ -65,6 +71,8 @@ pub enum ArgKind {
     Double,
     /// `pattern`
     Pattern,
+    /// `pattern` of keys, with the index of the key specification that stands for them
+    KeyPattern(i64),
     /// `unix-time`
     UnixTime,
     /// `pure-token`
@@ -136,6 +144,11 @@ impl Arg {
     /// A glob pattern.
     pub const fn pattern(name: &'static str) -> Self {
         Self::new(name, ArgKind::Pattern)
+    }
+
+    /// A pattern of keys that the specification `spec` stands for.
+    pub const fn key_pattern(name: &'static str, spec: i64) -> Self {
+        Self::new(name, ArgKind::KeyPattern(spec))
     }
 
     /// A Unix time.

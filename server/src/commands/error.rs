@@ -77,6 +77,14 @@ pub const OOM: ReplyError =
     ReplyError::new("OOM command not allowed when used memory > 'maxmemory'.");
 /// Not authenticated.
 pub const NO_AUTH: ReplyError = ReplyError::new("NOAUTH Authentication required.");
+/// DEBUG is off.
+pub const PROTECTED: ReplyError = ReplyError::new(
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you \
+     can run it from a local connection, otherwise you need to set this option in the \
+     configuration file, and then restart the server.",
+);
+/// A command that must not be queued comes after MULTI.
+pub const NO_MULTI: ReplyError = ReplyError::new("ERR Command not allowed inside a transaction");
 
 /// A connection that monitors wants data.
 pub const MONITORING: ReplyError = ReplyError::new("ERR Replica can't interact with the keyspace");

@@ -24,7 +24,8 @@ pub fn of(command: &Command, request: &Request<'_>) -> Option<Vec<(usize, KeyFla
         return fits.then_some(keys);
     };
     // The finder knows better which arguments are keys. One that no specification covers is of the
-    // specification that stands for those which cannot be described.
+    // specification that stands for those which cannot be described: of the last one, because an
+    // earlier one stands for keys that are no arguments (BY and GET of SORT).
     let rest = rest_of(command.keys);
     let flags_at = |at: usize| {
         keys.iter().find(|(covered, _)| *covered == at).map_or(rest, |(_, flags)| *flags)
@@ -37,7 +38,7 @@ pub fn of(command: &Command, request: &Request<'_>) -> Option<Vec<(usize, KeyFla
 fn rest_of(specs: &[KeySpec]) -> KeyFlags {
     let unknown = |spec: &&KeySpec| spec.begin == Begin::Unknown || spec.find == Find::Unknown;
     let both = KeySpec::unknown().update().with(KeyFlags::ACCESS);
-    specs.iter().find(unknown).unwrap_or(&both).flags
+    specs.iter().rev().find(unknown).unwrap_or(&both).flags
 }
 
 /// What a command does with its key where that depends on its options.
@@ -128,6 +129,10 @@ mod tests {
             ("delex k", Some(&["1 RM delete"])),
             ("delex k ifeq v", Some(&["1 RW access delete"])),
             ("memory usage k", Some(&["2 RO"])),
+            ("sort k by w* get a limit 1 2 store d", Some(&["1 RO access", "10 OW update"])),
+            ("sort k store a store b", Some(&["1 RO access", "5 OW update"])),
+            ("sort k get store", Some(&["1 RO access"])),
+            ("sort_ro k store d", Some(&["1 RO access"])),
         ] {
             let wanted = wanted.map(|list| list.iter().map(|s| (*s).to_owned()).collect());
             assert_eq!(keys_of(line), wanted, "{line}");

@@ -118,6 +118,14 @@ impl Flags {
     pub const NONE: Flags = Flags(0);
     /// May replicate although it is no write: waits for CLIENT PAUSE WRITE. Redis does not show it.
     pub const MAY_REPLICATE: Flags = Flags(1 << 14);
+    /// Refused unless `enable-debug-command` allows it to the client.
+    pub const PROTECTED: Flags = Flags(1 << 20);
+    /// Runs at once after MULTI, where other commands are queued.
+    pub const UNQUEUED: Flags = Flags(1 << 22);
+    /// Ends WATCH for all keys: needs the roles of the watched ones.
+    pub const UNWATCHES: Flags = Flags(1 << 21);
+    /// Runs the queued commands: their flags and keys count, not its own.
+    pub const EXEC: Flags = Flags(1 << 23);
     /// Big arguments reach the handler in chunks (it reads them with `value_arg`).
     pub const CHUNKED: Flags = Flags(1 << 24);
     /// A write that needs the roles of every shard.
@@ -126,7 +134,8 @@ impl Flags {
     pub const CHEAP: Flags = Flags(1 << 26);
     /// Arguments are secrets: redacted in the slow log and MONITOR.
     pub const SENSITIVE: Flags = Flags(1 << 27);
-    /// A read that may see several shards at different instants (KEYS, SCAN, RANDOMKEY).
+    /// May look into any shard, and outside of EXEC into several at different instants (KEYS, SCAN,
+    /// RANDOMKEY).
     pub const ANY_SHARD: Flags = Flags(1 << 28);
     /// Allowed to a RESP2 connection that has subscribed to something.
     pub const SUBSCRIBER: Flags = Flags(1 << 29);
@@ -353,8 +362,12 @@ impl KeySpec {
     pub fn each(&self, request: &Request<'_>, visit: &mut dyn FnMut(usize)) -> bool {
         let argc = i64::try_from(request.len()).unwrap_or(i64::MAX);
         let Some(begin) = self.begin_at(request, argc) else {
-            // A keyword that is absent means no key; an index past the end is a misfit.
-            return matches!(self.begin, Begin::Keyword(..) | Begin::Unknown);
+            // A keyword that is absent means no key, and all arguments from the end on are none; any
+            // other index past the end is a misfit.
+            return match (self.begin, self.find) {
+                (Begin::Index(at), Find::Range { last: ..0, .. }) => i64::from(at) == argc,
+                (begin, _) => matches!(begin, Begin::Keyword(..) | Begin::Unknown),
+            };
         };
         let (first, last, step) = match self.find {
             Find::Range { last, step, limit } => {

@@ -1,6 +1,6 @@
 //! The command table: the concatenation of the families, indexed by name.
 
-use super::spec::{Begin, Command, Find, Flags};
+use super::spec::{Begin, Command, Find, Flags, KeySpec};
 use dunlin_protocol::Request;
 use std::sync::LazyLock;
 
@@ -16,6 +16,8 @@ pub enum KeyShape {
     One(usize),
     /// Anything else: ask [`Command::each_key`].
     Many,
+    /// Those that the client watches and, for EXEC, those of its queued commands.
+    Own,
 }
 
 /// One command or subcommand with what is derived from its row.
@@ -41,6 +43,13 @@ impl Entry {
     pub fn has(&self, flags: Flags) -> bool {
         self.command.flags.has(flags)
     }
+
+    /// Whether it may look at keys that no key specification finds.
+    pub fn looks_anywhere(&self) -> bool {
+        let unknown = |spec: &KeySpec| matches!(spec.begin, Begin::Unknown);
+        self.command.flags.any(flag_set!(ALL_SHARDS | ANY_SHARD))
+            || self.command.keys.iter().any(unknown)
+    }
 }
 
 /// All commands.
@@ -62,11 +71,13 @@ static FAMILIES: &[&[Command]] = &[
     super::geo::COMMANDS,
     super::hash::COMMANDS,
     super::set::COMMANDS,
+    super::hyperloglog::COMMANDS,
     super::generic::COMMANDS,
     super::pubsub::COMMANDS,
     super::connection::COMMANDS,
     super::server::COMMANDS,
     super::stream::COMMANDS,
+    super::transactions::COMMANDS,
 ];
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::build(FAMILIES));
@@ -182,6 +193,9 @@ fn slot_of(name: &[u8]) -> usize {
 }
 
 fn shape_of(command: &Command) -> KeyShape {
+    if command.flags.has(Flags::UNWATCHES) {
+        return KeyShape::Own;
+    }
     if command.keys_by.is_some() {
         return KeyShape::Many;
     }

@@ -428,7 +428,7 @@ pub static DIRECTIVES: &[Directive] = &[
         "Bytes of a member of a small sorted set")
         .alias(&["zset-max-ziplist-value"]).apply(|s, v| s.collections[6] = v.size()),
     row("hll-sparse-max-bytes", memory(0, LONG_MAX as u64), "3000",
-        "HyperLogLogs (accepted, no effect)"),
+        "Bytes of a HyperLogLog in the sparse form").apply(|s, v| s.hll_sparse_max_bytes = v.size()),
     row("stream-node-max-bytes", memory(0, LONG_MAX as u64), "4096", "Bytes of a block of a stream")
         .apply(|s, v| s.collections[7] = v.size()),
     row("stream-node-max-entries", int(0, LONG_MAX), "100", "Entries of a block of a stream")

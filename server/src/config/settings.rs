@@ -209,6 +209,8 @@ pub struct Settings {
     pub list_max_listpack_size: i64,
     /// The limits of small collections but lists, in the order of their rows.
     pub collections: [usize; 9],
+    /// Longest HyperLogLog in the sparse encoding.
+    pub hll_sparse_max_bytes: usize,
     /// Milliseconds from which the latency monitor records an event, 0 = off.
     pub latency_monitor_threshold: u64,
     /// Keep latency histograms per command.

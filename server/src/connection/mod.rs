@@ -17,6 +17,7 @@ pub(crate) mod tls;
 use crate::Roles;
 use crate::blocking::{Ran, park};
 use crate::client::ClientShared;
+use crate::client::transaction::Transaction;
 use crate::dispatch::Context;
 use crate::inbox::COLLECT;
 use crate::runtime::clock::Reading;
@@ -152,11 +153,16 @@ impl Connection {
                 Ok(ran) => ran,
                 Err(end) => return Some(end),
             };
+            if matches!(turn, Turn::Idle) && self.worker.is_crowded() {
+                behind_the_others().await;
+            }
             let written = self.flush(&mut session.reply);
             session.publish(self.worker.now());
             let over = self.over_output_limit(&session);
             let pending = session.reply.pending();
-            let received = session.decoder.buffered();
+            // What waits for EXEC has been received and not executed, too.
+            let queued = session.client.transaction().map_or(0, Transaction::bytes);
+            let received = session.decoder.buffered() + queued;
             self.session = Some(session);
             if written.is_err() {
                 return Some(End::Drop);
@@ -349,6 +355,21 @@ impl Connection {
         stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
         warn!(id = self.shared.id, "closing a client: client-output-buffer-limit");
     }
+}
+
+/// Lets the tasks that are ready run first. Unlike [`tokio::task::yield_now`] it does not make the
+/// runtime ask the system for new events in between.
+async fn behind_the_others() {
+    let mut queued = false;
+    poll_fn(|cx| {
+        if queued {
+            return Poll::Ready(());
+        }
+        queued = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A session on its way through the queue of a busy shard.

@@ -38,6 +38,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use table::KeyTable;
 use watch::Watcher;
 
+pub(crate) use watch::end_all;
 pub use watch::{Watched, is_dirty, unwatch, watch};
 
 /// Bytes of an interest besides the key's name, in both directions: an estimate.

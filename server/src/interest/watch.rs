@@ -7,7 +7,7 @@
 
 use super::{Interests, Tables, count};
 use crate::Roles;
-use crate::client::ClientShared;
+use crate::client::{Client, ClientShared};
 use crate::commands::call::Call;
 use crate::commands::error::{NEEDS_ROLE, ReplyError};
 use crate::server::Server;
@@ -149,6 +149,13 @@ impl Job for Leave {
 }
 
 impl Interests {
+    /// A command has written to a key, under the role of its shard. The store tells of what it
+    /// changes; a write of what was there before (HSET of the same value) changes nothing, but whoever
+    /// watches the key has been overtaken all the same.
+    pub(crate) fn written(&self, db: DbId, key: &Key<'_>, shard: ShardId) {
+        self.tables(shard).tell_watchers(&Change { db, key: *key, shard, cause: Cause::Written });
+    }
+
     fn end_watches(
         &self,
         writer: &mut Roles<'_>,
@@ -189,10 +196,17 @@ pub fn unwatch(call: &mut Call<'_, '_>) -> Result<(), ReplyError> {
         let writer = call.writer.as_deref_mut();
         let writer = writer.filter(|writer| shards.iter().all(|shard| writer.holds(shard)));
         let Some(writer) = writer else { return Err(NEEDS_ROLE) };
-        client.watched.clear(&call.server.interests, writer, &client.shared);
+        end_all(call.server, client, writer);
     }
     client.shared.set_flag(ClientShared::DIRTY, false);
     Ok(())
+}
+
+/// Ends all watches of a client; `writer` holds their roles.
+pub(crate) fn end_all(server: &Server, client: &mut Client, writer: &mut Roles<'_>) {
+    client.watched.clear(&server.interests, writer, &client.shared);
+    client.shared.set_flag(ClientShared::DIRTY, false);
+    client.show_watched();
 }
 
 /// Whether a watched key of the client has changed, or has expired, whether or not it was removed

@@ -42,6 +42,8 @@ const BACKGROUND_NICE: i32 = 10;
 
 thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
+    /// Turns since this thread last waited for events, and between the two waits before that.
+    static TURNS: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
 }
 
 /// An accepted connection on its way to its worker.
@@ -134,6 +136,8 @@ impl Worker {
 
     /// Runs one turn of `session`: pins the epoch for as long as it takes.
     pub(crate) fn turn(&self, mut session: Box<Session>) -> Ran {
+        let (turns, before) = TURNS.get();
+        TURNS.set((turns.wrapping_add(1), before));
         let ran = {
             let guard = self.epoch.pin();
             let Reading { now, monotonic_ns: began } = self.server.clock.read();
@@ -151,6 +155,14 @@ impl Worker {
             self.server.keyspace.free_slice(FREED_PER_TURN);
         }
         ran
+    }
+
+    /// Whether several connections have been ready at once of late. Their replies are sent after the
+    /// turns of all of them: a client that serves many connections from one thread, as most do,
+    /// is woken once and finds them together, and so its next requests come together.
+    pub fn is_crowded(&self) -> bool {
+        let (turns, before) = TURNS.get();
+        turns.max(before) > 1
     }
 
     /// Time of the last turn.
@@ -210,6 +222,7 @@ impl Worker {
             .enable_all()
             .max_blocking_threads(BACKGROUND_THREADS)
             .on_thread_start(yield_to_workers)
+            .on_thread_park(|| TURNS.set((0, TURNS.get().0)))
             .build_local(tokio::runtime::LocalOptions::default())?;
         let worker = Rc::new(Worker {
             index,

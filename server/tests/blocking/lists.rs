@@ -243,3 +243,37 @@ fn arguments_are_looked_at_first() {
              a: BLPOP k 1e300 => -ERR timeout is out of range
              a: BLPOP k -inf => -ERR timeout is negative"]);
 }
+
+#[test]
+fn transactions_are_served_as_a_whole() {
+    everywhere(&[
+        "a> BLPOP k1 k2 0
+         x: MULTI => OK
+         x: RPUSH k2 2 => QUEUED
+         x: RPUSH k1 1 => QUEUED
+         x: BLPOP none 0 => QUEUED
+         x: BLMOVE none k2 LEFT LEFT 0 => QUEUED
+         x: EXEC => [1 1 nil-array nil]
+         a< [k1 1]
+         a: LRANGE k2 0 -1 => [2]",
+        "a> BLPOP k 0
+         x: MULTI => OK
+         x: RPUSH k 1 => QUEUED
+         x: DEL k => QUEUED
+         x: EXEC => [1 1]
+         x: RPUSH k 2 3 => 2
+         a< [k 2]",
+        "a> BLMOVE k1 k2 LEFT RIGHT 0
+         b> BLPOP k2 0
+         x: MULTI => OK
+         x: RPUSH k1 1 => QUEUED
+         x: LLEN k1 => QUEUED
+         x: EXEC => [1 1]
+         a< 1
+         b< [k2 1]",
+        "a> BLPOP k 0
+         x: RPUSH l b a => 2
+         x: SORT l ALPHA STORE k => 2
+         a< [k a]",
+    ]);
+}

@@ -12,12 +12,15 @@ mod accepted;
 mod acl;
 mod admin;
 mod compare;
+mod coverage;
+mod digests;
 mod grammar;
 mod minimise;
 mod payload;
 mod run;
 mod scores;
 mod sequence;
+mod sorting;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
@@ -46,10 +49,12 @@ struct Both {
 
 /// The two servers with the same limits, or nothing when this machine has no reference.
 fn start() -> Option<Both> {
-    let reference = Server::redis(&["--maxclients", "1000"])?;
+    // HyperLogLogs that become dense early.
+    let same = ["--maxclients", "1000", "--hll-sparse-max-bytes", "120"];
+    let reference = Server::redis(&same)?;
     let subject = match env::var("DUNLIN_DIFF_SUBJECT").as_deref() {
-        Ok("redis") => Server::redis(&["--maxclients", "1000"])?,
-        _ => Server::dunlin(&["--maxclients", "1000", "--maxmemory", "0"]),
+        Ok("redis") => Server::redis(&same)?,
+        _ => Server::dunlin(&[&same[..], &["--maxmemory", "0"]].concat()),
     };
     Some(Both { reference, subject })
 }

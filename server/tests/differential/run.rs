@@ -38,12 +38,28 @@ pub(crate) struct Tally {
 struct Connection {
     reference: Client,
     subject: Client,
+    /// The commands since MULTI that wait for EXEC.
+    queue: Vec<Step>,
+}
+
+impl Connection {
+    /// Follows what becomes of a command; what EXEC has run.
+    fn follow(&mut self, step: &Step, reply: &Value) -> Vec<Step> {
+        match step.name().as_str() {
+            _ if *reply == Value::Simple(b"QUEUED".to_vec()) => self.queue.push(step.clone()),
+            "exec" => return std::mem::take(&mut self.queue),
+            "discard" | "reset" | "multi" if !reply.is_error() => self.queue.clear(),
+            _ => {}
+        }
+        Vec::new()
+    }
 }
 
 impl Pair {
     fn connect(&self) -> Connection {
         let open = |address| Client::tcp(address).expect("both servers accept connections");
-        Connection { reference: open(self.reference), subject: open(self.subject) }
+        let (reference, subject) = (open(self.reference), open(self.subject));
+        Connection { reference, subject, queue: Vec::new() }
     }
 
     /// Runs the sequence from an empty state; `Err` at the first unexplained difference.
@@ -97,6 +113,7 @@ impl Pair {
             }
             from = cut;
         }
+        let mut pause = batch.steps.iter().any(|step| step.pause);
         for step in &batch.steps {
             *pending += i64::from(step.past);
             let reference = receive(&mut connection.reference, step, "the reference")?;
@@ -106,26 +123,31 @@ impl Pair {
             }
             tally.commands += 1;
             *tally.by_name.entry(step.name()).or_default() += 1;
-            if agree(step, &reference, &subject, *pending) {
-                continue;
-            }
-            match accepted(step, &reference, &subject) {
-                Some(row) => {
-                    tally.accepted.resize(ACCEPTED.len(), 0);
-                    tally.accepted[row] += 1;
-                    if ACCEPTED[row].ends {
-                        return Ok(false);
-                    }
+            let ran = connection.follow(step, &reference);
+            pause |= ran.iter().any(|step| step.pause);
+            // The replies of a transaction are compared one by one, each by the rule of its command.
+            let (steps, theirs, ours) = match (&reference, &subject) {
+                (Value::Array(theirs), Value::Array(ours))
+                    if step.name() == "exec" && [theirs.len(), ours.len()] == [ran.len(); 2] =>
+                {
+                    (ran.as_slice(), theirs.as_slice(), ours.as_slice())
                 }
-                None => {
-                    return Err(mismatch(format!("{step:?}"), &step.name(), &reference, &subject));
+                _ => (
+                    std::slice::from_ref(step),
+                    std::slice::from_ref(&reference),
+                    std::slice::from_ref(&subject),
+                ),
+            };
+            for ((step, theirs), ours) in steps.iter().zip(theirs).zip(ours) {
+                if !judge(step, theirs, ours, *pending, tally)? {
+                    return Ok(false);
                 }
-            }
-            if step.name().starts_with("flush") {
-                *pending = 0;
+                if step.name().starts_with("flush") {
+                    *pending = 0;
+                }
             }
         }
-        if batch.steps.iter().any(|s| s.pause) {
+        if pause {
             std::thread::sleep(Duration::from_millis(12));
         }
         if batch.steps.last().is_some_and(Step::is_last) {
@@ -138,6 +160,25 @@ impl Pair {
         }
         Ok(true)
     }
+}
+
+/// Compares two replies. False when an accepted difference ends the sequence.
+fn judge(
+    step: &Step,
+    reference: &Value,
+    subject: &Value,
+    pending: i64,
+    tally: &mut Tally,
+) -> Result<bool, Box<Mismatch>> {
+    if agree(step, reference, subject, pending) {
+        return Ok(true);
+    }
+    let Some(row) = accepted(step, reference, subject) else {
+        return Err(mismatch(format!("{step:?}"), &step.name(), reference, subject));
+    };
+    tally.accepted.resize(ACCEPTED.len(), 0);
+    tally.accepted[row] += 1;
+    Ok(!ACCEPTED[row].ends)
 }
 
 fn receive(client: &mut Client, step: &Step, who: &str) -> Result<Value, Box<Mismatch>> {

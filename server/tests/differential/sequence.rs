@@ -121,9 +121,9 @@ impl Generator {
     pub(crate) fn new(payloads: Vec<Vec<u8>>) -> Self {
         let skipped = std::env::var("DUNLIN_DIFF_SKIP").unwrap_or_default().to_uppercase();
         let skipped: Vec<&str> = skipped.split(',').collect();
-        let wanted = TABLE.iter().chain(crate::streams::TABLE).filter(|(_, text)| {
-            !skipped.contains(&text.split_whitespace().next().unwrap_or_default())
-        });
+        let wanted = TABLE.iter().chain(crate::streams::TABLE).chain(crate::sorting::TABLE).filter(
+            |(_, text)| !skipped.contains(&text.split_whitespace().next().unwrap_or_default()),
+        );
         let commands: Vec<_> = wanted.map(|(w, text)| (*w, parse(text))).collect();
         let total = commands.iter().map(|(w, _)| w).sum();
         Generator { commands, total, payloads }
@@ -151,13 +151,20 @@ impl Generator {
             _ => 1 + values.rng.below(60),
         };
         let mut steps = Vec::with_capacity(size);
+        let in_transaction = values.rng.chance(1, 6);
+        if in_transaction {
+            steps.push(Step::of(&[b"MULTI"]));
+        }
         for _ in 0..size {
             let step = self.step(values);
-            let end = step.pause || step.is_last();
+            let end = step.pause || step.is_last() || step.name() == "exec";
             steps.push(step);
             if end {
                 break;
             }
+        }
+        if in_transaction && !steps.last().is_some_and(Step::is_last) && values.rng.chance(9, 10) {
+            steps.push(Step::of(&[b"EXEC"]));
         }
         let cuts = match values.rng.below(3) {
             0 => Vec::new(),
@@ -317,6 +324,7 @@ fn is_safe(step: &Step) -> bool {
         "hello" => !step.has("SETNAME") || step.args.len() == 4,
         "debug" => step.word(1) != "sleep" || step.word(2).parse::<f64>().is_err(),
         "client" => !matches!(step.word(1).as_str(), "pause" | "reply" | "tracking"),
+        "sort" | "sort_ro" => crate::sorting::is_safe(step),
         // Which members it takes is left to chance, unless it takes none or all.
         "spop" => step.args.len() > 2 && !(1..10_000).contains(&step.word(2).parse().unwrap_or(0)),
         name if name.starts_with('x') => crate::streams::is_safe(step),

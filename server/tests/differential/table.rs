@@ -180,6 +180,19 @@ pub(crate) const TABLE: &[(u32, &str)] = &[
         "(GEORADIUSBYMEMBER|GEORADIUSBYMEMBER_RO) key member meters unit \
          (WITHDIST|WITHHASH|WITHCOORD|ASC|DESC|COUNT range|STORE key|STOREDIST key)*",
     ),
+    // hyperloglog
+    (16, "PFADD hllkey hllelement*"),
+    (8, "PFADD hllkey (hllelement+)+"),
+    (2, "PFADD key member*"),
+    (8, "PFCOUNT hllkey+"),
+    (2, "PFCOUNT key+"),
+    (6, "PFMERGE hllkey hllkey*"),
+    (1, "PFMERGE key key*"),
+    (2, "PFDEBUG (ENCODING|DECODE|GETREG|TODENSE|junk) hllkey"),
+    (6, "GET hllkey"),
+    (2, "SET hllkey hllvalue"),
+    (2, "DEL hllkey"),
+    (1, "OBJECT ENCODING hllkey"),
     // generic
     (14, "DEL key+"),
     (5, "UNLINK key+"),
@@ -223,6 +236,13 @@ pub(crate) const TABLE: &[(u32, &str)] = &[
     (1, "PUBSUB (CHANNELS|SHARDCHANNELS) [pattern]"),
     (1, "PUBSUB (NUMSUB|SHARDNUMSUB) key*"),
     (1, "PUBSUB (NUMPAT|junk) junk*"),
+    // transactions (whole ones: `Generator::batch`)
+    (2, "MULTI"),
+    (8, "EXEC"),
+    (3, "DISCARD"),
+    (10, "WATCH key+"),
+    (3, "UNWATCH"),
+    (1, "(MULTI|EXEC|DISCARD|UNWATCH) junk"),
     // connection
     (6, "PING [value]"),
     (4, "ECHO value"),

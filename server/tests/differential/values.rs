@@ -38,6 +38,8 @@ const KEYS: &[&[u8]] = &[
     b"\xc3\xa4",
 ];
 
+const HLL_KEYS: &[&[u8]] = &[b"hll1", b"hll2", b"hll3", b"hll4"];
+
 const LCS_KEYS: &[&[u8]] = &[b"lcs1", b"lcs2", b"lcs3"];
 
 const PATTERNS: &[&str] = &[
@@ -319,6 +321,10 @@ impl Values {
                 let n = self.rng.below(40);
                 self.letters(n)
             }
+            "hllkey" => self.rng.pick(HLL_KEYS).to_vec(),
+            "hllelement" if self.rng.chance(1, 30) => self.value(),
+            "hllelement" => format!("e{}", self.rng.below(1000)).into_bytes(),
+            "hllvalue" => self.hyperloglog(),
             "payload" => self.payload(),
             "name" => {
                 let names: &[&str] = &["conn", "a b", "", "x\n", "n\u{e4}me", "~", "a", "\x7f"];
@@ -326,7 +332,10 @@ impl Values {
             }
             "junk" => self.junk(),
             "zero" => b"0".to_vec(),
-            other => match crate::streams::kind(self, other).or_else(|| self.score_kind(other)) {
+            other => match crate::streams::kind(self, other)
+                .or_else(|| self.score_kind(other))
+                .or_else(|| crate::sorting::kind(self, other))
+            {
                 Some(argument) => argument,
                 None => panic!("the grammar names an unknown kind: {other}"),
             },
@@ -346,6 +355,23 @@ impl Values {
             payload.truncate(self.rng.below(payload.len()));
         }
         payload
+    }
+
+    /// A string that is a HyperLogLog or nearly one.
+    fn hyperloglog(&mut self) -> Vec<u8> {
+        let mut text = b"HYLL\x01\0\0\0\x03\0\0\0\0\0\0\0`\xf3\x80P\xb1\x84K\xfb\x80BZ".to_vec();
+        match self.rng.below(4) {
+            // The count is stale.
+            0 => text[15] = 0x80,
+            // Of another encoding, or no HyperLogLog.
+            1 => {
+                let at = self.rng.below(5);
+                text[at] = self.rng.below(4) as u8;
+            }
+            2 => text.truncate(self.rng.below(17)),
+            _ => {}
+        }
+        text
     }
 
     /// An argument of any kind at all.

@@ -2,12 +2,15 @@
 //! sent, what has to come back, and afterwards the server is alive and its memory and descriptors
 //! are where they were.
 //!
-//! Rows 17 (MULTI), 39 (HyperLogLog) and 42 (wrong types) begin when their commands exist.
+//! Rows 17 (MULTI), 42 (wrong types) and 49 (blocking) begin when their commands exist. Row 56, a
+//! forged name in a certificate, is in the tests of TLS.
 
+mod collections;
 mod numbers;
 mod patterns;
 mod payloads;
 mod protocol;
+mod rights;
 mod sessions;
 mod subscribers;
 #[path = "../support/mod.rs"]

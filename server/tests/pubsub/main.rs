@@ -15,6 +15,7 @@ mod removals;
 mod rights;
 #[path = "../support/mod.rs"]
 mod support;
+mod types;
 
 use support::{Client, Server, Value};
 

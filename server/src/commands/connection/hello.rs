@@ -59,7 +59,9 @@ fn authenticate(call: &mut Call<'_, '_>, user: &[u8], password: &[u8]) -> Result
             Ok(())
         }
         None => {
-            let (command, context) = (call.arg(0), LogContext::TopLevel);
+            let top = call.may_block();
+            let context = if top { LogContext::TopLevel } else { LogContext::Multi };
+            let command = call.arg(0);
             call.server.log_denied(call.client, Reason::Login, context, command, user, call.now);
             Err(WRONG_PASS)
         }

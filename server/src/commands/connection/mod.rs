@@ -6,8 +6,9 @@ mod hello;
 use super::call::Call;
 use super::docs::{Arg, Docs, Group};
 use super::error::{self, NOT_INTEGER, ReplyError};
-use super::spec::{Arity, Command, Outcome};
+use super::spec::{Arity, Command, Flags, Outcome};
 use crate::client::{ClientShared, ReplyMode};
+use crate::interest;
 use dunlin_protocol::{Proto, number};
 use dunlin_storage::DbId;
 use std::sync::atomic::Ordering;
@@ -81,12 +82,14 @@ fn select(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-const QUIT: Command = Command::new("quit", Arity::at_least(1), quit)
-    .flags(flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | SUBSCRIBER))
-    .docs(
-        Docs::new(Group::Connection, "1.0.0", "O(1)", "Ends the connection.")
-            .deprecated("7.2.0", "just closing the connection"),
-    );
+/// Flags of what ends a connection or its state, and so is never queued.
+const ENDS: Flags =
+    flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | SUBSCRIBER | UNQUEUED);
+
+const QUIT: Command = Command::new("quit", Arity::at_least(1), quit).flags(ENDS).docs(
+    Docs::new(Group::Connection, "1.0.0", "O(1)", "Ends the connection.")
+        .deprecated("7.2.0", "just closing the connection"),
+);
 
 fn quit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     call.reply.ok();
@@ -94,7 +97,7 @@ fn quit(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 const RESET: Command = Command::new("reset", Arity::exactly(1), reset)
-    .flags(flag_set!(NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY | SUBSCRIBER))
+    .flags(ENDS.with(Flags::UNWATCHES))
     .docs(Docs::new(
         Group::Connection,
         "6.2.0",
@@ -103,9 +106,12 @@ const RESET: Command = Command::new("reset", Arity::exactly(1), reset)
     ));
 
 fn reset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    interest::unwatch(call)?;
     let client = &mut *call.client;
+    client.show_watched();
     client.monitoring = None;
     client.monitor = false;
+    client.end_transaction();
     client.subscriptions.leave(usize::MAX);
     // What came until now is sent before the reply, and nothing comes after it.
     client.collect(call.reply);

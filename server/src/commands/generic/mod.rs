@@ -8,6 +8,7 @@ mod object;
 mod payload;
 mod rename;
 mod scan;
+mod sort;
 mod ttl;
 mod wait;
 
@@ -42,6 +43,8 @@ pub(super) static COMMANDS: &[Command] = &[
     ttl::EXPIRETIME,
     ttl::PEXPIRETIME,
     object::OBJECT,
+    sort::SORT,
+    sort::SORT_RO,
     wait::WAIT,
     wait::WAITAOF,
     flush::SWAPDB,

@@ -1,7 +1,6 @@
 //! LSET, LINSERT, LREM, LTRIM: changes in the middle of a list.
 
 use super::docs::{DELETE, ELEMENT, INSERT, KEY};
-use super::pop::remove;
 use super::{index, number};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
@@ -30,7 +29,7 @@ pub(super) const LSET: Command = Command::new("lset", Arity::exactly(4), lset)
 
 fn lset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, text, element) = (call.key(1), call.arg(2), call.arg(3));
-    let (reader, _) = call.split();
+    let (reader, _) = call.split_to_change();
     let len = reader.list(&key)?.ok_or(NO_KEY)?.len();
     let wanted = parse_i64(text).ok_or(NOT_INTEGER)?;
     let index = index(wanted, len).filter(|index| *index < len).ok_or(OUT_OF_RANGE)?;
@@ -71,7 +70,7 @@ fn linsert(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         _ => return Err(SYNTAX),
     };
     let (key, pivot, element) = (call.key(1), call.arg(3), call.arg(4));
-    let (reader, reply) = call.split();
+    let (reader, reply) = call.split_to_change();
     let Some(list) = reader.list(&key)? else {
         reply.int(0);
         return Ok(Outcome::Done);
@@ -138,13 +137,13 @@ pub(super) const LTRIM: Command =
 fn ltrim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let range = IndexRange { start: call.int(2)?, stop: call.int(3)? };
     let key = call.key(1);
-    let (reader, _) = call.split();
+    let (reader, _) = call.split_to_change();
     if let Some(list) = reader.list(&key)? {
         let len = list.len();
         let kept = range.within(len);
-        call.notify_taken(Class::LIST, "ltrim", &key);
         if kept.is_empty() {
-            remove(call, &key, 0..len, len)?;
+            // The list as a whole is freed in its own time.
+            call.take(&key);
         } else {
             call.edit(&key, |list: &mut List, limits| {
                 list.remove(kept.end..len);
@@ -152,6 +151,7 @@ fn ltrim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
                 list.settle(&limits.list);
             })?;
         }
+        call.notify_taken(Class::LIST, "ltrim", &key);
     }
     call.reply.ok();
     Ok(Outcome::Done)

@@ -69,7 +69,7 @@ fn move_or_null(call: &mut Call<'_, '_>, from: End, to: End) -> Result<Outcome, 
 /// and no reply, if there is none.
 pub(super) fn move_one(call: &mut Call<'_, '_>, from: End, to: End) -> Result<bool, ReplyError> {
     let (source, destination) = (call.key(1), call.key(2));
-    let (reader, reply) = call.split();
+    let (reader, reply) = call.split_to_change();
     let Some(list) = reader.list(&source)? else { return Ok(false) };
     reader.list(&destination)?;
     let len = list.len();

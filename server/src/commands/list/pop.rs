@@ -127,7 +127,7 @@ pub(super) fn pop(
     count: usize,
     answer: Answer,
 ) -> Result<bool, ReplyError> {
-    let (reader, reply) = call.split();
+    let (reader, reply) = call.split_to_change();
     let Some(list) = reader.list(key)? else { return Ok(false) };
     let len = list.len();
     let range = first(end, count, len);

@@ -87,6 +87,9 @@ pub(super) const SSUBSCRIBE: Command =
     );
 
 fn ssubscribe(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    if !call.may_block() {
+        return Err("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client".into());
+    }
     start(call, Kind::ShardChannel, "ssubscribe")
 }
 
@@ -135,10 +138,13 @@ fn stop(call: &mut Call<'_, '_>, kind: Kind, word: &str) -> Result<Outcome, Repl
     Ok(Outcome::Done)
 }
 
-/// Unsubscribes, sends what has come until then, and confirms: no message follows.
+/// Unsubscribes, sends what has come until then, and confirms: no message follows. In EXEC what has
+/// come is sent afterwards, because it is no part of the array of replies.
 fn leave(call: &mut Call<'_, '_>, kind: Kind, word: &str, name: &[u8]) {
     call.client.subscriptions.unsubscribe(kind, name);
-    call.client.collect(call.reply);
+    if call.may_block() {
+        call.client.collect(call.reply);
+    }
     confirm(call, kind, word, Some(name));
 }
 

@@ -19,7 +19,7 @@ use std::cell::Cell;
 /// What the outer command lends.
 pub(super) struct Caller<'c, 'g> {
     pub(super) client: &'c mut Client,
-    pub(super) server: &'c Server,
+    pub(super) server: &'g Server,
     pub(super) stats: &'c WorkerStats,
     now: Millis,
     guard: &'g Guard,
@@ -151,7 +151,7 @@ pub(super) fn run(caller: &mut Caller<'_, '_>, entry: &'static Entry, reply: &mu
         KeyShape::One(at) => {
             request.get(at).map_or(KeyHash(0), |key| server.keyspace.key(key).hash)
         }
-        KeyShape::None | KeyShape::Many => KeyHash(0),
+        KeyShape::None | KeyShape::Many | KeyShape::Own => KeyHash(0),
     };
     let began = server.clock.monotonic_ns();
     let mark = reply.mark();

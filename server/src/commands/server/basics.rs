@@ -106,6 +106,9 @@ pub(super) const MONITOR: Command = Command::new("monitor", Arity::exactly(1), m
     .docs(docs("1.0.0", "", "Shows the connection every command that the server runs."));
 
 fn monitor(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    if !call.may_block() {
+        return Err("ERR MONITOR isn't allowed for DENY BLOCKING client".into());
+    }
     // A second MONITOR changes nothing and, as in Redis, is not answered.
     if !call.client.monitor {
         call.client.monitor = true;

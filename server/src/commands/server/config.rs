@@ -1,6 +1,6 @@
 //! CONFIG. What the directives are and do is in [`crate::config`]; nothing here names one.
 
-use super::{docs, is_local};
+use super::docs;
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX};
@@ -54,7 +54,7 @@ fn set(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     let pairs: Vec<(&[u8], &[u8])> =
         (2..call.argc()).step_by(2).map(|i| (call.arg(i), call.arg(i + 1))).collect();
-    let origin = if is_local(call.client) { Origin::Local } else { Origin::Remote };
+    let origin = if call.client.shared.is_local() { Origin::Local } else { Origin::Remote };
     let server = call.server;
     let apply = |_: &Settings, new: &Settings, changed: &[Applied]| server.tls.apply(new, changed);
     let changed = server.config.set_with(&pairs, origin, apply).map_err(ReplyError::from)?;

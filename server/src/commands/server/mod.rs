@@ -13,7 +13,6 @@ mod slowlog;
 
 use super::docs::{Docs, Group};
 use super::spec::Command;
-use crate::client::Client;
 
 /// The version of Redis whose commands we promise; clients gate features on it.
 pub(super) const REDIS_VERSION: &str = "7.2.4";
@@ -40,12 +39,4 @@ pub(super) static COMMANDS: &[Command] = &[
 
 const fn docs(since: &'static str, complexity: &'static str, summary: &'static str) -> Docs {
     Docs::new(Group::Server, since, complexity, summary)
-}
-
-/// Whether the client connects from this machine: through the unix socket or a loopback address.
-fn is_local(client: &Client) -> bool {
-    let shared = &client.shared;
-    let host = shared.addr.rsplit_once(':').map_or("", |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    shared.unix || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }

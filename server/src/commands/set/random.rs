@@ -47,17 +47,16 @@ fn spop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn spop_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let count = call.int(2).ok().and_then(|count| usize::try_from(count).ok());
     let (key, server, count) = (call.key(1), call.server, count.ok_or(NOT_POSITIVE)?);
-    let (reader, reply) = call.split();
+    let (reader, reply) = call.split_to_change();
     let set = reader.set(&key)?;
     let len = set.map_or(0, |set| set.len());
     reply.set(len.min(count));
     if len <= count {
         // The set as a whole: nothing has to be chosen, and it is freed in its own time.
         set.into_iter().flatten().for_each(|member| reply_member(reply, member));
-        if len > 0 && count > 0 {
+        if call.take(&key) {
             call.notify_taken(Class::SET, "spop", &key);
         }
-        call.remove(&key);
         return Ok(Outcome::Done);
     }
     let mut popped = Vec::new();

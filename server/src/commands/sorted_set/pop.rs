@@ -178,7 +178,7 @@ pub(super) fn pop(
     count: usize,
     answer: Answer,
 ) -> Result<bool, ReplyError> {
-    let (reader, reply) = call.split();
+    let (reader, reply) = call.split_to_change();
     let Some(set) = reader.sorted_set(key)? else { return Ok(false) };
     let len = set.len();
     let taken = count.min(len);

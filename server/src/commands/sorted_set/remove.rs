@@ -100,18 +100,18 @@ fn zremrangebylex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 
 fn remove_range(call: &mut Call<'_, '_>, part: &Part<'_>) -> Result<Outcome, ReplyError> {
     let key = call.key(1);
-    let (reader, _) = call.split();
+    let (reader, _) = call.split_to_change();
     let found = reader.sorted_set(&key)?.map(|set| (set.window(part, false), set.len()));
     let (ranks, len) = found.unwrap_or_default();
     let removed = ranks.len();
     if removed > 0 {
-        call.notify_taken(Class::ZSET, call.entry.command.name, &key);
         if removed == len {
             // The set as a whole is freed in its own time.
-            call.remove(&key);
+            call.take(&key);
         } else {
             call.edit(&key, |set: &mut SortedSet, _| set.remove_ranks(ranks))?;
         }
+        call.notify_taken(Class::ZSET, call.entry.command.name, &key);
     }
     call.reply.int(number(removed));
     Ok(Outcome::Done)

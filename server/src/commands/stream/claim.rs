@@ -2,7 +2,7 @@
 
 use super::docs::{CONSUMER, COUNT, GROUP, IDS, KEY, docs};
 use super::id::{id_arg, id_of, start_arg};
-use super::{edit, no_group, reply_found, reply_from, reply_id, reply_ids};
+use super::{edit, no_group, notify_consumer, reply_found, reply_from, reply_id, reply_ids};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX, quoting};
@@ -107,6 +107,8 @@ impl<'a> Options<'a> {
 
 fn xclaim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, name, now) = (call.key(1), call.arg(2), call.now);
+    // As in Redis it counts as a read.
+    call.lookup(&key);
     // A missing key or group is answered before the options are looked at.
     let options = Options::parse(call);
     let just_id = options.as_ref().is_ok_and(|options| options.claim.just_id);
@@ -116,12 +118,13 @@ fn xclaim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             if last_id > group.last_id() {
                 group.set_id(last_id, group.entries_read());
             }
-            group.see_consumer(claim.consumer, now);
+            let is_new = group.see_consumer(claim.consumer, now);
             ids.retain(|id| group.claim(&stream.log, *id, &claim, now));
-            Ok::<_, ReplyError>(ids)
+            Ok::<_, ReplyError>((ids, is_new))
         })
     })?;
-    let claimed = claimed.flatten().ok_or_else(|| no_group(key.bytes, name, "'"))??;
+    let (claimed, is_new) = claimed.flatten().ok_or_else(|| no_group(key.bytes, name, "'"))??;
+    notify_consumer(call, &key, is_new);
     reply_claimed(call, &key, &claimed, just_id)?;
     Ok(Outcome::Done)
 }
@@ -185,13 +188,15 @@ fn xautoclaim(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         just_id,
         force: false,
     };
+    call.lookup(&key);
     let swept = edit(call, &key, |stream, _| {
         stream.groups.edit(name, |group| {
-            group.see_consumer(claim.consumer, now);
-            group.sweep(&stream.log, start, count.unsigned_abs(), &claim, now)
+            let is_new = group.see_consumer(claim.consumer, now);
+            (group.sweep(&stream.log, start, count.unsigned_abs(), &claim, now), is_new)
         })
     })?;
-    let swept = swept.flatten().ok_or_else(|| no_group(key.bytes, name, "'"))?;
+    let (swept, is_new) = swept.flatten().ok_or_else(|| no_group(key.bytes, name, "'"))?;
+    notify_consumer(call, &key, is_new);
     call.reply.array(3);
     reply_id(call.reply, swept.next);
     reply_claimed(call, &key, &swept.claimed, just_id)?;

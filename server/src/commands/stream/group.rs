@@ -2,7 +2,7 @@
 
 use super::docs::{CONSUMER, GROUP, ID_OR_LAST, KEY, docs};
 use super::id::{edge_arg, id_arg};
-use super::{edit, edit_or_new, no_group_of, reply_count};
+use super::{edit, edit_or_new, no_group_of, notify_consumer, reply_count};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
@@ -147,23 +147,21 @@ fn edit_group<R>(
 
 const DESTROY: Command =
     Command::new("destroy", Arity::exactly(4), destroy).flags(flag_set!(WRITE)).keys(REMOVED).docs(
-        docs(
-            "5.0.0",
-            "O(N) where N is the number of pending entries of the group.",
-            "Removes a consumer group.",
-        )
-        .args(&[KEY, GROUP]),
+        docs("5.0.0", "O(1); the memory is given back in steps.", "Removes a consumer group.")
+            .args(&[KEY, GROUP]),
     );
 
 fn destroy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let group = edit_group(call, |stream, name| Some(stream.groups.remove(name)))?;
-    if group.is_some() {
+    let found = group.is_some();
+    if let Some(group) = group {
         let key = call.key(2);
         call.notify(Class::STREAM, "xgroup-destroy", &key);
         // Whoever waits for entries as a member of the group has to hear of it.
         call.tell_waiters(&key);
+        call.free_slowly(Stream::of_group(group));
     }
-    call.reply.int(i64::from(group.is_some()));
+    call.reply.int(i64::from(found));
     Ok(Outcome::Done)
 }
 
@@ -177,9 +175,7 @@ fn create_consumer(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let created = edit_group(call, |stream, name| {
         stream.groups.edit(name, |group| group.create_consumer(consumer, now))
     })?;
-    if created {
-        call.notify(Class::STREAM, "xgroup-createconsumer", &call.key(2));
-    }
+    notify_consumer(call, &call.key(2), created);
     call.reply.int(i64::from(created));
     Ok(Outcome::Done)
 }

@@ -21,6 +21,7 @@ mod trim;
 use super::call::Call;
 use super::error::{ReplyError, quoting};
 use super::spec::Command;
+use crate::notify::Class;
 use dunlin_protocol::Reply;
 use dunlin_protocol::number::{IntText, MAX_INT_TEXT};
 use dunlin_storage::Key;
@@ -75,6 +76,13 @@ fn edit_or_new<R>(
 
 /// Longest text of an identifier: two numbers and the dash between them.
 const MAX_ID_TEXT: usize = 2 * MAX_INT_TEXT + 1;
+
+/// Tells of a consumer that a command has added to a group because it was not there.
+fn notify_consumer(call: &mut Call<'_, '_>, key: &Key<'_>, is_new: bool) {
+    if is_new {
+        call.notify(Class::STREAM, "xgroup-createconsumer", key);
+    }
+}
 
 /// Replies an identifier.
 fn reply_id(reply: &mut Reply, id: StreamId) {

@@ -26,6 +26,8 @@ pub(super) const XACK: Command = Command::new("xack", Arity::at_least(4), xack)
 fn xack(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, group) = (call.key(1), call.arg(2));
     let ids = id_args(call, 3);
+    // It counts as a read, as in Redis.
+    call.lookup(&key);
     // A missing key or group is answered before the identifiers are looked at.
     let acknowledged = edit(call, &key, |stream, _| {
         stream.groups.edit(group, |group| {

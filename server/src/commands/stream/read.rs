@@ -6,7 +6,10 @@
 
 use super::docs::{CONSUMER, COUNT, GROUP, IDS, KEY, docs};
 use super::id::id_arg;
-use super::{at_most, count_arg, edit, no_group, reply_entries, reply_entry, reply_from, reply_id};
+use super::{
+    at_most, count_arg, edit, no_group, notify_consumer, reply_entries, reply_entry, reply_from,
+    reply_id,
+};
 use crate::blocking::WaitKeys;
 use crate::commands::blocking::{milliseconds, wait};
 use crate::commands::call::Call;
@@ -217,18 +220,20 @@ fn read_as(
     let (Reader { consumer, no_ack, .. }, now) = (reader, call.now);
     let delivered = edit(call, key, |Stream { log, groups }, _| {
         groups.edit(reader.group, |group| {
-            group.see_consumer(consumer, now);
-            match place {
+            let is_new = group.see_consumer(consumer, now);
+            let delivered = match place {
                 Place::After(id) => {
                     Some(Delivered::Again(group.deliver_again(log, consumer, id, count, now)))
                 }
                 Place::Group | Place::Last => group
                     .deliver(log, consumer, count, no_ack, now)
                     .map(|(first, last)| Delivered::New(first, last)),
-            }
+            };
+            (delivered, is_new)
         })
     })?;
-    let delivered = delivered.flatten().ok_or_else(|| reader.missing_group(key))?;
+    let (delivered, is_new) = delivered.flatten().ok_or_else(|| reader.missing_group(key))?;
+    notify_consumer(call, key, is_new);
     let Some(delivered) = delivered else { return Ok(false) };
     reply_from(call, key, |stream, reply| {
         reply_key(reply, key);

@@ -73,7 +73,7 @@ fn new_value(arg: ArgValue<'_>) -> NewValue<'_> {
 
 /// Replies a whole string.
 #[inline]
-fn reply_str(reply: &mut Reply, value: Str<'_>) {
+pub(super) fn reply_str(reply: &mut Reply, value: Str<'_>) {
     match value {
         Str::Inline { bytes, .. } => reply.bulk(bytes),
         Str::Rope(rope) => reply.bulk_chunks(rope.len(), rope.chunks().cloned()),

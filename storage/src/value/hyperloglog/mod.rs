@@ -18,6 +18,7 @@
 mod dense;
 mod estimate;
 mod hash;
+mod self_test;
 mod sparse;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ mod tests;
 use std::fmt::Write as _;
 
 use hash::Pattern;
+pub use self_test::self_test;
 
 /// How many registers there are.
 pub const REGISTERS: usize = 1 << hash::INDEX_BITS;

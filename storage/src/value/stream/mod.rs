@@ -77,6 +77,14 @@ impl Stream {
         Self::default()
     }
 
+    /// A stream that has nothing but this group, to be freed in steps.
+    #[must_use]
+    pub fn of_group(group: Group) -> Self {
+        let mut stream = Self::default();
+        stream.groups.insert(b"", group);
+        stream
+    }
+
     /// The name that OBJECT ENCODING gives.
     #[must_use]
     pub fn encoding(&self) -> &'static str {

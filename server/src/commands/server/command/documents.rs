@@ -102,7 +102,7 @@ fn write_args(reply: &mut Reply, args: &[Arg]) {
 fn write_arg(reply: &mut Reply, arg: &Arg) {
     let has_members = matches!(arg.kind, ArgKind::OneOf | ArgKind::Block);
     let key_spec = match arg.kind {
-        ArgKind::Key(spec) => Some(spec),
+        ArgKind::Key(spec) | ArgKind::KeyPattern(spec) => Some(spec),
         _ => None,
     };
     let flags: Vec<&str> = [
@@ -150,7 +150,7 @@ const fn type_name(kind: ArgKind) -> &'static str {
         ArgKind::String => "string",
         ArgKind::Integer => "integer",
         ArgKind::Double => "double",
-        ArgKind::Pattern => "pattern",
+        ArgKind::Pattern | ArgKind::KeyPattern(_) => "pattern",
         ArgKind::UnixTime => "unix-time",
         ArgKind::PureToken => "pure-token",
         ArgKind::OneOf => "oneof",

@@ -1,35 +1,29 @@
 //! DEBUG: what tests of servers need. Off unless `enable-debug-command` allows it.
 //!
 //! One row without subcommands, as in Redis, so the handler finds the subcommand itself. Switches
-//! of machinery that Dunlin does not have (resizing, replicas) do not exist here.
+//! of machinery that Dunlin does not have (files, snapshots) do not exist here, or do nothing.
 
+mod digest;
+mod inspect;
+mod populate;
 mod protocol;
 
-use super::{docs, is_local};
+use super::docs;
 use crate::commands::call::Call;
 use crate::commands::error::{NO_KEY, NOT_INTEGER, ReplyError};
 use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Outcome};
 use crate::config::parse_memory;
 use crate::glob;
+use crate::rdb;
 use dunlin_protocol::number;
+use dunlin_storage::Value;
 use dunlin_storage::value::list::Limits;
-use dunlin_storage::{DbId, Entry, Value};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-const NOT_ALLOWED: ReplyError = ReplyError::new(
-    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you \
-     can run it from a local connection, otherwise you need to set this option in the \
-     configuration file, and then restart the server.",
-);
-
 /// The longest sleep in seconds: a sleeping command stops its worker.
 const MAX_SLEEP: f64 = 60.0;
-/// Buckets of one step of DIGEST's walk.
-const SCAN_BUCKETS: usize = 1024;
 /// The largest QUICKLIST-PACKED-THRESHOLD.
 const PLAIN_FROM_MAX: usize = (1 << 32) - (1 << 20);
 const BAD_PLAIN_FROM: ReplyError =
@@ -38,14 +32,10 @@ const BAD_PLAIN_FROM: ReplyError =
 const MAX_TEXT: i64 = 1 << 20;
 
 pub(super) const DEBUG: Command = Command::new("debug", Arity::at_least(2), debug)
-    .flags(flag_set!(ADMIN | NOSCRIPT | LOADING | STALE))
+    .flags(flag_set!(ADMIN | NOSCRIPT | LOADING | STALE | ANY_SHARD | PROTECTED))
     .docs(docs("1.0.0", "Depends on subcommand.", "Commands for tests of the server.").system());
 
 fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let settings = call.server.settings();
-    if !settings.enable_debug_command.allows(is_local(call.client)) {
-        return Err(NOT_ALLOWED);
-    }
     let name = call.arg(1).to_ascii_lowercase();
     match (name.as_slice(), call.argc()) {
         (b"help", 2) => show_help(call),
@@ -56,8 +46,16 @@ fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         (b"error", 3) => error(call),
         (b"jmap", 2) => jmap(call),
         (b"stringmatch-len", 4) => stringmatch_len(call),
-        (b"digest", 2) => digest(call),
-        (b"digest-value", 3..) => digest_value(call),
+        (b"digest", 2) => digest::of_everything(call),
+        (b"digest-value", _) => digest::of_values(call),
+        (b"listpack", 3) => inspect::listpack(call),
+        (b"quicklist", 3 | 4) => inspect::quicklist(call),
+        (b"htstats-key", 3..) => inspect::hash_table(call),
+        (b"populate", 3..=5) => populate::run(call),
+        (b"change-repl-id", 2) => accepted(call),
+        (b"dict-resizing" | b"pause-cron", 3) | (b"replybuffer", 4) => accepted(call),
+        (b"set-skip-checksum-validation", 3) => set_skip_checksums(call),
+        (b"htstats", 3..) => inspect::database(call),
         (b"sdslen", 3) => sdslen(call),
         (b"protocol", 3) => protocol::run(call),
         (b"quicklist-packed-threshold", 3) => quicklist_packed_threshold(call),
@@ -99,6 +97,12 @@ fn set_active_expire(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
+fn set_skip_checksums(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    rdb::skip_checksums(number::parse_i64(call.arg(2)).unwrap_or(0) != 0);
+    call.reply.ok();
+    Ok(Outcome::Done)
+}
+
 fn quicklist_packed_threshold(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let size = parse_memory(call.arg(2)).and_then(|size| usize::try_from(size).ok());
     let size = match size.filter(|size| *size <= PLAIN_FROM_MAX).ok_or(BAD_PLAIN_FROM)? {
@@ -106,6 +110,12 @@ fn quicklist_packed_threshold(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyE
         size => size,
     };
     call.server.list_plain_from.store(size, Ordering::Relaxed);
+    call.reply.ok();
+    Ok(Outcome::Done)
+}
+
+/// Switches of machinery that is not here: replicas, tables that are resized as a whole, a cron.
+fn accepted(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     call.reply.ok();
     Ok(Outcome::Done)
 }
@@ -139,61 +149,6 @@ fn stringmatch_len(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-/// 20 bytes that differ when contents differ. They are not Redis's: only equality has a meaning.
-type Hash = [u8; 20];
-
-/// Mixes a value, and whether it expires, into `hash`.
-fn digest_entry(mut hash: Sha256, entry: &Entry<'_>) -> Hash {
-    if let Value::Str(string) = entry.value() {
-        string.chunks().for_each(|chunk| hash.update(chunk));
-    }
-    hash.update([u8::from(entry.expire_at().is_some())]);
-    let mut digest = Hash::default();
-    digest.iter_mut().zip(hash.finalize()).for_each(|(to, byte)| *to = byte);
-    digest
-}
-
-fn hexadecimal(digest: &Hash) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// One digest per key; zeros for no value.
-fn digest_value(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    call.reply.array(call.argc() - 2);
-    for i in 2..call.argc() {
-        let entry = call.peek(&call.key(i));
-        let digest = entry.map(|entry| digest_entry(Sha256::new(), &entry));
-        call.reply.simple(&hexadecimal(&digest.unwrap_or_default()));
-    }
-    Ok(Outcome::Done)
-}
-
-/// One digest of all databases, independent of the order of the keys.
-fn digest(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let keyspace = call.keyspace();
-    let mut sum = Hash::default();
-    for db in 0..keyspace.databases() {
-        // A scan may show a key twice while a table grows, and two equal digests cancel out.
-        let mut seen = BTreeMap::new();
-        let mut cursor = 0;
-        loop {
-            let visit = &mut |entry: Entry<'_>| {
-                let hash = Sha256::new().chain_update([db]).chain_update(entry.key());
-                seen.insert(entry.key().to_vec(), digest_entry(hash, &entry));
-            };
-            cursor = keyspace.scan(DbId(db), cursor, SCAN_BUCKETS, call.now, call.guard, visit);
-            if cursor == 0 {
-                break;
-            }
-        }
-        for digest in seen.values() {
-            sum.iter_mut().zip(digest).for_each(|(to, byte)| *to ^= byte);
-        }
-    }
-    call.reply.simple(&hexadecimal(&sum));
-    Ok(Outcome::Done)
-}
-
 fn sdslen(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let entry = call.peek(&call.key(2)).ok_or(NO_KEY)?;
     let value = match entry.value() {
@@ -212,18 +167,26 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     help::reply(
         call,
         &[
+            "CHANGE-REPL-ID | DICT-RESIZING (0|1) | PAUSE-CRON (0|1) | REPLYBUFFER <what> <value>",
+            "    Accepted: there is nothing that they could change.",
             "DIGEST",
             "    Digest of all databases: equal for equal contents.",
             "DIGEST-VALUE <key> [<key> ...]",
             "    Digests of values: equal for equal values.",
             "ERROR <text>",
             "    Answer an error with this text.",
+            "HTSTATS <dbid> | HTSTATS-KEY <key>",
+            "    Figures of the hash table of a database, or of a large collection.",
             "JMAP",
             "    Memory of the store by use.",
+            "LISTPACK <key> | QUICKLIST <key> [<0|1>]",
+            "    Write figures of a value in this encoding into the log.",
             "LOG <text>",
             "    Write the text into the log.",
             "OBJECT <key>",
             "    How the value is stored.",
+            "POPULATE <count> [<prefix>] [<size>]",
+            "    Add strings named <prefix>:<number> where there are none.",
             "PROTOCOL <type>",
             "    Answer a reply of this type:",
             "    string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
@@ -233,6 +196,8 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "    Lengths of key and value.",
             "SET-ACTIVE-EXPIRE (0|1)",
             "    Whether expired keys that nobody asks for are removed.",
+            "SET-SKIP-CHECKSUM-VALIDATION (0|1)",
+            "    Whether RESTORE takes payloads with a wrong checksum.",
             "SLEEP <seconds>",
             "    Stop this connection's worker.",
             "STRINGMATCH-LEN <length> <pattern>",

@@ -67,6 +67,8 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     let waits = ClientShared::BLOCKED | ClientShared::PAUSED;
     let blocked = clients.iter().filter(|c| c.has_flag(waits)).count();
     let subscribed = clients.iter().filter(|c| c.has_flag(ClientShared::PUBSUB)).count();
+    let watches = || clients.iter().map(|c| c.transaction.watched()).filter(|n| *n > 0);
+    let (watching, watched) = (watches().count(), watches().sum::<u64>());
     text.line("connected_clients", clients.len());
     text.line("cluster_connections", 0);
     text.line("maxclients", server.max_clients());
@@ -75,7 +77,9 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("blocked_clients", blocked);
     text.line("tracking_clients", 0);
     text.line("pubsub_clients", subscribed);
+    text.line("watching_clients", watching);
     text.line("clients_in_timeout_table", 0);
+    text.line("total_watched_keys", watched);
     text.line("total_blocking_keys", server.interests.queues.keys());
     text.line("total_blocking_keys_on_nokey", server.interests.queues.any_change_keys());
     text.line("monitor_clients", server.monitors.len());

@@ -1,0 +1,97 @@
+//! Commands that do not run now: refused ones, and those that wait for EXEC.
+
+use super::{Context, Step, shards_of};
+use crate::client::Client;
+use crate::commands::error::ReplyError;
+use crate::commands::spec::Flags;
+use crate::commands::table::{Entry, KeyShape};
+use crate::runtime::logging::Every;
+use crate::session::Prepared;
+use dunlin_protocol::{Reply, Request};
+use dunlin_storage::ShardSet;
+use std::sync::atomic::Ordering;
+
+/// Answers a command that must not run.
+pub(super) fn refuse(
+    ctx: &Context<'_, '_>,
+    entry: Option<&Entry>,
+    request: Request<'_>,
+    error: &ReplyError,
+    reply: &mut Reply,
+    client: &mut Client,
+) -> Step {
+    if entry.is_none() && is_http(request) {
+        if let Some(folded) = HTTP.admit(ctx.now) {
+            tracing::warn!(folded, "a POST or Host: line of HTTP came as a command: closed");
+        }
+        return Step::Close;
+    }
+    if let Some(entry) = entry {
+        ctx.stats.command(entry.id).rejected.add(1);
+    }
+    client.wait = None;
+    client.fail_transaction();
+    let aborted =
+        entry.filter(|entry| entry.has(Flags::EXEC)).map(|_| abort(ctx, request, error, client));
+    let error = aborted.as_ref().unwrap_or(error);
+    ctx.stats.error(error.text());
+    if client.wants_answer() {
+        reply.error(error.text());
+    }
+    Step::Done
+}
+
+/// EXEC itself is refused: the transaction is over, and the error says why.
+#[cold]
+fn abort(
+    ctx: &Context<'_, '_>,
+    request: Request<'_>,
+    error: &ReplyError,
+    client: &mut Client,
+) -> ReplyError {
+    client.end_transaction();
+    client.settle();
+    // Monitors have seen MULTI and see that this is the end of it.
+    if ctx.server.monitors.active() {
+        ctx.server.monitors.feed(ctx.server.clock.wall_us(), client, &request);
+    }
+    let text = error.text();
+    let why = text.strip_prefix(b"ERR ").unwrap_or(text);
+    [b"EXECABORT Transaction discarded because of: ", why].concat().into()
+}
+
+/// Keeps a command for EXEC.
+#[cold]
+pub(super) fn queue(
+    ctx: &Context<'_, '_>,
+    entry: &'static Entry,
+    prepared: Prepared,
+    request: Request<'_>,
+    reply: &mut Reply,
+    client: &mut Client,
+) -> Step {
+    client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
+    let shards = match entry.shape {
+        // For one instant in all of it, roles are needed to read, too.
+        _ if entry.looks_anywhere() => ShardSet::all(&ctx.server.keyspace),
+        KeyShape::One(at) if request.get(at).is_some() => {
+            ShardSet::one(ctx.server.keyspace.shard_of(prepared.hash))
+        }
+        KeyShape::Many => shards_of(ctx, entry, request, client.db),
+        KeyShape::None | KeyShape::One(_) | KeyShape::Own => std::iter::empty().collect(),
+    };
+    client.queue(prepared, request, &shards);
+    if client.wants_answer() {
+        reply.simple("QUEUED");
+    }
+    Step::Done
+}
+
+static HTTP: Every = Every::millis(60_000);
+
+/// Whether the command is a line of an HTTP request: a web page that tries to talk to the cache
+/// through somebody's browser. What follows must not run.
+fn is_http(request: Request<'_>) -> bool {
+    let name = request.arg(0);
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
