@@ -116,6 +116,14 @@ impl Writer<'_, '_> {
         self.listened |= wanted;
     }
 
+    /// Whether anybody is interested in changes of one of the shards.
+    #[inline]
+    #[must_use]
+    pub fn is_any_observed(&self) -> bool {
+        let observed = |shard| self.keyspace.shard(shard).words().is_observed();
+        self.shards.iter().any(observed)
+    }
+
     /// Whether anybody is interested in changes of a shard that the writer holds.
     #[inline]
     #[must_use]

@@ -99,6 +99,13 @@ impl<'a, 'g> Call<'a, 'g> {
         self.client.db
     }
 
+    /// Whether all that `key` holds can be read and changed now. A command that has waited runs
+    /// again with the role of the key for which it is woken, which need not be the only one it names.
+    pub fn reaches(&self, key: &Key<'_>) -> bool {
+        let shard = || self.server.keyspace.shard_of(key.hash);
+        self.client.wait.is_none() || self.writer.as_ref().is_some_and(|w| w.holds(shard()))
+    }
+
     /// The keyspace, for commands about the whole of it.
     #[inline]
     pub fn keyspace(&self) -> &'a Keyspace {
@@ -273,6 +280,13 @@ impl<'a, 'g> Call<'a, 'g> {
             self.notify(Class::GENERIC, event, key);
         }
         exists
+    }
+
+    /// Lets those who want to hear of every change of `key` run again, although it is still there and
+    /// looks as before.
+    pub fn tell_waiters(&self, key: &Key<'_>) {
+        let shard = self.server.keyspace.shard_of(key.hash);
+        self.server.interests.queues.gone(shard, self.client.db, key.bytes);
     }
 
     /// Publishes a keyspace event (see [`crate::notify`]): after the change, under its role.

@@ -38,6 +38,15 @@ impl<'g> Env<'_, '_, 'g> {
         step
     }
 
+    /// As [`Env::track_held`], for a command that has waited.
+    pub(super) fn track_again(&mut self, writer: &mut Roles<'g>) -> Step {
+        let running = self.ctx.server.tracker().running(&self.client.shared);
+        let step = self.run(Some(writer));
+        drop(running);
+        self.tracked(Some(writer));
+        step
+    }
+
     /// The command has run.
     fn tracked(&mut self, writer: Option<&mut Roles<'g>>) {
         if let Some(writer) = writer {

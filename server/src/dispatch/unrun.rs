@@ -29,6 +29,7 @@ pub(super) fn refuse(
     if let Some(entry) = entry {
         ctx.stats.command(entry.id).rejected.add(1);
     }
+    client.wait = None;
     client.fail_transaction();
     client.tracking.command_done(entry, client.transaction().is_some());
     let aborted =

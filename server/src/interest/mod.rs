@@ -7,9 +7,7 @@
 //! ```text
 //! writer of shard s --- changed(db, key, cause) ---> Interests
 //!                                                     |  shard s: watchers  (db, key) -> clients
-//!                                                     |           waiters   (db, key) -> queue
-//!                                                     |           ready     keys with waiters that
-//!                                                     |                     were changed
+//!                                                     |- Queues: who waits for a key, what is ready
 //!                                                     |- Tracker: who keeps a copy of the value
 //!                                                     `- Notifier: expired, evicted, hexpired
 //! ```
@@ -30,10 +28,10 @@
 mod table;
 #[cfg(test)]
 mod tests;
-mod wait;
 mod watch;
 
 use crate::Roles;
+use crate::blocking::{Queues, Waiter};
 use crate::client::ClientShared;
 use crate::notify::{Class, Notifier};
 use crate::tracking::Tracker;
@@ -42,7 +40,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use table::KeyTable;
 use watch::Watcher;
 
-pub use wait::{Ready, Ticket, Waiter};
 pub(crate) use watch::end_all;
 pub use watch::{Watched, is_dirty, unwatch, watch};
 
@@ -53,17 +50,6 @@ const OVERHEAD: u64 = 192;
 #[derive(Debug, Default)]
 struct Tables {
     watchers: KeyTable<Watcher>,
-    waiters: KeyTable<Waiter>,
-    /// Keys with waiters that were changed since somebody looked.
-    ready: Vec<Ready>,
-    /// Tickets given out to waiters.
-    tickets: u64,
-}
-
-impl Tables {
-    fn is_empty(&self) -> bool {
-        self.watchers.is_empty() && self.waiters.is_empty()
-    }
 }
 
 /// On cache lines of its own.
@@ -75,6 +61,8 @@ struct Shard(Mutex<Tables>);
 #[derive(Debug)]
 pub struct Interests {
     shards: Box<[Shard]>,
+    /// Clients that wait for keys.
+    pub queues: Queues,
     notifier: Arc<Notifier>,
     tracker: Tracker,
 }
@@ -82,8 +70,12 @@ pub struct Interests {
 impl Interests {
     /// Nobody is interested in anything yet.
     pub fn new(shards: usize, workers: usize, notifier: Arc<Notifier>) -> Self {
-        let tracker = Tracker::new(shards, workers);
-        Interests { shards: (0..shards).map(|_| Shard::default()).collect(), notifier, tracker }
+        Interests {
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            queues: Queues::new(shards),
+            notifier,
+            tracker: Tracker::new(shards, workers),
+        }
     }
 
     /// The clients that keep copies of values.
@@ -94,7 +86,9 @@ impl Interests {
     /// Sees to it that the writers of a shard come here if somebody wants to hear of it. Under its
     /// role.
     pub(crate) fn observe(&self, writer: &mut Roles<'_>, shard: ShardId) {
-        let wanted = !self.tables(shard).is_empty() || self.tracker.wants(shard);
+        let wanted = !self.tables(shard).watchers.is_empty()
+            || self.queues.is_waited_for(shard)
+            || self.tracker.wants(shard);
         writer.observe(shard, wanted);
     }
 
@@ -112,6 +106,22 @@ impl Interests {
         let result = change(&mut self.tables(shard));
         self.observe(writer, shard);
         result
+    }
+
+    /// Puts a client that waits into the queues of its keys, whose roles are held.
+    pub(crate) fn wait(&self, writer: &mut Roles<'_>, waiter: &Arc<Waiter>) {
+        self.queues.enter(waiter, writer);
+        waiter.each_shard(|shard| self.with_tables(writer, shard, |_| {}));
+    }
+
+    /// Takes a client out of the queues of the shards whose roles are held.
+    pub(crate) fn leave_queues(&self, writer: &mut Roles<'_>, waiter: &Waiter) {
+        self.queues.leave(waiter, writer);
+        waiter.each_shard(|shard| {
+            if writer.holds(shard) {
+                self.with_tables(writer, shard, |_| {});
+            }
+        });
     }
 
     /// Publishes what the store has done by itself.
@@ -145,20 +155,21 @@ impl Observer for Interests {
 
     fn flushed(&self, db: DbId) {
         self.each_shard(|tables| tables.tell_of_databases(&[db], &|_, _| false));
+        self.queues.all_changed(db);
     }
 
     fn swapped(&self, a: DbId, b: DbId, is_there: &dyn Fn(DbId, &Key<'_>) -> bool) {
         self.each_shard(|tables| tables.tell_of_databases(&[a, b], is_there));
+        self.queues.all_changed(a);
+        self.queues.all_changed(b);
     }
 }
 
 impl Interests {
     /// Tells all who are interested in a key.
     fn tell(&self, change: &Change<'_>) {
-        let mut tables = self.tables(change.shard);
-        tables.tell_watchers(change);
-        tables.tell_waiters(change.db, &change.key);
-        drop(tables);
+        self.tables(change.shard).tell_watchers(change);
+        self.queues.changed(change);
         self.tracker.changed(change);
     }
 
@@ -172,27 +183,25 @@ impl Interests {
         self.tell(&Change { db, key: *key, shard, cause: Cause::Written });
     }
 
-    fn each_shard(&self, mut visit: impl FnMut(&mut Tables)) {
+    fn each_shard(&self, visit: impl Fn(&Tables)) {
         for shard in &self.shards {
-            visit(&mut shard.0.lock().unwrap_or_else(PoisonError::into_inner));
+            visit(&shard.0.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 }
 
 impl Tables {
     /// All keys of these databases were taken away; `is_there` says which are there now.
-    fn tell_of_databases(&mut self, dbs: &[DbId], is_there: &dyn Fn(DbId, &Key<'_>) -> bool) {
+    fn tell_of_databases(&self, dbs: &[DbId], is_there: &dyn Fn(DbId, &Key<'_>) -> bool) {
         for group in self.watchers.groups().filter(|group| dbs.contains(&group.db)) {
             let now_there = is_there(group.db, &group.key());
             group.members().for_each(|watcher| watcher.replaced(now_there));
         }
-        let waited_for = self.waiters.groups_mut().filter(|group| dbs.contains(&group.db));
-        waited_for.for_each(|group| wait::note_ready(&mut self.ready, group));
     }
 }
 
 /// Counts what an interest in a key takes.
-fn count(client: &ClientShared, name: &[u8], more: bool) {
+pub(crate) fn count(client: &ClientShared, name: &[u8], more: bool) {
     use std::sync::atomic::Ordering::Relaxed;
     let bytes = OVERHEAD + name.len() as u64;
     match more {

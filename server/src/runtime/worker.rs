@@ -4,6 +4,7 @@
 use super::accept::{Acceptor, Listener};
 use super::{shutdown, sweep};
 use crate::acl::Login;
+use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
@@ -137,21 +138,26 @@ impl Worker {
     }
 
     /// Runs one turn of `session`: pins the epoch for as long as it takes.
-    pub fn turn(&self, session: &mut Session) -> Turn {
+    pub(crate) fn turn(&self, mut session: Box<Session>) -> Ran {
         let (turns, before) = TURNS.get();
         TURNS.set((turns.wrapping_add(1), before));
-        let turn = {
+        let ran = {
             let guard = self.epoch.pin();
             let Reading { now, monotonic_ns: began } = self.server.clock.read();
             self.now.set(now);
             let (server, stats) = (self.server, self.stats());
-            session.turn(&Context { server, stats, guard: &guard, now, began })
+            let mut held = None;
+            let ctx = Context { server, stats, guard: &guard, now, began };
+            match session.turn(&ctx, &mut held) {
+                Turn::Block => park(server, session, held.as_mut()),
+                turn => Ran::Home(session, turn),
+            }
         };
         self.leftovers();
         if self.server.keyspace.limbo() > LIMBO_RELAXED {
             self.server.keyspace.free_slice(FREED_PER_TURN);
         }
-        turn
+        ran
     }
 
     /// Whether several connections have been ready at once of late. Their replies are sent after the
@@ -171,6 +177,14 @@ impl Worker {
     pub fn submit(&self, shards: ShardSet, job: Box<dyn Job>) {
         self.server.keyspace.submit(shards, job, &self.epoch.pin());
         self.leftovers();
+    }
+
+    /// Takes a client that waits no more out of the queues in which it still stands.
+    pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
+        for shard in waiter.shards().iter() {
+            let leave = Leave { waiter: waiter.clone(), server: self.server };
+            self.submit(ShardSet::one(shard), Box::new(leave));
+        }
     }
 
     /// Sends what was changed to those who wait for it, and schedules the batches which a capped turn
@@ -348,6 +362,7 @@ impl Worker {
                 self.slices(Self::expire).await;
             }
             self.slices(Self::evict).await;
+            self.serve_ready();
             if self.server.keyspace.memory().limbo > 0 {
                 self.server.keyspace.flush_limbo(&self.epoch.pin());
             }
@@ -413,6 +428,18 @@ impl Worker {
         }
     }
 
+    /// Serves clients that wait for what has expired or was evicted on this worker's shards.
+    fn serve_ready(&self) {
+        for shard in self
+            .own_shards()
+            .into_iter()
+            .filter(|shard| self.server.interests.queues.has_ready(*shard))
+        {
+            self.submit(ShardSet::one(shard), Box::new(ServeReady { server: self.server }));
+        }
+    }
+
+    /// The shards of which this worker does the background work.
     fn expire(&self, shard: ShardId) -> SliceReport {
         let now = self.server.clock.now();
         self.server.keyspace.expire_slice(shard, now, SLICE_ITEMS, &self.epoch.pin())

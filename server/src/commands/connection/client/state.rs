@@ -1,7 +1,6 @@
 //! CLIENT PAUSE, UNPAUSE, UNBLOCK.
 
 use super::{OTHERS, docs};
-use crate::client::Unblock;
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
@@ -75,16 +74,16 @@ pub(super) const UNBLOCK: Command =
     );
 
 fn unblock(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let how = match call.argc() {
-        3 => Unblock::Timeout,
-        4 if call.is(3, "TIMEOUT") => Unblock::Timeout,
-        4 if call.is(3, "ERROR") => Unblock::Error,
+    let with_error = match call.argc() {
+        3 => false,
+        4 if call.is(3, "TIMEOUT") => false,
+        4 if call.is(3, "ERROR") => true,
         4 => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
         _ => return Err(help::wrong_subcommand(call)),
     };
     let id = call.int(2)?;
     let client = u64::try_from(id).ok().and_then(|id| call.server.clients.get(id));
-    let ended = client.is_some_and(|client| client.unblock(how));
+    let ended = client.is_some_and(|client| client.unblock(with_error));
     call.reply.int(i64::from(ended));
     Ok(Outcome::Done)
 }

@@ -80,8 +80,8 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("watching_clients", watching);
     text.line("clients_in_timeout_table", 0);
     text.line("total_watched_keys", watched);
-    text.line("total_blocking_keys", 0);
-    text.line("total_blocking_keys_on_nokey", 0);
+    text.line("total_blocking_keys", server.interests.queues.keys());
+    text.line("total_blocking_keys_on_nokey", server.interests.queues.any_change_keys());
     text.line("monitor_clients", server.monitors.len());
 }
 
