@@ -308,8 +308,10 @@ pub struct Client {
     special: bool,
     /// What waits for EXEC.
     transaction: Option<Box<Transaction>>,
-    /// Commands that would wait must not: EXEC runs them.
+    /// Commands that would wait must not: EXEC or a script runs them.
     pub deny_blocking: bool,
+    /// The commands come from a script.
+    pub in_script: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// CLIENT NO-TOUCH.
@@ -342,6 +344,7 @@ impl Client {
             special: true,
             transaction: None,
             deny_blocking: false,
+            in_script: false,
             reply_mode: ReplyMode::On,
             no_touch: false,
             monitor: false,

@@ -15,6 +15,8 @@
 //!   command runs under the role.
 //! - A **read of several shards** checks their `write_seq` in the same way, tries twice, then
 //!   takes the roles: MGET sees one instant.
+//! - A **script** that is known to keep to the keys it names is a write of these; any other one
+//!   takes all roles. One that turns out to need more is run again under all.
 //! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
 //!   run at once.
 
@@ -27,6 +29,7 @@ use crate::acl::LogContext;
 use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
+use crate::commands::scripting;
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape};
 use crate::interest;
@@ -34,8 +37,8 @@ use crate::notify::tell_misses;
 use crate::server::Server;
 use crate::session::{Prepared, Wait};
 use crate::stats::WorkerStats;
-pub(crate) use admission::echo;
-use admission::{Admission, admit, log_denial};
+use admission::{Admission, admit};
+pub(crate) use admission::{echo, is_short_of_memory, log_denial};
 use dunlin_protocol::{Mark, Reply, Request};
 use dunlin_storage::{DbId, Guard, KeyHash, Millis, ShardId, ShardSet};
 use std::sync::atomic::Ordering;
@@ -127,6 +130,46 @@ pub(crate) fn execute_queued<'g>(
     env.run_queued(exec.writer.as_deref_mut())
 }
 
+/// Runs a command of a script, which has been admitted, inside the call that runs the script. The
+/// roles are those of [`shards_to_see`], or none for a read that may look without.
+pub(crate) fn execute_called<'g>(
+    ctx: &Context<'_, 'g>,
+    writer: Option<&mut Roles<'g>>,
+    entry: &'static Entry,
+    hash: KeyHash,
+    request: Request<'_>,
+    reply: &mut Reply,
+    client: &mut Client,
+) -> Step {
+    let mut run = Run::start(ctx);
+    let step = Env { ctx, run: &mut run, request, reply, client, entry, hash }.call(writer);
+    if let Step::Block(wait) = &step {
+        (wait.on_timeout)(reply);
+    }
+    run.finish(ctx);
+    step
+}
+
+/// The shards whose roles a command needs to be a part of something bigger that happens at one
+/// instant: those of all keys that it reads or writes.
+pub(crate) fn shards_to_see(
+    ctx: &Context<'_, '_>,
+    entry: &Entry,
+    hash: KeyHash,
+    request: Request<'_>,
+    db: DbId,
+) -> ShardSet {
+    match entry.shape {
+        _ if entry.looks_anywhere() => ShardSet::all(&ctx.server.keyspace),
+        KeyShape::One(at) if request.get(at).is_some() => {
+            ShardSet::one(ctx.server.keyspace.shard_of(hash))
+        }
+        KeyShape::Many => shards_of(ctx, entry, request, db),
+        KeyShape::Script => shards_of_script(ctx, entry, request, db),
+        KeyShape::None | KeyShape::One(_) | KeyShape::Own => std::iter::empty().collect(),
+    }
+}
+
 /// Whether a following command of a handed-over session can run with `writer`.
 pub(crate) fn runs_with(
     ctx: &Context<'_, '_>,
@@ -142,8 +185,8 @@ pub(crate) fn runs_with(
         KeyShape::One(at) => {
             request.get(at).is_some() && writer.holds(ctx.server.keyspace.shard_of(prepared.hash))
         }
-        KeyShape::Many => {
-            let shards = shards_of(ctx, entry, request, client.db);
+        KeyShape::Many | KeyShape::Script => {
+            let shards = shards_to_see(ctx, entry, prepared.hash, request, client.db);
             !shards.is_empty() && shards.iter().all(|shard| writer.holds(shard))
         }
         KeyShape::Own => {
@@ -244,6 +287,14 @@ impl<'g> Env<'_, '_, 'g> {
                     *held = None;
                     self.read_one(held, shard)
                 }
+            }
+            KeyShape::Script => {
+                *held = None;
+                // With no key it runs under no role, and may still find that it needs some.
+                let shards = shards_of_script(ctx, entry, self.request, self.client.db);
+                let step = self.with_roles(held, shards);
+                self.client.settle();
+                step
             }
             _ => {
                 *held = None;
@@ -479,6 +530,20 @@ impl<'g> Env<'_, '_, 'g> {
         let fast = self.entry.has(Flags::FAST);
         let event = if fast { "fast-command" } else { "command" };
         server.latency.record(event, micros / 1_000, seconds);
+    }
+}
+
+/// The shards that a script needs: all, unless it is known to keep to its keys.
+#[cold]
+fn shards_of_script(
+    ctx: &Context<'_, '_>,
+    entry: &Entry,
+    request: Request<'_>,
+    db: DbId,
+) -> ShardSet {
+    match scripting::keeps_to_its_keys(ctx.server, entry, request) {
+        true => shards_of(ctx, entry, request, db),
+        false => ShardSet::all(&ctx.server.keyspace),
     }
 }
 
