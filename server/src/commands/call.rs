@@ -5,6 +5,7 @@
 //! arguments, reads, writes and replies; it never waits.
 
 use super::error::{self, ReplyError};
+use super::spec::Flags;
 use super::table::{Entry, KeyShape};
 use crate::Roles;
 use crate::client::Client;
