@@ -6,7 +6,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
 use crate::commands::keys;
-use crate::commands::spec::{Arity, Command, KeyFlags, Outcome};
+use crate::commands::spec::{Arity, Command, Flags, KeyFlags, Outcome};
 use crate::commands::table::{Entry, table};
 use dunlin_protocol::Request;
 
@@ -66,8 +66,12 @@ fn find<'a>(call: &Call<'a, '_>) -> Result<(Request<'a>, Vec<(usize, KeyFlags)>)
     if !entry.command.arity.accepts(request.len()) {
         return Err(WRONG_NUMBER);
     }
-    let keys = keys::of(entry.command, &request).ok_or(MISFIT)?;
-    Ok((request, keys))
+    match keys::of(entry.command, &request) {
+        Some(keys) => Ok((request, keys)),
+        // A command that needs no key is not asked how many it wants.
+        None if entry.has(Flags::NO_MANDATORY_KEYS) => Ok((request, Vec::new())),
+        None => Err(MISFIT),
+    }
 }
 
 fn lookup(request: &Request<'_>) -> Option<&'static Entry> {
