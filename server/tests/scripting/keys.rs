@@ -221,3 +221,22 @@ fn scripts_run_in_transactions() {
     client.call(&["EVALSHA", &name, "0"]);
     assert_eq!(client.run("EXEC").items()[2], Value::Int(1));
 }
+
+/// Arguments of all sizes, so that one ends wherever the buffer of the inner command does.
+#[test]
+fn arguments_of_inner_commands_may_be_of_any_size() {
+    let server = Server::dunlin(&[]);
+    let (mut client, mut rng) = (server.client(), Rng::new(1));
+    for round in 0..300 {
+        let sizes = [rng.below(12), rng.below(5_000), rng.below(70_000), rng.below(500)];
+        let mut args = Vec::new();
+        for (i, size) in sizes.into_iter().enumerate() {
+            args.extend([format!("key{i}"), "x".repeat(size)]);
+        }
+        let reply = eval(&mut client, "return redis.call('mset', unpack(ARGV))", NONE, &args);
+        assert_eq!(reply, Value::ok(), "round {round}: {sizes:?}");
+        for (i, size) in sizes.into_iter().enumerate() {
+            assert_eq!(client.run(&format!("STRLEN key{i}")), Value::Int(size as i64));
+        }
+    }
+}
