@@ -135,9 +135,41 @@ async function stores() {
   console.log(`cache-manager ${version('cache-manager')}: ok`);
 }
 
+// node-redis keeps what it reads until the server says that it has changed.
+async function clientSideCache() {
+  const { createClient, BasicClientSideCache } = from('redis');
+  const cache = new BasicClientSideCache({ ttl: 0, maxEntries: 0 });
+  const url = `redis://127.0.0.1:${port}/7`;
+  const cached = createClient({ url, RESP: 3, clientSideCache: cache });
+  const other = createClient({ url });
+  await Promise.all([cached.connect(), other.connect()]);
+  await other.flushDb();
+  await other.mSet({ a: '1', b: '2' });
+  assert.equal(await cached.get('a'), '1');
+  assert.equal(await cached.get('a'), '1');
+  assert.ok(cache.stats().hitCount >= 1);
+  const becomes = async (key, wanted) => {
+    const end = Date.now() + 10000;
+    while ((await cached.get(key)) !== wanted) {
+      assert.ok(Date.now() < end, `${key} does not become ${wanted}`);
+      await new Promise((done) => setTimeout(done, 1));
+    }
+  };
+  await other.set('a', '3');
+  await becomes('a', '3');
+  assert.equal(await cached.get('b'), '2');
+  await other.set('b', 'x', { PX: 20 });
+  await becomes('b', null);
+  await other.flushDb();
+  await becomes('a', null);
+  await Promise.all([cached.close(), other.close()]);
+  console.log(`node-redis ${version('redis')} with its client-side cache: ok`);
+}
+
 (async () => {
   await ioredis();
   await nodeRedis();
+  await clientSideCache();
   await stores();
   process.exit(0);
 })().catch((e) => {

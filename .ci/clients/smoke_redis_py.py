@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 
 import redis
 import redis.asyncio
@@ -140,6 +141,46 @@ async def coroutines(protocol):
     await c.aclose()
 
 
+def client_side_cache():
+    """redis-py keeps what it reads until the server says that it has changed."""
+    from redis.cache import CacheConfig
+    from redis.connection import CacheProxyConnection
+
+    # It asks for 7.4, although nothing of what it uses has changed since 7.0.
+    CacheProxyConnection.MIN_ALLOWED_VERSION = "7.0.0"
+    other = redis.Redis(port=PORT, db=5)
+    other.flushdb()
+    cached = redis.Redis(
+        port=PORT, protocol=3, db=5, decode_responses=True, cache_config=CacheConfig()
+    )
+    cache = cached.get_cache()
+    other.mset({"a": "1", "b": "2"})
+    assert cached.get("a") == "1" and cached.get("a") == "1" and cached.mget("a", "b") == ["1", "2"]
+    assert cache.size == 2
+
+    def becomes(key, wanted):
+        # Nothing is read twice: what is in the cache is what the server says.
+        deadline = time.monotonic() + 10
+        while cached.get(key) != wanted:
+            assert time.monotonic() < deadline, (key, wanted)
+
+    other.set("a", "3")
+    becomes("a", "3")
+    other.set("b", "x", px=20)
+    becomes("b", None)
+    other.hset("h", "f", "v")
+    assert cached.hgetall("h") == {"f": "v"}
+    other.hset("h", "f", "w")
+    deadline = time.monotonic() + 10
+    while cached.hgetall("h") != {"f": "w"}:
+        assert time.monotonic() < deadline
+    other.flushdb()
+    becomes("a", None)
+    cached.close()
+    other.close()
+
+
+client_side_cache()
 for version in (2, 3):
     commands(version)
     methods(version)

@@ -55,7 +55,8 @@ fn turn(
     let guard = epoch.pin();
     let stats = server.stats.worker(0);
     let Reading { now, monotonic_ns: began } = server.clock.read();
-    black_box(session.turn(&Context { server, stats, guard: &guard, now, began }));
+    let ctx = Context { server, stats, guard: &guard, now, began };
+    black_box(session.turn(&ctx, &mut None));
     let pending = session.reply.pending();
     let mut slices = Vec::new();
     session.reply.slices(&mut slices, 64);

@@ -22,7 +22,7 @@ mod request;
 
 pub use error::ProtocolError;
 pub use limits::Limits;
-pub use reply::{Deferred, Mark, Reply, push_bulk};
+pub use reply::{Deferred, Mark, Reply, push_bulk, push_header};
 pub use request::{ArgValue, Decoder, Queue, Request};
 
 /// The protocol version a connection has chosen with `HELLO`; every connection starts in RESP2.

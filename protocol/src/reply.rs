@@ -435,6 +435,29 @@ impl Reply {
         self.compact();
     }
 
+    /// Adds what `other` has not sent yet.
+    ///
+    /// # Panics
+    ///
+    /// If `other` has a deferred header that is not finished.
+    pub fn append(&mut self, other: Reply) {
+        if self.is_empty() {
+            let proto = self.proto;
+            *self = Reply { proto, ..other };
+            return;
+        }
+        let mut from = other.sent;
+        for cut in other.cuts {
+            let at = offset(cut.at, other.base);
+            self.buffer.extend_from_slice(&other.buffer[from..at]);
+            if !cut.bytes.is_empty() {
+                self.raw_shared(cut.bytes);
+            }
+            from = at + cut.skip;
+        }
+        self.buffer.extend_from_slice(&other.buffer[from..]);
+    }
+
     /// Gives back all memory that holds nothing, for a connection that goes to sleep.
     pub fn shrink(&mut self) {
         if self.is_empty() {
@@ -494,7 +517,7 @@ pub fn push_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
 ///
 /// Short integers go out as one array of constant length, which needs neither a loop nor a call.
 #[inline(always)]
-fn push_header(out: &mut Vec<u8>, kind: u8, value: i64) {
+pub fn push_header(out: &mut Vec<u8>, kind: u8, value: i64) {
     let Ok(small @ 0..10_000) = u32::try_from(value) else {
         return push_long_header(out, kind, value);
     };
@@ -618,6 +641,25 @@ mod tests {
             }
             assert_eq!(sent, want, "step {step}");
             assert_eq!(reply.pending(), 0);
+        }
+    }
+
+    #[test]
+    fn appending_keeps_the_order_of_all_bytes() {
+        for sent in [0, 1, 10, 1000] {
+            for first in [Reply::new(Proto::Resp2), mixed().0] {
+                let (mut all, mut expected) = (first, Vec::new());
+                expected.extend(bytes(&all));
+                let (mut second, whole) = mixed();
+                second.advance(sent);
+                expected.extend_from_slice(&whole[sent..]);
+                all.append(second);
+                assert_eq!((bytes(&all), all.pending()), (expected.clone(), expected.len()));
+                let mark = all.mark();
+                all.bulk(b"x");
+                all.rollback(mark);
+                assert_eq!(bytes(&all), expected);
+            }
         }
     }
 

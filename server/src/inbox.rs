@@ -1,4 +1,5 @@
-//! What reaches a connection from outside its own commands: messages of channels, MONITOR lines.
+//! What reaches a connection from outside its own commands: messages of channels, MONITOR lines,
+//! names of keys that are not what the client has read.
 //!
 //! A connection is one task on one worker, and only that task touches its replies. Whoever has
 //! something for it runs on any worker, so every client has an *inbox*, a bounded queue:
@@ -31,7 +32,7 @@
 
 use crate::client::ClientShared;
 use bytes::Bytes;
-use dunlin_protocol::Reply;
+use dunlin_protocol::{Proto, Reply};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,6 +56,14 @@ pub enum Message {
         /// The other elements.
         tail: Bytes,
     },
+    /// A push message of two elements that only RESP3 knows: whoever speaks RESP2 when it arrives
+    /// does not get it.
+    Push3 {
+        /// The first element.
+        head: Bytes,
+        /// The second one.
+        tail: Bytes,
+    },
 }
 
 impl Message {
@@ -62,7 +71,9 @@ impl Message {
     fn size(&self) -> u64 {
         let text = match self {
             Message::Line(line) => line.len(),
-            Message::Push { head, tail, .. } => head.len() + tail.len(),
+            Message::Push { head, tail, .. } | Message::Push3 { head, tail } => {
+                head.len() + tail.len()
+            }
         };
         (text + size_of::<Message>()) as u64
     }
@@ -74,6 +85,11 @@ impl Message {
                 reply.push(elements);
                 reply.raw(&head);
                 reply.raw_shared(tail);
+            }
+            Message::Push3 { head, tail } => {
+                if reply.proto() == Proto::Resp3 {
+                    Message::Push { elements: 2, head, tail }.write(reply);
+                }
             }
         }
     }
@@ -146,6 +162,13 @@ impl Inbox {
         any
     }
 
+    /// Changes something that decides which messages the client can be sent. What was made for the old
+    /// state is in the inbox afterwards.
+    pub fn exclusively(&self, change: impl FnOnce()) {
+        let _queue = self.lock();
+        change();
+    }
+
     /// Whether messages were dropped because the client did not read.
     pub fn overflown(&self) -> bool {
         self.lock().overflown
@@ -179,28 +202,11 @@ impl Feed {
     /// Puts a message into the inbox; false: the subscription has ended. Closes the connection if
     /// it has not sent more than `limit` bytes then (0: no limit).
     pub fn push(&self, message: Message, limit: u64) -> bool {
-        let (client, size) = (&self.client, message.size());
-        let mut queue = client.inbox.lock();
+        let queue = self.client.inbox.lock();
         if queue.overflown || self.ended.load(Ordering::Relaxed) {
             return false;
         }
-        let unsent = queue.bytes + size + client.output.load(Ordering::Relaxed);
-        if limit > 0 && unsent > limit {
-            *queue = Queue { overflown: true, ..Queue::default() };
-            client.inbox.waiting.store(0, Ordering::Release);
-            drop(queue);
-            client.kill();
-            return true;
-        }
-        // Whoever finds messages there has been signalled before and not drained the inbox since.
-        let first = queue.messages.is_empty();
-        queue.bytes += size;
-        queue.messages.push_back(message);
-        client.inbox.waiting.store(queue.bytes, Ordering::Release);
-        drop(queue);
-        if first {
-            client.signal.notify_one();
-        }
+        put(&self.client, queue, message, limit);
         true
     }
 
@@ -211,10 +217,42 @@ impl Feed {
     }
 }
 
+/// Puts a message into a client's inbox that is no subscription's. It is made under the inbox's lock,
+/// and may depend on what the client changes under it ([`Inbox::exclusively`]): none, and nothing is
+/// sent. `limit` as in [`Feed::push`].
+pub fn offer(client: &ClientShared, limit: u64, message: impl FnOnce() -> Option<Message>) {
+    let queue = client.inbox.lock();
+    if !queue.overflown
+        && let Some(message) = message()
+    {
+        put(client, queue, message, limit);
+    }
+}
+
+fn put(client: &ClientShared, mut queue: MutexGuard<'_, Queue>, message: Message, limit: u64) {
+    let size = message.size();
+    let unsent = queue.bytes + size + client.output.load(Ordering::Relaxed);
+    if limit > 0 && unsent > limit {
+        *queue = Queue { overflown: true, ..Queue::default() };
+        client.inbox.waiting.store(0, Ordering::Release);
+        drop(queue);
+        client.kill();
+        return;
+    }
+    // Whoever finds messages there has been signalled before and not drained the inbox since.
+    let first = queue.messages.is_empty();
+    queue.bytes += size;
+    queue.messages.push_back(message);
+    client.inbox.waiting.store(queue.bytes, Ordering::Release);
+    drop(queue);
+    if first {
+        client.signal.notify_one();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dunlin_protocol::Proto;
     use std::io::IoSlice;
 
     fn client() -> Arc<ClientShared> {

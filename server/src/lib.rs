@@ -6,6 +6,7 @@
 #![warn(clippy::disallowed_methods)]
 
 pub mod acl;
+pub mod blocking;
 pub mod boot;
 pub mod client;
 #[macro_use]
@@ -33,6 +34,7 @@ pub mod session;
 pub mod slowlog;
 pub mod stats;
 pub mod tls;
+pub mod tracking;
 
 pub use dispatch::Context;
 

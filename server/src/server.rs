@@ -20,6 +20,7 @@ use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
 use crate::tls::Tls;
+use crate::tracking::Tracker;
 use dunlin_storage::value::{hash, list, set, sorted_set, stream};
 use dunlin_storage::{Keyspace, Millis, Options};
 use std::sync::Arc;
@@ -107,7 +108,8 @@ impl Server {
         let clock = Clock::new();
         let pubsub = PubSub::default();
         let notifier = Arc::new(Notifier::new(pubsub.clone()));
-        let interests = Arc::new(Interests::new(store.shard_count(), Arc::clone(&notifier)));
+        let interests =
+            Arc::new(Interests::new(store.shard_count(), limits.workers, Arc::clone(&notifier)));
         let keyspace = Keyspace::observed(store, Arc::clone(&interests) as _);
         let run_id = run_id(&keyspace);
         let server = Server {
@@ -172,9 +174,18 @@ impl Server {
         self.latency.configure(settings.latency_monitor_threshold);
         self.notifier.configure(settings.notify_keyspace_events);
         self.monitors.configure(settings.output_limits.normal.hard);
-        self.pubsub.configure(settings.output_limits.pubsub.hard);
+        let limits = &settings.output_limits;
+        self.pubsub.configure(limits.pubsub.hard);
+        let max_keys = settings.tracking_table_max_keys;
+        self.tracker().configure(max_keys, limits.normal.hard, limits.pubsub.hard);
         self.keyspace.set_max_memory(settings.maxmemory);
         self.keyspace.set_policy(settings.maxmemory_policy);
+    }
+
+    /// The clients that keep copies of values.
+    #[inline]
+    pub fn tracker(&self) -> &Tracker {
+        self.interests.tracker()
     }
 
     /// Whether histograms of commands are kept.

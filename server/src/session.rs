@@ -6,12 +6,15 @@
 //! passes its own unapplied write: while the box is away there is nothing to run.
 
 use crate::Roles;
-use crate::client::Client;
+use crate::blocking::End;
+use crate::client::{Client, ClientShared};
 use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
+use crate::stats::WorkerStats;
 use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use dunlin_storage::{KeyHash, Millis, ShardSet};
+use std::sync::atomic::Ordering;
 
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
 /// first-level cache until they run: 64 commands touch about 12 KiB.
@@ -24,17 +27,6 @@ pub const TURN_OUTPUT: usize = 256 * 1024;
 /// millisecond. One command may send more.
 pub const TURN_DELIVERIES: usize = 8 * 1024;
 
-/// How a blocked command ends when nothing wakes it.
-#[derive(Clone, Copy, Debug)]
-pub struct Wait {
-    /// When it ends by itself; `None`: never.
-    pub deadline: Option<Millis>,
-    /// Writes the reply at the deadline (or at CLIENT UNBLOCK ... TIMEOUT).
-    pub on_timeout: fn(&mut Reply),
-    /// Whether CLIENT UNBLOCK may end it.
-    pub can_unblock: bool,
-}
-
 /// What a turn leaves to the connection.
 #[derive(Debug)]
 pub enum Turn {
@@ -44,8 +36,8 @@ pub enum Turn {
     Yield,
     /// The next command needs roles that are taken: hand the session over.
     Handover(ShardSet),
-    /// The last command waits.
-    Block(Wait),
+    /// The next command has run and waits (see [`crate::blocking`]).
+    Block,
     /// Execution is paused (CLIENT PAUSE) until then; the next command has not run.
     Paused(Millis),
     /// Flush, then close.
@@ -92,20 +84,26 @@ impl Session {
         }
     }
 
-    /// Runs what has been received, within the budget of one turn.
-    pub fn turn(&mut self, ctx: &Context<'_, '_>) -> Turn {
+    /// Runs what has been received, within the budget of one turn. When the last command waits, the
+    /// roles of the keys that it waits for are left in `held`.
+    pub fn turn<'g>(&mut self, ctx: &Context<'_, 'g>, held: &mut Option<Roles<'g>>) -> Turn {
         if !self.client.follow(&ctx.server.acl) {
             return Turn::Close;
         }
         self.client.deliveries = 0;
         self.client.collect(&mut self.reply);
         let mut run = dispatch::Run::start(ctx);
-        let turn = self.run_batches(ctx, &mut run);
+        let turn = self.run_batches(ctx, &mut run, held);
         run.finish(ctx);
         turn
     }
 
-    fn run_batches(&mut self, ctx: &Context<'_, '_>, run: &mut dispatch::Run) -> Turn {
+    fn run_batches<'g>(
+        &mut self,
+        ctx: &Context<'_, 'g>,
+        run: &mut dispatch::Run,
+        held: &mut Option<Roles<'g>>,
+    ) -> Turn {
         let mut budget = TURN_COMMANDS;
         loop {
             if self.next == self.decoder.len() && !self.next_batch(ctx) {
@@ -119,7 +117,7 @@ impl Session {
                 };
             }
             let before = self.next;
-            if let Some(turn) = self.run_batch(ctx, run) {
+            if let Some(turn) = self.run_batch(ctx, run, held) {
                 return turn;
             }
             budget = budget.saturating_sub(self.next - before);
@@ -224,12 +222,16 @@ impl Session {
     }
 
     /// Runs the rest of the batch; `None`: all of it ran.
-    fn run_batch(&mut self, ctx: &Context<'_, '_>, run: &mut dispatch::Run) -> Option<Turn> {
+    fn run_batch<'g>(
+        &mut self,
+        ctx: &Context<'_, 'g>,
+        run: &mut dispatch::Run,
+        held: &mut Option<Roles<'g>>,
+    ) -> Option<Turn> {
         let first = self.next;
-        let mut held: Option<Roles<'_>> = None;
         let mut end = None;
         while self.next < self.decoder.len() {
-            match self.step(ctx, run, &mut held) {
+            match self.step(ctx, run, held) {
                 Step::Done => {
                     self.next += 1;
                     self.client.collect(&mut self.reply);
@@ -238,10 +240,7 @@ impl Session {
                     self.next += 1;
                     end = Some(Turn::Close);
                 }
-                Step::Block(wait) => {
-                    self.next += 1;
-                    end = Some(Turn::Block(wait));
-                }
+                Step::Block => end = Some(Turn::Block),
                 Step::Handover(shards) => end = Some(Turn::Handover(shards)),
                 Step::Paused(until) => end = Some(Turn::Paused(until)),
                 Step::NeedsRole => unreachable!("dispatch runs it again with the role"),
@@ -250,7 +249,9 @@ impl Session {
                 break;
             }
         }
-        drop(held);
+        if !matches!(end, Some(Turn::Block)) {
+            *held = None;
+        }
         self.client.shared.commands.add((self.next - first) as u64);
         end
     }
@@ -286,25 +287,130 @@ impl Session {
             }
             let (reply, client) = (&mut self.reply, &mut self.client);
             match dispatch::execute_held(ctx, &mut run, writer, prepared, request, reply, client) {
-                Step::Close => end = Some(Turn::Close),
-                Step::Block(wait) => end = Some(Turn::Block(wait)),
-                Step::Paused(until) => {
-                    end = Some(Turn::Paused(until));
-                    continue;
+                Step::Close => {
+                    self.next += 1;
+                    end = Some(Turn::Close);
                 }
+                Step::Block => end = Some(Turn::Block),
+                Step::Paused(until) => end = Some(Turn::Paused(until)),
+                Step::Handover(shards) => end = Some(Turn::Handover(shards)),
                 // The roles of the keys that its row names are not enough for it.
                 Step::NeedsRole => {
                     end = Some(Turn::Handover(ShardSet::all(&ctx.server.keyspace)));
-                    continue;
                 }
-                Step::Done | Step::Handover(_) => self.client.collect(&mut self.reply),
+                Step::Done => {
+                    self.next += 1;
+                    self.client.collect(&mut self.reply);
+                }
             }
-            self.next += 1;
         }
         run.finish(ctx);
         end
     }
+
+    /// The command that runs next, or waits.
+    pub(crate) fn current(&self) -> Request<'_> {
+        self.decoder.request(self.next)
+    }
+
+    /// Runs the command that waits once more, with the role of a key that it waits for. How the
+    /// connection goes on; `None`: the command still waits.
+    pub(crate) fn run_again<'g>(
+        &mut self,
+        ctx: &Context<'_, 'g>,
+        writer: &mut Roles<'g>,
+    ) -> Option<Turn> {
+        if !self.client.follow(&ctx.server.acl) {
+            return Some(Turn::Close);
+        }
+        // Its time is not that of the command that has woken it.
+        let ctx = &Context { began: ctx.server.clock.monotonic_ns(), ..*ctx };
+        let mut run = dispatch::Run::start(ctx);
+        let prepared = self.prepared[self.next];
+        let request = self.decoder.request(self.next);
+        let (reply, client) = (&mut self.reply, &mut self.client);
+        let step = dispatch::execute_again(ctx, &mut run, writer, prepared, request, reply, client);
+        run.finish(ctx);
+        match step {
+            Step::Block => None,
+            Step::Done => {
+                self.end_wait();
+                Some(Turn::Yield)
+            }
+            Step::Close => {
+                self.end_wait();
+                Some(Turn::Close)
+            }
+            // It runs again at home.
+            Step::Paused(until) => Some(Turn::Paused(until)),
+            Step::Handover(_) | Step::NeedsRole => Some(Turn::Yield),
+        }
+    }
+
+    /// Ends the command that waits, which has not run again; how the connection goes on.
+    pub(crate) fn give_up(&mut self, end: End, stats: &WorkerStats) -> Turn {
+        let Some(wait) = self.client.wait.as_ref() else { return Turn::Yield };
+        let on_timeout = wait.on_timeout;
+        let stats_of = self.prepared[self.next].entry.map(|entry| stats.command(entry.id));
+        let mark = self.reply.mark();
+        match end {
+            End::Ran(turn) => return turn,
+            End::Closed => return Turn::Close,
+            End::Timeout => on_timeout(&mut self.reply),
+            End::Unblocked => {
+                self.reply.error(UNBLOCKED);
+                stats.error(UNBLOCKED.as_bytes());
+                if let Some(stats) = stats_of {
+                    stats.failed.add(1);
+                }
+            }
+        }
+        if let Some(stats) = stats_of {
+            stats.calls.add(1);
+        }
+        self.client.silence(&mut self.reply, mark);
+        self.end_wait();
+        Turn::Yield
+    }
+
+    fn end_wait(&mut self) {
+        self.client.wait = None;
+        self.next += 1;
+        self.client.shared.commands.add(1);
+    }
+
+    /// Takes the replies out that are not sent yet.
+    pub(crate) fn take_reply(&mut self) -> Reply {
+        let proto = self.reply.proto();
+        std::mem::replace(&mut self.reply, Reply::new(proto))
+    }
+
+    /// Puts replies in front of those that are not sent yet.
+    pub(crate) fn put_reply_before(&mut self, mut earlier: Reply) {
+        earlier.append(self.take_reply());
+        self.reply = earlier;
+    }
+
+    /// Copies the figures that CLIENT LIST shows.
+    pub(crate) fn publish(&self, now: Millis) {
+        let shared = &self.client.shared;
+        shared.last_active.store(now, Ordering::Relaxed);
+        shared.output.store(self.reply.pending() as u64, Ordering::Relaxed);
+        shared.query_buffer.store(self.decoder.buffered() as u64, Ordering::Relaxed);
+        shared.query_room.store(self.decoder.capacity() as u64, Ordering::Relaxed);
+        let half = self.decoder.is_mid_command();
+        if half != shared.has_flag(ClientShared::HALF_COMMAND) {
+            shared.set_flag(ClientShared::HALF_COMMAND, half);
+        }
+        let stranger = !self.client.authenticated;
+        if stranger != (shared.stranger_since.load(Ordering::Relaxed) > 0) {
+            shared.stranger_since.store(if stranger { now } else { 0 }, Ordering::Relaxed);
+        }
+    }
 }
+
+/// CLIENT UNBLOCK ... ERROR.
+const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 /// Whether every chunked argument of the command stands where its handler takes a value in chunks.
 #[cold]

@@ -108,6 +108,10 @@ impl Slowlog {
 
     fn push(&self, mut command: SlowCommand) {
         let max_len = self.max_len.load(Ordering::Relaxed);
+        if max_len == 0 {
+            // What is not kept has no number.
+            return;
+        }
         let mut log = self.lock();
         command.id = log.next_id;
         log.next_id += 1;
@@ -194,6 +198,17 @@ mod tests {
         let mut expected = vec![b'a'; 128];
         expected.extend(b"... (72 more bytes)");
         assert_eq!(shorten_bytes(200, &[b'a'; 200]), expected);
+    }
+
+    #[test]
+    fn what_is_not_kept_has_no_number() {
+        let log = Slowlog::default();
+        log.configure(5, 0);
+        log.push(command(7));
+        assert!(log.is_empty());
+        log.configure(5, 2);
+        log.push(command(8));
+        assert_eq!(log.latest(1)[0].id, 0);
     }
 
     #[test]

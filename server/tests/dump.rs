@@ -135,3 +135,57 @@ fn fields_that_expire_keep_their_expiry() {
         assert_eq!(client.run("HLEN back"), Value::Int(size));
     }
 }
+
+#[test]
+fn values_survive_a_reload() {
+    let server = Server::dunlin(&["--enable-debug-command", "yes"]);
+    let mut client = server.client();
+    for (i, how) in FILLS.into_iter().enumerate() {
+        fill(&mut client, how, 300);
+        assert_eq!(client.run(&format!("COPY k kept:{i}")), Value::Int(1));
+    }
+    assert_eq!(client.run("SET k text EX 1000"), Value::ok());
+    client.run("HSET expiring f v g w");
+    client.run("HPEXPIREAT expiring 4000000000123 FIELDS 1 f");
+    client.run("SELECT 3");
+    client.run("SET elsewhere 12345");
+    client.run("SELECT 0");
+    let before: Vec<_> =
+        (0..FILLS.len()).map(|i| contents(&mut client, &format!("kept:{i}"))).collect();
+    assert_eq!(client.run("DEBUG RELOAD"), Value::ok());
+    let after: Vec<_> =
+        (0..FILLS.len()).map(|i| contents(&mut client, &format!("kept:{i}"))).collect();
+    assert_eq!(before, after);
+    assert_eq!(client.run("GET k"), Value::bulk("text"));
+    assert!((1..=1000).contains(&client.run("TTL k").int()));
+    let time = client.run("HPEXPIRETIME expiring FIELDS 2 f g");
+    assert_eq!(time, Value::Array(vec![Value::Int(4_000_000_000_123), Value::Int(-1)]));
+    let size = i64::try_from(FILLS.len()).unwrap_or(0) + 2;
+    assert_eq!(client.run("DBSIZE"), Value::Int(size));
+    client.run("SELECT 3");
+    assert_eq!(client.run("GET elsewhere"), Value::bulk("12345"));
+    assert_eq!(client.run("DEBUG RELOAD NOFLUSH MERGE"), Value::ok());
+    for line in ["DEBUG RELOAD NOFLUSH", "DEBUG RELOAD NOSAVE", "DEBUG RELOAD NOW"] {
+        assert!(client.run(line).is_error(), "{line}");
+    }
+    assert_eq!(client.run("GET elsewhere"), Value::bulk("12345"));
+}
+
+/// The encoding of a key and all that is in it, sorted where order means nothing.
+fn contents(client: &mut Client, key: &str) -> (Value, Vec<String>) {
+    let encoding = client.run(&format!("OBJECT ENCODING {key}"));
+    let kind = client.run(&format!("TYPE {key}"));
+    let (line, ordered) = match kind.text().as_str() {
+        "set" => (format!("SMEMBERS {key}"), false),
+        "hash" => (format!("HGETALL {key}"), false),
+        "zset" => (format!("ZRANGE {key} 0 -1 WITHSCORES"), true),
+        "list" => (format!("LRANGE {key} 0 -1"), true),
+        _ => (format!("XRANGE {key} - +"), true),
+    };
+    let mut items: Vec<_> =
+        client.run(&line).items().iter().map(|item| format!("{item:?}")).collect();
+    if !ordered {
+        items.sort();
+    }
+    (encoding, items)
+}

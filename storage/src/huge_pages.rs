@@ -10,8 +10,8 @@
 //! 6.1) to back those of which every page is resident with one huge page. Nothing is resident
 //! afterwards that was not before. The addresses and contents stay; readers and writers go on.
 //!
-//! This is for a thread of low priority: one piece costs from 0.1 ms (a huge page is free) to some
-//! milliseconds (the kernel has to make one).
+//! This is for a thread that has nothing else to do ([`run_when_idle`]): one piece costs from 0.1 ms
+//! (a huge page is free) to some milliseconds (the kernel has to make one).
 
 use std::collections::HashSet;
 use std::io;
@@ -80,6 +80,15 @@ impl HugePages {
     }
 }
 
+/// From now on the calling thread runs only when nobody else wants its processor. Even a thread of low
+/// priority is given milliseconds at a time otherwise.
+///
+/// # Errors
+/// If the system does not allow it.
+pub fn run_when_idle() -> io::Result<()> {
+    system::run_when_idle()
+}
+
 /// The aligned pieces of the writable anonymous mappings, from the text of `/proc/self/maps`.
 fn pieces(maps: &str) -> impl Iterator<Item = usize> {
     maps.lines().filter_map(anonymous).flat_map(|(start, end)| {
@@ -128,6 +137,13 @@ mod system {
         };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
+
+    pub(super) fn run_when_idle() -> io::Result<()> {
+        let priority = libc::sched_param { sched_priority: 0 };
+        // SAFETY: changes how the calling thread is scheduled, and nothing else.
+        let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const priority) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -139,6 +155,10 @@ mod system {
     }
 
     pub(super) fn collapse(_piece: usize) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn run_when_idle() -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -11,6 +11,8 @@
 //! - Every change of a key is told once, under the writer role of its shard, directly after the
 //!   change, so the account of a key is in the order of its changes. What is not changed is not told
 //!   of: setting the value that a small collection has, or the expiry that a key has.
+//! - A large collection is not compared with what it was: [`Writer::update`] counts as a change of it,
+//!   and [`Writer::update_untold`] leaves it to the caller, who knows, to tell.
 //! - A write to a key whose time is over is two changes: the key has [expired](Cause::Expired), and
 //!   is [written](Cause::Written).
 //! - A key that was given another name is removed and written, each under its name.
@@ -67,7 +69,8 @@ impl Cause {
     }
 
     /// Whether the store does it by itself.
-    fn is_own(self) -> bool {
+    #[must_use]
+    pub fn is_own(self) -> bool {
         matches!(self, Cause::Expired | Cause::FieldsExpired { .. } | Cause::Evicted)
     }
 }
@@ -111,6 +114,14 @@ impl Writer<'_, '_> {
         assert!(self.holds(shard), "an interest in a shard whose role is not held");
         self.keyspace.shard(shard).words().set_observed(wanted);
         self.listened |= wanted;
+    }
+
+    /// Whether anybody is interested in changes of one of the shards.
+    #[inline]
+    #[must_use]
+    pub fn is_any_observed(&self) -> bool {
+        let observed = |shard| self.keyspace.shard(shard).words().is_observed();
+        self.shards.iter().any(observed)
     }
 
     /// Whether anybody is interested in changes of a shard that the writer holds.

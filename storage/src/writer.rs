@@ -234,8 +234,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         };
         match old.to_new_value() {
             Some(value) => {
-                self.put(to_db, to, value, old.expire_at(), now);
+                // In Redis's order. What was removed stays readable while the epoch is pinned.
                 self.remove(from_db, from, now);
+                self.put(to_db, to, value, old.expire_at(), now);
             }
             None => self.take_over(from_db, from, to_db, to, old.expire_at(), now),
         }
@@ -293,6 +294,19 @@ impl<'k, 'g> Writer<'k, 'g> {
         change: impl FnOnce(&mut Object) -> R,
     ) -> Option<R> {
         self.update_for(Cause::Written, db, key, now, |object| (change(object), true))
+    }
+
+    /// [`Writer::update`] for a caller that knows whether it has changed anything, and tells whoever
+    /// wants to hear of it. The observer is not told of what changes inside a large collection: to find
+    /// out whether anything does would cost as much as the change. Of everything else it is, as ever.
+    pub fn update_untold<R>(
+        &mut self,
+        db: DbId,
+        key: &Key<'_>,
+        now: Millis,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> Option<R> {
+        self.update_for(Cause::Written, db, key, now, |object| (change(object), false))
     }
 
     /// [`Writer::update`], for a cause; the change says whether it was one.

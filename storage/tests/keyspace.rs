@@ -413,3 +413,33 @@ fn eviction_state_stays_small_whatever_the_policy() {
         assert!(memory.entries > 700_000, "{policy:?} {memory:?}");
     }
 }
+
+#[test]
+fn a_tiny_budget_has_a_hard_limit_near_it() {
+    let max = 100_000;
+    let (shards, policy) = (4, Policy::VolatileLru);
+    let ks = Keyspace::new(Options { shards, max_memory: max, policy, ..Options::default() });
+    let handle = ks.handle();
+    let refused = (0..10_000u32).find(|n| {
+        let guard = handle.pin();
+        if ks.over_limit() {
+            return true;
+        }
+        // No expiry, so the policy finds nothing to evict.
+        put(&ks, &guard, &n.to_be_bytes(), &[0; 64], None, 1);
+        false
+    });
+    assert!(refused.is_some_and(|n| n > 500), "{refused:?}");
+    assert!(ks.memory().used < max * 3 / 2, "{:?}", ks.memory());
+}
+
+#[test]
+fn a_budget_without_room_for_one_key_is_exceeded_from_the_start() {
+    let ks =
+        Keyspace::new(Options { max_memory: 1, policy: Policy::NoEviction, ..Options::default() });
+    assert!(ks.over_limit());
+    ks.set_max_memory(100_000);
+    assert!(!ks.over_limit());
+    ks.set_max_memory(0);
+    assert!(!ks.over_limit());
+}

@@ -186,13 +186,13 @@ impl History {
                 all(&ks, &guard).remove(db, &key, now);
                 "remove"
             }
-            12..14 => {
+            12..15 => {
                 if db != other || key.bytes != to.bytes {
                     all(&ks, &guard).rename((db, &key), (other, &to), now);
                 }
                 "rename"
             }
-            14..17 => {
+            15..17 => {
                 all(&ks, &guard).set_expiry(db, &key, at, now);
                 "set_expiry"
             }

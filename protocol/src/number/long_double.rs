@@ -271,6 +271,36 @@ impl Extended {
         self.plus(&Self { negative: !other.negative, ..other.clone() })
     }
 
+    /// A thousand times this, in this precision, then rounded up to an integer: seconds as
+    /// milliseconds. What is too small for 64 bits is the smallest they hold; `None`: too large.
+    pub fn thousandfold_up(&self) -> Option<i64> {
+        let lowest = self.negative.then_some(i64::MIN);
+        if self.infinite {
+            return lowest;
+        }
+        let (mantissa, up) = Big::from_u128(u128::from(self.mantissa) * 1000).round(false);
+        if mantissa == 0 {
+            return Some(0);
+        }
+        let (mantissa, exponent) = (u128::from(mantissa), self.exponent + up);
+        let whole = match exponent {
+            // 64 bits and these are more than a signed integer of 64 has.
+            64.. => return lowest,
+            0.. => mantissa << exponent,
+            // Nothing of it is left, and a negative number is rounded towards zero.
+            ..=-64 => u128::from(!self.negative),
+            _ => {
+                let shift = exponent.unsigned_abs();
+                let whole = mantissa >> shift;
+                whole + u128::from(!self.negative && whole << shift != mantissa)
+            }
+        };
+        match i64::try_from(whole) {
+            Ok(whole) => Some(if self.negative { -whole } else { whole }),
+            Err(_) => lowest,
+        }
+    }
+
     /// Whether it is less than `other`.
     pub fn is_below(&self, other: &Self) -> bool {
         match (self.infinite, other.infinite) {
@@ -491,6 +521,35 @@ mod tests {
 
     fn sum(a: &str, b: &str) -> Result<String, FloatError> {
         incr_by_float(a.as_bytes(), b.as_bytes()).map(|t| String::from_utf8(t).unwrap())
+    }
+
+    #[test]
+    fn seconds_as_milliseconds_as_the_x87_rounds_them() {
+        for (text, millis) in [
+            ("0", Some(0)),
+            ("0.1", Some(100)),
+            ("0.01", Some(10)),
+            ("0.0001", Some(1)),
+            ("0.29", Some(290)),
+            ("1.001", Some(1001)),
+            ("0.1000000000000000000001", Some(100)),
+            ("1e-30", Some(1)),
+            ("-1e-30", Some(0)),
+            ("-0.0001", Some(0)),
+            ("-0.001", Some(0)),
+            ("-1.5", Some(-1500)),
+            ("1e15", Some(1_000_000_000_000_000_000)),
+            ("9223372036854775.807", Some(i64::MAX)),
+            ("9223372036854775.808", None),
+            ("inf", None),
+            ("1e300", None),
+            ("-1e30", Some(i64::MIN)),
+            ("-inf", Some(i64::MIN)),
+            ("0x1p-1", Some(500)),
+        ] {
+            let value = Extended::parse(text.as_bytes()).expect(text);
+            assert_eq!(value.thousandfold_up(), millis, "{text}");
+        }
     }
 
     #[test]

@@ -1,13 +1,10 @@
 //! A client as one line: CLIENT LIST and INFO, and the entries of ACL LOG.
 
-use super::ClientShared;
+use super::{ClientShared, REPLY_BUFFER};
 use crate::commands::table::table;
 use dunlin_storage::Millis;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
-
-/// Up to here pending replies count as being in the connection's own buffer.
-const REPLY_BUFFER: u64 = 16 * 1024;
 
 /// Letters of the flags in the order Redis prints them.
 pub fn flags(client: &ClientShared) -> String {
@@ -16,7 +13,10 @@ pub fn flags(client: &ClientShared) -> String {
         (client.has_flag(ClientShared::MONITOR), 'O'),
         (client.has_flag(ClientShared::PUBSUB), 'P'),
         (client.in_transaction(), 'x'),
-        (client.has_flag(ClientShared::BLOCKED), 'b'),
+        (client.has_flag(ClientShared::BLOCKED | ClientShared::PAUSED), 'b'),
+        (client.has_flag(ClientShared::TRACKING), 't'),
+        (client.has_flag(ClientShared::BROKEN_REDIRECT), 'R'),
+        (client.has_flag(ClientShared::BROADCAST), 'B'),
         (client.has_flag(ClientShared::DIRTY), 'd'),
         (client.has_flag(ClientShared::CLOSING), 'c'),
         (client.kill.load(Ordering::Relaxed), 'A'),
@@ -32,6 +32,14 @@ pub fn flags(client: &ClientShared) -> String {
         letters.push('N');
     }
     letters
+}
+
+/// Number of the client that gets the invalidations, 0 if it is this one, -1 if it does not track.
+pub fn redirect(client: &ClientShared) -> i64 {
+    match client.has_flag(ClientShared::TRACKING) {
+        true => i64::try_from(client.tracking.id()).unwrap_or(i64::MAX),
+        false => -1,
+    }
 }
 
 /// Whole seconds since `then`.
@@ -85,11 +93,12 @@ pub fn write(client: &ClientShared, now: Millis, out: &mut String) {
     );
     let _ = writeln!(
         out,
-        "events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} \
+        "events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} \
          tot-net-out={} tot-cmds={}",
         if output == 0 { "r" } else { "rw" },
         last_command(client),
         String::from_utf8_lossy(&client.user().name),
+        redirect(client),
         client.resp.load(Ordering::Relaxed),
         labels.lib_name,
         labels.lib_ver,

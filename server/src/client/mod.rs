@@ -5,20 +5,26 @@ pub mod line;
 pub mod transaction;
 
 use crate::acl::{Acl, DEFAULT_USER, Login, User};
+use crate::blocking::{End, Wait, Waiter};
 use crate::config::{OutputLimit, OutputLimits};
 use crate::inbox::Inbox;
 use crate::interest::Watched;
 use crate::monitor::Monitoring;
 use crate::pubsub::{Figures, Kind, Subscriptions};
 use crate::stats::Counter;
+use crate::tracking::{Mode, Redirect, Tracking};
 use bytes::Bytes;
-use dunlin_protocol::Reply;
+use dunlin_protocol::{Mark, Reply};
 use dunlin_storage::{DbId, Millis};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use transaction::Transaction;
+
+/// Up to here pending replies count as being in the connection's own buffer, which every client has,
+/// and not against the limits of output.
+pub const REPLY_BUFFER: u64 = 16 * 1024;
 
 /// CLIENT REPLY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -43,18 +49,6 @@ pub struct Labels {
     pub lib_name: String,
     /// CLIENT SETINFO LIB-VER.
     pub lib_ver: String,
-}
-
-/// What a signal tells a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Unblock {
-    /// Nothing.
-    No = 0,
-    /// End the wait as if it had timed out.
-    Timeout = 1,
-    /// End the wait with an error.
-    Error = 2,
 }
 
 /// What a client is to the limits of output, and to CLIENT LIST and KILL TYPE.
@@ -92,8 +86,8 @@ impl From<&User> for ClientUser {
 }
 
 /// The part of a client that other threads see. All numbers are written by the client's own turn
-/// with relaxed stores (they are figures, nothing is ordered by them); the requests to the client
-/// (`kill`, `unblock`) are stored first and announced by `signal` after.
+/// with relaxed stores (they are figures, nothing is ordered by them); the request to close (`kill`)
+/// is stored first and announced by `signal` after.
 #[derive(Debug)]
 pub struct ClientShared {
     /// Number, never used twice.
@@ -135,6 +129,8 @@ pub struct ClientShared {
     pub transaction: transaction::Figures,
     /// Bytes of its interests in keys.
     pub interests: AtomicU64,
+    /// Who gets its invalidations.
+    pub tracking: Redirect,
     /// Bytes received.
     pub net_in: Counter,
     /// Bytes sent.
@@ -149,8 +145,8 @@ pub struct ClientShared {
     pub over_soft_since: AtomicI64,
     /// The connection is to be closed at once.
     pub kill: AtomicBool,
-    /// How a wait is to end ([`Unblock`]).
-    pub unblock: AtomicU8,
+    /// Where its session is while it waits in a blocking command.
+    waiter: Mutex<Option<Arc<Waiter>>>,
     /// Wakes the connection's task.
     pub signal: Notify,
 }
@@ -186,6 +182,7 @@ impl ClientShared {
             subscriptions: Default::default(),
             transaction: Default::default(),
             interests: Default::default(),
+            tracking: Default::default(),
             net_in: Default::default(),
             net_out: Default::default(),
             commands: Default::default(),
@@ -193,7 +190,7 @@ impl ClientShared {
             stranger_since: Default::default(),
             over_soft_since: Default::default(),
             kill: Default::default(),
-            unblock: Default::default(),
+            waiter: Default::default(),
             signal: Default::default(),
         }
     }
@@ -216,6 +213,18 @@ impl ClientShared {
     pub const PUBSUB: u32 = 128;
     /// A key that it watches has changed. Set and cleared under the roles of the keys' shards.
     pub const DIRTY: u32 = 256;
+    /// CLIENT TRACKING.
+    pub const TRACKING: u32 = 512;
+    /// It is told of all keys with certain prefixes (BCAST).
+    pub const BROADCAST: u32 = 1024;
+    /// It is not told of what it changes itself (NOLOOP).
+    pub const NO_LOOP: u32 = 2048;
+    /// The client that gets its invalidations is gone.
+    pub const BROKEN_REDIRECT: u32 = 4096;
+    /// Has tracked keys at some time.
+    pub const TRACKED: u32 = 8192;
+    /// The connection has ended.
+    pub const GONE: u32 = 16384;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -272,20 +281,50 @@ impl ClientShared {
         self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks the connection's task to close.
+    /// Asks the connection's task to close. If it waits in a blocking command, that has ended when
+    /// this returns: nothing is given to it any more.
     pub fn kill(&self) {
         self.kill.store(true, Ordering::Release);
+        self.end_blocking(End::Closed);
         self.signal.notify_one();
     }
 
-    /// Asks the connection's task to end its wait; false if it does not wait.
-    pub fn unblock(&self, how: Unblock) -> bool {
-        if !self.has_flag(Self::BLOCKED) {
-            return false;
+    /// Ends the wait in a blocking command as its timeout would, or with an error; whether it waited.
+    pub fn unblock(&self, with_error: bool) -> bool {
+        self.end_blocking(if with_error { End::Unblocked } else { End::Timeout })
+    }
+
+    fn end_blocking(&self, end: End) -> bool {
+        let waiter = self.waiter().clone();
+        waiter.is_some_and(|waiter| waiter.end(end))
+    }
+
+    fn waiter(&self) -> MutexGuard<'_, Option<Arc<Waiter>>> {
+        self.waiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A blocking command begins to wait; false, and it must not, if the client is being closed. The
+    /// lock decides between this and [`ClientShared::kill`].
+    pub(crate) fn begin_wait(&self, waiter: &Arc<Waiter>) -> bool {
+        let mut place = self.waiter();
+        let may = !self.kill.load(Ordering::Acquire);
+        if may {
+            *place = Some(waiter.clone());
         }
-        self.unblock.store(how as u8, Ordering::Release);
-        self.signal.notify_one();
-        true
+        may
+    }
+
+    /// Shows that the client waits, if it still does: it stands in the queues now.
+    pub(crate) fn show_wait(&self) {
+        let place = self.waiter();
+        self.set_flag(Self::BLOCKED, place.is_some());
+    }
+
+    /// A blocking command waits no more.
+    pub(crate) fn end_wait(&self) {
+        let mut place = self.waiter();
+        *place = None;
+        self.set_flag(Self::BLOCKED, false);
     }
 }
 
@@ -308,10 +347,14 @@ pub struct Client {
     special: bool,
     /// What waits for EXEC.
     transaction: Option<Box<Transaction>>,
-    /// Commands that would wait must not: EXEC runs them.
+    /// Commands that would wait must not: EXEC or a script runs them.
     pub deny_blocking: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
+    /// The blocking command that has begun to wait and has not ended. It may run again meanwhile.
+    pub wait: Option<Wait>,
+    /// Commands run inside a script.
+    pub in_script: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
     /// MONITOR: receives the feed, sends nothing but QUIT/RESET.
@@ -322,6 +365,8 @@ pub struct Client {
     pub subscriptions: Subscriptions,
     /// The keys that it watches.
     pub watched: Watched,
+    /// CLIENT TRACKING.
+    pub tracking: Tracking,
     /// Messages that this turn has sent to others.
     pub deliveries: usize,
     /// Keys that the command looked for in vain, to be told to those who asked for such events.
@@ -343,11 +388,14 @@ impl Client {
             transaction: None,
             deny_blocking: false,
             reply_mode: ReplyMode::On,
+            wait: None,
+            in_script: false,
             no_touch: false,
             monitor: false,
             monitoring: None,
             subscriptions,
             watched: Watched::default(),
+            tracking: Tracking::default(),
             deliveries: 0,
             missed: Vec::new(),
         };
@@ -448,6 +496,7 @@ impl Client {
             || self.restricted
             || self.monitor
             || self.transaction.is_some()
+            || self.tracking.mode() != Mode::Off
             || self.shared.has_flag(ClientShared::PUBSUB)
     }
 
@@ -473,6 +522,19 @@ impl Client {
     #[inline]
     pub fn collect(&self, reply: &mut Reply) {
         self.shared.inbox.drain(reply, usize::MAX);
+    }
+
+    /// CLIENT REPLY OFF and SKIP: drops what a command has written since `mark`.
+    pub fn silence(&mut self, reply: &mut Reply, mark: Mark) {
+        // CLIENT REPLY ON itself is answered.
+        if self.reply_mode != ReplyMode::On {
+            reply.rollback(mark);
+        }
+        self.reply_mode = match self.reply_mode {
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+            mode => mode,
+        };
     }
 
     /// Whether the command that runs now is answered (CLIENT REPLY).
@@ -525,7 +587,9 @@ impl Registry {
 
     /// Removes a client.
     pub fn remove(&self, id: u64) {
-        self.lock().remove(&id);
+        if let Some(client) = self.lock().remove(&id) {
+            client.set_flag(ClientShared::GONE, true);
+        }
     }
 
     /// The client `id`.

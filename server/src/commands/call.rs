@@ -99,6 +99,13 @@ impl<'a, 'g> Call<'a, 'g> {
         self.client.db
     }
 
+    /// Whether all that `key` holds can be read and changed now. A command that has waited runs
+    /// again with the role of the key for which it is woken, which need not be the only one it names.
+    pub fn reaches(&self, key: &Key<'_>) -> bool {
+        let shard = || self.server.keyspace.shard_of(key.hash);
+        self.client.wait.is_none() || self.writer.as_ref().is_some_and(|w| w.holds(shard()))
+    }
+
     /// The keyspace, for commands about the whole of it.
     #[inline]
     pub fn keyspace(&self) -> &'a Keyspace {
@@ -275,6 +282,13 @@ impl<'a, 'g> Call<'a, 'g> {
         exists
     }
 
+    /// Lets those who want to hear of every change of `key` run again, although it is still there and
+    /// looks as before.
+    pub fn tell_waiters(&self, key: &Key<'_>) {
+        let shard = self.server.keyspace.shard_of(key.hash);
+        self.server.interests.queues.gone(shard, self.client.db, key.bytes);
+    }
+
     /// Publishes a keyspace event (see [`crate::notify`]): after the change, under its role.
     #[inline]
     pub fn notify(&mut self, class: Class, event: &str, key: &Key<'_>) {
@@ -303,7 +317,7 @@ impl<'a, 'g> Call<'a, 'g> {
         }
     }
 
-    /// What a command has an event for counts as a write for WATCH, whether or not the store has
+    /// What a command has an event for counts as a write for WATCH and caches, whether or not the store has
     /// found anything to change.
     fn tell_watchers(&self, db: DbId, key: &Key<'_>) {
         let shard = self.server.keyspace.shard_of(key.hash);
@@ -312,9 +326,10 @@ impl<'a, 'g> Call<'a, 'g> {
         }
     }
 
-    /// Empties a database (needs ALL_SHARDS).
-    pub fn flush(&mut self, db: DbId) {
-        self.writer().flush(db);
+    /// Empties databases (needs ALL_SHARDS).
+    pub fn flush(&mut self, dbs: impl Iterator<Item = DbId>) {
+        dbs.for_each(|db| self.writer().flush(db));
+        self.server.tracker().flushed();
     }
 
     /// Exchanges two databases (needs ALL_SHARDS).

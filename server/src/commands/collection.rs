@@ -241,7 +241,8 @@ impl<'a, 'g> Call<'a, 'g> {
         }
     }
 
-    /// Changes the collection at `key` if there is one.
+    /// Changes the collection at `key` if there is one. Whoever has changed it says so with
+    /// [`Call::notify`]: of a large collection the store does not know.
     pub fn edit<T: Collection, R>(
         &mut self,
         key: &Key<'_>,
@@ -252,7 +253,7 @@ impl<'a, 'g> Call<'a, 'g> {
         }
         let limits = self.server.limits();
         let (db, now) = (self.client.db, self.now);
-        Ok(self.writer().update(db, key, now, |object| match T::of(object) {
+        Ok(self.writer().update_untold(db, key, now, |object| match T::of(object) {
             Some(collection) => change(collection, &limits),
             None => unreachable!("the kind was looked at, and the role is held"),
         }))

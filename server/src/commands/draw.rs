@@ -4,6 +4,7 @@
 use super::call::Call;
 use super::error::{self, ReplyError};
 use super::spec::Outcome;
+use crate::client::REPLY_BUFFER;
 use dunlin_protocol::Reply;
 
 /// Reply bytes at which drawing the same elements again and again is given up and the connection
@@ -41,9 +42,24 @@ impl Wanted {
     }
 }
 
-/// Calls `draw` so many times; the connection is closed if the reply becomes too long.
-pub(super) fn repeat(draws: usize, reply: &mut Reply, mut draw: impl FnMut(&mut Reply)) -> Outcome {
-    let most = reply.pending().saturating_add(REPLY_MAX);
+/// The reply bytes at which [`repeat`] gives up for this client: at the limit of its class, if that
+/// is lower, it would be closed anyway.
+pub(super) fn most(call: &Call<'_, '_>) -> usize {
+    let limit = call.server.output_limit(call.client.shared.kind());
+    match usize::try_from(limit.saturating_add(REPLY_BUFFER)) {
+        Ok(most) if limit > 0 => most.min(REPLY_MAX),
+        _ => REPLY_MAX,
+    }
+}
+
+/// Calls `draw` so many times; the connection is closed if the reply becomes longer than `most`.
+pub(super) fn repeat(
+    draws: usize,
+    most: usize,
+    reply: &mut Reply,
+    mut draw: impl FnMut(&mut Reply),
+) -> Outcome {
+    let most = reply.pending().saturating_add(most);
     for _ in 0..draws {
         draw(reply);
         if reply.pending() > most {
@@ -63,11 +79,11 @@ mod tests {
         let mut reply = Reply::new(Proto::Resp2);
         let element = [b'x'; 1 << 20];
         let mut drawn = 0;
-        let end = repeat(usize::MAX, &mut reply, |reply| {
+        let end = repeat(usize::MAX, REPLY_MAX, &mut reply, |reply| {
             drawn += 1;
             reply.bulk(&element);
         });
         assert!(matches!(end, Outcome::Close) && drawn == 64, "{drawn}");
-        assert!(matches!(repeat(3, &mut reply, |reply| reply.int(1)), Outcome::Done));
+        assert!(matches!(repeat(3, REPLY_MAX, &mut reply, |reply| reply.int(1)), Outcome::Done));
     }
 }

@@ -13,6 +13,7 @@ pub mod spec;
 pub mod table;
 
 mod bitmap;
+mod blocking;
 mod connection;
 mod draw;
 mod expiry;

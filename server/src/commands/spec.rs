@@ -8,7 +8,7 @@
 use super::call::Call;
 use super::docs::Docs;
 use super::error::ReplyError;
-use crate::session::Wait;
+use crate::blocking::Wait;
 use dunlin_protocol::Request;
 
 /// What a handler leaves to its connection.

@@ -246,7 +246,9 @@ impl Place<'_> {
         let name = self.line.split(|c| c.is_ascii_whitespace()).next().unwrap_or_default();
         let secret = directives::find(name).is_some_and(|row| DIRECTIVES[row].flags.sensitive)
             || name.eq_ignore_ascii_case(USER.as_bytes())
-            || name.eq_ignore_ascii_case(b"masterauth");
+            || [b"masterauth".as_slice(), b"primaryauth"]
+                .iter()
+                .any(|secret| name.eq_ignore_ascii_case(secret));
         let name = String::from_utf8_lossy(name);
         if secret { format!("{name} ...") } else { String::from_utf8_lossy(self.line).into_owned() }
     }

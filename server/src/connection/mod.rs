@@ -9,19 +9,23 @@
 //! TCP slows the sender. A paused connection whose socket takes nothing for [`STALL_SECONDS`] is
 //! closed.
 
+mod blocked;
 mod output;
 mod stream;
 pub(crate) mod tls;
 
 use crate::Roles;
+use crate::blocking::{Ran, park};
+use crate::client::ClientShared;
+use crate::client::REPLY_BUFFER;
 use crate::client::transaction::Transaction;
-use crate::client::{ClientShared, ReplyMode, Unblock};
 use crate::dispatch::Context;
 use crate::inbox::COLLECT;
 use crate::runtime::clock::Reading;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
-use crate::session::{Session, Turn, Wait};
+use crate::session::{Session, Turn};
+use dunlin_protocol::Reply;
 use dunlin_storage::{Guard, Job, ShardSet};
 use output::{count_sent, has_room, poll_send};
 use std::future::{Future, poll_fn};
@@ -83,6 +87,9 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
         tokio::task::yield_now().await;
     }
     let (server, shared) = (connection.worker.server, &connection.shared);
+    while session.client.tracking.leave(server.tracker(), shared, LEAVE_SLICE) {
+        tokio::task::yield_now().await;
+    }
     while let Some((shards, leave)) = session.client.watched.leave(server, shared, LEAVE_SLICE) {
         connection.worker.submit(shards, leave);
         tokio::task::yield_now().await;
@@ -100,6 +107,7 @@ struct Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.worker.server.clients.remove(self.shared.id);
+        self.worker.server.tracker().gone(&self.shared);
         self.worker.closed();
     }
 }
@@ -146,20 +154,17 @@ impl Connection {
     /// Runs turns until everything received is executed. `Some`: the connection ends.
     async fn turns(&mut self) -> Option<End> {
         loop {
-            let mut session = self.session.take()?;
-            let mut turn = self.worker.turn(&mut session);
-            // Twice if the command finds that it needs more roles.
-            while let Turn::Handover(shards) = turn {
-                let (home, rest) = self.hand_over(session, shards).await?;
-                session = home;
-                turn = rest.unwrap_or(Turn::Yield);
-            }
+            let (mut session, turn) = match self.turn().await {
+                Ok(ran) => ran,
+                Err(end) => return Some(end),
+            };
             if matches!(turn, Turn::Idle) && self.worker.is_crowded() {
                 behind_the_others().await;
             }
-            let written = self.flush(&mut session);
-            self.publish(&session);
+            // Before anything is sent, as in Redis: a reply that is too long is not begun.
             let over = self.over_output_limit(&session);
+            let written = if over { Ok(()) } else { self.flush(&mut session.reply) };
+            session.publish(self.worker.now());
             let pending = session.reply.pending();
             // What waits for EXEC has been received and not executed, too.
             let queued = session.client.transaction().map_or(0, Transaction::bytes);
@@ -185,13 +190,8 @@ impl Connection {
             match turn {
                 Turn::Idle => return None,
                 Turn::Yield if pending >= PAUSE_OUTPUT => return None,
-                Turn::Yield | Turn::Handover(_) => tokio::task::yield_now().await,
+                Turn::Yield | Turn::Handover(_) | Turn::Block => tokio::task::yield_now().await,
                 Turn::Close => return Some(End::Flush),
-                Turn::Block(wait) => {
-                    if let Some(end) = self.block(wait).await {
-                        return Some(end);
-                    }
-                }
                 Turn::Paused(until) => {
                     if let Some(end) = self.paused(until).await {
                         return Some(end);
@@ -201,69 +201,25 @@ impl Connection {
         }
     }
 
+    /// Runs one turn, wherever the roles are to be had, and waits with its last command.
+    async fn turn(&mut self) -> Result<(Box<Session>, Turn), End> {
+        let session = self.session.take().ok_or(End::Drop)?;
+        let mut ran = self.worker.turn(session);
+        while let Ran::Home(session, Turn::Handover(shards)) = ran {
+            ran = self.hand_over(session, shards).await.ok_or(End::Drop)?;
+        }
+        match ran {
+            Ran::Home(session, turn) => Ok((session, turn)),
+            Ran::Parked(parked) => self.block(parked).await,
+        }
+    }
+
     /// Leaves the session with the holder of the roles and waits for its return.
-    async fn hand_over(
-        &mut self,
-        session: Box<Session>,
-        shards: ShardSet,
-    ) -> Option<(Box<Session>, Option<Turn>)> {
+    async fn hand_over(&mut self, session: Box<Session>, shards: ShardSet) -> Option<Ran> {
         let (done, home) = oneshot::channel();
         let server = self.worker.server;
         self.worker.submit(shards, Box::new(HandedOver { session, server, done }));
         home.await.ok()
-    }
-
-    /// Waits in a blocking command: for its deadline, a signal, or the end of the connection.
-    async fn block(&mut self, wait: Wait) -> Option<End> {
-        let clock = &self.worker.server.clock;
-        self.set_waiting(ClientShared::BLOCKED, true);
-        let outcome = loop {
-            self.collect();
-            let left = wait.deadline.map(|deadline| {
-                Duration::from_millis(u64::try_from(deadline - clock.now()).unwrap_or(0))
-            });
-            if left == Some(Duration::ZERO) {
-                break Some(Unblock::Timeout);
-            }
-            let mut session = self.session.take()?;
-            let event = match left {
-                Some(left) => tokio::time::timeout(left, self.wait_blocked(&mut session)).await,
-                None => Ok(self.wait_blocked(&mut session).await),
-            };
-            self.session = Some(session);
-            match event {
-                Err(_elapsed) => {}
-                Ok(Ok(Event::Signal)) => {
-                    let how = self.shared.unblock.swap(0, Ordering::AcqRel);
-                    if self.shared.kill.load(Ordering::Acquire) {
-                        break None;
-                    }
-                    if self.worker.server.shutdown.requested() {
-                        break None;
-                    }
-                    match how {
-                        1 if wait.can_unblock => break Some(Unblock::Timeout),
-                        2 if wait.can_unblock => break Some(Unblock::Error),
-                        _ => {}
-                    }
-                }
-                Ok(Ok(_)) => {}
-                Ok(Err(_)) => break None,
-            }
-        };
-        self.set_waiting(ClientShared::BLOCKED, false);
-        let Some(outcome) = outcome else {
-            return Some(End::Drop);
-        };
-        let session = self.session.as_mut()?;
-        if session.client.reply_mode == ReplyMode::On {
-            if outcome == Unblock::Error {
-                session.reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-            } else {
-                (wait.on_timeout)(&mut session.reply);
-            }
-        }
-        None
     }
 
     /// A client that is made to wait is not idle: it counts as active when the wait ends.
@@ -282,7 +238,7 @@ impl Connection {
         let wait = async {
             tokio::select! {
                 () = resumed => Ok(Event::Flushed),
-                event = self.wait_blocked(&mut session) => event,
+                event = self.wait_blocked(&mut session.reply) => event,
             }
         };
         let event = tokio::time::timeout(Duration::from_millis(left.max(1)), wait).await;
@@ -324,33 +280,17 @@ impl Connection {
         }
     }
 
-    /// As [`Connection::wait`] without reading: a blocked client's next commands stay in the
-    /// kernel. Its end is noticed behind them, and ends the wait as in Redis, even if it only
-    /// finished sending.
-    async fn wait_blocked(&mut self, session: &mut Session) -> io::Result<Event> {
-        let (stream, shared, worker) = (&self.stream, &self.shared, &self.worker);
-        let send = poll_fn(|cx| match poll_send(cx, stream, session, shared, worker) {
-            Ok(true) if has_room(session, shared) => Poll::Ready(Ok(Event::Room)),
-            Ok(_) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        });
-        tokio::select! {
-            biased;
-            () = shared.signal.notified() => Ok(Event::Signal),
-            () = stream.closed() => Err(io::ErrorKind::ConnectionAborted.into()),
-            event = send => event,
-        }
-    }
-
     async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
         let signal = self.shared.signal.notified();
         let mut signal = pin!(signal);
         let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
         let stats = worker.stats();
         poll_fn(|cx| {
-            match poll_send(cx, stream, session, shared, worker) {
+            match poll_send(cx, stream, &mut session.reply, shared, worker) {
                 Ok(true) if !read => return Poll::Ready(Ok(Event::Flushed)),
-                Ok(true) if has_room(session, shared) => return Poll::Ready(Ok(Event::Room)),
+                Ok(true) if has_room(&session.reply, shared) => {
+                    return Poll::Ready(Ok(Event::Room));
+                }
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -374,32 +314,15 @@ impl Connection {
     }
 
     /// Writes as much of the pending replies as the socket takes at once.
-    fn flush(&mut self, session: &mut Session) -> io::Result<()> {
-        while !session.reply.is_empty() {
-            match self.stream.try_write(&mut session.reply) {
-                Ok(sent) => count_sent(sent, session, &self.shared, &self.worker),
+    fn flush(&self, reply: &mut Reply) -> io::Result<()> {
+        while !reply.is_empty() {
+            match self.stream.try_write(reply) {
+                Ok(sent) => count_sent(sent, reply, &self.shared, &self.worker),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
         Ok(())
-    }
-
-    /// Copies the figures that CLIENT LIST shows.
-    fn publish(&self, session: &Session) {
-        let (shared, now) = (&self.shared, self.worker.now());
-        shared.last_active.store(now, Ordering::Relaxed);
-        shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
-        shared.query_buffer.store(session.decoder.buffered() as u64, Ordering::Relaxed);
-        shared.query_room.store(session.decoder.capacity() as u64, Ordering::Relaxed);
-        let half = session.decoder.is_mid_command();
-        if half != shared.has_flag(ClientShared::HALF_COMMAND) {
-            shared.set_flag(ClientShared::HALF_COMMAND, half);
-        }
-        let stranger = !session.client.authenticated;
-        if stranger != (shared.stranger_since.load(Ordering::Relaxed) > 0) {
-            shared.stranger_since.store(if stranger { now } else { 0 }, Ordering::Relaxed);
-        }
     }
 
     /// Signalled without any request: takes messages, or gives back idle buffers.
@@ -426,11 +349,13 @@ impl Connection {
 
     /// client-output-buffer-limit.
     fn over_output_limit(&self, session: &Session) -> bool {
-        let limit = match session.client.authenticated {
-            true => self.worker.server.output_limit(self.shared.kind()),
-            false => UNAUTHENTICATED_OUTPUT,
-        };
-        limit > 0 && self.shared.unsent() > limit
+        let pending = session.reply.pending() as u64;
+        let waiting = self.shared.inbox.waiting();
+        if !session.client.authenticated {
+            return pending + waiting > UNAUTHENTICATED_OUTPUT;
+        }
+        let limit = self.worker.server.output_limit(self.shared.kind());
+        limit > 0 && pending.saturating_sub(REPLY_BUFFER) + waiting > limit
     }
 
     fn note_output_limit(&self) {
@@ -459,7 +384,7 @@ async fn behind_the_others() {
 struct HandedOver {
     session: Box<Session>,
     server: &'static Server,
-    done: oneshot::Sender<(Box<Session>, Option<Turn>)>,
+    done: oneshot::Sender<Ran>,
 }
 
 impl Job for HandedOver {
@@ -468,8 +393,12 @@ impl Job for HandedOver {
         let stats = server.stats.worker(Worker::current());
         let Reading { now, monotonic_ns: began } = server.clock.read();
         let ctx = Context { server, stats, guard, now, began };
-        let turn = session.run_handed_over(&ctx, writer);
+        let ran = match session.run_handed_over(&ctx, writer) {
+            Some(Turn::Block) => park(server, session, Some(writer)),
+            turn => Ran::Home(session, turn.unwrap_or(Turn::Yield)),
+        };
+        server.tracker().broadcast();
         // A connection that is gone needs no answer.
-        let _ = done.send((session, turn));
+        let _ = done.send(ran);
     }
 }

@@ -4,7 +4,7 @@ use super::Stream;
 use crate::client::ClientShared;
 use crate::inbox::COLLECT;
 use crate::runtime::worker::Worker;
-use crate::session::Session;
+use dunlin_protocol::Reply;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -14,16 +14,16 @@ use std::task::{Context, Poll};
 pub(super) fn poll_send(
     cx: &mut Context<'_>,
     stream: &Stream,
-    session: &mut Session,
+    reply: &mut Reply,
     shared: &ClientShared,
     worker: &Worker,
 ) -> io::Result<bool> {
     let mut any = false;
-    while !session.reply.is_empty() || stream.has_unsent() {
-        match stream.poll_write(cx, &mut session.reply) {
+    while !reply.is_empty() || stream.has_unsent() {
+        match stream.poll_write(cx, reply) {
             Poll::Ready(Ok(sent)) => {
                 any = true;
-                count_sent(sent, session, shared, worker);
+                count_sent(sent, reply, shared, worker);
             }
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Pending => break,
@@ -33,12 +33,12 @@ pub(super) fn poll_send(
 }
 
 /// Accounts for bytes that the socket has taken.
-pub(super) fn count_sent(sent: usize, session: &Session, shared: &ClientShared, worker: &Worker) {
+pub(super) fn count_sent(sent: usize, reply: &Reply, shared: &ClientShared, worker: &Worker) {
     let stats = worker.stats();
     stats.net_out.add(sent as u64);
     stats.writes.add(1);
     shared.net_out.add(sent as u64);
-    shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
+    shared.output.store(reply.pending() as u64, Ordering::Relaxed);
     // The sweep looks now and then only: a client that catches up in between has caught up.
     if shared.over_soft_since.load(Ordering::Relaxed) != 0 {
         let soft = shared.kind().limit(&worker.server.settings().output_limits).soft;
@@ -49,6 +49,6 @@ pub(super) fn count_sent(sent: usize, session: &Session, shared: &ClientShared, 
 }
 
 /// Whether messages wait for a place in the replies and there is one.
-pub(super) fn has_room(session: &Session, shared: &ClientShared) -> bool {
-    shared.inbox.waiting() > 0 && session.reply.pending() < COLLECT
+pub(super) fn has_room(reply: &Reply, shared: &ClientShared) -> bool {
+    shared.inbox.waiting() > 0 && reply.pending() < COLLECT
 }

@@ -8,6 +8,7 @@ use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, table};
 use crate::session::Prepared;
+use crate::tracking::Mode;
 use dunlin_protocol::Request;
 use dunlin_storage::{Millis, ShardId};
 use std::sync::atomic::Ordering;
@@ -17,6 +18,8 @@ pub(super) enum Admission {
     Run(&'static Entry),
     Refuse(ReplyError, Option<&'static Entry>),
     Pause(Millis),
+    /// It runs, for a client that tracks keys.
+    Track(&'static Entry),
     /// It waits for EXEC.
     Queue(&'static Entry),
 }
@@ -83,6 +86,7 @@ fn admit_special(
         None if client.transaction().is_some() && !entry.has(Flags::UNQUEUED) => {
             Admission::Queue(entry)
         }
+        None if client.tracking.mode() != Mode::Off => Admission::Track(entry),
         None => Admission::Run(entry),
     }
 }
@@ -105,8 +109,11 @@ fn hold_back(
         }
     }
     let until = ctx.server.pause.blocks(flags.any(flag_set!(WRITE | MAY_REPLICATE)), ctx.now)?;
-    (!entry.command.flags.any(flag_set!(ADMIN | NO_AUTH))).then_some(Admission::Pause(until))
+    (entry.full_name != UNPAUSE).then_some(Admission::Pause(until))
 }
+
+/// The one command that never waits. Redis makes it wait, too, so that nothing ends a pause of all.
+const UNPAUSE: &str = "client|unpause";
 
 #[cold]
 fn may_debug(ctx: &Context<'_, '_>, client: &Client) -> bool {

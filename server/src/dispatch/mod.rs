@@ -15,15 +15,23 @@
 //!   command runs under the role.
 //! - A **read of several shards** checks their `write_seq` in the same way, tries twice, then
 //!   takes the roles: MGET sees one instant.
+//! - A read of a client that **tracks** keys takes the roles, so that nobody writes between the read
+//!   and the note that the client has to hear of the next write.
 //! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
 //!   run at once.
+//!
+//! Roles that are held are also what it takes to serve clients that wait for the keys
+//! ([`crate::blocking`]): directly after the command, before the roles are free again. If that may
+//! move elements to other shards, their roles are taken before the command runs.
 
 mod admission;
 mod timing;
+mod track;
 mod unrun;
 
 use crate::Roles;
 use crate::acl::LogContext;
+use crate::blocking;
 use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
@@ -32,7 +40,7 @@ use crate::commands::table::{Entry, KeyShape};
 use crate::interest;
 use crate::notify::tell_misses;
 use crate::server::Server;
-use crate::session::{Prepared, Wait};
+use crate::session::Prepared;
 use crate::stats::WorkerStats;
 pub(crate) use admission::echo;
 use admission::{Admission, admit, log_denial};
@@ -40,6 +48,7 @@ use dunlin_protocol::{Mark, Reply, Request};
 use dunlin_storage::{DbId, Guard, KeyHash, Millis, ShardId, ShardSet};
 use std::sync::atomic::Ordering;
 pub(crate) use timing::Run;
+pub(crate) use track::remember;
 use unrun::{queue, refuse};
 
 /// Tries of a read over several shards before it takes their roles.
@@ -65,7 +74,8 @@ pub struct Context<'a, 'g> {
 pub(crate) enum Step {
     Done,
     Close,
-    Block(Wait),
+    /// It waits, as the client's `wait` says. The roles of the keys that it waits for are held.
+    Block,
     /// Not run: these roles are taken.
     Handover(ShardSet),
     /// Not run: execution is paused until then.
@@ -86,6 +96,10 @@ pub(crate) fn execute<'g>(
 ) -> Step {
     let entry = match admit(ctx, prepared, request, client) {
         Admission::Run(entry) => entry,
+        Admission::Track(entry) => {
+            let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
+            return env.track(held);
+        }
         Admission::Refuse(error, entry) => {
             *held = None;
             if let Some(shards) = ends_watches(entry, client) {
@@ -177,12 +191,44 @@ pub(crate) fn execute_held<'g>(
             env.tell_misses();
             step
         }
+        Admission::Track(entry) => {
+            let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
+            env.track_held(writer)
+        }
         Admission::Refuse(error, entry) => {
             if ends_watches(entry, client).is_some() {
                 interest::end_all(ctx.server, client, writer);
             }
             refuse(ctx, entry, request, &error, reply, client)
         }
+        Admission::Pause(until) => Step::Paused(until),
+        Admission::Queue(entry) => queue(ctx, entry, prepared, request, reply, client),
+    }
+}
+
+/// Runs a command that waits once more, with the roles at hand. Whom it makes keys ready for is
+/// served by the caller.
+pub(crate) fn execute_again<'g>(
+    ctx: &Context<'_, 'g>,
+    run: &mut Run,
+    writer: &mut Roles<'g>,
+    prepared: Prepared,
+    request: Request<'_>,
+    reply: &mut Reply,
+    client: &mut Client,
+) -> Step {
+    match admit(ctx, prepared, request, client) {
+        Admission::Run(entry) => {
+            let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
+            let step = env.run(Some(writer));
+            env.tell_misses();
+            step
+        }
+        Admission::Track(entry) => {
+            let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
+            env.track_again(writer)
+        }
+        Admission::Refuse(error, entry) => refuse(ctx, entry, request, &error, reply, client),
         Admission::Pause(until) => Step::Paused(until),
         Admission::Queue(entry) => queue(ctx, entry, prepared, request, reply, client),
     }
@@ -277,27 +323,34 @@ impl<'g> Env<'_, '_, 'g> {
 
     #[inline]
     fn write_one(&mut self, held: &mut Option<Roles<'g>>, shard: ShardId) -> Step {
-        if !held.as_ref().is_some_and(|writer| writer.holds(shard)) {
-            *held = None;
-            return self.with_roles(held, ShardSet::one(shard));
+        match held.as_mut().filter(|writer| writer.holds(shard)) {
+            Some(roles) => match self.run_held(roles) {
+                Step::Handover(more) => self.with_roles(held, more),
+                step => step,
+            },
+            None => self.with_roles(held, ShardSet::one(shard)),
         }
-        self.run(held.as_mut())
     }
 
     #[inline]
     fn with_roles(&mut self, held: &mut Option<Roles<'g>>, shards: ShardSet) -> Step {
+        *held = None;
         *held = self.ctx.server.keyspace.try_enter(&shards, self.ctx.guard);
         let mark = self.reply.mark();
         let step = match held {
             Some(roles) => self.run_held(roles),
             None => return Step::Handover(shards),
         };
-        if !matches!(step, Step::NeedsRole) {
-            return step;
+        match step {
+            // Roles are taken in ascending order: those at hand have to be given back first.
+            Step::Handover(more) => self.with_roles(held, more),
+            Step::NeedsRole => {
+                self.undo(mark);
+                *held = None;
+                self.with_all_roles(held)
+            }
+            step => step,
         }
-        self.undo(mark);
-        *held = None;
-        self.with_all_roles(held)
     }
 
     /// Runs a command that has to look into a large collection of a key which its row does not name.
@@ -311,9 +364,33 @@ impl<'g> Env<'_, '_, 'g> {
         }
     }
 
-    /// Runs the command with roles that were taken for it.
+    /// Runs the command with roles that are held, and serves those who wait for what it has changed.
+    /// Not run, but a handover, if that takes more roles.
     #[inline]
     fn run_held(&mut self, roles: &mut Roles<'g>) -> Step {
+        if roles.is_any_observed() {
+            return self.run_watched(roles);
+        }
+        self.run_as_one(roles)
+    }
+
+    /// Runs the command while clients may wait for keys of its shards, and serves them.
+    #[cold]
+    fn run_watched(&mut self, roles: &mut Roles<'g>) -> Step {
+        let ctx = self.ctx;
+        if ctx.server.interests.queues.are_quiet(roles) {
+            return self.run_as_one(roles);
+        }
+        if let Some(more) = self.more_roles(roles) {
+            return Step::Handover(more);
+        }
+        let step = self.run_as_one(roles);
+        blocking::serve(ctx, roles);
+        step
+    }
+
+    #[inline]
+    fn run_as_one(&mut self, roles: &mut Roles<'g>) -> Step {
         if matches!(self.entry.shape, KeyShape::One(_)) {
             return self.run(Some(roles));
         }
@@ -322,6 +399,21 @@ impl<'g> Env<'_, '_, 'g> {
         let step = self.run(Some(roles));
         self.client.settle();
         step
+    }
+
+    /// All the roles that the command needs if more are needed than these, so that those can be
+    /// served whom it makes keys ready for.
+    fn more_roles(&self, writer: &Roles<'g>) -> Option<ShardSet> {
+        if self.entry.has(Flags::READONLY) {
+            return None;
+        }
+        let key = match self.entry.shape {
+            KeyShape::One(at) => self.request.get(at),
+            KeyShape::None | KeyShape::Own | KeyShape::Many => None,
+        };
+        let key = key.map(|key| (self.ctx.server.keyspace.shard_of(self.hash), key));
+        let more = self.ctx.server.interests.queues.reach(writer, key);
+        (!more.is_empty()).then(|| writer.shards().iter().chain(more).collect())
     }
 
     #[inline]
@@ -369,15 +461,18 @@ impl<'g> Env<'_, '_, 'g> {
         let mark = silent.then(|| self.reply.mark());
         let step = self.call(writer);
         if let Some(mark) = mark
-            && !matches!(step, Step::NeedsRole)
+            && !matches!(step, Step::NeedsRole | Step::Block)
         {
-            self.silence(mark);
+            // Messages are sent in any case.
+            let pushes = self.entry.has(Flags::ANSWERS_BY_PUSH);
+            let mark = if pushes { self.reply.mark() } else { mark };
+            self.client.silence(self.reply, mark);
         }
         step
     }
 
     /// As [`Env::run`], inside EXEC.
-    fn run_queued(&mut self, writer: Option<&mut Roles<'g>>) -> Step {
+    fn run_queued(&mut self, mut writer: Option<&mut Roles<'g>>) -> Step {
         if let Some(error) = self.lost_right() {
             self.ctx.stats.error(error.text());
             if self.client.answers() {
@@ -387,9 +482,9 @@ impl<'g> Env<'_, '_, 'g> {
         }
         let silent = !self.client.answers();
         let mark = self.reply.mark();
-        let step = self.call(writer);
-        if let Step::Block(wait) = &step {
-            (wait.on_timeout)(self.reply);
+        let step = self.call(writer.as_deref_mut());
+        if let Some(writer) = writer {
+            remember(self.ctx.server, self.client, self.entry, &self.request, writer);
         }
         if silent && !self.client.answers() && !self.entry.has(Flags::ANSWERS_BY_PUSH) {
             self.reply.rollback(mark);
@@ -420,6 +515,7 @@ impl<'g> Env<'_, '_, 'g> {
         if each {
             self.run.close(ctx);
         }
+        let (again, has_roles) = (self.client.wait.is_some(), writer.is_some());
         let mut call = Call {
             request: self.request,
             reply: self.reply,
@@ -433,18 +529,30 @@ impl<'g> Env<'_, '_, 'g> {
             writer,
         };
         let result = (entry.command.handler)(&mut call);
-        if matches!(&result, Err(error) if *error == error::NEEDS_ROLE) {
+        let needs_role = match &result {
+            Ok(Outcome::Block(wait)) => wait.on.is_some() && !has_roles,
+            Ok(_) => false,
+            Err(error) => *error == error::NEEDS_ROLE,
+        };
+        if needs_role {
             return Step::NeedsRole;
         }
-        self.run.add(ctx, entry);
         // Afterwards, so that SELECT shows the database it chose, as in Redis.
-        if ctx.server.monitors.active() {
+        if ctx.server.monitors.active() && !again {
             ctx.server.monitors.feed(ctx.server.clock.wall_us(), self.client, &self.request);
         }
+        if let Ok(Outcome::Block(wait)) = result {
+            // It counts when it ends.
+            self.client.wait = Some(wait);
+            return Step::Block;
+        }
+        if again {
+            self.client.wait = None;
+        }
+        self.run.add(ctx, entry);
         let step = match result {
-            Ok(Outcome::Done) => Step::Done,
+            Ok(Outcome::Done | Outcome::Block(_)) => Step::Done,
             Ok(Outcome::Close) => Step::Close,
-            Ok(Outcome::Block(wait)) => Step::Block(wait),
             Err(error) => {
                 self.reply.error(error.text());
                 ctx.stats.command(entry.id).failed.add(1);
@@ -457,19 +565,6 @@ impl<'g> Env<'_, '_, 'g> {
             self.slow(nanos);
         }
         step
-    }
-
-    /// CLIENT REPLY OFF and SKIP: drops what the command has written, unless these are messages.
-    fn silence(&mut self, mark: Mark) {
-        // CLIENT REPLY ON itself is answered.
-        if self.client.reply_mode != ReplyMode::On && !self.entry.has(Flags::ANSWERS_BY_PUSH) {
-            self.reply.rollback(mark);
-        }
-        self.client.reply_mode = match self.client.reply_mode {
-            ReplyMode::SkipNext => ReplyMode::Skip,
-            ReplyMode::Skip => ReplyMode::On,
-            mode => mode,
-        };
     }
 
     fn slow(&self, nanos: u64) {

@@ -29,7 +29,9 @@ pub(super) fn refuse(
     if let Some(entry) = entry {
         ctx.stats.command(entry.id).rejected.add(1);
     }
+    client.wait = None;
     client.fail_transaction();
+    client.tracking.command_done(entry, client.transaction().is_some());
     let aborted =
         entry.filter(|entry| entry.has(Flags::EXEC)).map(|_| abort(ctx, request, error, client));
     let error = aborted.as_ref().unwrap_or(error);

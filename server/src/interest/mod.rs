@@ -7,9 +7,8 @@
 //! ```text
 //! writer of shard s --- changed(db, key, cause) ---> Interests
 //!                                                     |  shard s: watchers  (db, key) -> clients
-//!                                                     |           waiters   (db, key) -> queue
-//!                                                     |           ready     keys with waiters that
-//!                                                     |                     were changed
+//!                                                     |- Queues: who waits for a key, what is ready
+//!                                                     |- Tracker: who keeps a copy of the value
 //!                                                     `- Notifier: expired, evicted, hexpired
 //! ```
 //!
@@ -29,18 +28,18 @@
 mod table;
 #[cfg(test)]
 mod tests;
-mod wait;
 mod watch;
 
 use crate::Roles;
+use crate::blocking::{Queues, Waiter};
 use crate::client::ClientShared;
 use crate::notify::{Class, Notifier};
+use crate::tracking::Tracker;
 use dunlin_storage::{Cause, Change, DbId, Key, Observer, ShardId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use table::KeyTable;
 use watch::Watcher;
 
-pub use wait::{Ready, Ticket, Waiter};
 pub(crate) use watch::end_all;
 pub use watch::{Watched, is_dirty, unwatch, watch};
 
@@ -51,17 +50,6 @@ const OVERHEAD: u64 = 192;
 #[derive(Debug, Default)]
 struct Tables {
     watchers: KeyTable<Watcher>,
-    waiters: KeyTable<Waiter>,
-    /// Keys with waiters that were changed since somebody looked.
-    ready: Vec<Ready>,
-    /// Tickets given out to waiters.
-    tickets: u64,
-}
-
-impl Tables {
-    fn is_empty(&self) -> bool {
-        self.watchers.is_empty() && self.waiters.is_empty()
-    }
 }
 
 /// On cache lines of its own.
@@ -73,13 +61,35 @@ struct Shard(Mutex<Tables>);
 #[derive(Debug)]
 pub struct Interests {
     shards: Box<[Shard]>,
+    /// Clients that wait for keys.
+    pub queues: Queues,
     notifier: Arc<Notifier>,
+    tracker: Tracker,
 }
 
 impl Interests {
     /// Nobody is interested in anything yet.
-    pub fn new(shards: usize, notifier: Arc<Notifier>) -> Self {
-        Interests { shards: (0..shards).map(|_| Shard::default()).collect(), notifier }
+    pub fn new(shards: usize, workers: usize, notifier: Arc<Notifier>) -> Self {
+        Interests {
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            queues: Queues::new(shards),
+            notifier,
+            tracker: Tracker::new(shards, workers),
+        }
+    }
+
+    /// The clients that keep copies of values.
+    pub fn tracker(&self) -> &Tracker {
+        &self.tracker
+    }
+
+    /// Sees to it that the writers of a shard come here if somebody wants to hear of it. Under its
+    /// role.
+    pub(crate) fn observe(&self, writer: &mut Roles<'_>, shard: ShardId) {
+        let wanted = !self.tables(shard).watchers.is_empty()
+            || self.queues.is_waited_for(shard)
+            || self.tracker.wants(shard);
+        writer.observe(shard, wanted);
     }
 
     fn tables(&self, shard: ShardId) -> MutexGuard<'_, Tables> {
@@ -93,10 +103,25 @@ impl Interests {
         shard: ShardId,
         change: impl FnOnce(&mut Tables) -> R,
     ) -> R {
-        let mut tables = self.tables(shard);
-        let result = change(&mut tables);
-        writer.observe(shard, !tables.is_empty());
+        let result = change(&mut self.tables(shard));
+        self.observe(writer, shard);
         result
+    }
+
+    /// Puts a client that waits into the queues of its keys, whose roles are held.
+    pub(crate) fn wait(&self, writer: &mut Roles<'_>, waiter: &Arc<Waiter>) {
+        self.queues.enter(waiter, writer);
+        waiter.each_shard(|shard| self.with_tables(writer, shard, |_| {}));
+    }
+
+    /// Takes a client out of the queues of the shards whose roles are held.
+    pub(crate) fn leave_queues(&self, writer: &mut Roles<'_>, waiter: &Waiter) {
+        self.queues.leave(waiter, writer);
+        waiter.each_shard(|shard| {
+            if writer.holds(shard) {
+                self.with_tables(writer, shard, |_| {});
+            }
+        });
     }
 
     /// Publishes what the store has done by itself.
@@ -121,9 +146,7 @@ impl Interests {
 impl Observer for Interests {
     fn changed(&self, change: &Change<'_>) {
         self.publish(change);
-        let mut tables = self.tables(change.shard);
-        tables.tell_watchers(change);
-        tables.tell_waiters(change.db, &change.key);
+        self.tell(change);
     }
 
     fn wants_removals(&self) -> bool {
@@ -132,35 +155,53 @@ impl Observer for Interests {
 
     fn flushed(&self, db: DbId) {
         self.each_shard(|tables| tables.tell_of_databases(&[db], &|_, _| false));
+        self.queues.all_changed(db);
     }
 
     fn swapped(&self, a: DbId, b: DbId, is_there: &dyn Fn(DbId, &Key<'_>) -> bool) {
         self.each_shard(|tables| tables.tell_of_databases(&[a, b], is_there));
+        self.queues.all_changed(a);
+        self.queues.all_changed(b);
     }
 }
 
 impl Interests {
-    fn each_shard(&self, mut visit: impl FnMut(&mut Tables)) {
+    /// Tells all who are interested in a key.
+    fn tell(&self, change: &Change<'_>) {
+        self.tables(change.shard).tell_watchers(change);
+        self.queues.changed(change);
+        self.tracker.changed(change);
+    }
+
+    /// A command has written to a key, under the role of its shard. The store tells of most changes
+    /// itself; this is for those that it cannot know: what a command has changed in a large collection
+    /// ([`Writer::update_untold`]), and a write of what was there before (HSET of the same value), which
+    /// is a change to whoever watches the key or keeps a copy.
+    ///
+    /// [`Writer::update_untold`]: dunlin_storage::Writer::update_untold
+    pub(crate) fn written(&self, db: DbId, key: &Key<'_>, shard: ShardId) {
+        self.tell(&Change { db, key: *key, shard, cause: Cause::Written });
+    }
+
+    fn each_shard(&self, visit: impl Fn(&Tables)) {
         for shard in &self.shards {
-            visit(&mut shard.0.lock().unwrap_or_else(PoisonError::into_inner));
+            visit(&shard.0.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 }
 
 impl Tables {
     /// All keys of these databases were taken away; `is_there` says which are there now.
-    fn tell_of_databases(&mut self, dbs: &[DbId], is_there: &dyn Fn(DbId, &Key<'_>) -> bool) {
+    fn tell_of_databases(&self, dbs: &[DbId], is_there: &dyn Fn(DbId, &Key<'_>) -> bool) {
         for group in self.watchers.groups().filter(|group| dbs.contains(&group.db)) {
             let now_there = is_there(group.db, &group.key());
             group.members().for_each(|watcher| watcher.replaced(now_there));
         }
-        let waited_for = self.waiters.groups_mut().filter(|group| dbs.contains(&group.db));
-        waited_for.for_each(|group| wait::note_ready(&mut self.ready, group));
     }
 }
 
 /// Counts what an interest in a key takes.
-fn count(client: &ClientShared, name: &[u8], more: bool) {
+pub(crate) fn count(client: &ClientShared, name: &[u8], more: bool) {
     use std::sync::atomic::Ordering::Relaxed;
     let bytes = OVERHEAD + name.len() as u64;
     match more {

@@ -13,8 +13,6 @@ const SHRINK_FROM: usize = 64;
 pub(super) struct Group<T> {
     pub(super) db: DbId,
     pub(super) name: Bytes,
-    /// For whoever keeps a list of groups: this one is in it.
-    pub(super) listed: bool,
     hash: KeyHash,
     /// In ascending order of the places.
     members: VecDeque<(u64, T)>,
@@ -57,14 +55,6 @@ impl<T> KeyTable<T> {
         self.0.find(key.hash.0, |group| group.is(db, key))
     }
 
-    pub(super) fn get_mut(&mut self, db: DbId, key: &Key<'_>) -> Option<&mut Group<T>> {
-        self.0.find_mut(key.hash.0, |group| group.is(db, key))
-    }
-
-    pub(super) fn groups_mut(&mut self) -> impl Iterator<Item = &mut Group<T>> {
-        self.0.iter_mut()
-    }
-
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group<T>> {
         self.0.iter()
     }
@@ -75,7 +65,7 @@ impl<T> KeyTable<T> {
         let is = |group: &Group<T>| group.is(db, key);
         let mut entry = self.0.entry(key.hash.0, is, |group| group.hash.0).or_insert_with(|| {
             let name = Bytes::copy_from_slice(key.bytes);
-            Group { db, name, listed: false, hash: key.hash, members: VecDeque::new() }
+            Group { db, name, hash: key.hash, members: VecDeque::new() }
         });
         let group = entry.get_mut();
         let at = group.find(place).err()?;

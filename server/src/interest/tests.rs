@@ -1,7 +1,6 @@
 //! Watchers and waiters over a keyspace, without connections.
 
 use super::*;
-use bytes::Bytes;
 use dunlin_storage::{Guard, Keyspace, Millis, NewValue, Options, ShardSet};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -11,7 +10,7 @@ const DATABASES: u8 = 2;
 fn keyspace(shards: usize) -> (Arc<Interests>, Keyspace) {
     let notifier = Arc::new(Notifier::new(Default::default()));
     let options = Options { shards, databases: DATABASES, ..Options::default() };
-    let interests = Arc::new(Interests::new(options.shard_count(), notifier));
+    let interests = Arc::new(Interests::new(options.shard_count(), 1, notifier));
     let keyspace = Keyspace::observed(options, Arc::clone(&interests) as _);
     (interests, keyspace)
 }
@@ -178,56 +177,6 @@ fn nobody_is_told_after_the_last_has_left() {
     }
     assert!(!is_marked(&one));
     for shard in ShardSet::all(&ks).iter() {
-        assert!(interests.tables(shard).is_empty());
+        assert!(interests.tables(shard).watchers.is_empty());
     }
-}
-
-#[test]
-fn waiters_queue_and_their_keys_get_ready_once() {
-    let (interests, ks) = keyspace(1);
-    let handle = ks.handle();
-    let guard = handle.pin();
-    let mut writer = all(&ks, &guard);
-    let (shard, a, b, c) = (ShardId(0), ks.key(b"a"), ks.key(b"b"), ks.key(b"c"));
-    let clients: Vec<_> = (1..4).map(client).collect();
-    let at = |key| (DbId(0), key);
-    let wait = |writer: &mut Roles<'_>, i: usize, key| {
-        let waiter = Waiter { client: Arc::clone(&clients[i]) };
-        interests.wait(writer, shard, at(key), waiter)
-    };
-    let third = wait(&mut writer, 2, &a);
-    let first = wait(&mut writer, 0, &a);
-    wait(&mut writer, 1, &b);
-    wait(&mut writer, 1, &a);
-    let ids = |key: &Key<'_>| -> Vec<u64> {
-        interests.queue(shard, DbId(0), key).iter().map(|waiter| waiter.client.id).collect()
-    };
-    assert_eq!((ids(&a), ids(&b)), (vec![3, 1, 2], vec![2]));
-    assert!(interests.leave_queue(&mut writer, shard, at(&a), first).is_some());
-    assert!(interests.leave_queue(&mut writer, shard, at(&a), first).is_none());
-    assert_eq!((ids(&a), held(&clients[0])), (vec![3, 2], 0));
-
-    let ready = || -> Vec<Bytes> {
-        interests.take_ready(shard).iter().map(|ready| ready.name.clone()).collect()
-    };
-    let put = |writer: &mut Roles<'_>, db, key: &Key<'_>| {
-        writer.put(DbId(db), key, NewValue::Bytes(b"v"), None, 0);
-    };
-    assert!(ready().is_empty());
-    put(&mut writer, 1, &a);
-    put(&mut writer, 0, &c);
-    assert!(ready().is_empty(), "nobody waits for these");
-    put(&mut writer, 0, &b);
-    put(&mut writer, 0, &a);
-    put(&mut writer, 0, &b);
-    assert_eq!(ready(), ["b", "a"]);
-    assert!(ready().is_empty());
-    writer.remove(DbId(0), &a, 0);
-    assert_eq!(ready(), ["a"], "again, and a removal too");
-    writer.swap(DbId(0), DbId(1), 0);
-    let mut both = ready();
-    both.sort();
-    assert_eq!(both, ["a", "b"]);
-    assert!(interests.leave_queue(&mut writer, shard, at(&a), third).is_some());
-    assert_eq!(ids(&a), [2]);
 }

@@ -149,13 +149,6 @@ impl Job for Leave {
 }
 
 impl Interests {
-    /// A command has written to a key, under the role of its shard. The store tells of what it
-    /// changes; a write of what was there before (HSET of the same value) changes nothing, but whoever
-    /// watches the key has been overtaken all the same.
-    pub(crate) fn written(&self, db: DbId, key: &Key<'_>, shard: ShardId) {
-        self.tables(shard).tell_watchers(&Change { db, key: *key, shard, cause: Cause::Written });
-    }
-
     fn end_watches(
         &self,
         writer: &mut Roles<'_>,

@@ -126,7 +126,9 @@ impl Subscriptions {
         ] {
             figure.store(feeds.len() as u64, Ordering::Relaxed);
         }
-        self.client.set_flag(ClientShared::PUBSUB, self.any());
+        // Without it, a RESP2 client gets no message that was made for it by others.
+        let client = &self.client;
+        client.inbox.exclusively(|| client.set_flag(ClientShared::PUBSUB, self.any()));
     }
 }
 

@@ -4,6 +4,7 @@
 use super::accept::{Acceptor, Listener};
 use super::{shutdown, sweep};
 use crate::acl::Login;
+use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
@@ -12,6 +13,7 @@ use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::stats::WorkerStats;
 use crate::tls::{self, handshake::Handshakes};
+use crate::tracking::Tend;
 use dunlin_protocol::Limits;
 use dunlin_storage::{Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
 use std::cell::Cell;
@@ -32,6 +34,8 @@ const SLICE_ITEMS: usize = 512;
 const LIMBO_RELAXED: u64 = 4 * 1024 * 1024;
 /// Pieces freed per turn then, a few microseconds: two megabytes of big values.
 const FREED_PER_TURN: usize = 64;
+/// Slices per tick and shard in which the table of tracked keys is tended.
+const TENDED_SLICES: usize = 64;
 /// Accepted connections on their way to a worker.
 pub const INBOX: usize = 1024;
 /// Threads per worker for what takes long and may wait, such as the mathematics of a handshake.
@@ -134,21 +138,26 @@ impl Worker {
     }
 
     /// Runs one turn of `session`: pins the epoch for as long as it takes.
-    pub fn turn(&self, session: &mut Session) -> Turn {
+    pub(crate) fn turn(&self, mut session: Box<Session>) -> Ran {
         let (turns, before) = TURNS.get();
         TURNS.set((turns.wrapping_add(1), before));
-        let turn = {
+        let ran = {
             let guard = self.epoch.pin();
             let Reading { now, monotonic_ns: began } = self.server.clock.read();
             self.now.set(now);
             let (server, stats) = (self.server, self.stats());
-            session.turn(&Context { server, stats, guard: &guard, now, began })
+            let mut held = None;
+            let ctx = Context { server, stats, guard: &guard, now, began };
+            match session.turn(&ctx, &mut held) {
+                Turn::Block => park(server, session, held.as_mut()),
+                turn => Ran::Home(session, turn),
+            }
         };
         self.leftovers();
         if self.server.keyspace.limbo() > LIMBO_RELAXED {
             self.server.keyspace.free_slice(FREED_PER_TURN);
         }
-        turn
+        ran
     }
 
     /// Whether several connections have been ready at once of late. Their replies are sent after the
@@ -170,8 +179,18 @@ impl Worker {
         self.leftovers();
     }
 
-    /// Schedules the batches which a capped turn has left behind.
+    /// Takes a client that waits no more out of the queues in which it still stands.
+    pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
+        for shard in waiter.shards().iter() {
+            let leave = Leave { waiter: waiter.clone(), server: self.server };
+            self.submit(ShardSet::one(shard), Box::new(leave));
+        }
+    }
+
+    /// Sends what was changed to those who wait for it, and schedules the batches which a capped turn
+    /// has left behind.
     fn leftovers(&self) {
+        self.server.tracker().broadcast();
         for shard in self.server.keyspace.take_leftovers() {
             let server = self.server;
             tokio::task::spawn_local(async move {
@@ -181,6 +200,7 @@ impl Worker {
                         let guard = handle.pin();
                         server.keyspace.drain(shard, &guard)
                     };
+                    server.tracker().broadcast();
                     if !more {
                         return;
                     }
@@ -342,14 +362,38 @@ impl Worker {
                 self.slices(Self::expire).await;
             }
             self.slices(Self::evict).await;
+            self.serve_ready();
             if self.server.keyspace.memory().limbo > 0 {
                 self.server.keyspace.flush_limbo(&self.epoch.pin());
             }
             while self.server.keyspace.free_slice(SLICE_ITEMS) {
                 tokio::task::yield_now().await;
             }
+            self.tend_tracking().await;
             self.release_when_idle();
         }
+    }
+
+    /// Removes what clients that tracked keys have left behind, in slices under the roles.
+    async fn tend_tracking(&self) {
+        for shard in self.own_shards() {
+            for _ in 0..TENDED_SLICES {
+                if !self.server.tracker().wants_tending(shard) {
+                    break;
+                }
+                let interests = Arc::clone(&self.server.interests);
+                self.submit(ShardSet::one(shard), Box::new(Tend { interests, shard }));
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// The shards whose background work is this worker's.
+    fn own_shards(&self) -> Vec<ShardId> {
+        (self.index..self.server.keyspace.shards())
+            .step_by(self.server.workers)
+            .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
+            .collect()
     }
 
     /// A second after the last work the allocator gives back what this thread has freed.
@@ -367,10 +411,7 @@ impl Worker {
     /// Runs one kind of slice on each of this worker's shards in turn, as long as there is
     /// anything to do. A shard whose role is taken has to wait for the next tick.
     async fn slices(&self, slice: fn(&Self, ShardId) -> SliceReport) {
-        let mut shards: Vec<ShardId> = (self.index..self.server.keyspace.shards())
-            .step_by(self.server.workers)
-            .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
-            .collect();
+        let mut shards = self.own_shards();
         while !shards.is_empty() {
             let mut left = Vec::new();
             for shard in shards {
@@ -387,6 +428,18 @@ impl Worker {
         }
     }
 
+    /// Serves clients that wait for what has expired or was evicted on this worker's shards.
+    fn serve_ready(&self) {
+        for shard in self
+            .own_shards()
+            .into_iter()
+            .filter(|shard| self.server.interests.queues.has_ready(*shard))
+        {
+            self.submit(ShardSet::one(shard), Box::new(ServeReady { server: self.server }));
+        }
+    }
+
+    /// The shards of which this worker does the background work.
     fn expire(&self, shard: ShardId) -> SliceReport {
         let now = self.server.clock.now();
         self.server.keyspace.expire_slice(shard, now, SLICE_ITEMS, &self.epoch.pin())
@@ -409,7 +462,7 @@ impl Worker {
 }
 
 /// Runs on each background thread when it starts.
-pub(super) fn yield_to_workers() {
+fn yield_to_workers() {
     // A system that does not allow it still runs the thread, as equal among equals.
     let _ = rustix::process::nice(BACKGROUND_NICE);
 }

@@ -76,6 +76,41 @@ fn a_client_that_is_made_to_wait_is_not_idle() {
 }
 
 #[test]
+fn a_paused_client_shows_as_blocked() {
+    let server = Server::dunlin(&[]);
+    let (mut paused, mut watcher) = (server.client(), server.client());
+    assert_eq!(watcher.run("CLIENT PAUSE 100000 WRITE"), Value::ok());
+    paused.send(b"SET a 1\r\n");
+    let soon = Duration::from_secs(5);
+    assert!(eventually(soon, || {
+        watcher.run("INFO clients").text().contains("blocked_clients:1")
+    }));
+    assert!(watcher.run("CLIENT LIST").text().contains(" flags=b "));
+    assert_eq!(watcher.run("CLIENT UNPAUSE"), Value::ok());
+    assert_eq!(paused.recv(), Value::ok());
+    assert!(watcher.run("INFO clients").text().contains("blocked_clients:0"));
+}
+
+#[test]
+fn a_pause_of_all_holds_everything_but_its_end() {
+    let server = Server::dunlin(&[]);
+    let mut admin = server.client();
+    let lines = ["GET a", "CONFIG GET port", "CLIENT PAUSE 1 WRITE", "HELLO 3", "PING"];
+    let mut waiting: Vec<_> = lines.iter().map(|_| server.client()).collect();
+    assert_eq!(admin.run("CLIENT PAUSE 100000 ALL"), Value::ok());
+    for (client, line) in waiting.iter_mut().zip(lines) {
+        client.set_patience(Duration::from_millis(50));
+        let early = client.try_recv_after(format!("{line}\r\n").as_bytes());
+        assert!(early.is_err(), "{line}: {early:?}");
+    }
+    assert_eq!(admin.run("CLIENT UNPAUSE"), Value::ok());
+    for (client, line) in waiting.iter_mut().zip(lines) {
+        client.set_patience(Duration::from_secs(5));
+        assert!(!client.recv().is_error(), "{line}");
+    }
+}
+
+#[test]
 fn a_client_above_its_output_limit_is_closed() {
     let _alone = alone();
     let server = Server::dunlin(&["--client-output-buffer-limit", "normal 1mb 0 0"]);
@@ -90,6 +125,32 @@ fn a_client_above_its_output_limit_is_closed() {
     });
     assert!(closed, "{}", stats(&mut client));
     assert!(deaf.read_to_close().is_ok());
+}
+
+#[test]
+fn a_reply_above_the_output_limit_is_not_begun() {
+    let server = Server::dunlin(&["--client-output-buffer-limit", "normal 80kb 0 0"]);
+    let mut client = server.client();
+    let value = vec![b'v'; 10_000];
+    assert_eq!(client.call(&[b"SET".as_slice(), b"k", &value]), Value::ok());
+    for _ in 0..20 {
+        client.call(&[b"RPUSH".as_slice(), b"list", &value]);
+    }
+    client.run("HSET hash f v");
+    // The client reads, and still gets nothing.
+    for hostile in ["LRANGE list 0 -1", "HRANDFIELD hash -999999999", "HRANDFIELD hash -1000000"] {
+        let mut greedy = server.client();
+        greedy.send(format!("{hostile}\r\n").as_bytes());
+        assert_eq!(greedy.read_to_close(), Ok(Vec::new()), "{hostile}");
+    }
+    let mut pipeline = server.client();
+    pipeline.send(&command(&["GET", "k"]).repeat(15));
+    assert_eq!(pipeline.read_to_close(), Ok(Vec::new()));
+    let mut modest = server.client();
+    modest.send(&command(&["GET", "k"]).repeat(5));
+    for _ in 0..5 {
+        assert_eq!(modest.recv(), Value::Bulk(value.clone()));
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Commands newer than the reference: DIGEST, DELEX, DELIFEQ, MSETEX, INCREX and the conditions of
-//! SET. The rules stand here because there is nothing to compare with.
+//! What is newer than the reference: DIGEST, DELEX, DELIFEQ, MSETEX, INCREX, the conditions of SET,
+//! and the ranges of BITCOUNT and BITPOS. The rules stand here because there is nothing to compare with.
 
 use crate::support::{Server, Value};
 
@@ -108,4 +108,41 @@ fn counters_with_a_lifetime() {
     assert_eq!(client.run("SET text x"), Value::ok());
     assert!(client.run("INCREX text").is_error());
     assert_eq!(client.run("GET text"), Value::bulk("x"));
+}
+
+#[test]
+fn ranges_of_bits_are_read_before_the_key() {
+    let [syntax, integer] = ["ERR syntax error", "ERR value is not an integer or out of range"];
+    for key in ["nokey", "text", "list"] {
+        let server = Server::dunlin(&[]);
+        let mut client = server.client();
+        assert_eq!(client.run("SET text foobar"), Value::ok());
+        assert_eq!(client.run("RPUSH list a"), Value::Int(1));
+        for (line, error) in [
+            ("BITCOUNT k 0 1 HELLO", syntax),
+            ("BITCOUNT k -1 -2 HELLO", syntax),
+            ("BITCOUNT k 0 1 BIT x", syntax),
+            ("BITCOUNT k a b", integer),
+            ("BITCOUNT k 0 b", integer),
+            ("BITPOS k 0 0 1 HELLO", syntax),
+            ("BITPOS k 0 0 1 BIT x", syntax),
+            ("BITPOS k 0 a", integer),
+            ("BITPOS k 0 0 b", integer),
+        ] {
+            let line = line.replace(" k ", &format!(" {key} "));
+            assert_eq!(client.run(&line), Value::error(error), "{line}");
+        }
+    }
+}
+
+#[test]
+fn bitcount_from_a_place_on() {
+    check(&[
+        ("SET k foobar", Value::ok()),
+        ("BITCOUNT k 0", Value::Int(26)),
+        ("BITCOUNT k 1", Value::Int(22)),
+        ("BITCOUNT k -2", Value::Int(7)),
+        ("BITCOUNT k 100", Value::Int(0)),
+        ("BITCOUNT nokey 0", Value::Int(0)),
+    ]);
 }

@@ -61,7 +61,7 @@ pub(crate) fn rule(step: &Step) -> Rule {
         },
         "geosearch" | "geodist" => Rule::Distances,
         name if name.starts_with("georadius") => Rule::Distances,
-        name if name.starts_with('z') => Rule::Digits,
+        name if name.starts_with('z') || name.starts_with("bz") => Rule::Digits,
         "ttl" | "expiretime" => Rule::Near(2),
         "pttl" | "pexpiretime" => Rule::Near(3000),
         "randomkey" | "time" | "lastsave" | "dump" => Rule::Shape,

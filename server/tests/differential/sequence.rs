@@ -227,6 +227,14 @@ fn shortest_lifetime(args: &[Vec<u8>]) -> i64 {
     }
 }
 
+/// Whether the timeout in argument `at`, in seconds, is short, or none.
+fn ends_soon(step: &Step, at: usize) -> bool {
+    match step.word(at).parse::<f64>() {
+        Ok(seconds) => seconds <= -1.0 || (0.001..0.1).contains(&seconds),
+        Err(_) => true,
+    }
+}
+
 /// Whether the argument is a key of sorted sets with one score only.
 fn is_lex(step: &Step, at: usize) -> bool {
     step.word(at).starts_with("lex")
@@ -308,6 +316,10 @@ fn is_safe(step: &Step) -> bool {
         "unsubscribe" | "punsubscribe" | "sunsubscribe" => step.args.len() <= 2,
         // WAIT for replicas that do not exist lasts until its timeout, or for ever.
         "wait" => step.word(1).parse::<i64>().map_or(true, |n| n <= 0),
+        "blpop" | "brpop" | "bzpopmin" | "bzpopmax" => ends_soon(step, step.args.len() - 1),
+        "blmpop" | "bzmpop" => ends_soon(step, 1),
+        "brpoplpush" => ends_soon(step, 3),
+        "blmove" => ends_soon(step, 5),
         // The reference keeps the name of a HELLO that fails later on (7.2 does not).
         "hello" => !step.has("SETNAME") || step.args.len() == 4,
         "debug" => step.word(1) != "sleep" || step.word(2).parse::<f64>().is_err(),

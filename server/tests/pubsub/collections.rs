@@ -72,3 +72,19 @@ fn streams_tell_of_their_changes() {
     ];
     assert_eq!(events(&lines), wanted);
 }
+
+#[test]
+fn a_consumer_that_is_added_by_the_way_is_told_of() {
+    let lines = [
+        "XGROUP CREATE x g $ MKSTREAM",
+        "XADD x 1-1 f v",
+        "XREADGROUP GROUP g alice STREAMS x >",
+        "XREADGROUP GROUP g alice STREAMS x >",
+        "XREADGROUP GROUP g bob STREAMS x 0",
+        "XCLAIM x g carol 0 1-1",
+        "XAUTOCLAIM x g dave 0 0",
+        "XAUTOCLAIM x g alice 0 0",
+    ];
+    let added = ["xgroup-createconsumer x"; 4];
+    assert_eq!(events(&lines), [&["xgroup-create x", "xadd x"], &added[..]].concat());
+}

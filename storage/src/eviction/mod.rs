@@ -69,9 +69,13 @@ const FIELDS_AT_ONCE: usize = 64;
 /// Groups compared by `volatile-ttl`.
 const TTL_SAMPLE: usize = 16;
 /// Above this the hard limit is reached: share of the budget, and the least slack in bytes (a
-/// table that grows takes its new array in one piece).
+/// table that grows takes its new array in one piece), which is a share of tiny budgets.
 const HARD_LIMIT_SHARE: u64 = 50;
 const HARD_LIMIT_LEAST: u64 = 128 * 1024;
+const HARD_LIMIT_TINY_SHARE: u64 = 4;
+/// What an empty store counts as at least: a budget without room for the table of one key is
+/// exceeded from the start, as in Redis, whose `maxmemory 1` makes all that needs memory fail.
+const EMPTY_STORE: u64 = 512;
 
 /// Role-protected eviction state of a shard.
 #[derive(Default)]
@@ -290,14 +294,15 @@ impl Keyspace {
     #[inline]
     pub fn over_limit(&self) -> bool {
         let max = self.budget.max.load(Ordering::Relaxed);
-        if max == 0 || self.used() <= max {
+        let used = self.used().max(EMPTY_STORE);
+        if max == 0 || used <= max {
             return false;
         }
         let slack = match self.policy() {
             Policy::NoEviction => 0,
-            _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST),
+            _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST.min(max / HARD_LIMIT_TINY_SHARE)),
         };
-        self.used() > max + slack
+        used > max + slack
     }
 
     /// Whether the policy could still evict something.

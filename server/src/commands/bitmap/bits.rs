@@ -2,7 +2,7 @@
 
 use super::scan::BitRange;
 use super::{bit_offset, byte_of, int};
-use crate::commands::call::{Call, string_of};
+use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
@@ -17,6 +17,8 @@ const BAD_BIT: ReplyError = ReplyError::new("ERR bit is not an integer or out of
 const UNIT: Arg = Arg::one_of("unit", &[Arg::flag("byte", "BYTE"), Arg::flag("bit", "BIT")])
     .since("7.0.0")
     .optional();
+const END: Arg = Arg::block("end-unit-block", &[Arg::integer("end"), UNIT]).optional();
+const RANGE: Arg = Arg::block("range", &[Arg::integer("start"), END]).optional();
 const UNIT_HISTORY: &[(&str, &str)] = &[("7.0.0", "Added the `BYTE|BIT` option.")];
 
 pub(super) const SETBIT: Command = Command::new("setbit", Arity::exactly(4), setbit)
@@ -96,40 +98,48 @@ pub(super) const BITCOUNT: Command = Command::new("bitcount", Arity::at_least(2)
             "Counts the set bits of a string or of a range of it.",
         )
         .history(UNIT_HISTORY)
-        .args(&[
-            KEY,
-            Arg::block("range", &[Arg::integer("start"), Arg::integer("end"), UNIT]).optional(),
-        ]),
+        .args(&[KEY, RANGE]),
     );
 
-/// Whether the unit at argument `i`, if there is one, is BIT.
-fn unit_is_bit(call: &Call<'_, '_>, i: usize) -> Result<bool, ReplyError> {
-    match () {
-        () if i >= call.argc() || call.is(i, "BYTE") => Ok(false),
-        () if call.is(i, "BIT") => Ok(true),
-        () => Err(SYNTAX),
+/// A range as it is given.
+struct Given {
+    start: i64,
+    end: Option<i64>,
+    bits: bool,
+}
+
+impl Given {
+    /// The range from argument `at` on, if there is one. It is read before the key is looked at, as in
+    /// Redis since 7.4: until then a missing key hid what was wrong with it.
+    fn parse(call: &Call<'_, '_>, at: usize) -> Result<Option<Given>, ReplyError> {
+        let argc = call.argc();
+        if argc > at + 3 {
+            return Err(SYNTAX);
+        }
+        if argc <= at {
+            return Ok(None);
+        }
+        let start = call.int(at)?;
+        let bits = match at + 2 {
+            unit if unit >= argc || call.is(unit, "BYTE") => false,
+            unit if call.is(unit, "BIT") => true,
+            _ => return Err(SYNTAX),
+        };
+        let end = if argc > at + 1 { Some(call.int(at + 1)?) } else { None };
+        Ok(Some(Given { start, end, bits }))
     }
 }
 
 fn bitcount(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    let given = Given::parse(call, 2)?;
     let key = call.key(1);
-    // The arguments of a missing key are not looked at, as in Redis before 8.
     let Some(value) = call.lookup_str(&key)? else {
         call.reply.int(0);
         return Ok(Outcome::Done);
     };
-    let range = match call.argc() {
-        2 => BitRange::bytes(0, value.len()),
-        4 | 5 => {
-            let (start, end) = (call.int(2)?, call.int(3)?);
-            // Redis answers this one before it looks at the unit.
-            if start < 0 && end < 0 && start > end {
-                call.reply.int(0);
-                return Ok(Outcome::Done);
-            }
-            range_of(start, end, value.len(), unit_is_bit(call, 4)?)
-        }
-        _ => return Err(SYNTAX),
+    let range = match given {
+        None => BitRange::bytes(0, value.len()),
+        Some(Given { start, end, bits }) => range_of(start, end.unwrap_or(-1), value.len(), bits),
     };
     let count = range.count(value.range(range.start, range.end));
     call.reply.int(int(count));
@@ -155,18 +165,7 @@ pub(super) const BITPOS: Command = Command::new("bitpos", Arity::at_least(3), bi
             "Finds the first bit that is set, or clear, in a string or in a range of it.",
         )
         .history(UNIT_HISTORY)
-        .args(&[
-            KEY,
-            Arg::integer("bit"),
-            Arg::block(
-                "range",
-                &[
-                    Arg::integer("start"),
-                    Arg::block("end-unit-block", &[Arg::integer("end"), UNIT]).optional(),
-                ],
-            )
-            .optional(),
-        ]),
+        .args(&[KEY, Arg::integer("bit"), RANGE]),
     );
 
 fn bitpos(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
@@ -175,33 +174,20 @@ fn bitpos(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         1 => true,
         _ => return Err("ERR The bit argument must be 1 or 0.".into()),
     };
+    let given = Given::parse(call, 3)?;
+    let Given { start, end, bits } = given.unwrap_or(Given { start: 0, end: None, bits: false });
     let key = call.key(1);
-    let value = match call.lookup(&key) {
-        Some(entry) => string_of(&entry)?,
-        None => {
-            // As if it were zeros without an end.
-            call.reply.int(if bit { -1 } else { 0 });
-            return Ok(Outcome::Done);
-        }
+    let Some(value) = call.lookup_str(&key)? else {
+        // As if it were zeros without an end.
+        call.reply.int(if bit { -1 } else { 0 });
+        return Ok(Outcome::Done);
     };
-    let argc = call.argc();
-    let (mut start, mut end, mut bits) = (0, -1, false);
-    if argc > 6 {
-        return Err(SYNTAX);
-    }
-    if argc > 3 {
-        start = call.int(3)?;
-        bits = unit_is_bit(call, 5)?;
-    }
-    if argc > 4 {
-        end = call.int(4)?;
-    }
-    let range = position_range(start, end, value.len(), bits);
+    let range = position_range(start, end.unwrap_or(-1), value.len(), bits);
     let found = range.find(bit, value.range(range.start, range.end));
     let position = match found {
         Some(at) => int(at),
         // Looking for a clear bit without an end: the first one is behind the string.
-        None if !bit && argc < 5 && range.start < range.end => int(value.len() * 8),
+        None if !bit && end.is_none() && range.start < range.end => int(value.len() * 8),
         None => -1,
     };
     call.reply.int(position);

@@ -112,6 +112,7 @@ fn reset(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     client.monitoring = None;
     client.monitor = false;
     client.end_transaction();
+    client.tracking.stop(call.server.tracker(), &client.shared);
     client.subscriptions.leave(usize::MAX);
     // What came until now is sent before the reply, and nothing comes after it.
     client.collect(call.reply);

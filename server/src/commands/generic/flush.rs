@@ -76,16 +76,14 @@ fn check_mode(call: &Call<'_, '_>) -> Result<(), ReplyError> {
 
 fn flushdb(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     check_mode(call)?;
-    call.flush(call.db());
+    call.flush(std::iter::once(call.db()));
     call.reply.ok();
     Ok(Outcome::Done)
 }
 
 fn flushall(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     check_mode(call)?;
-    for db in 0..call.keyspace().databases() {
-        call.flush(DbId(db));
-    }
+    call.flush((0..call.keyspace().databases()).map(DbId));
     call.reply.ok();
     Ok(Outcome::Done)
 }

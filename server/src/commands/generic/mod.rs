@@ -5,7 +5,7 @@ mod dump;
 mod expire;
 mod flush;
 mod object;
-mod payload;
+pub(super) mod payload;
 mod rename;
 mod scan;
 mod sort;

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 const PACKED_MAX: usize = 1 << 20;
 
 /// The payload of the value of `entry`.
-pub(super) fn dump<'g>(
+pub(in crate::commands) fn dump<'g>(
     reader: &Reader<'_, 'g>,
     entry: &Entry<'g>,
     limits: &Limits,
@@ -95,7 +95,7 @@ fn dump_list(list: ListRef<'_>, limits: &list::Limits) -> Vec<u8> {
 }
 
 /// The value in a payload; `None` if all of it has expired.
-pub(super) fn load<'p>(
+pub(in crate::commands) fn load<'p>(
     payload: &'p [u8],
     limits: &Limits,
     now: Millis,
@@ -120,7 +120,7 @@ pub(super) fn load<'p>(
 }
 
 /// What a payload holds.
-pub(super) enum Loaded<'p> {
+pub(in crate::commands) enum Loaded<'p> {
     /// A string.
     String(Cow<'p, [u8]>),
     /// A collection.

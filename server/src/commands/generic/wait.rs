@@ -3,12 +3,13 @@
 //! There are neither replicas nor append-only files, so what is asked for is there at once if it
 //! is nothing, and else never: the client waits for its timeout and is told 0.
 
+use crate::blocking::Wait;
+use crate::commands::blocking::milliseconds;
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Arity, Command, Outcome};
-use crate::session::Wait;
-use dunlin_protocol::{Reply, number};
+use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
 
 const TIPS: &[&str] = &["request_policy:all_shards", "response_policy:agg_min"];
@@ -46,19 +47,6 @@ pub(super) const WAITAOF: Command = Command::new("waitaof", Arity::exactly(4), w
         ]),
     );
 
-/// A timeout in milliseconds as the time when it is over; 0 is never.
-fn timeout(argument: &[u8], now: Millis) -> Result<Option<Millis>, ReplyError> {
-    match number::parse_i64(argument) {
-        None => Err("ERR timeout is not an integer or out of range".into()),
-        Some(..0) => Err("ERR timeout is negative".into()),
-        Some(0) => Ok(None),
-        Some(left) => match now.checked_add(left) {
-            Some(deadline) => Ok(Some(deadline)),
-            None => Err("ERR timeout is out of range".into()),
-        },
-    }
-}
-
 fn no_replicas(reply: &mut Reply) {
     reply.int(0);
 }
@@ -69,23 +57,23 @@ fn no_files(reply: &mut Reply) {
     reply.int(0);
 }
 
-/// Answers at once if `enough`, else at the deadline.
+/// Answers at once if there is `enough` or a command may not wait, else at the deadline.
 fn answer(
     call: &mut Call<'_, '_>,
     enough: bool,
     deadline: Option<Millis>,
     reply: fn(&mut Reply),
 ) -> Outcome {
-    if enough {
+    if enough || !call.may_block() {
         reply(call.reply);
         return Outcome::Done;
     }
-    Outcome::Block(Wait { deadline, on_timeout: reply, can_unblock: true })
+    Outcome::Block(Wait { deadline, on_timeout: reply, on: None })
 }
 
 fn wait(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let replicas = call.int(1)?;
-    let deadline = timeout(call.arg(2), call.now)?;
+    let deadline = milliseconds(call, 2)?;
     Ok(answer(call, replicas <= 0, deadline, no_replicas))
 }
 
@@ -98,28 +86,10 @@ fn waitaof(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if replicas < 0 {
         return Err(error::NOT_POSITIVE);
     }
-    let deadline = timeout(call.arg(3), call.now)?;
+    let deadline = milliseconds(call, 3)?;
     if local > 0 {
         let text = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
         return Err(text.into());
     }
     Ok(answer(call, replicas == 0, deadline, no_files))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timeouts() {
-        assert_eq!(timeout(b"0", 100), Ok(None));
-        assert_eq!(timeout(b"5", 100), Ok(Some(105)));
-        assert_eq!(timeout(b"-1", 100), Err("ERR timeout is negative".into()));
-        let text = "ERR timeout is not an integer or out of range";
-        for argument in ["", "x", "1.5", "9223372036854775808"] {
-            assert_eq!(timeout(argument.as_bytes(), 100), Err(text.into()), "{argument}");
-        }
-        let text = "ERR timeout is out of range";
-        assert_eq!(timeout(b"9223372036854775807", 100), Err(text.into()));
-    }
 }

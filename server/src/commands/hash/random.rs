@@ -51,6 +51,7 @@ fn hrandfield_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         return Err(SYNTAX);
     }
     let (key, now, server) = (call.key(1), call.now, call.server);
+    let most = draw::most(call);
     let (reader, reply) = call.split();
     let Some(hash) = read(&reader, &key, now)? else {
         reply.array(0);
@@ -65,7 +66,7 @@ fn hrandfield_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         }
         Wanted::Draws(draws) => {
             reply_count(reply, draws, with_values);
-            Ok(draw::repeat(draws, reply, |reply| {
+            Ok(draw::repeat(draws, most, reply, |reply| {
                 if let Some(pair) = hash.random(now, random) {
                     reply_pair(reply, pair, with_values);
                 }

@@ -8,6 +8,7 @@
 //! [`List::prepare`]: dunlin_storage::value::list::List::prepare
 //! [`List::settle`]: dunlin_storage::value::list::List::settle
 
+mod blocking;
 mod docs;
 mod edit;
 mod find;
@@ -42,6 +43,11 @@ pub(super) static COMMANDS: &[Command] = &[
     edit::LTRIM,
     move_between::LMOVE,
     move_between::RPOPLPUSH,
+    blocking::BLPOP,
+    blocking::BRPOP,
+    blocking::BLMPOP,
+    blocking::BLMOVE,
+    blocking::BRPOPLPUSH,
 ];
 
 /// Replies an element; a large one is sent from where it is.

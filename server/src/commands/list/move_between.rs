@@ -10,10 +10,10 @@ use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
 use crate::notify::Class;
 use dunlin_storage::value::list::{End, List};
 
-const KEYS: &[KeySpec] =
+pub(super) const KEYS: &[KeySpec] =
     &[KeySpec::one(1).with(TAKE), KeySpec::one(2).with(KeyFlags::RW.with(KeyFlags::INSERT))];
-const SOURCE: Arg = Arg::key("source", 0);
-const DESTINATION: Arg = Arg::key("destination", 1);
+pub(super) const SOURCE: Arg = Arg::key("source", 0);
+pub(super) const DESTINATION: Arg = Arg::key("destination", 1);
 
 pub(super) const LMOVE: Command = Command::new("lmove", Arity::exactly(5), lmove)
     .flags(flag_set!(WRITE | DENYOOM))

@@ -61,6 +61,8 @@ pub(super) enum Answer {
     Single,
     /// The elements.
     List,
+    /// The key, then the element.
+    Pair,
     /// The key, then the elements.
     Keyed,
 }
@@ -85,7 +87,7 @@ fn pop_one_key(call: &mut Call<'_, '_>, end: End) -> Result<Outcome, ReplyError>
     if !pop_first(call, 1..2, end, count, answer)? {
         match answer {
             Answer::Single => call.reply.null(),
-            Answer::List | Answer::Keyed => call.reply.null_array(),
+            Answer::List | Answer::Pair | Answer::Keyed => call.reply.null_array(),
         }
     }
     Ok(Outcome::Done)
@@ -118,7 +120,7 @@ pub(super) fn pop_first(
 }
 
 /// Pops from one list and replies; false, and no reply, if it does not exist.
-fn pop(
+pub(super) fn pop(
     call: &mut Call<'_, '_>,
     key: &Key<'_>,
     end: End,
@@ -129,11 +131,11 @@ fn pop(
     let Some(list) = reader.list(key)? else { return Ok(false) };
     let len = list.len();
     let range = first(end, count, len);
-    if answer == Answer::Keyed {
+    if matches!(answer, Answer::Pair | Answer::Keyed) {
         reply.array(2);
         reply.bulk(key.bytes);
     }
-    if answer != Answer::Single {
+    if matches!(answer, Answer::List | Answer::Keyed) {
         reply.array(range.len());
     }
     let items = list.range(range.clone());

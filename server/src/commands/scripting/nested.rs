@@ -155,6 +155,8 @@ pub(super) fn run(caller: &mut Caller<'_, '_>, entry: &'static Entry, reply: &mu
     };
     let began = server.clock.monotonic_ns();
     let mark = reply.mark();
+    let denied = std::mem::replace(&mut client.deny_blocking, true);
+    client.in_script = true;
     let result = {
         let mut call = Call {
             request,
@@ -170,6 +172,11 @@ pub(super) fn run(caller: &mut Caller<'_, '_>, entry: &'static Entry, reply: &mu
         };
         (entry.command.handler)(&mut call)
     };
+    client.in_script = false;
+    client.deny_blocking = denied;
+    if let Some(writer) = writer.as_deref_mut() {
+        crate::dispatch::remember(server, client, entry, &request, writer);
+    }
     let nanos = server.clock.monotonic_ns().saturating_sub(began);
     let figures = stats.command(entry.id);
     figures.calls.add(1);

@@ -109,6 +109,7 @@ fn srandmember(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn srandmember_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let wanted = Wanted::parse(call, 2, false)?;
     let (key, server) = (call.key(1), call.server);
+    let most = draw::most(call);
     let (reader, reply) = call.split();
     let Some(set) = reader.set(&key)? else {
         reply.array(0);
@@ -123,7 +124,7 @@ fn srandmember_count(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         }
         Wanted::Draws(draws) => {
             reply.array(draws);
-            Ok(draw::repeat(draws, reply, |reply| {
+            Ok(draw::repeat(draws, most, reply, |reply| {
                 if let Some(member) = set.random(server.random()) {
                     reply_member(reply, member);
                 }

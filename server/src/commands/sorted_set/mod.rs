@@ -9,6 +9,7 @@
 //! [`Part`]: dunlin_storage::value::sorted_set::Part
 
 mod add;
+mod blocking;
 mod bounds;
 mod combine;
 mod count;
@@ -52,6 +53,9 @@ pub(super) static COMMANDS: &[Command] = &[
     pop::ZPOPMIN,
     pop::ZPOPMAX,
     pop::ZMPOP,
+    blocking::BZPOPMIN,
+    blocking::BZPOPMAX,
+    blocking::BZMPOP,
     random::ZRANDMEMBER,
     scan::ZSCAN,
     combine::ZUNION,

@@ -91,6 +91,8 @@ impl End {
 pub(super) enum Answer {
     /// As a list in this shape.
     List(Shape),
+    /// The key, the member and its score.
+    Triple,
     /// The key, then a list of pairs.
     Keyed,
 }
@@ -100,6 +102,11 @@ impl Answer {
     fn header(self, reply: &mut Reply, key: &Key<'_>, count: usize) -> Shape {
         let shape = match self {
             Answer::List(shape) => shape,
+            Answer::Triple => {
+                reply.array(3);
+                reply.bulk(key.bytes);
+                return Shape::Flat;
+            }
             Answer::Keyed => {
                 reply.array(2);
                 reply.bulk(key.bytes);
@@ -164,7 +171,7 @@ pub(super) fn pop_first(
 }
 
 /// Pops from one sorted set and replies; false, and no reply, if it does not exist.
-fn pop(
+pub(super) fn pop(
     call: &mut Call<'_, '_>,
     key: &Key<'_>,
     end: End,

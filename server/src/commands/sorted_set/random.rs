@@ -44,6 +44,7 @@ fn several(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         return Err(SYNTAX);
     }
     let (key, server) = (call.key(1), call.server);
+    let most = draw::most(call);
     let (reader, reply) = call.split();
     let shape = Shape::with_scores(with_scores, reply);
     let Some(set) = reader.sorted_set(&key)? else {
@@ -59,7 +60,7 @@ fn several(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         }
         Wanted::Draws(draws) => {
             shape.header(reply, draws);
-            Ok(draw::repeat(draws, reply, |reply| {
+            Ok(draw::repeat(draws, most, reply, |reply| {
                 if let Some((member, score)) = set.random(server.random()) {
                     shape.member(reply, member, score);
                 }

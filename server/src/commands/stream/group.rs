@@ -155,7 +155,10 @@ fn destroy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let group = edit_group(call, |stream, name| Some(stream.groups.remove(name)))?;
     let found = group.is_some();
     if let Some(group) = group {
-        call.notify(Class::STREAM, "xgroup-destroy", &call.key(2));
+        let key = call.key(2);
+        call.notify(Class::STREAM, "xgroup-destroy", &key);
+        // Whoever waits for entries as a member of the group has to hear of it.
+        call.tell_waiters(&key);
         call.free_slowly(Stream::of_group(group));
     }
     call.reply.int(i64::from(found));

@@ -10,14 +10,15 @@ use super::{
     at_most, count_arg, edit, no_group, notify_consumer, reply_entries, reply_entry, reply_from,
     reply_id,
 };
+use crate::blocking::WaitKeys;
+use crate::commands::blocking::{milliseconds, wait};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, Find, KeySpec, Outcome};
-use crate::session::Wait;
-use dunlin_protocol::{Proto, Reply, Request, number};
+use dunlin_protocol::{Proto, Reply, Request};
 use dunlin_storage::value::stream::{Stream, StreamId};
-use dunlin_storage::{Key, Millis};
+use dunlin_storage::{Key, Kind, Millis};
 
 const BLOCK: Arg = Arg::integer("milliseconds").token("BLOCK").optional();
 const STREAMS: Arg = Arg::block("streams", &[KEY.multiple(), IDS]).token("STREAMS");
@@ -132,10 +133,7 @@ fn read(call: &mut Call<'_, '_>, reading: &Reading<'_>) -> Result<Outcome, Reply
         return Ok(Outcome::Done);
     }
     match reading.deadline {
-        Some(deadline) => {
-            let wait = Wait { deadline, on_timeout: Reply::null_array, can_unblock: true };
-            Ok(Outcome::Block(wait))
-        }
+        Some(deadline) => Ok(wait(call, deadline, reading.wait_keys(), Reply::null_array)),
         None => {
             call.reply.null_array();
             Ok(Outcome::Done)
@@ -151,6 +149,9 @@ fn serve(call: &mut Call<'_, '_>, reading: &Reading<'_>) -> Result<bool, ReplyEr
     let mut served = 0;
     for (i, place) in reading.places.iter().enumerate() {
         let key = call.key(reading.first_key + i);
+        if !call.reaches(&key) {
+            continue;
+        }
         let found = match reading.reader {
             None => read_plainly(call, &key, *place, reading.count),
             Some(reader) => read_as(call, &key, reader, *place, reading.count),
@@ -275,7 +276,10 @@ impl<'a> Reading<'a> {
         while i < call.argc() {
             let more = call.argc() - 1 - i;
             if call.is(i, "BLOCK") && more > 0 {
-                reading.deadline = Some(timeout(call.arg(i + 1), call.now)?);
+                if call.client.in_script {
+                    return Err(not_in_scripts(as_group));
+                }
+                reading.deadline = Some(milliseconds(call, i + 1)?);
                 i += 2;
             } else if call.is(i, "COUNT") && more > 0 {
                 reading.count = count_arg(call, i + 1)?;
@@ -327,6 +331,9 @@ impl<'a> Reading<'a> {
         at: usize,
     ) -> Result<Place, ReplyError> {
         let key = call.key(key_at);
+        if !call.reaches(&key) {
+            return self.place_out_of_reach(call, &key, key_at - self.first_key);
+        }
         let group = self.reader.map(|reader| reader.group);
         let found = reply_from(call, &key, |stream, _| {
             let has_group = group.is_none_or(|group| stream.groups.get(group).is_some());
@@ -336,6 +343,9 @@ impl<'a> Reading<'a> {
             && !found.is_some_and(|(_, has_group)| has_group)
         {
             return Err(reader.missing_group(&key));
+        }
+        if let Some(id) = self.waited_after(call, key_at - self.first_key) {
+            return Ok(Place::After(id));
         }
         match (call.arg(at), self.reader) {
             (b"$", None) => Ok(Place::After(found.map_or(StreamId::MIN, |(last_id, _)| last_id))),
@@ -351,19 +361,42 @@ impl<'a> Reading<'a> {
             _ => id_arg(call, at).map(Place::After),
         }
     }
+
+    /// The place in a stream that is not looked at now.
+    fn place_out_of_reach(
+        &self,
+        call: &Call<'_, '_>,
+        key: &Key<'_>,
+        stream: usize,
+    ) -> Result<Place, ReplyError> {
+        call.has::<Stream>(key)?;
+        Ok(self.waited_after(call, stream).map_or(Place::Group, Place::After))
+    }
+
+    /// Where XREAD was in a stream when it began to wait, if it did.
+    fn waited_after(&self, call: &Call<'_, '_>, stream: usize) -> Option<StreamId> {
+        let on = call.client.wait.as_ref()?.on.as_ref()?;
+        on.after.get(stream).copied()
+    }
+
+    /// What to wait for. XREADGROUP ends when its group does.
+    fn wait_keys(&self) -> WaitKeys {
+        let after = |place: &Place| match place {
+            Place::After(id) => Some(*id),
+            Place::Last | Place::Group => None,
+        };
+        let keys = self.first_key..self.first_key + self.places.len();
+        WaitKeys {
+            any_change: self.reader.is_some(),
+            after: self.places.iter().map_while(after).collect(),
+            ..WaitKeys::of(Kind::Stream, keys)
+        }
+    }
 }
 
-/// A timeout in milliseconds as the time when it is over; 0 is never.
-fn timeout(argument: &[u8], now: Millis) -> Result<Option<Millis>, ReplyError> {
-    match number::parse_i64(argument) {
-        None => Err("ERR timeout is not an integer or out of range".into()),
-        Some(..0) => Err("ERR timeout is negative".into()),
-        Some(0) => Ok(None),
-        Some(left) => match now.checked_add(left) {
-            Some(deadline) => Ok(Some(deadline)),
-            None => Err("ERR timeout is out of range".into()),
-        },
-    }
+fn not_in_scripts(as_group: bool) -> ReplyError {
+    let name = if as_group { "xreadgroup" } else { "xread" };
+    format!("ERR {name} command is not allowed with BLOCK option from scripts").into()
 }
 
 fn unbalanced(as_group: bool) -> ReplyError {

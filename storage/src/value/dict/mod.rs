@@ -192,8 +192,8 @@ impl<T: Slot> Dict<T> {
         Iter::new(&self.root)
     }
 
-    /// Visits about `count` elements from `cursor` on (0 = start) and returns the cursor to go on
-    /// with (0 = end; below 2^48). An element that is there from the first step of a scan to its
+    /// Visits `count` elements from `cursor` on (0 = start), or some more if their hashes begin alike,
+    /// and returns the cursor to go on with (0 = end; below 2^48). An element that is there from the first step of a scan to its
     /// last is visited once, whatever is added and removed meanwhile.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, visit: &mut dyn FnMut(&'a T)) -> u64 {
         self.root.scan(cursor, count, &self.keyed, visit)

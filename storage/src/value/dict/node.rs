@@ -279,7 +279,8 @@ impl<T> Node<T> {
         }
     }
 
-    /// Visits about `count` elements from the cell `cursor` on, and returns the cell to go on with.
+    /// Visits `count` elements from the cell `cursor` on, and those that share a cell with the last
+    /// one; returns the cell to go on with.
     pub(super) fn scan<'a>(
         &'a self,
         cursor: u64,
@@ -290,25 +291,26 @@ impl<T> Node<T> {
         let count = count.max(1);
         let mut seen = 0;
         let mut cell = cursor;
-        // A step may meet fewer elements than expected; half of what was asked for is enough.
-        while cell < CELL_END && seen < count.div_ceil(2) {
+        while cell < CELL_END && seen < count {
             let Place { leaf, from, to } = self.place(cell);
             let wanted = count - seen;
-            let end = if leaf.len() <= wanted {
+            if cell == from && leaf.len() <= wanted {
+                leaf.iter().for_each(&mut *visit);
+                seen += leaf.len();
+                cell = to;
+                continue;
+            }
+            let cells = leaf.iter().map(|slot| (cell_of(keys.hash(slot)), slot));
+            let mut rest: Vec<_> = cells.filter(|(at, _)| *at >= cell).collect();
+            cell = if rest.len() <= wanted {
                 to
             } else {
-                // The share of the segment's cells that should hold the elements wanted.
-                let share = (to - from) / leaf.len() as u64 * wanted as u64;
-                to.min(cell + share.max(1))
+                rest.select_nth_unstable_by_key(wanted - 1, |(at, _)| *at).1.0 + 1
             };
-            let whole = cell == from && end == to;
-            for slot in leaf.iter() {
-                if whole || (cell..end).contains(&cell_of(keys.hash(slot))) {
-                    seen += 1;
-                    visit(slot);
-                }
+            for (_, slot) in rest.into_iter().filter(|(at, _)| *at < cell) {
+                seen += 1;
+                visit(slot);
             }
-            cell = end;
         }
         if cell >= CELL_END { 0 } else { cell }
     }

@@ -176,14 +176,16 @@ fn a_scan_of_a_table_at_rest_sees_all_once_in_steps_of_the_size_asked_for() {
                 assert!(seen.insert(slot.key.clone()), "seen twice");
             });
             steps += 1;
-            assert!(visited <= 4 * count + 16, "{visited} for {count}");
+            // Two of 20,000 hashes hardly ever begin with the same 48 bits.
+            assert!(visited <= count + 1, "{visited} for {count}");
+            assert!(visited >= count || cursor == 0, "{visited} for {count}");
             assert!(cursor < CELL_END);
             if cursor == 0 {
                 break;
             }
         }
         assert_eq!(seen.len(), dict.len());
-        assert!(steps <= 3 * dict.len().div_ceil(count), "{steps} steps of {count}");
+        assert!(steps <= dict.len().div_ceil(count) + 1, "{steps} steps of {count}");
     }
 }
 

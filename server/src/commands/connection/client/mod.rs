@@ -4,6 +4,7 @@ mod filter;
 mod kill;
 mod list;
 mod state;
+mod tracking;
 
 use crate::client::{ClientShared, ReplyMode};
 use crate::commands::call::Call;
@@ -28,9 +29,9 @@ const fn docs(since: &'static str, complexity: &'static str, summary: &'static s
 pub(super) const CLIENT: Command = Command::new("client", Arity::at_least(2), help::container)
     .docs(docs("2.4.0", "Depends on subcommand.", "Commands about client connections."))
     .subcommands(&[
-        state::CACHING,
+        tracking::CACHING,
         GETNAME,
-        state::GETREDIR,
+        tracking::GETREDIR,
         HELP,
         ID,
         list::INFO,
@@ -42,8 +43,8 @@ pub(super) const CLIENT: Command = Command::new("client", Arity::at_least(2), he
         REPLY,
         SETINFO,
         SETNAME,
-        state::TRACKING,
-        state::TRACKINGINFO,
+        tracking::TRACKING,
+        tracking::TRACKINGINFO,
         state::UNBLOCK,
         state::UNPAUSE,
     ]);
@@ -231,7 +232,7 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "SETNAME <name>",
             "    Name this connection.",
             "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT]",
-            "    Invalidation messages for client-side caches (only OFF is supported).",
+            "    Tell this connection, or another one, when keys that it has read change.",
             "TRACKINGINFO",
             "    State of tracking on this connection.",
             "UNBLOCK <id> [TIMEOUT|ERROR]",

@@ -1,13 +1,9 @@
-//! CLIENT PAUSE, UNPAUSE, UNBLOCK, and the tracking commands.
-//!
-//! Tracking for client-side caches is not implemented yet: turning it on is refused, everything
-//! else answers as a connection without tracking.
+//! CLIENT PAUSE, UNPAUSE, UNBLOCK.
 
-use super::{OTHERS, OWN, docs};
-use crate::client::Unblock;
+use super::{OTHERS, docs};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
-use crate::commands::error::{NOT_INTEGER, ReplyError, SYNTAX};
+use crate::commands::error::ReplyError;
 use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Outcome};
 use crate::pause::PauseKind;
@@ -78,119 +74,16 @@ pub(super) const UNBLOCK: Command =
     );
 
 fn unblock(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let how = match call.argc() {
-        3 => Unblock::Timeout,
-        4 if call.is(3, "TIMEOUT") => Unblock::Timeout,
-        4 if call.is(3, "ERROR") => Unblock::Error,
+    let with_error = match call.argc() {
+        3 => false,
+        4 if call.is(3, "TIMEOUT") => false,
+        4 if call.is(3, "ERROR") => true,
         4 => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
         _ => return Err(help::wrong_subcommand(call)),
     };
     let id = call.int(2)?;
     let client = u64::try_from(id).ok().and_then(|id| call.server.clients.get(id));
-    let ended = client.is_some_and(|client| client.unblock(how));
+    let ended = client.is_some_and(|client| client.unblock(with_error));
     call.reply.int(i64::from(ended));
-    Ok(Outcome::Done)
-}
-
-pub(super) const TRACKING: Command =
-    Command::new("tracking", Arity::at_least(3), tracking).flags(OWN).docs(
-        docs(
-            "6.0.0",
-            "O(1). Some options may introduce additional complexity.",
-            "Turns invalidation messages for client-side caches on and off.",
-        )
-        .args(&[
-            Arg::one_of("status", &[Arg::flag("on", "ON"), Arg::flag("off", "OFF")]),
-            Arg::integer("client-id").token("REDIRECT").optional(),
-            Arg::string("prefix").token("PREFIX").optional().multiple_token(),
-            Arg::flag("bcast", "BCAST").optional(),
-            Arg::flag("optin", "OPTIN").optional(),
-            Arg::flag("optout", "OPTOUT").optional(),
-            Arg::flag("noloop", "NOLOOP").optional(),
-        ]),
-    );
-
-fn tracking(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let (mut broadcast, mut prefix, mut opt_in, mut opt_out) = (false, false, false, false);
-    let mut i = 3;
-    while i < call.argc() {
-        let left = call.argc() - 1 - i;
-        if call.is(i, "REDIRECT") && left > 0 {
-            let id = number::parse_i64(call.arg(i + 1)).ok_or(NOT_INTEGER)?;
-            if u64::try_from(id).ok().and_then(|id| call.server.clients.get(id)).is_none() {
-                return Err("ERR The client ID you want redirect to does not exist".into());
-            }
-            i += 1;
-        } else if call.is(i, "PREFIX") && left > 0 {
-            prefix = true;
-            i += 1;
-        } else if call.is(i, "BCAST") {
-            broadcast = true;
-        } else if call.is(i, "OPTIN") {
-            opt_in = true;
-        } else if call.is(i, "OPTOUT") {
-            opt_out = true;
-        } else if !call.is(i, "NOLOOP") {
-            return Err(SYNTAX);
-        }
-        i += 1;
-    }
-    if call.is(2, "ON") {
-        if prefix && !broadcast {
-            return Err("ERR PREFIX option requires BCAST mode to be enabled".into());
-        }
-        if broadcast && (opt_in || opt_out) {
-            return Err("ERR OPTIN and OPTOUT are not compatible with BCAST".into());
-        }
-        if opt_in && opt_out {
-            return Err("ERR You can't specify both OPTIN mode and OPTOUT mode".into());
-        }
-        return Err("ERR client tracking is not supported".into());
-    }
-    if !call.is(2, "OFF") {
-        return Err(SYNTAX);
-    }
-    call.reply.ok();
-    Ok(Outcome::Done)
-}
-
-pub(super) const CACHING: Command =
-    Command::new("caching", Arity::exactly(3), caching).flags(OWN).docs(
-        docs("6.0.0", "O(1)", "Says whether the keys of the next command are tracked.")
-            .args(&[Arg::one_of("mode", &[Arg::flag("yes", "YES"), Arg::flag("no", "NO")])]),
-    );
-
-fn caching(_: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    Err("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
-         OPTOUT mode enabled"
-        .into())
-}
-
-pub(super) const TRACKINGINFO: Command =
-    Command::new("trackinginfo", Arity::exactly(2), trackinginfo).flags(OWN).docs(docs(
-        "6.2.0",
-        "O(1)",
-        "Describes the connection's tracking.",
-    ));
-
-fn trackinginfo(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let reply = &mut *call.reply;
-    reply.map(3);
-    reply.bulk(b"flags");
-    reply.set(1);
-    reply.bulk(b"off");
-    reply.bulk(b"redirect");
-    reply.int(-1);
-    reply.bulk(b"prefixes");
-    reply.array(0);
-    Ok(Outcome::Done)
-}
-
-pub(super) const GETREDIR: Command = Command::new("getredir", Arity::exactly(2), getredir)
-    .flags(OWN)
-    .docs(docs("6.0.0", "O(1)", "Answers which connection gets this one's invalidation messages."));
-
-fn getredir(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    call.reply.int(-1);
     Ok(Outcome::Done)
 }

@@ -7,6 +7,7 @@ mod digest;
 mod inspect;
 mod populate;
 mod protocol;
+mod reload;
 
 use super::docs;
 use crate::commands::call::Call;
@@ -58,6 +59,7 @@ fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         (b"htstats", 3..) => inspect::database(call),
         (b"sdslen", 3) => sdslen(call),
         (b"protocol", 3) => protocol::run(call),
+        (b"reload", _) => reload::run(call),
         (b"quicklist-packed-threshold", 3) => quicklist_packed_threshold(call),
         _ => Err(help::wrong_subcommand(call)),
     }
@@ -192,6 +194,9 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "    string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    From which size on an element of a list is not packed; 0 is the default.",
+            "RELOAD [MERGE] [NOFLUSH]",
+            "    Write every value in the format of files and read it again. NOFLUSH without MERGE fails",
+            "    if there is a key.",
             "SDSLEN <key>",
             "    Lengths of key and value.",
             "SET-ACTIVE-EXPIRE (0|1)",

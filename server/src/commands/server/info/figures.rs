@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 pub(crate) struct MemoryFigures {
     /// What the store counts.
     pub(crate) store: MemoryStats,
-    /// Store and clients.
+    /// Store, clients, and what is remembered of keys that clients keep.
     pub(crate) used: u64,
     /// The most that `used` was seen to be.
     pub(crate) peak: u64,
@@ -28,7 +28,7 @@ impl MemoryFigures {
     pub(crate) fn read(server: &Server) -> Self {
         let store = server.keyspace.memory();
         let clients = server.clients.all().iter().map(|client| client_bytes(client)).sum();
-        let used = store.used + clients;
+        let used = store.used + clients + server.tracker().bytes();
         let peak = server.peak_memory.fetch_max(used, Ordering::Relaxed).max(used);
         let limit = server.settings().maxmemory;
         MemoryFigures { store, used, peak, resident: container::resident(), clients, limit }

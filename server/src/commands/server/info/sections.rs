@@ -63,7 +63,9 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     let most = |figure: fn(&ClientShared) -> u64| clients.iter().map(|c| figure(c)).max();
     let input = most(|client| client.query_room.load(Ordering::Relaxed));
     let output = most(ClientShared::unsent);
-    let blocked = clients.iter().filter(|c| c.has_flag(ClientShared::BLOCKED)).count();
+    // Those whom a pause makes wait are among them.
+    let waits = ClientShared::BLOCKED | ClientShared::PAUSED;
+    let blocked = clients.iter().filter(|c| c.has_flag(waits)).count();
     let subscribed = clients.iter().filter(|c| c.has_flag(ClientShared::PUBSUB)).count();
     let watches = || clients.iter().map(|c| c.transaction.watched()).filter(|n| *n > 0);
     let (watching, watched) = (watches().count(), watches().sum::<u64>());
@@ -73,13 +75,13 @@ pub(super) fn clients(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("client_recent_max_input_buffer", input.unwrap_or(0));
     text.line("client_recent_max_output_buffer", output.unwrap_or(0));
     text.line("blocked_clients", blocked);
-    text.line("tracking_clients", 0);
+    text.line("tracking_clients", server.tracker().clients());
     text.line("pubsub_clients", subscribed);
     text.line("watching_clients", watching);
     text.line("clients_in_timeout_table", 0);
     text.line("total_watched_keys", watched);
-    text.line("total_blocking_keys", 0);
-    text.line("total_blocking_keys_on_nokey", 0);
+    text.line("total_blocking_keys", server.interests.queues.keys());
+    text.line("total_blocking_keys_on_nokey", server.interests.queues.any_change_keys());
     text.line("monitor_clients", server.monitors.len());
 }
 
@@ -251,11 +253,12 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
             "active_defrag_key_misses",
             "total_active_defrag_time",
             "current_active_defrag_time",
-            "tracking_total_keys",
-            "tracking_total_items",
-            "tracking_total_prefixes",
         ],
     );
+    let tracker = call.server.tracker();
+    text.line("tracking_total_keys", tracker.keys());
+    text.line("tracking_total_items", tracker.items());
+    text.line("tracking_total_prefixes", tracker.prefix_count());
     text.line("unexpected_error_replies", sum(|w| &w.unexpected_errors));
     text.line("total_error_replies", sum(|w| &w.error_replies));
     zeros(text, &["dump_payload_sanitizations"]);

@@ -1,0 +1,100 @@
+//! A connection whose session is parked: it waits for it to come home, sends what is left to send,
+//! and ends the wait at its deadline, or when the client goes.
+
+use super::output::{has_room, poll_send};
+use super::{Connection, End, Event};
+use crate::blocking::{self, Home, Parked};
+use crate::inbox::COLLECT;
+use crate::session::{Session, Turn};
+use dunlin_protocol::Reply;
+use dunlin_storage::Millis;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+impl Connection {
+    /// Waits for a parked session. Every end of the wait is decided by who takes the session out of
+    /// its waiter, here as elsewhere, so it always comes home.
+    pub(super) async fn block(&mut self, parked: Parked) -> Result<(Box<Session>, Turn), End> {
+        let Parked { waiter, mut home, mut outgoing, mut deadline } = parked;
+        let mut ended = self.flush(&mut outgoing).is_err() || self.over_limit();
+        let came = loop {
+            if ended {
+                waiter.end(blocking::End::Closed);
+                break (&mut home).await;
+            }
+            self.collect_into(&mut outgoing);
+            tokio::select! {
+                biased;
+                came = &mut home => break came,
+                event = self.wait_blocked(&mut outgoing) => {
+                    ended = event.is_err() || self.over_limit() || self.must_end();
+                }
+                () = self.deadline(deadline) => {
+                    // Once: if the session is away now, it comes home anyway.
+                    waiter.end(blocking::End::Timeout);
+                    deadline = None;
+                }
+            }
+        };
+        self.worker.leave(&waiter);
+        let Ok(Home { mut session, end }) = came else { return Err(End::Drop) };
+        let closed = ended || matches!(end, blocking::End::Closed);
+        let turn = session.give_up(end, self.worker.stats());
+        session.put_reply_before(outgoing);
+        if closed {
+            self.session = Some(session);
+            return Err(End::Drop);
+        }
+        Ok((session, turn))
+    }
+
+    fn must_end(&self) -> bool {
+        self.shared.kill.load(Ordering::Acquire) || self.worker.server.shutdown.requested()
+    }
+
+    fn over_limit(&self) -> bool {
+        let limit = self.worker.server.output_limit(self.shared.kind());
+        let over = limit > 0 && self.shared.unsent() > limit;
+        if over {
+            self.note_output_limit();
+        }
+        over
+    }
+
+    /// Until the deadline has passed. It was reckoned from a time whose fraction of a millisecond is
+    /// not known: its own millisecond still belongs to the wait.
+    async fn deadline(&self, deadline: Option<Millis>) {
+        let clock = &self.worker.server.clock;
+        let Some(deadline) = deadline else { return pending().await };
+        while let left @ 0.. = deadline.saturating_sub(clock.now()) {
+            tokio::time::sleep(Duration::from_millis(left.unsigned_abs().max(1))).await;
+        }
+    }
+
+    /// Sends, without reading: a blocked client's next commands stay in the kernel. Its end is
+    /// noticed behind them, and ends the wait as in Redis, even if it only finished sending.
+    pub(super) async fn wait_blocked(&self, reply: &mut Reply) -> io::Result<Event> {
+        let (stream, shared, worker) = (&self.stream, &self.shared, &self.worker);
+        let send = poll_fn(|cx| match poll_send(cx, stream, reply, shared, worker) {
+            Ok(true) if has_room(reply, shared) => Poll::Ready(Ok(Event::Room)),
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        });
+        tokio::select! {
+            biased;
+            () = shared.signal.notified() => Ok(Event::Signal),
+            () = stream.closed() => Err(io::ErrorKind::ConnectionAborted.into()),
+            event = send => event,
+        }
+    }
+
+    /// Turns messages into replies while the session is away; as many as one write takes.
+    fn collect_into(&self, reply: &mut Reply) {
+        if self.shared.inbox.drain(reply, COLLECT) {
+            self.shared.output.store(reply.pending() as u64, Ordering::Relaxed);
+        }
+    }
+}
