@@ -5,8 +5,9 @@ const assert = require('assert');
 const { from, port, version } = require('./packages.js');
 const { Queue, Worker, QueueEvents, FlowProducer, UnrecoverableError } = from('bullmq');
 
-const connection = { host: '127.0.0.1', port, db: 12 };
-const open = [];
+// Options, from which it makes clients of ioredis; later a client of node-redis.
+let connection = { host: '127.0.0.1', port, db: 12 };
+let open = [];
 const opened = (thing) => {
   thing.on('error', (e) => { throw e; });
   open.push(thing);
@@ -160,10 +161,7 @@ async function competing() {
   assert.deepEqual(await counts(q), {});
 }
 
-(async () => {
-  const Redis = from('ioredis');
-  const client = new Redis(connection);
-  await client.flushdb();
+async function everything(driver) {
   await plainAndFailing();
   await delayed();
   await repeated();
@@ -171,9 +169,23 @@ async function competing() {
   await flow();
   await competing();
   await Promise.all(open.reverse().map((thing) => thing.close()));
-  await client.flushdb();
-  await client.quit();
-  console.log(`BullMQ ${version('bullmq')}: ok`);
+  open = [];
+  console.log(`BullMQ ${version('bullmq')} on ${driver}: ok`);
+}
+
+(async () => {
+  const client = from('redis').createClient({ url: `redis://127.0.0.1:${port}/12` });
+  client.on('error', (e) => { throw e; });
+  await client.connect();
+  await client.flushDb();
+  await everything('ioredis');
+  await client.flushDb();
+  // All queues and workers share this one client, and each listens to it.
+  client.setMaxListeners(0);
+  connection = client;
+  await everything('node-redis');
+  await client.flushDb();
+  await client.close();
   process.exit(0);
 })().catch((e) => {
   console.error(e);

@@ -1,12 +1,13 @@
-// Redlock: node-redlock's maintained successor, whose every operation is a script of many keys.
+// redlock and its maintained successor: every operation is a script of all the keys of a lock.
 'use strict';
 const assert = require('assert');
 const { from, port, version } = require('./packages.js');
 const { Redlock, ExecutionError } = from('@sesamecare-oss/redlock');
+const First = from('redlock');
 const Redis = from('ioredis');
 
 const DB = 14;
-const client = () => new Redis({ port, db: DB, maxRetriesPerRequest: 1 });
+const client = (db = DB) => new Redis({ port, db, maxRetriesPerRequest: 1 });
 const impatient = { retryCount: 0, db: DB };
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -44,7 +45,7 @@ async function acquireExtendRelease(io) {
 async function exclusion(io) {
   const patient = { retryCount: 2000, retryDelay: 5, retryJitter: 5, automaticExtensionThreshold: 500, db: DB };
   await io.set('counter', 0);
-  const clients = Array.from({ length: 10 }, client);
+  const clients = Array.from({ length: 10 }, () => client());
   await Promise.all(clients.map(async (c) => {
     const redlock = new Redlock([c], patient);
     for (let i = 0; i < 5; i++) {
@@ -70,14 +71,41 @@ async function exclusion(io) {
   assert.equal(await io.exists('long'), 0);
 }
 
+// The first redlock, with three databases in the place of three servers: two are enough.
+async function quorum() {
+  const nodes = [client(DB), client(DB - 1), client(DB - 2)];
+  await Promise.all(nodes.map((node) => node.flushdb()));
+  const redlock = new First(nodes, { retryCount: 0 });
+  redlock.on('clientError', (e) => { throw e; });
+  const values = (key) => Promise.all(nodes.map((node) => node.get(key)));
+  await nodes[0].set('one', 'taken');
+  let lock = await redlock.lock('one', 20000);
+  assert.deepEqual(await values('one'), ['taken', lock.value, lock.value]);
+  await assert.rejects(redlock.lock('one', 1000), First.LockError);
+  lock = await lock.extend(60000);
+  assert.ok((await nodes[2].pttl('one')) > 50000);
+  await lock.unlock();
+  assert.deepEqual(await values('one'), ['taken', null, null]);
+  await nodes[1].set('one', 'taken');
+  await assert.rejects(redlock.lock('one', 1000), First.LockError);
+  assert.deepEqual(await values('one'), ['taken', 'taken', null]);
+  const many = await redlock.lock(['x', 'y', 'z'], 20000);
+  assert.deepEqual(await values('z'), Array(3).fill(many.value));
+  await many.unlock();
+  assert.deepEqual(await Promise.all(nodes.map((node) => node.dbsize())), [1, 1, 0]);
+  await Promise.all(nodes.map((node) => node.flushdb()));
+  await redlock.quit();
+}
+
 (async () => {
   const io = client();
   await io.flushdb();
   await acquireExtendRelease(io);
   await exclusion(io);
   await io.flushdb();
+  await quorum();
   await io.quit();
-  console.log(`redlock ${version('@sesamecare-oss/redlock')}: ok`);
+  console.log(`redlock ${version('redlock')} and ${version('@sesamecare-oss/redlock')}: ok`);
   process.exit(0);
 })().catch((e) => {
   console.error(e);
