@@ -84,9 +84,13 @@ impl Monitors {
         let Some(entry) = entry_of(request) else {
             return;
         };
-        if entry.command.flags.any(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
-            return;
+        if !entry.command.flags.any(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
+            self.show(now_micros, client, entry, request);
         }
+    }
+
+    /// Shows a command that begins to run others, before these.
+    pub fn show(&self, now_micros: i64, client: &Client, entry: &Entry, request: &Request<'_>) {
         let feeds = self.0.lock().clone();
         if feeds.is_empty() {
             return;
@@ -128,7 +132,11 @@ fn entry_of(request: &Request<'_>) -> Option<&'static Entry> {
 
 /// `+seconds.micros [db addr] "arg" ...`
 fn line(now_micros: i64, client: &Client, entry: &Entry, request: &Request<'_>) -> Vec<u8> {
-    let mut line = prefix(now_micros, client.db.0, &client.shared.addr, client.shared.unix);
+    let (addr, unix) = match client.in_script {
+        true => ("lua", false),
+        false => (client.shared.addr.as_str(), client.shared.unix),
+    };
+    let mut line = prefix(now_micros, client.db.0, addr, unix);
     let secrets = Secrets::of(entry, request);
     for i in 0..request.len() {
         line.extend(b" \"");

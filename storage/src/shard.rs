@@ -398,6 +398,16 @@ impl Keyspace {
         Some(Writer::new(self, shards.clone(), guard))
     }
 
+    /// Takes the role of one shard for a writer that has others; whether it was free.
+    pub(crate) fn take_another(&self, id: ShardId) -> bool {
+        let shard = self.shard(id);
+        let free = shard.try_take();
+        if free {
+            Shard::count(&shard.words().taken, 1);
+        }
+        free
+    }
+
     /// Runs the job here if the roles are free, else leaves it in the queue of the first busy shard:
     /// whoever holds that role will carry it on.
     pub fn submit(&self, shards: ShardSet, job: Box<dyn Job>, guard: &Guard) {
@@ -464,8 +474,8 @@ impl Keyspace {
                     };
                     self.count_taken(&node.shards);
                     let Node { job, shards, .. } = *node;
-                    work.extend(shards.iter().map(Work::Release));
-                    let (outcome, deferred) = self.run_job(job, shards, guard);
+                    let (outcome, deferred, held) = self.run_job(job, shards, guard);
+                    work.extend(held.iter().map(Work::Release));
                     panic = panic.or(outcome);
                     flush |= deferred;
                 }
@@ -496,16 +506,18 @@ impl Keyspace {
         Some(node)
     }
 
-    /// Runs a body under roles that are held. A panic is kept, so that the roles are given back.
+    /// Runs a body under roles that are held. A panic is kept, so that the roles are given back: those
+    /// of the result, which the body may have extended.
     fn run_job(
         &self,
         job: Box<dyn Job>,
         shards: ShardSet,
         guard: &Guard,
-    ) -> (Option<Box<dyn std::any::Any + Send>>, bool) {
+    ) -> (Option<Box<dyn std::any::Any + Send>>, bool, ShardSet) {
         let mut writer = Writer::new(self, shards, guard);
         let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&mut writer, guard)));
-        (outcome.err(), writer.end_without_release())
+        let (deferred, held) = writer.end_without_release();
+        (outcome.err(), deferred, held)
     }
 
     /// Gives one role back, or to the next job in its queue.
@@ -598,15 +610,16 @@ impl<'k> Writer<'k, '_> {
             shard.bump_write_seq();
             return shard.words().is_observed();
         }
-        let mut observed = false;
-        for id in self.shards.iter() {
-            let shard = self.keyspace.shard(id);
-            if self.atomic {
-                shard.bump_multi_seq();
-            }
-            shard.bump_write_seq();
-            observed |= shard.words().is_observed();
+        self.shards.iter().fold(false, |observed, id| observed | self.mark_one(id))
+    }
+
+    /// Marks one shard as changing, or as changed; whether it is observed.
+    pub(crate) fn mark_one(&self, id: ShardId) -> bool {
+        let shard = self.keyspace.shard(id);
+        if self.atomic {
+            shard.bump_multi_seq();
         }
-        observed
+        shard.bump_write_seq();
+        shard.words().is_observed()
     }
 }

@@ -58,6 +58,24 @@ impl<'k, 'g> Writer<'k, 'g> {
         }
     }
 
+    /// Takes one more role if it is free right now, for a writer that finds out late what it needs.
+    /// Never waits: it holds roles out of order, and whoever has this one may want one of them. All
+    /// changes of the writer, earlier ones too, are seen together.
+    pub fn try_extend(&mut self, shard: ShardId) -> bool {
+        if self.holds(shard) {
+            return true;
+        }
+        self.make_atomic();
+        if !self.keyspace.take_another(shard) {
+            return false;
+        }
+        if self.changing {
+            self.listened |= self.mark_one(shard);
+        }
+        self.shards = self.shards.iter().chain(std::iter::once(shard)).collect();
+        true
+    }
+
     /// True if the writer may change this shard.
     #[inline]
     #[must_use]
@@ -454,11 +472,13 @@ impl<'k, 'g> Writer<'k, 'g> {
         }
     }
 
-    /// Ends the turn; the roles stay with the caller. True if the guard should be flushed.
-    pub(crate) fn end_without_release(mut self) -> bool {
+    /// Ends the turn; the roles stay with the caller. Whether the guard should be flushed, and which
+    /// roles these are.
+    pub(crate) fn end_without_release(mut self) -> (bool, ShardSet) {
         self.end();
         self.released = true;
-        self.deferred
+        let none = std::iter::empty().collect();
+        (self.deferred, std::mem::replace(&mut self.shards, none))
     }
 }
 

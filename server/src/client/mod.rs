@@ -349,12 +349,12 @@ pub struct Client {
     transaction: Option<Box<Transaction>>,
     /// Commands that would wait must not: EXEC or a script runs them.
     pub deny_blocking: bool,
+    /// The commands come from a script.
+    pub in_script: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// The blocking command that has begun to wait and has not ended. It may run again meanwhile.
     pub wait: Option<Wait>,
-    /// Commands run inside a script.
-    pub in_script: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
     /// MONITOR: receives the feed, sends nothing but QUIT/RESET.

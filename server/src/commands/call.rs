@@ -87,8 +87,8 @@ impl<'a, 'g> Call<'a, 'g> {
         self.arg(i).eq_ignore_ascii_case(word.as_bytes())
     }
 
-    /// Whether the command may make its client wait. In EXEC none may: it answers what it would at
-    /// its deadline.
+    /// Whether the command may make its client wait. In EXEC and in scripts none may: it answers
+    /// what it would at its deadline.
     pub fn may_block(&self) -> bool {
         !self.client.deny_blocking
     }

@@ -25,7 +25,7 @@ mod hyperloglog;
 mod list;
 mod multi_pop;
 mod pubsub;
-mod scripting;
+pub(crate) mod scripting;
 mod server;
 mod set;
 mod sorted_set;

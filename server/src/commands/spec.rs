@@ -142,6 +142,9 @@ impl Flags {
     /// Answers with messages, which CLIENT REPLY does not suppress: SUBSCRIBE and its relatives.
     pub const ANSWERS_BY_PUSH: Flags = Flags(1 << 30);
 
+    /// Runs a script: the keys that it names are those which it promises to keep to.
+    pub const SCRIPT: Flags = Flags(1 << 31);
+
     /// Union, usable in constants.
     pub const fn with(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)

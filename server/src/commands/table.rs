@@ -16,6 +16,8 @@ pub enum KeyShape {
     One(usize),
     /// Anything else: ask [`Command::each_key`].
     Many,
+    /// As `Many`, if the script keeps to the keys that it names; else any.
+    Script,
     /// Those that the client watches and, for EXEC, those of its queued commands.
     Own,
 }
@@ -78,6 +80,7 @@ static FAMILIES: &[&[Command]] = &[
     super::server::COMMANDS,
     super::stream::COMMANDS,
     super::transactions::COMMANDS,
+    super::scripting::COMMANDS,
 ];
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::build(FAMILIES));
@@ -195,6 +198,9 @@ fn slot_of(name: &[u8]) -> usize {
 fn shape_of(command: &Command) -> KeyShape {
     if command.flags.has(Flags::UNWATCHES) {
         return KeyShape::Own;
+    }
+    if command.flags.has(Flags::SCRIPT) {
+        return KeyShape::Script;
     }
     if command.keys_by.is_some() {
         return KeyShape::Many;

@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, table};
+use crate::server::Server;
 use crate::session::Prepared;
 use crate::tracking::Mode;
 use dunlin_protocol::Request;
@@ -100,7 +101,11 @@ fn hold_back(
     flags: Flags,
     client: &Client,
 ) -> Option<Admission> {
-    if flags.any(flag_set!(DENYOOM | PROTECTED)) {
+    if flags.any(flag_set!(DENYOOM | PROTECTED | SCRIPT)) {
+        if flags.has(Flags::SCRIPT) && ctx.server.keyspace.over_limit() {
+            // Its commands find out whether that was enough: under roles nothing is evicted for them.
+            make_space(ctx);
+        }
         if flags.has(Flags::DENYOOM) && ctx.server.keyspace.over_limit() && !make_space(ctx) {
             return Some(Admission::Refuse(error::OOM, Some(entry)));
         }
@@ -150,7 +155,7 @@ fn deny(
     denied.error(client.user(), entry)
 }
 
-pub(super) fn log_denial(
+pub(crate) fn log_denial(
     ctx: &Context<'_, '_>,
     entry: &Entry,
     request: Request<'_>,
@@ -164,6 +169,11 @@ pub(super) fn log_denial(
     };
     let user = client.user().name();
     ctx.server.log_denied(client, denied.reason, context, object, user, ctx.now);
+}
+
+/// Whether what needs memory is refused now: where [`make_space`] has been called before.
+pub(crate) fn is_short_of_memory(server: &Server) -> bool {
+    server.keyspace.over_limit() && !server.keyspace.can_evict()
 }
 
 /// Items evicted for one command while the store is above its budget: about 10 us.

@@ -17,6 +17,8 @@
 //!   takes the roles: MGET sees one instant.
 //! - A read of a client that **tracks** keys takes the roles, so that nobody writes between the read
 //!   and the note that the client has to hear of the next write.
+//! - A **script** that is known to keep to the keys it names is a write of these; any other one
+//!   takes all roles. One that turns out to need more is run again under all.
 //! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
 //!   run at once.
 //!
@@ -35,6 +37,7 @@ use crate::blocking;
 use crate::client::{Client, ReplyMode};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
+use crate::commands::scripting;
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape};
 use crate::interest;
@@ -42,8 +45,8 @@ use crate::notify::tell_misses;
 use crate::server::Server;
 use crate::session::Prepared;
 use crate::stats::WorkerStats;
-pub(crate) use admission::echo;
-use admission::{Admission, admit, log_denial};
+use admission::{Admission, admit};
+pub(crate) use admission::{echo, is_short_of_memory, log_denial};
 use dunlin_protocol::{Mark, Reply, Request};
 use dunlin_storage::{DbId, Guard, KeyHash, Millis, ShardId, ShardSet};
 use std::sync::atomic::Ordering;
@@ -141,6 +144,47 @@ pub(crate) fn execute_queued<'g>(
     env.run_queued(exec.writer.as_deref_mut())
 }
 
+/// Runs a command of a script, which has been admitted, inside the call that runs the script. The
+/// roles are those of [`shards_to_see`], or none for a read that may look without.
+pub(crate) fn execute_called<'g>(
+    ctx: &Context<'_, 'g>,
+    mut writer: Option<&mut Roles<'g>>,
+    entry: &'static Entry,
+    hash: KeyHash,
+    request: Request<'_>,
+    reply: &mut Reply,
+    client: &mut Client,
+) -> Step {
+    let mut run = Run::start(ctx);
+    let mut env = Env { ctx, run: &mut run, request, reply, client, entry, hash };
+    let step = env.call(writer.as_deref_mut());
+    if let Some(writer) = writer {
+        remember(ctx.server, client, entry, &request, writer);
+    }
+    run.finish(ctx);
+    step
+}
+
+/// The shards whose roles a command needs to be a part of something bigger that happens at one
+/// instant: those of all keys that it reads or writes.
+pub(crate) fn shards_to_see(
+    ctx: &Context<'_, '_>,
+    entry: &Entry,
+    hash: KeyHash,
+    request: Request<'_>,
+    db: DbId,
+) -> ShardSet {
+    match entry.shape {
+        _ if entry.looks_anywhere() => ShardSet::all(&ctx.server.keyspace),
+        KeyShape::One(at) if request.get(at).is_some() => {
+            ShardSet::one(ctx.server.keyspace.shard_of(hash))
+        }
+        KeyShape::Many => shards_of(ctx, entry, request, db),
+        KeyShape::Script => shards_of_script(ctx, entry, request, db),
+        KeyShape::None | KeyShape::One(_) | KeyShape::Own => std::iter::empty().collect(),
+    }
+}
+
 /// Whether a following command of a handed-over session can run with `writer`.
 pub(crate) fn runs_with(
     ctx: &Context<'_, '_>,
@@ -156,8 +200,8 @@ pub(crate) fn runs_with(
         KeyShape::One(at) => {
             request.get(at).is_some() && writer.holds(ctx.server.keyspace.shard_of(prepared.hash))
         }
-        KeyShape::Many => {
-            let shards = shards_of(ctx, entry, request, client.db);
+        KeyShape::Many | KeyShape::Script => {
+            let shards = shards_to_see(ctx, entry, prepared.hash, request, client.db);
             !shards.is_empty() && shards.iter().all(|shard| writer.holds(shard))
         }
         KeyShape::Own => {
@@ -291,6 +335,14 @@ impl<'g> Env<'_, '_, 'g> {
                     self.read_one(held, shard)
                 }
             }
+            KeyShape::Script => {
+                *held = None;
+                // With no key it runs under no role, and may still find that it needs some.
+                let shards = shards_of_script(ctx, entry, self.request, self.client.db);
+                let step = self.with_roles(held, shards);
+                self.client.settle();
+                step
+            }
             _ => {
                 *held = None;
                 let shards = shards_of(ctx, entry, self.request, self.client.db);
@@ -396,7 +448,12 @@ impl<'g> Env<'_, '_, 'g> {
         }
         // Readers without a role must not see the half of it, in one shard neither.
         roles.make_atomic();
+        let count = roles.shards().len();
         let step = self.run(Some(roles));
+        if roles.shards().len() > count {
+            // A script has got more roles, of keys that others may wait for.
+            blocking::serve(self.ctx, roles);
+        }
         self.client.settle();
         step
     }
@@ -409,7 +466,7 @@ impl<'g> Env<'_, '_, 'g> {
         }
         let key = match self.entry.shape {
             KeyShape::One(at) => self.request.get(at),
-            KeyShape::None | KeyShape::Own | KeyShape::Many => None,
+            KeyShape::None | KeyShape::Own | KeyShape::Many | KeyShape::Script => None,
         };
         let key = key.map(|key| (self.ctx.server.keyspace.shard_of(self.hash), key));
         let more = self.ctx.server.interests.queues.reach(writer, key);
@@ -574,6 +631,20 @@ impl<'g> Env<'_, '_, 'g> {
         let fast = self.entry.has(Flags::FAST);
         let event = if fast { "fast-command" } else { "command" };
         server.latency.record(event, micros / 1_000, seconds);
+    }
+}
+
+/// The shards that a script needs: all, unless it is known to keep to its keys.
+#[cold]
+fn shards_of_script(
+    ctx: &Context<'_, '_>,
+    entry: &Entry,
+    request: Request<'_>,
+    db: DbId,
+) -> ShardSet {
+    match scripting::keeps_to_its_keys(ctx.server, entry, request) {
+        true => shards_of(ctx, entry, request, db),
+        false => ShardSet::all(&ctx.server.keyspace),
     }
 }
 

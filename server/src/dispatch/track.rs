@@ -31,9 +31,14 @@ impl<'g> Env<'_, '_, 'g> {
     /// As [`Env::track`], with roles that were taken for the command.
     #[cold]
     pub(super) fn track_held(&mut self, writer: &mut Roles<'g>) -> Step {
+        let mark = self.reply.mark();
         let running = self.ctx.server.tracker().running(&self.client.shared);
         let step = self.run_held(writer);
         drop(running);
+        if matches!(step, Step::NeedsRole) {
+            self.undo(mark);
+            return step;
+        }
         self.tracked(Some(writer));
         step
     }
@@ -65,7 +70,9 @@ impl<'g> Env<'_, '_, 'g> {
                 ShardSet::one(self.ctx.server.keyspace.shard_of(self.hash))
             }
             KeyShape::Many => shards_of(self.ctx, self.entry, self.request, self.client.db),
-            KeyShape::None | KeyShape::One(_) | KeyShape::Own => std::iter::empty().collect(),
+            KeyShape::None | KeyShape::One(_) | KeyShape::Own | KeyShape::Script => {
+                std::iter::empty().collect()
+            }
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Commands that do not run now: refused ones, and those that wait for EXEC.
 
-use super::{Context, Step, shards_of};
+use super::{Context, Step, shards_to_see};
 use crate::client::Client;
 use crate::commands::error::ReplyError;
 use crate::commands::spec::Flags;
-use crate::commands::table::{Entry, KeyShape};
+use crate::commands::table::Entry;
 use crate::runtime::logging::Every;
 use crate::session::Prepared;
 use dunlin_protocol::{Reply, Request};
-use dunlin_storage::ShardSet;
 use std::sync::atomic::Ordering;
 
 /// Answers a command that must not run.
@@ -72,15 +71,7 @@ pub(super) fn queue(
     client: &mut Client,
 ) -> Step {
     client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
-    let shards = match entry.shape {
-        // For one instant in all of it, roles are needed to read, too.
-        _ if entry.looks_anywhere() => ShardSet::all(&ctx.server.keyspace),
-        KeyShape::One(at) if request.get(at).is_some() => {
-            ShardSet::one(ctx.server.keyspace.shard_of(prepared.hash))
-        }
-        KeyShape::Many => shards_of(ctx, entry, request, client.db),
-        KeyShape::None | KeyShape::One(_) | KeyShape::Own => std::iter::empty().collect(),
-    };
+    let shards = shards_to_see(ctx, entry, prepared.hash, request, client.db);
     client.queue(prepared, request, &shards);
     if client.wants_answer() {
         reply.simple("QUEUED");

@@ -5,6 +5,7 @@
 
 use super::flags::ScriptFlags;
 use super::header::{self, NoHeader};
+use super::reach::Reach;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +27,7 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), String> {
 }
 
 /// A function as it was registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Function {
     /// Its name.
     pub name: String,
@@ -34,6 +35,16 @@ pub struct Function {
     pub description: Option<Vec<u8>>,
     /// What it declares.
     pub flags: ScriptFlags,
+    /// Whether it keeps to its keys.
+    pub reach: Reach,
+}
+
+impl Function {
+    /// A function as it is registered, before anything has run.
+    #[must_use]
+    pub fn new(name: String, description: Option<Vec<u8>>, flags: ScriptFlags) -> Function {
+        Function { name, description, flags, reach: Reach::default() }
+    }
 }
 
 /// A library. Its functions are known once an engine has loaded it.
@@ -275,11 +286,7 @@ mod tests {
         let mut library = Library::parse(body.as_bytes()).expect("a library");
         library.functions = functions
             .iter()
-            .map(|name| Function {
-                name: (*name).to_owned(),
-                description: None,
-                flags: ScriptFlags::NONE,
-            })
+            .map(|name| Function::new((*name).to_owned(), None, ScriptFlags::NONE))
             .collect();
         Arc::new(library)
     }

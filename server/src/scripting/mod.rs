@@ -18,6 +18,7 @@ mod flags;
 mod header;
 mod host;
 mod library;
+mod reach;
 mod runs;
 mod script;
 
@@ -26,5 +27,6 @@ pub use engine::{Arguments, Ended, Engine, Options};
 pub use flags::ScriptFlags;
 pub use host::{CallOptions, Host, Interrupt, Watch};
 pub use library::{ENGINE, Function, Libraries, Library, LibrarySet, RestorePolicy};
+pub use reach::Reach;
 pub use runs::{CommandLine, Killed, Run, RunKind, Running, Runs};
 pub use script::{Script, Sha1, sha1_hex};

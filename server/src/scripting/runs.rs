@@ -113,7 +113,13 @@ impl Runs {
             wrote: AtomicBool::new(false),
             killed: AtomicBool::new(false),
         });
-        Running { runs: Arc::clone(self), run, visible: Cell::new(false), limit_ms: None }
+        Running {
+            runs: Arc::clone(self),
+            run,
+            visible: Cell::new(false),
+            abandoned: Cell::new(false),
+            limit_ms: None,
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Run>>> {
@@ -155,6 +161,7 @@ pub struct Running {
     runs: Arc<Runs>,
     run: Arc<Run>,
     visible: Cell<bool>,
+    abandoned: Cell<bool>,
     limit_ms: Option<(u64, &'static str)>,
 }
 
@@ -164,6 +171,11 @@ impl Running {
     pub fn limited(mut self, milliseconds: u64, why: &'static str) -> Running {
         self.limit_ms = Some((milliseconds, why));
         self
+    }
+
+    /// Nothing it does counts any more: it is to end.
+    pub fn abandon(&self) {
+        self.abandoned.set(true);
     }
 
     /// The run as others see it.
@@ -177,6 +189,9 @@ impl Watch for Running {
     fn check(&self) -> Interrupt {
         if !self.visible.replace(true) {
             self.runs.lock().push(Arc::clone(&self.run));
+        }
+        if self.abandoned.get() {
+            return Interrupt::Stop("the script begins anew");
         }
         if self.run.killed.load(Ordering::Relaxed) {
             return Interrupt::Stop(match self.run.kind {

@@ -2,6 +2,7 @@
 
 use super::flags::ScriptFlags;
 use super::header::{self, NoHeader};
+use super::reach::Reach;
 use bytes::Bytes;
 use sha1::{Digest as _, Sha1 as Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +31,8 @@ pub struct Script {
     pub body: Bytes,
     /// What its first line declares; `None` without one: the rules from before there were flags.
     pub flags: Option<ScriptFlags>,
+    /// Whether it keeps to its keys.
+    pub reach: Reach,
     /// Bytes of the first line.
     header: usize,
     /// In the cache. A script that has left it is not found any more, wherever it was compiled.
@@ -51,6 +54,7 @@ impl Script {
             sha1: sha1_hex(body),
             body: Bytes::copy_from_slice(body),
             flags,
+            reach: Reach::default(),
             header,
             cached: AtomicBool::new(true),
             kept: AtomicBool::new(false),

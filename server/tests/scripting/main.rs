@@ -1,13 +1,16 @@
-//! The Lua engine over a host that is a small dictionary: what scripts see, what their callers get,
-//! and what they cannot do. Where redis-server is on the PATH, it says what is right.
+//! Scripts: the Lua engine over a host that is a small dictionary (what scripts see, what their
+//! callers get, what they cannot do), and the commands over a socket. Where redis-server is on the
+//! PATH, it says what is right.
 
 mod against_redis;
 mod commands;
 mod host;
+mod keys;
 mod libraries;
 mod limits;
 mod sandbox;
 mod scripts;
+mod seen;
 #[path = "../support/mod.rs"]
 mod support;
 

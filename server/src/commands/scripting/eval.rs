@@ -1,6 +1,6 @@
 //! EVAL and EVALSHA.
 
-use super::host::{self, ScriptHost};
+use super::host::{self, Invocation};
 use super::{
     ENGINE, KEYS, KEYS_RO, NO_SCRIPT, NOT_A_COUNT, NOTES, NOTES_RO, RUNS_READS, RUNS_WRITES,
     arguments, docs, keys_and_args, permissions,
@@ -10,6 +10,8 @@ use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Outcome};
 use crate::scripting::{Arguments, Engine, RunKind, Script, sha1_hex};
+use crate::server::Server;
+use std::cell::Cell;
 use std::sync::Arc;
 
 const COMPLEXITY: &str = "Depends on the script that is executed.";
@@ -55,7 +57,7 @@ fn eval(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (keys, args) = keys_and_args(call, NOT_A_COUNT)?;
     ENGINE.with_borrow_mut(|engine| {
         let body = call.arg(1);
-        let script = match find(call, engine, &sha1_hex(body)) {
+        let script = match find_text(call.server, engine, body) {
             Some(script) => script,
             None => {
                 let script = Arc::new(Script::parse(body).map_err(|why| format!("ERR {why}"))?);
@@ -63,21 +65,42 @@ fn eval(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
                 call.server.scripts.add(script, false)
             }
         };
+        LAST.set(Some(Arc::clone(&script)));
         run(call, engine, &script, &keys, &args)
     })
 }
 
 fn evalsha(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     ENGINE.with_borrow_mut(|engine| {
-        let script = find(call, engine, call.arg(1));
+        let script = find(call.server, engine, call.arg(1));
         let (keys, args) = keys_and_args(call, NOT_A_COUNT)?;
         run(call, engine, &script.ok_or(NO_SCRIPT)?, &keys, &args)
     })
 }
 
+thread_local! {
+    /// The script that EVAL has run last here: its name need not be computed again, neither by
+    /// dispatch and the handler nor for a client that sends the same text over and over.
+    static LAST: Cell<Option<Arc<Script>>> = const { Cell::new(None) };
+}
+
+/// The script of a text, if it is known.
+pub(super) fn find_text(server: &Server, engine: &Engine, body: &[u8]) -> Option<Arc<Script>> {
+    let last = LAST.take();
+    let script = match last.filter(|last| last.body == body && last.is_cached()) {
+        Some(script) => {
+            server.scripts.touch(&script);
+            Some(script)
+        }
+        None => find(server, engine, &sha1_hex(body)),
+    };
+    LAST.set(script.clone());
+    script
+}
+
 /// The script of a name, without the cache's lock if this worker has met it.
-fn find(call: &Call<'_, '_>, engine: &Engine, name: &[u8]) -> Option<Arc<Script>> {
-    let scripts = &call.server.scripts;
+pub(super) fn find(server: &Server, engine: &Engine, name: &[u8]) -> Option<Arc<Script>> {
+    let scripts = &server.scripts;
     match engine.known(name) {
         Some(script) => {
             scripts.touch(&script);
@@ -94,10 +117,14 @@ fn run(
     keys: &[&[u8]],
     args: &[&[u8]],
 ) -> Result<Outcome, ReplyError> {
-    let permissions = permissions(call, script.flags)?;
-    let running = host::begin(call, RunKind::Script, script.name());
-    let (mut host, reply) = ScriptHost::new(call, running, permissions);
-    let ended = engine.eval(script, Arguments { keys, args }, &mut host, reply);
-    host.leave();
-    host::finish(call, ended)
+    let invocation = Invocation {
+        kind: RunKind::Script,
+        name: script.name(),
+        permissions: permissions(call, script.flags)?,
+        reach: &script.reach,
+        keys,
+    };
+    host::run(call, &invocation, |host, reply| {
+        engine.eval(script, Arguments { keys, args }, host, reply)
+    })
 }

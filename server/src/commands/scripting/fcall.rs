@@ -1,6 +1,6 @@
 //! FCALL.
 
-use super::host::{self, ScriptHost};
+use super::host::{self, Invocation};
 use super::{
     ENGINE, KEYS, KEYS_RO, NOTES, NOTES_RO, RUNS_READS, RUNS_WRITES, arguments, docs,
     keys_and_args, permissions,
@@ -36,7 +36,7 @@ thread_local! {
 }
 
 /// The libraries as they are, without their lock if they are as they were.
-fn current(libraries: &Libraries, engine: &mut Engine) -> Arc<LibrarySet> {
+pub(super) fn current(libraries: &Libraries, engine: &mut Engine) -> Arc<LibrarySet> {
     SEEN.with_borrow_mut(|(generation, set)| {
         let now = libraries.generation();
         if *generation != now {
@@ -58,12 +58,16 @@ fn fcall(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         let found = set.find(call.arg(1));
         let (library, function) = found.ok_or("ERR Function not found")?;
         let (keys, args) = keys_and_args(call, "ERR Bad number of keys provided".into())?;
-        let permissions = permissions(call, Some(function.flags))?;
-        let running = host::begin(call, RunKind::Function, &function.name);
+        let invocation = Invocation {
+            kind: RunKind::Function,
+            name: &function.name,
+            permissions: permissions(call, Some(function.flags))?,
+            reach: &function.reach,
+            keys: &keys,
+        };
         let arguments = Arguments { keys: &keys, args: &args };
-        let (mut host, reply) = ScriptHost::new(call, running, permissions);
-        let ended = engine.call(library, &function.name, arguments, &mut host, reply);
-        host.leave();
-        host::finish(call, ended)
+        host::run(call, &invocation, |host, reply| {
+            engine.call(library, &function.name, arguments, host, reply)
+        })
     })
 }

@@ -157,7 +157,7 @@ fn describe(call: &mut Call<'_, '_>, library: &Library, with_code: bool) {
     reply.bulk(ENGINE_NAME.as_bytes());
     reply.bulk(b"functions");
     reply.array(library.functions.len());
-    for Function { name, description, flags } in &library.functions {
+    for Function { name, description, flags, .. } in &library.functions {
         reply.map(3);
         reply.bulk(b"name");
         reply.bulk(name.as_bytes());

@@ -1,13 +1,22 @@
 //! The server as a script sees it.
+//!
+//! The commands of a script run like others, but under the roles of the command that runs it: it
+//! happens at one instant. These are the roles of the keys that its caller has named, if it is known
+//! to keep to them ([`Reach`]), and else all. A script that goes further all the same gets the role it
+//! lacks if that is free; if not, it begins anew under all roles, unless something has been done that
+//! cannot be undone. Then it tries for a while, and fails.
 
-use super::nested::{self, Caller};
+use super::nested::Caller;
+use crate::acl::{Denied, LogContext};
+use crate::client::Client;
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, table};
-use crate::scripting::{CallOptions, CommandLine, Ended, Host, RunKind, Running, Watch};
-use dunlin_protocol::Reply;
-use dunlin_storage::DbId;
+use crate::dispatch;
+use crate::scripting::{CallOptions, CommandLine, Ended, Host, Reach, RunKind, Running, Watch};
+use dunlin_protocol::{Reply, Request};
+use dunlin_storage::{DbId, ShardSet};
 use std::rc::Rc;
 
 /// What a script may do.
@@ -19,15 +28,82 @@ pub(super) struct Permissions {
     pub(super) allow_oom: bool,
 }
 
+/// What is to run.
+pub(super) struct Invocation<'i> {
+    pub(super) kind: RunKind,
+    /// SHA-1 of the script or name of the function.
+    pub(super) name: &'i str,
+    pub(super) permissions: Permissions,
+    pub(super) reach: &'i Reach,
+    /// The keys that the caller names.
+    pub(super) keys: &'i [&'i [u8]],
+}
+
 /// One run: the call that began it, less its own reply.
 pub(super) struct ScriptHost<'c, 'g> {
     caller: Caller<'c, 'g>,
     running: Rc<Running>,
     permissions: Permissions,
+    /// The shards of the keys that the caller has named.
+    declared: ShardSet,
+    /// Other shards were wanted.
+    exceeded: bool,
     /// A command that writes has run: from now on the script is not refused for want of memory.
     wrote: bool,
-    /// The caller's database; the script may select another one for itself.
+    /// Something was done that others may have seen: it cannot be done again.
+    acted: bool,
+    /// The run has failed for want of roles; it is to begin anew with all of them.
+    anew: bool,
+    /// What of the caller's state the script has for itself.
+    lent: Lent,
+}
+
+/// The caller's state before the script.
+#[derive(Clone, Copy)]
+struct Lent {
+    /// The script may select another one for itself.
     db: DbId,
+    deny_blocking: bool,
+}
+
+/// A command wants a role that somebody else holds, and it is too late to begin anew.
+const TAKEN: ReplyError = ReplyError::new(
+    "ERR The script has written, and then wanted a key that it has not declared and that is in use. \
+     Please declare the keys of the script",
+);
+/// Nobody sees it: the script that gets it begins anew.
+const ANEW: ReplyError = ReplyError::new("ERR The script begins anew");
+/// Tries to get one more role when there is no other way: some hundred microseconds.
+const TRIES: u32 = 512;
+
+/// Runs a script or a function. `engine` is what does it.
+pub(super) fn run<'g>(
+    call: &mut Call<'_, 'g>,
+    invocation: &Invocation<'_>,
+    engine: impl FnOnce(&mut ScriptHost<'_, 'g>, &mut Reply) -> Ended,
+) -> Result<Outcome, ReplyError> {
+    if call.server.monitors.active() {
+        let now = call.server.clock.wall_us();
+        call.server.monitors.show(now, call.client, call.entry, &call.request);
+    }
+    let keyspace = &call.server.keyspace;
+    let shard_of = |key: &&[u8]| keyspace.shard_of(keyspace.key(key).hash);
+    let declared = invocation.keys.iter().map(shard_of).collect();
+    let running = begin(call, invocation.kind, invocation.name);
+    let (mut host, reply) = ScriptHost::new(call, running, invocation.permissions);
+    host.declared = declared;
+    let ended = engine(&mut host, reply);
+    let anew = host.anew;
+    if host.exceeded {
+        invocation.reach.note_exceeded();
+    } else if ended == Ended::Replied {
+        invocation.reach.note_kept();
+    }
+    host.leave();
+    if anew {
+        return Err(error::NEEDS_ROLE);
+    }
+    finish(call, ended)
 }
 
 /// Notes the beginning of a run.
@@ -36,7 +112,7 @@ pub(super) fn begin(call: &Call<'_, '_>, kind: RunKind, name: &str) -> Running {
 }
 
 /// What a run's end means for the command that began it.
-pub(super) fn finish(call: &mut Call<'_, '_>, ended: Ended) -> Result<Outcome, ReplyError> {
+fn finish(call: &mut Call<'_, '_>, ended: Ended) -> Result<Outcome, ReplyError> {
     match ended {
         Ended::Replied => Ok(Outcome::Done),
         Ended::Failed { error, counted: false } => Err(error),
@@ -56,19 +132,33 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
         running: Running,
         permissions: Permissions,
     ) -> (ScriptHost<'c, 'g>, &'c mut Reply) {
-        let db = call.client.db;
+        let client = &mut *call.client;
+        let lent = Lent { db: client.db, deny_blocking: client.deny_blocking };
+        (client.deny_blocking, client.in_script) = (true, true);
         let (caller, reply) = Caller::new(call);
-        let running = Rc::new(running);
-        (ScriptHost { caller, running, permissions, wrote: false, db }, reply)
+        let host = ScriptHost {
+            caller,
+            running: Rc::new(running),
+            permissions,
+            declared: std::iter::empty().collect(),
+            exceeded: false,
+            wrote: false,
+            acted: false,
+            anew: false,
+            lent,
+        };
+        (host, reply)
     }
 
     /// The run is over.
     pub(super) fn leave(self) {
-        self.caller.client.select(self.db);
+        let client = &mut *self.caller.client;
+        client.select(self.lent.db);
+        (client.deny_blocking, client.in_script) = (self.lent.deny_blocking, false);
     }
 
     /// What refuses a command of a script, in Redis's order.
-    fn admit(&self, args: &[&[u8]]) -> Result<&'static Entry, ReplyError> {
+    fn admit(&mut self, args: &[&[u8]]) -> Result<&'static Entry, ReplyError> {
         let Some(entry) = find(args) else {
             return Err("ERR Unknown Redis command called from script".into());
         };
@@ -83,18 +173,56 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
         if flags.has(Flags::NOSCRIPT) {
             return Err("ERR This Redis command is not allowed from script".into());
         }
+        self.caller.read(args)?;
+        self.check_rights(entry)?;
         if self.permissions.read_only && flags.any(flag_set!(WRITE | MAY_REPLICATE)) {
             return Err("ERR Write commands are not allowed from read-only scripts.".into());
         }
         if flags.has(Flags::DENYOOM)
             && !self.permissions.allow_oom
             && !self.wrote
-            && self.caller.server.keyspace.over_limit()
+            && dispatch::is_short_of_memory(self.caller.server)
         {
             return Err(error::OOM);
         }
         Ok(entry)
     }
+
+    /// Whether the user may run the command that was read.
+    fn check_rights(&self, entry: &Entry) -> Result<(), ReplyError> {
+        let client = &*self.caller.client;
+        let Some(request) = self.caller.request() else { return Ok(()) };
+        let Some(denied) = denied(client, entry, request) else { return Ok(()) };
+        let ctx = self.caller.context();
+        dispatch::log_denial(&ctx, entry, request, client, denied, LogContext::Lua);
+        let error = denied.error(client.user(), entry);
+        let why = error.text().strip_prefix(b"NOPERM ").unwrap_or(error.text());
+        Err([b"NOPERM ACL failure in script: ", why].concat().into())
+    }
+
+    /// Gets the roles that a command needs; false: there are not all of them, and it may look
+    /// without. A script that keeps to its keys has them.
+    fn enter(&mut self, entry: &Entry) -> Result<bool, ReplyError> {
+        let shards = self.caller.touches(entry);
+        self.exceeded |= !shards.iter().all(|shard| self.declared.contains(shard));
+        let may_begin_anew = !self.acted && !self.lent.deny_blocking;
+        if self.caller.enter(&shards, if may_begin_anew { 1 } else { TRIES }) {
+            return Ok(true);
+        }
+        if may_begin_anew {
+            self.anew = true;
+            self.running.abandon();
+            return Err(ANEW);
+        }
+        if entry.has(Flags::WRITE) { Err(TAKEN) } else { Ok(false) }
+    }
+}
+
+fn denied(client: &Client, entry: &Entry, request: Request<'_>) -> Option<Denied> {
+    if !client.is_restricted() {
+        return None;
+    }
+    client.user().check(entry, &request).err()
 }
 
 /// The row of a command line.
@@ -115,11 +243,10 @@ impl Host for ScriptHost<'_, '_> {
         _options: CallOptions,
         reply: &mut Reply,
     ) -> Result<(), ReplyError> {
-        let admitted = self.admit(args).and_then(|entry| {
-            self.caller.prepare(entry, args)?;
-            Ok(entry)
-        });
-        let entry = match admitted {
+        if self.anew {
+            return Err(ANEW);
+        }
+        let entry = match self.admit(args) {
             Ok(entry) => entry,
             Err(error) => {
                 if let Some(entry) = find(args) {
@@ -129,17 +256,25 @@ impl Host for ScriptHost<'_, '_> {
                 return Err(error);
             }
         };
+        let with_roles = self.enter(entry)?;
+        self.acted |= entry.command.flags.any(flag_set!(WRITE | MAY_REPLICATE));
         if entry.has(Flags::WRITE) {
             self.wrote = true;
             self.running.run().has_written();
         }
-        nested::run(&mut self.caller, entry, reply);
-        Ok(())
+        match self.caller.run(entry, with_roles, reply) {
+            true => Ok(()),
+            false => Err(TAKEN),
+        }
     }
 
     fn may_run(&mut self, args: &[&[u8]]) -> Option<bool> {
-        // There is one user so far, and it may do everything.
-        find(args).map(|_| true)
+        let entry = find(args)?;
+        if self.caller.read(args).is_err() {
+            return Some(false);
+        }
+        let request = self.caller.request()?;
+        Some(denied(self.caller.client, entry, request).is_none())
     }
 
     fn log(&mut self, level: u8, text: &[u8]) {

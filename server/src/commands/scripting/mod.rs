@@ -1,9 +1,5 @@
 //! Scripts and functions. What runs them is in [`crate::scripting`]; here are the commands, and
 //! the server as a script sees it ([`host`]).
-#![expect(
-    dead_code,
-    reason = "the family joins the table when dispatch takes the roles that a script's keys need"
-)]
 
 mod eval;
 mod fcall;
@@ -17,7 +13,11 @@ use super::call::Call;
 use super::docs::{Arg, Docs, Group};
 use super::error::{self, ReplyError};
 use super::spec::{Command, Flags, KeyFlags, KeySpec};
+use super::table::Entry;
+use crate::dispatch;
 use crate::scripting::{Engine, Options};
+use crate::server::Server;
+use dunlin_protocol::Request;
 use std::cell::RefCell;
 
 pub(super) static COMMANDS: &[Command] = &[
@@ -46,7 +46,8 @@ const fn docs(since: &'static str, complexity: &'static str, summary: &'static s
 }
 
 /// Flags of everything that runs scripts.
-const RUNS: Flags = flag_set!(NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLEKEYS);
+const RUNS: Flags =
+    flag_set!(NOSCRIPT | STALE | SKIP_MONITOR | NO_MANDATORY_KEYS | MOVABLEKEYS | SCRIPT);
 /// Flags of what may write.
 const RUNS_WRITES: Flags = RUNS.with(Flags::MAY_REPLICATE);
 /// Flags of what only reads.
@@ -71,6 +72,22 @@ const fn arguments(script: Arg) -> [Arg; 4] {
         Arg::key("key", 0).optional().multiple(),
         Arg::string("arg").optional().multiple(),
     ]
+}
+
+/// Whether the script or function of a command line is known to keep to the keys that it names. One
+/// that does not exist touches nothing.
+pub(crate) fn keeps_to_its_keys(server: &Server, entry: &Entry, request: Request<'_>) -> bool {
+    let name = request.get(1).unwrap_or_default();
+    ENGINE.with_borrow_mut(|engine| match entry.command.name {
+        "fcall" | "fcall_ro" => {
+            let set = fcall::current(&server.libraries, engine);
+            set.find(name).is_none_or(|(_, function)| function.reach.is_kept())
+        }
+        "evalsha" | "evalsha_ro" => {
+            eval::find(server, engine, name).is_none_or(|script| script.reach.is_kept())
+        }
+        _ => eval::find_text(server, engine, name).is_some_and(|script| script.reach.is_kept()),
+    })
 }
 
 /// Keys and arguments of a run.
@@ -155,7 +172,7 @@ fn permissions(
         return Err(WRITES);
     }
     let allow_oom = flags.has(ScriptFlags::ALLOW_OOM);
-    if !allow_oom && !no_writes && call.server.keyspace.over_limit() {
+    if !allow_oom && !no_writes && dispatch::is_short_of_memory(call.server) {
         return Err(OOM);
     }
     Ok(host::Permissions { read_only: read_only || no_writes, allow_oom })

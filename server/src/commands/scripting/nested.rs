@@ -2,18 +2,18 @@
 //!
 //! The inner command gets the outer one's client, time, epoch and roles, its own arguments and its
 //! own reply. The arguments are packed as a client would send them and read by a decoder, because
-//! that is what a handler knows.
+//! that is what a handler knows; dispatch runs them like any others.
 
 use crate::Roles;
 use crate::client::Client;
 use crate::commands::call::Call;
 use crate::commands::error::ReplyError;
-use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape};
+use crate::dispatch::{self, Context, Step};
 use crate::server::Server;
 use crate::stats::WorkerStats;
-use dunlin_protocol::{Decoder, Limits, Reply};
-use dunlin_storage::{Guard, KeyHash, Millis, ShardSet};
+use dunlin_protocol::{Decoder, Limits, Reply, Request};
+use dunlin_storage::{Guard, KeyHash, Millis, ShardId, ShardSet};
 use std::cell::Cell;
 
 /// What the outer command lends.
@@ -67,35 +67,75 @@ impl<'c, 'g> Caller<'c, 'g> {
         (caller, call.reply)
     }
 
-    /// Reads a command line, and looks whether the roles at hand are enough for it: they are those
-    /// of the keys that the outer command has named.
-    pub(super) fn prepare(
+    /// Reads a command line.
+    pub(super) fn read(&mut self, args: &[&[u8]]) -> Result<(), ReplyError> {
+        let decoder = self.decoder.take().unwrap_or_else(|| Decoder::new(self.limits));
+        self.decoder = Some(read(decoder, args)?);
+        Ok(())
+    }
+
+    /// The command line that was read.
+    pub(super) fn request(&self) -> Option<Request<'_>> {
+        self.decoder.as_ref().map(|decoder| decoder.request(0))
+    }
+
+    /// The turn's surroundings, for something that begins now.
+    pub(super) fn context(&self) -> Context<'c, 'g> {
+        let Caller { server, stats, guard, now, .. } = *self;
+        Context { server, stats, guard, now, began: server.clock.monotonic_ns() }
+    }
+
+    /// The shards that the command line touches.
+    pub(super) fn touches(&self, entry: &Entry) -> ShardSet {
+        let Some(request) = self.request() else { return std::iter::empty().collect() };
+        let hash = hash_of(self.server, entry, request);
+        dispatch::shards_to_see(&self.context(), entry, hash, request, self.client.db)
+    }
+
+    /// Whether the roles of these shards are at hand now: missing ones are taken if they are free,
+    /// in so many tries.
+    pub(super) fn enter(&mut self, shards: &ShardSet, tries: u32) -> bool {
+        let Some(writer) = self.writer.as_deref_mut() else { return shards.is_empty() };
+        shards.iter().all(|shard| try_to_extend(writer, shard, tries))
+    }
+
+    /// Runs the command line; false: it needs roles that it was not given.
+    pub(super) fn run(
         &mut self,
         entry: &'static Entry,
-        args: &[&[u8]],
-    ) -> Result<(), ReplyError> {
-        let decoder = self.decoder.take().unwrap_or_else(|| Decoder::new(self.limits));
-        let decoder = self.decoder.insert(read(decoder, args)?);
-        if !entry.has(Flags::WRITE) {
-            return Ok(());
-        }
-        let keyspace = &self.server.keyspace;
+        with_roles: bool,
+        reply: &mut Reply,
+    ) -> bool {
+        let ctx = self.context();
+        let Caller { client, server, writer, decoder, .. } = self;
+        let Some(decoder) = decoder else { return true };
         let request = decoder.request(0);
-        let held = self.writer.as_deref();
-        let holds = |shard| held.is_some_and(|writer| writer.holds(shard));
-        let mut holds_all = true;
-        if entry.has(Flags::ALL_SHARDS) {
-            holds_all = ShardSet::all(keyspace).iter().all(holds);
-        } else {
-            entry.command.each_key(&request, &mut |at| {
-                holds_all &= holds(keyspace.shard_of(keyspace.key(request.arg(at)).hash));
-            });
-        }
-        match holds_all {
-            true => Ok(()),
-            false => Err("ERR Script attempted to write a key that it has not declared".into()),
-        }
+        let hash = hash_of(server, entry, request);
+        let writer = writer.as_deref_mut().filter(|_| with_roles);
+        let step = dispatch::execute_called(&ctx, writer, entry, hash, request, reply, client);
+        !matches!(step, Step::NeedsRole)
     }
+}
+
+/// The hash of a command line's key, if it has exactly one.
+fn hash_of(server: &Server, entry: &Entry, request: Request<'_>) -> KeyHash {
+    let key = match entry.shape {
+        KeyShape::One(at) => request.get(at),
+        KeyShape::None | KeyShape::Many | KeyShape::Script | KeyShape::Own => None,
+    };
+    key.map_or(KeyHash(0), |key| server.keyspace.key(key).hash)
+}
+
+/// Tries after which others are let run: the holder of a role may be one of them.
+const SPINS: u32 = 16;
+
+fn try_to_extend(writer: &mut Roles<'_>, shard: ShardId, tries: u32) -> bool {
+    (0..tries).any(|n| {
+        if n > SPINS {
+            std::thread::yield_now();
+        }
+        writer.try_extend(shard)
+    })
 }
 
 /// The decoder with this as its only command.
@@ -138,58 +178,6 @@ fn feed(decoder: &mut Decoder, bytes: &[u8]) {
         decoder.parse(1);
         if decoder.error().is_some() {
             return;
-        }
-    }
-}
-
-/// Runs the command that has been prepared.
-pub(super) fn run(caller: &mut Caller<'_, '_>, entry: &'static Entry, reply: &mut Reply) {
-    let Caller { client, server, stats, now, guard, writer, decoder, .. } = caller;
-    let Some(decoder) = decoder else { return };
-    let request = decoder.request(0);
-    let hash = match entry.shape {
-        KeyShape::One(at) => {
-            request.get(at).map_or(KeyHash(0), |key| server.keyspace.key(key).hash)
-        }
-        KeyShape::None | KeyShape::Many | KeyShape::Own => KeyHash(0),
-    };
-    let began = server.clock.monotonic_ns();
-    let mark = reply.mark();
-    let denied = std::mem::replace(&mut client.deny_blocking, true);
-    client.in_script = true;
-    let result = {
-        let mut call = Call {
-            request,
-            reply,
-            client,
-            server,
-            stats,
-            entry,
-            hash,
-            now: *now,
-            guard,
-            writer: writer.as_deref_mut(),
-        };
-        (entry.command.handler)(&mut call)
-    };
-    client.in_script = false;
-    client.deny_blocking = denied;
-    if let Some(writer) = writer.as_deref_mut() {
-        crate::dispatch::remember(server, client, entry, &request, writer);
-    }
-    let nanos = server.clock.monotonic_ns().saturating_sub(began);
-    let figures = stats.command(entry.id);
-    figures.calls.add(1);
-    figures.time(1, nanos, server.latency_tracking());
-    match result {
-        Ok(Outcome::Done | Outcome::Close) => {}
-        // A script does not wait: it gets what the command says at its deadline.
-        Ok(Outcome::Block(wait)) => (wait.on_timeout)(reply),
-        Err(error) => {
-            reply.rollback(mark);
-            reply.error(error.text());
-            figures.failed.add(1);
-            stats.error(error.text());
         }
     }
 }

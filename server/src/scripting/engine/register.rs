@@ -87,7 +87,7 @@ fn positional_arguments(lua: &Lua, args: &MultiValue) -> mlua::Result<(Function,
         return Err(misuse("second argument to redis.register_function must be a function"));
     };
     let name = name.to_string_lossy();
-    Ok((Function { name, description: None, flags: ScriptFlags::NONE }, body.clone()))
+    Ok((Function::new(name, None, ScriptFlags::NONE), body.clone()))
 }
 
 fn named_arguments(lua: &Lua, named: &Table) -> mlua::Result<(Function, mlua::Function)> {
@@ -134,7 +134,7 @@ fn named_arguments(lua: &Lua, named: &Table) -> mlua::Result<(Function, mlua::Fu
     let body =
         body.ok_or_else(|| misuse("redis.register_function must get a callback argument"))?;
     let description = description.map(|text| text.as_bytes().to_vec());
-    Ok((Function { name: name.to_string_lossy(), description, flags }, body))
+    Ok((Function::new(name.to_string_lossy(), description, flags), body))
 }
 
 fn read_flags(lua: &Lua, list: &Table) -> mlua::Result<ScriptFlags> {
