@@ -171,6 +171,7 @@ impl Server {
         self.acl.apply(&settings);
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
+        self.runs.set_patience(settings.busy_reply_threshold);
         self.latency.configure(settings.latency_monitor_threshold);
         self.notifier.configure(settings.notify_keyspace_events);
         self.monitors.configure(settings.output_limits.normal.hard);

@@ -30,6 +30,22 @@ impl Counter {
     }
 }
 
+/// A figure that goes up and down, with one writer.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Says what it is now.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Figures of one command on one worker.
 #[derive(Debug, Default)]
 pub struct CommandStats {
@@ -144,6 +160,10 @@ pub struct WorkerStats {
     pub unexpected_errors: Counter,
     /// Error replies.
     pub error_replies: Counter,
+    /// Bytes that Lua holds for scripts.
+    pub lua_eval: Gauge,
+    /// Bytes that Lua holds for libraries.
+    pub lua_functions: Gauge,
     /// Error replies by first word. Locked only when an error is answered.
     errors: Mutex<BTreeMap<String, u64>>,
 }
@@ -164,6 +184,8 @@ impl Default for WorkerStats {
             writes: Counter::default(),
             unexpected_errors: Counter::default(),
             error_replies: Counter::default(),
+            lua_eval: Gauge::default(),
+            lua_functions: Gauge::default(),
             errors: Mutex::default(),
         }
     }

@@ -277,6 +277,56 @@ fn changes_of_one_shard_can_be_made_atomic() {
     assert_eq!((ks.write_seq(id), ks.multi_seq(id)), (write + 4, multi + 2));
 }
 
+/// Extends its roles, and writes with all of them.
+struct Spread(Vec<ShardId>);
+
+impl Job for Spread {
+    fn run<'g>(self: Box<Self>, writer: &mut Writer<'g, 'g>, _guard: &'g Guard) {
+        assert!(self.0.iter().all(|shard| writer.try_extend(*shard)));
+    }
+}
+
+#[test]
+fn a_writer_takes_more_roles_if_they_are_free() {
+    let ks = keyspace(4);
+    let handle = ks.handle();
+    let guard = handle.pin();
+    let key = |shard: u16| {
+        let names = (0..).map(|i| format!("k{i}"));
+        let mut there = names.filter(|n| ks.shard_of(ks.key(n.as_bytes()).hash) == ShardId(shard));
+        there.next().expect("every shard has keys")
+    };
+    let (one, two) = (key(2), key(1));
+    let put = |writer: &mut Writer<'_, '_>, name: &str| {
+        writer.put(DB, &ks.key(name.as_bytes()), NewValue::Bytes(b"v"), None, 0);
+    };
+    let before: Vec<u64> = (0..4).map(|id| ks.multi_seq(ShardId(id))).collect();
+    let mut writer = ks.try_enter(&ShardSet::one(ShardId(2)), &guard).expect("one thread");
+    let other = ks.try_enter(&ShardSet::one(ShardId(0)), &guard).expect("one thread");
+    writer.make_atomic();
+    put(&mut writer, &one);
+    assert!(writer.try_extend(ShardId(1)) && writer.try_extend(ShardId(2)));
+    assert!(!writer.try_extend(ShardId(0)), "it is taken");
+    put(&mut writer, &two);
+    assert_eq!(writer.shards().iter().collect::<Vec<_>>(), [ShardId(1), ShardId(2)]);
+    let odd = |id: u16| ks.multi_seq(ShardId(id)) % 2 == 1;
+    assert_eq!([0, 1, 2, 3].map(odd), [false, true, true, false]);
+    assert!(ks.try_enter(&ShardSet::one(ShardId(1)), &guard).is_none());
+    drop(writer);
+    for (id, times) in [(0, 0), (1, 2), (2, 2), (3, 0)] {
+        assert_eq!(ks.multi_seq(ShardId(id)), before[usize::from(id)] + times);
+    }
+    drop(other);
+    // With no role to begin with, and in a job: all are given back.
+    let none: ShardSet = std::iter::empty().collect();
+    let mut writer = ks.try_enter(&none, &guard).expect("there is nothing to take");
+    assert!(writer.try_extend(ShardId(3)));
+    drop(writer);
+    let all: Vec<ShardId> = ShardSet::all(&ks).iter().collect();
+    ks.submit(ShardSet::one(ShardId(1)), Box::new(Spread(all)), &guard);
+    assert!(ks.try_enter(&ShardSet::all(&ks), &guard).is_some());
+}
+
 #[test]
 fn big_values_are_shared_and_freed_in_slices() {
     let ks = keyspace(1);

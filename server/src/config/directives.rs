@@ -404,7 +404,7 @@ pub static DIRECTIVES: &[Directive] = &[
     row("rdbchecksum", Kind::Bool, "yes", "Snapshots (accepted, no effect)").immutable(),
     // ---- scripts
     row("busy-reply-threshold", int(0, LONG_MAX), "5000",
-        "Milliseconds a script may run unasked (accepted, no effect)")
+        "Milliseconds after which a script makes those who need its shards answer BUSY")
         .alias(&["lua-time-limit"]).apply(|s, v| s.busy_reply_threshold = v.u64()),
     // ---- encodings of collections
     row("hash-max-listpack-entries", int(0, LONG_MAX), "512", "Fields of a small hash")

@@ -227,7 +227,7 @@ pub struct Settings {
     pub drain_seconds: u32,
     /// Keyspace events that are published: a bit per letter of the directive.
     pub notify_keyspace_events: u16,
-    /// Milliseconds after which a running script may be interrupted.
+    /// Milliseconds after which a running script makes those who need its shards answer BUSY.
     pub busy_reply_threshold: u64,
     /// Keys the tracking table holds.
     pub tracking_table_max_keys: u64,

@@ -391,7 +391,7 @@ impl<'g> Env<'_, '_, 'g> {
         let mark = self.reply.mark();
         let step = match held {
             Some(roles) => self.run_held(roles),
-            None => return Step::Handover(shards),
+            None => return self.hand_over(shards),
         };
         match step {
             // Roles are taken in ascending order: those at hand have to be given back first.
@@ -412,7 +412,20 @@ impl<'g> Env<'_, '_, 'g> {
         *held = self.ctx.server.keyspace.try_enter(&all, self.ctx.guard);
         match held {
             Some(roles) => self.run_held(roles),
-            None => Step::Handover(all),
+            None => self.hand_over(all),
+        }
+    }
+
+    /// Its roles are taken: their holder runs it, unless that is a script which takes its time.
+    #[cold]
+    fn hand_over(&mut self, shards: ShardSet) -> Step {
+        let waits = self.entry.has(Flags::ALLOW_BUSY) || self.entry.shape == KeyShape::Own;
+        match self.ctx.server.runs.busy_with(&shards) {
+            Some(kind) if !waits => {
+                let (error, entry) = (scripting::busy(kind), Some(self.entry));
+                refuse(self.ctx, entry, self.request, &error, self.reply, self.client)
+            }
+            _ => Step::Handover(shards),
         }
     }
 

@@ -134,6 +134,12 @@ impl LibrarySet {
         Some((library, library.functions.get(*index)?))
     }
 
+    /// Bytes of all texts.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.libraries.values().map(|library| library.body.len() + size_of::<Library>()).sum()
+    }
+
     /// Number of functions.
     #[must_use]
     pub fn function_count(&self) -> usize {

@@ -5,8 +5,9 @@
 
 use super::host::{Interrupt, Watch};
 use crate::runtime::clock::Clock;
+use dunlin_storage::ShardSet;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What runs.
@@ -64,8 +65,12 @@ pub struct Run {
     pub command: CommandLine,
     /// When, in nanoseconds of the clock that never goes back.
     began: u64,
+    /// The shards whose roles it holds.
+    shards: ShardSet,
     wrote: AtomicBool,
     killed: AtomicBool,
+    /// It takes longer than [`Runs::set_patience`] says.
+    busy: AtomicBool,
 }
 
 impl Run {
@@ -93,25 +98,42 @@ pub enum Killed {
 pub struct Runs {
     clock: Clock,
     list: Mutex<Vec<Arc<Run>>>,
+    /// Milliseconds from which a run is busy.
+    patience: AtomicU64,
+    /// How many are.
+    busy: AtomicUsize,
 }
 
 impl Default for Runs {
     fn default() -> Self {
-        Runs { clock: Clock::new(), list: Mutex::default() }
+        Runs {
+            clock: Clock::new(),
+            list: Mutex::default(),
+            patience: AtomicU64::new(u64::MAX),
+            busy: AtomicUsize::new(0),
+        }
     }
 }
 
 impl Runs {
     /// A run that begins now.
     #[must_use]
-    pub fn begin(self: &Arc<Self>, kind: RunKind, name: String, command: CommandLine) -> Running {
+    pub fn begin(
+        self: &Arc<Self>,
+        kind: RunKind,
+        name: String,
+        command: CommandLine,
+        shards: ShardSet,
+    ) -> Running {
         let run = Arc::new(Run {
             kind,
             name,
             command,
             began: self.clock.monotonic_ns(),
+            shards,
             wrote: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            busy: AtomicBool::new(false),
         });
         Running {
             runs: Arc::clone(self),
@@ -137,6 +159,30 @@ impl Runs {
         let functions = list.iter().filter(|run| run.kind == RunKind::Function);
         let oldest = functions.min_by_key(|run| run.began)?;
         Some((Arc::clone(oldest), self.age_ms(oldest)))
+    }
+
+    /// After how many milliseconds others are told that a run is busy.
+    pub fn set_patience(&self, milliseconds: u64) {
+        self.patience.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// What the busy run is that holds one of these shards, if there is one.
+    #[must_use]
+    pub fn busy_with(&self, shards: &ShardSet) -> Option<RunKind> {
+        if self.busy.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let list = self.lock();
+        let mut busy = list.iter().filter(|run| run.busy.load(Ordering::Relaxed));
+        let run = busy.find(|run| shards.iter().any(|shard| run.shards.contains(shard)))?;
+        Some(run.kind)
+    }
+
+    fn note_busy(&self, run: &Run) {
+        run.busy.store(true, Ordering::Relaxed);
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        let name = &run.name;
+        tracing::warn!(%name, "a script takes its time: SCRIPT KILL or FUNCTION KILL ends it");
     }
 
     /// Ends all runs of a kind that have not written.
@@ -199,8 +245,14 @@ impl Watch for Running {
                 RunKind::Function | RunKind::Loading => "Script killed by user with FUNCTION KILL.",
             });
         }
+        let age = self.runs.age_ms(&self.run);
+        if age >= self.runs.patience.load(Ordering::Relaxed)
+            && !self.run.busy.load(Ordering::Relaxed)
+        {
+            self.runs.note_busy(&self.run);
+        }
         match self.limit_ms {
-            Some((limit, why)) if self.runs.age_ms(&self.run) > limit => Interrupt::Stop(why),
+            Some((limit, why)) if age > limit => Interrupt::Stop(why),
             _ => Interrupt::GoOn,
         }
     }
@@ -211,12 +263,39 @@ impl Drop for Running {
         if self.visible.get() {
             self.runs.lock().retain(|run| !Arc::ptr_eq(run, &self.run));
         }
+        if self.run.busy.load(Ordering::Relaxed) {
+            self.runs.busy.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dunlin_storage::ShardId;
+
+    fn begin(runs: &Arc<Runs>, kind: RunKind, shard: u16) -> Running {
+        let shards = ShardSet::one(ShardId(shard));
+        runs.begin(kind, "a".into(), CommandLine::default(), shards)
+    }
+
+    #[test]
+    fn a_busy_run_keeps_its_shards_from_others() {
+        let runs = Arc::<Runs>::default();
+        let (one, two) = (begin(&runs, RunKind::Script, 1), begin(&runs, RunKind::Function, 2));
+        let with =
+            |shards: &[u16]| runs.busy_with(&shards.iter().map(|shard| ShardId(*shard)).collect());
+        assert_eq!(one.check(), Interrupt::GoOn);
+        assert_eq!(with(&[1, 2]), None);
+        runs.set_patience(0);
+        assert_eq!(one.check(), Interrupt::GoOn);
+        assert_eq!((with(&[1, 2]), with(&[2, 3])), (Some(RunKind::Script), None));
+        assert_eq!(two.check(), Interrupt::GoOn);
+        drop(one);
+        assert_eq!((with(&[1]), with(&[1, 2])), (None, Some(RunKind::Function)));
+        drop(two);
+        assert_eq!(with(&[1, 2]), None);
+    }
 
     #[test]
     fn a_run_is_seen_once_it_takes_time() {
@@ -225,6 +304,7 @@ mod tests {
             RunKind::Function,
             "f".into(),
             CommandLine::new([b"FCALL".as_slice(), b"f"].into_iter()),
+            ShardSet::one(ShardId(0)),
         );
         assert_eq!(runs.kill(RunKind::Function), Killed::None);
         assert_eq!(one.check(), Interrupt::GoOn);
@@ -240,10 +320,7 @@ mod tests {
     #[test]
     fn what_has_written_is_not_killed() {
         let runs = Arc::<Runs>::default();
-        let (one, two) = (
-            runs.begin(RunKind::Script, "a".into(), CommandLine::default()),
-            runs.begin(RunKind::Script, "b".into(), CommandLine::default()),
-        );
+        let (one, two) = (begin(&runs, RunKind::Script, 0), begin(&runs, RunKind::Script, 1));
         one.run().has_written();
         assert_eq!(one.check(), Interrupt::GoOn);
         assert_eq!(runs.kill(RunKind::Script), Killed::Unkillable);
@@ -256,8 +333,7 @@ mod tests {
     #[test]
     fn a_limit_ends_it() {
         let runs = Arc::<Runs>::default();
-        let run =
-            runs.begin(RunKind::Loading, "l".into(), CommandLine::default()).limited(0, "too long");
+        let run = begin(&runs, RunKind::Loading, 0).limited(0, "too long");
         while run.check() == Interrupt::GoOn {}
         assert_eq!(run.check(), Interrupt::Stop("too long"));
     }

@@ -58,13 +58,7 @@ const INFO_GAPS: &[&str] = &[
     "atomicvar_api",
     "gcc_version",
     "multiplexing_api",
-    // Scripts, functions and modules do not exist.
-    "*scripts",
-    "used_memory_lua*",
-    "used_memory_vm_*",
-    "used_memory_scripts*",
-    "used_memory_functions",
-    "number_of_*",
+    // Of modules, and of later versions.
     "evicted_scripts",
     // No main thread: every worker is as good as the others.
     "used_cpu_*_main_thread",
@@ -134,9 +128,6 @@ const CONFIG_GAPS: &[&str] = &[
     "min-*",
     "master*",
     "cluster*",
-    "lua-*",
-    "busy-*",
-    "script*",
     "active-defrag*",
     "activedefrag",
     "activerehashing",

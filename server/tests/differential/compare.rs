@@ -2,7 +2,7 @@
 
 use crate::sequence::Step;
 use crate::support::Value;
-use crate::{sorting, streams};
+use crate::{scripts, sorting, streams};
 
 /// How two replies to one command are compared. Errors always have to be the same text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,9 @@ pub(crate) enum Rule {
 
 /// The rule of a command.
 pub(crate) fn rule(step: &Step) -> Rule {
-    if let Some(rule) = streams::rule(step).or_else(|| sorting::rule(step)) {
+    if let Some(rule) =
+        streams::rule(step).or_else(|| sorting::rule(step)).or_else(|| scripts::rule(step))
+    {
         return rule;
     }
     match step.name().as_str() {

@@ -19,6 +19,7 @@ mod minimise;
 mod payload;
 mod run;
 mod scores;
+mod scripts;
 mod sequence;
 mod sorting;
 mod streams;

@@ -121,9 +121,14 @@ impl Generator {
     pub(crate) fn new(payloads: Vec<Vec<u8>>) -> Self {
         let skipped = std::env::var("DUNLIN_DIFF_SKIP").unwrap_or_default().to_uppercase();
         let skipped: Vec<&str> = skipped.split(',').collect();
-        let wanted = TABLE.iter().chain(crate::streams::TABLE).chain(crate::sorting::TABLE).filter(
-            |(_, text)| !skipped.contains(&text.split_whitespace().next().unwrap_or_default()),
-        );
+        let wanted = TABLE
+            .iter()
+            .chain(crate::streams::TABLE)
+            .chain(crate::sorting::TABLE)
+            .chain(crate::scripts::TABLE)
+            .filter(|(_, text)| {
+                !skipped.contains(&text.split_whitespace().next().unwrap_or_default())
+            });
         let commands: Vec<_> = wanted.map(|(w, text)| (*w, parse(text))).collect();
         let total = commands.iter().map(|(w, _)| w).sum();
         Generator { commands, total, payloads }

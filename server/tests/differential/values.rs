@@ -335,6 +335,7 @@ impl Values {
             other => match crate::streams::kind(self, other)
                 .or_else(|| self.score_kind(other))
                 .or_else(|| crate::sorting::kind(self, other))
+                .or_else(|| crate::scripts::kind(self, other))
             {
                 Some(argument) => argument,
                 None => panic!("the grammar names an unknown kind: {other}"),

@@ -1,5 +1,5 @@
 //! Rows 24 to 29, 31 to 36 and 39: commands of collections with numbers at the ends of their ranges,
-//! and HyperLogLogs that are none. (`EVAL s -1` of row 29 begins when scripts can be run.)
+//! and HyperLogLogs that are none.
 
 use crate::support::process::against_reference;
 use crate::support::{Client, Value, alone, command};
@@ -130,6 +130,11 @@ fn rows_29_and_32_to_35_numbers_of_keys_scores_and_identifiers() {
             ("SINTERCARD 0 s", error("ERR numkeys should be greater than 0")),
             ("ZUNION 0 z", error("ERR at least 1 input key is needed for 'zunion' command")),
             (&format!("ZUNION {MAX} z"), error("ERR syntax error")),
+            ("EVAL s -1", error("ERR Number of keys can't be negative")),
+            (&format!("EVAL s {MIN} k"), error("ERR Number of keys can't be negative")),
+            (&format!("EVAL s {MAX} k"), error(too_many)),
+            ("EVAL s 4294967297 k", error(too_many)),
+            ("EVALSHA s -1", error("ERR Number of keys can't be negative")),
             ("ZADD z nan m", error("ERR value is not a valid float")),
             ("ZADD z inf i", Value::Int(1)),
             ("ZINCRBY z -inf i", error("ERR resulting score is not a number (NaN)")),

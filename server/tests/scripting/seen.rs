@@ -169,3 +169,45 @@ fn scripts_obey_the_limit_of_memory() {
     assert_eq!(eval(&mut client, script), Value::ok());
     assert_eq!(eval(&mut client, "return redis.call('del', KEYS[1])"), Value::Int(1));
 }
+
+#[test]
+fn info_tells_of_scripts() {
+    let server = Server::dunlin(&["--workers", "1"]);
+    let mut client = server.client();
+    let figure = |client: &mut Client, name: &str| -> u64 {
+        let text = client.run("INFO memory").text();
+        let start = format!("{name}:");
+        let line = text.lines().find(|line| line.starts_with(&start)).expect(name);
+        line[start.len()..].parse().expect(name)
+    };
+    assert_eq!(figure(&mut client, "used_memory_vm_total"), 0, "Lua begins with the first script");
+    eval(&mut client, "return 1");
+    client.call(&["SCRIPT", "LOAD", "return 2"]);
+    let code = "#!lua name=l\nredis.register_function('f', function() end)
+                redis.register_function('g', function() end)";
+    assert_eq!(client.call(&["FUNCTION", "LOAD", code]), Value::bulk("l"));
+    for (name, value) in
+        [("number_of_cached_scripts", 2), ("number_of_functions", 2), ("number_of_libraries", 1)]
+    {
+        assert_eq!(figure(&mut client, name), value, "{name}");
+    }
+    for name in ["vm_eval", "vm_functions", "scripts_eval", "functions", "scripts", "lua"] {
+        assert!(figure(&mut client, &format!("used_memory_{name}")) > 0, "{name}");
+    }
+    client.run("SCRIPT FLUSH");
+    client.run("FUNCTION FLUSH");
+    for name in ["number_of_cached_scripts", "used_memory_scripts", "used_memory_vm_eval"] {
+        assert_eq!(figure(&mut client, name), 0, "{name}");
+    }
+}
+
+/// Members of a set that are not sorted come to a script in an order that means something.
+#[test]
+fn scripts_get_sets_in_the_order_of_texts() {
+    let server = Server::dunlin(&[]);
+    let mut client = server.client();
+    client.run("SADD k c a b 10 9");
+    let script = "return redis.call('sort', KEYS[1], 'by', 'nosort')";
+    let texts = ["10", "9", "a", "b", "c"].map(Value::bulk);
+    assert_eq!(eval(&mut client, script).items(), texts);
+}

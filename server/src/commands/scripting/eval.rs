@@ -3,7 +3,7 @@
 use super::host::{self, Invocation};
 use super::{
     ENGINE, KEYS, KEYS_RO, NO_SCRIPT, NOT_A_COUNT, NOTES, NOTES_RO, RUNS_READS, RUNS_WRITES,
-    arguments, docs, keys_and_args, permissions,
+    arguments, docs, keys_and_args, note_memory, permissions,
 };
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
@@ -124,7 +124,9 @@ fn run(
         reach: &script.reach,
         keys,
     };
-    host::run(call, &invocation, |host, reply| {
+    let outcome = host::run(call, &invocation, |host, reply| {
         engine.eval(script, Arguments { keys, args }, host, reply)
-    })
+    });
+    note_memory(call, engine);
+    outcome
 }

@@ -3,7 +3,7 @@
 use super::host::{self, Invocation};
 use super::{
     ENGINE, KEYS, KEYS_RO, NOTES, NOTES_RO, RUNS_READS, RUNS_WRITES, arguments, docs,
-    keys_and_args, permissions,
+    keys_and_args, note_memory, permissions,
 };
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
@@ -66,8 +66,10 @@ fn fcall(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             keys: &keys,
         };
         let arguments = Arguments { keys: &keys, args: &args };
-        host::run(call, &invocation, |host, reply| {
+        let outcome = host::run(call, &invocation, |host, reply| {
             engine.call(library, &function.name, arguments, host, reply)
-        })
+        });
+        note_memory(call, engine);
+        outcome
     })
 }

@@ -2,7 +2,7 @@
 
 use super::host::{self, Permissions, ScriptHost};
 use super::payload::{DUMP, RESTORE};
-use super::{ENGINE, FLUSH_ARGS, check_flush, docs, kill};
+use super::{ENGINE, FLUSH_ARGS, check_flush, docs, kill, note_memory};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, quoting};
@@ -64,6 +64,7 @@ pub(super) fn load_library(
     let (mut host, _) = ScriptHost::new(call, running, permissions);
     let loaded = ENGINE.with_borrow_mut(|engine| engine.load(library, &mut host));
     host.leave();
+    ENGINE.with_borrow(|engine| note_memory(call, engine));
     loaded
 }
 

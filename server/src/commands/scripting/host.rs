@@ -108,7 +108,9 @@ pub(super) fn run<'g>(
 
 /// Notes the beginning of a run.
 pub(super) fn begin(call: &Call<'_, '_>, kind: RunKind, name: &str) -> Running {
-    call.server.runs.begin(kind, name.to_owned(), CommandLine::new(call.request.iter()))
+    let none = || std::iter::empty().collect();
+    let shards = call.writer.as_deref().map_or_else(none, |writer| writer.shards().clone());
+    call.server.runs.begin(kind, name.to_owned(), CommandLine::new(call.request.iter()), shards)
 }
 
 /// What a run's end means for the command that began it.

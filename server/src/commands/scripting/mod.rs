@@ -39,6 +39,13 @@ thread_local! {
     }));
 }
 
+/// Shows what Lua holds on this worker.
+fn note_memory(call: &Call<'_, '_>, engine: &Engine) {
+    let (eval, functions) = engine.memory();
+    call.stats.lua_eval.set(eval as u64);
+    call.stats.lua_functions.set(functions as u64);
+}
+
 const NO_SCRIPT: ReplyError = ReplyError::new("NOSCRIPT No matching script. Please use EVAL.");
 
 const fn docs(since: &'static str, complexity: &'static str, summary: &'static str) -> Docs {
@@ -140,13 +147,21 @@ fn kill(call: &mut Call<'_, '_>, kind: crate::scripting::RunKind) -> Result<(), 
                                    SHUTDOWN NOSAVE command."
             .into()),
         Killed::Other => {
-            let other = if kind == RunKind::Script { "FUNCTION KILL" } else { "SCRIPT KILL" };
-            Err(format!(
-                "BUSY Redis is busy running a script. You can only call {other} or SHUTDOWN NOSAVE."
-            )
-            .into())
+            let other = match kind {
+                RunKind::Script => RunKind::Function,
+                RunKind::Function | RunKind::Loading => RunKind::Script,
+            };
+            Err(busy(other))
         }
     }
+}
+
+/// A script or function takes its time.
+pub(crate) fn busy(kind: crate::scripting::RunKind) -> ReplyError {
+    use crate::scripting::RunKind;
+    let ends = if kind == RunKind::Script { "SCRIPT KILL" } else { "FUNCTION KILL" };
+    format!("BUSY Redis is busy running a script. You can only call {ends} or SHUTDOWN NOSAVE.")
+        .into()
 }
 
 /// Memory is short, and the script does not say that it may run all the same.

@@ -1,6 +1,6 @@
 //! SCRIPT: the cache of scripts.
 
-use super::{ENGINE, FLUSH_ARGS, NO_SCRIPT, check_flush, docs, kill};
+use super::{ENGINE, FLUSH_ARGS, NO_SCRIPT, check_flush, docs, kill, note_memory};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
@@ -30,7 +30,11 @@ const LOAD: Command = Command::new("load", Arity::exactly(3), load)
 
 fn load(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let script = Arc::new(Script::parse(call.arg(2)).map_err(|why| format!("ERR {why}"))?);
-    ENGINE.with_borrow_mut(|engine| engine.compile(&script))?;
+    ENGINE.with_borrow_mut(|engine| {
+        let compiled = engine.compile(&script);
+        note_memory(call, engine);
+        compiled
+    })?;
     let script = call.server.scripts.add(script, true);
     call.reply.bulk(&script.sha1);
     Ok(Outcome::Done)
@@ -71,7 +75,10 @@ const FLUSH: Command = Command::new("flush", Arity::at_least(2), flush)
 fn flush(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     check_flush(call, "ERR SCRIPT FLUSH only support SYNC|ASYNC option")?;
     call.server.scripts.flush();
-    ENGINE.with_borrow_mut(|engine| engine.forget_scripts());
+    ENGINE.with_borrow_mut(|engine| {
+        engine.forget_scripts();
+        note_memory(call, engine);
+    });
     call.reply.ok();
     Ok(Outcome::Done)
 }

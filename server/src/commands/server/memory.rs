@@ -81,8 +81,8 @@ fn stats(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     int(reply, "clients.normal", figures.clients);
     int(reply, "cluster.links", 0);
     int(reply, "aof.buffer", 0);
-    int(reply, "lua.caches", 0);
-    int(reply, "functions.caches", 0);
+    int(reply, "lua.caches", call.server.scripts.memory() as u64);
+    int(reply, "functions.caches", call.server.libraries.current().memory() as u64);
     int(reply, "overhead.total", figures.overhead());
     int(reply, "keys.count", keys);
     int(reply, "keys.bytes-per-key", figures.used.checked_div(keys).unwrap_or(0));

@@ -34,6 +34,8 @@ pub(super) struct Options<'a> {
     pub(super) alpha: bool,
     /// The argument with the key to store the result at.
     pub(super) store: Option<usize>,
+    /// A script has called it.
+    pub(super) in_script: bool,
 }
 
 impl<'a> Options<'a> {
@@ -48,6 +50,7 @@ impl<'a> Options<'a> {
             descending: false,
             alpha: false,
             store: None,
+            in_script: call.client.in_script,
         };
         let mut at = FIRST;
         while at < call.argc() {

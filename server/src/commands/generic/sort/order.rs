@@ -120,10 +120,11 @@ pub(super) fn sorted<'r, 'g: 'r>(
     collection: Collection<'r>,
     options: &Options<'_>,
 ) -> Result<Vec<Row<'r>>, ReplyError> {
-    // Members of a set that are stored without being sorted would come in an order that means
-    // nothing; Redis sorts them as texts.
-    let stores_set = options.store.is_some() && matches!(collection, Collection::Set(_));
-    if options.keep_order && !stores_set {
+    // Members of a set that are stored, or given to a script, without being sorted would come in an
+    // order that means nothing; Redis sorts them as texts.
+    let needs_order = options.store.is_some() || options.in_script;
+    let is_ordered = needs_order && matches!(collection, Collection::Set(_));
+    if options.keep_order && !is_ordered {
         return Ok(collection.unsorted(options));
     }
     let by = options.by.as_ref().filter(|_| !options.keep_order);

@@ -1,6 +1,6 @@
 //! The sections of INFO with a fixed set of fields.
 //!
-//! Fields of what Dunlin does not have (replicas, append-only file, scripts) are there where
+//! Fields of what Dunlin does not have (replicas, append-only file) are there where
 //! monitoring and clients look for them, with the value they have in a server that does not use it.
 
 use super::Text;
@@ -11,7 +11,8 @@ use crate::client::ClientShared;
 use crate::commands::call::Call;
 use crate::commands::server::{DUNLIN_VERSION, REDIS_VERSION};
 use crate::runtime::container;
-use crate::stats::WorkerStats;
+use crate::server::Server;
+use crate::stats::{Gauge, WorkerStats};
 use dunlin_storage::DbId;
 use std::sync::atomic::Ordering;
 
@@ -19,6 +20,29 @@ fn zeros(text: &mut Text, fields: &[&str]) {
     for field in fields {
         text.line(field, 0);
     }
+}
+
+/// What scripts take: their texts, and what Lua has made of them on all workers.
+fn scripts(server: &Server, text: &mut Text) {
+    let gauge = |of: fn(&WorkerStats) -> &Gauge| -> u64 {
+        server.stats.workers().iter().map(|worker| of(worker).get()).sum()
+    };
+    let (eval, functions) = (gauge(|w| &w.lua_eval), gauge(|w| &w.lua_functions));
+    let libraries = server.libraries.current();
+    let (scripts, code) = (server.scripts.memory() as u64, libraries.memory() as u64);
+    text.line("used_memory_vm_eval", eval);
+    text.line("used_memory_lua", eval);
+    text.line("used_memory_lua_human", human(eval));
+    text.line("used_memory_scripts_eval", scripts);
+    text.line("number_of_cached_scripts", server.scripts.len());
+    text.line("number_of_functions", libraries.function_count());
+    text.line("number_of_libraries", libraries.libraries.len());
+    text.line("used_memory_vm_functions", functions);
+    text.line("used_memory_vm_total", eval + functions);
+    text.line("used_memory_vm_total_human", human(eval + functions));
+    text.line("used_memory_functions", code);
+    text.line("used_memory_scripts", scripts + code);
+    text.line("used_memory_scripts_human", human(scripts + code));
 }
 
 pub(super) fn server(call: &mut Call<'_, '_>, text: &mut Text) {
@@ -118,22 +142,7 @@ pub(super) fn memory(call: &mut Call<'_, '_>, text: &mut Text) {
     let machine = container::detect_memory().machine;
     text.line("total_system_memory", machine);
     text.line("total_system_memory_human", human(machine));
-    zeros(text, &["used_memory_lua", "used_memory_vm_eval"]);
-    text.line("used_memory_lua_human", "0B");
-    zeros(
-        text,
-        &[
-            "used_memory_scripts_eval",
-            "number_of_cached_scripts",
-            "number_of_functions",
-            "number_of_libraries",
-            "used_memory_vm_functions",
-            "used_memory_vm_total",
-        ],
-    );
-    text.line("used_memory_vm_total_human", "0B");
-    zeros(text, &["used_memory_functions", "used_memory_scripts"]);
-    text.line("used_memory_scripts_human", "0B");
+    scripts(call.server, text);
     text.line("maxmemory", settings.maxmemory);
     text.line("maxmemory_human", human(settings.maxmemory));
     text.line("maxmemory_policy", settings.maxmemory_policy.name());
