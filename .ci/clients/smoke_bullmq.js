@@ -14,9 +14,10 @@ const opened = (thing) => {
   return thing;
 };
 const queue = (name) => opened(new Queue(name, { connection }));
-// The events of a queue come through a stream that is read with XREAD BLOCK.
+// The events of a queue come through a stream that is read with XREAD BLOCK, from its beginning: what
+// happens while the reader only begins is not lost.
 const listener = async (name) => {
-  const events = opened(new QueueEvents(name, { connection }));
+  const events = opened(new QueueEvents(name, { connection, lastEventId: '0-0' }));
   await events.waitUntilReady();
   return events;
 };
