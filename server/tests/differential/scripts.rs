@@ -42,7 +42,6 @@ const SCRIPTS: &[&str] = &[
     "return redis.call('rpush', KEYS[1], unpack(ARGV))",
     "return redis.call('lrange', KEYS[1], 0, -1)",
     "return redis.call('lmove', KEYS[1], KEYS[2], 'left', 'right')",
-    "return redis.call('blpop', KEYS[1], 0)",
     "return redis.call('zadd', KEYS[1], 1, 'a', 2.5, 'b', ARGV[1] or 3, 'c')",
     "return redis.call('zrange', KEYS[1], 0, -1, 'withscores')",
     "return redis.call('zscore', KEYS[1], 'b')",
@@ -128,5 +127,5 @@ pub(crate) fn kind(values: &mut Values, kind: &str) -> Option<Vec<u8>> {
 pub(crate) fn rule(step: &Step) -> Option<Rule> {
     // The order is that of a hash table.
     let lists = step.name() == "function" && step.word(1) == "list";
-    lists.then_some(Rule::Shape)
+    lists.then_some(Rule::Kind)
 }

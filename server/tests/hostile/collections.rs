@@ -134,7 +134,7 @@ fn rows_29_and_32_to_35_numbers_of_keys_scores_and_identifiers() {
             (&format!("EVAL s {MIN} k"), error("ERR Number of keys can't be negative")),
             (&format!("EVAL s {MAX} k"), error(too_many)),
             ("EVAL s 4294967297 k", error(too_many)),
-            ("EVALSHA s -1", error("ERR Number of keys can't be negative")),
+            ("EVALSHA s -1", error("NOSCRIPT No matching script. Please use EVAL.")),
             ("ZADD z nan m", error("ERR value is not a valid float")),
             ("ZADD z inf i", Value::Int(1)),
             ("ZINCRBY z -inf i", error("ERR resulting score is not a number (NaN)")),

@@ -90,7 +90,9 @@ impl Decoder {
         if self.commands.is_empty() {
             self.discard_parsed();
         }
-        let need = self.open.bulk.map_or(0, |len| (self.pos + len + 2) - self.input.len());
+        // All of it may be there and not be parsed yet.
+        let end = self.open.bulk.map_or(0, |len| self.pos + len + 2);
+        let need = end.saturating_sub(self.input.len());
         self.input.make_room(need);
         self.input.bytes_mut()
     }

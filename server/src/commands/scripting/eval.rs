@@ -9,7 +9,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Outcome};
-use crate::scripting::{Arguments, Engine, RunKind, Script, sha1_hex};
+use crate::scripting::{Arguments, Engine, RunKind, Script, Sha1, sha1_hex};
 use crate::server::Server;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -71,6 +71,9 @@ fn eval(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn evalsha(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    if call.arg(1).len() != size_of::<Sha1>() {
+        return Err(NO_SCRIPT);
+    }
     ENGINE.with_borrow_mut(|engine| {
         let script = find(call.server, engine, call.arg(1));
         let (keys, args) = keys_and_args(call, NOT_A_COUNT)?;
