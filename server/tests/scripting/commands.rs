@@ -261,3 +261,24 @@ fn a_script_that_declares_no_writes_runs_in_a_pause_of_writes() {
     assert_eq!(other.run("CLIENT UNPAUSE"), Value::ok());
     assert_eq!(client.recv(), Value::bulk("late"));
 }
+
+#[test]
+fn large_tables_are_answered_and_encoded() {
+    let server = Server::dunlin(&[]);
+    let mut client = server.client3();
+    let fill = "local t = {} for i = 1, 20000 do t[PLACE] = 'x' .. i end ";
+    let list = fill.replace("PLACE", "i");
+    let map = fill.replace("PLACE", "'k' .. i");
+    let mut eval = |body: &str| client.call(&["EVAL", body, "0"]);
+    let reply = eval(&format!("{list} return t"));
+    assert_eq!(reply.items().len(), 20_000);
+    assert_eq!(reply.items()[19_999], Value::bulk("x20000"));
+    let Value::Map(pairs) = eval(&format!("{map} return {{map = t}}")) else { panic!("no map") };
+    assert_eq!(pairs.len(), 20_000);
+    for encoding in ["cjson.decode(cjson.encode(t))", "cmsgpack.unpack(cmsgpack.pack(t))"] {
+        for (table, key) in [(&list, "20000"), (&map, "'k20000'")] {
+            let body = format!("{table} local u = {encoding} return u[{key}]");
+            assert_eq!(eval(&body), Value::bulk("x20000"), "{body}");
+        }
+    }
+}

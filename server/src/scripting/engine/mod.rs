@@ -333,7 +333,7 @@ fn run(
         Err(raised) => return failure(&raised, name),
     };
     let proto = sandbox.slot().borrow().proto;
-    Ok(match reply::from_lua(value, proto, reply)? {
+    Ok(match reply::from_lua(sandbox.lua(), value, proto, reply)? {
         Ok(()) => Ended::Replied,
         Err(ErrorReply { text, counted }) => Ended::Failed { error: text.into(), counted },
     })

@@ -22,7 +22,6 @@
 use super::raise::{ErrorReply, table as error_table, truncated};
 use dunlin_protocol::{Proto, Reply, number};
 use mlua::{Lua, Table, Value};
-use std::vec::IntoIter;
 
 /// Deepest nesting of a reply that is given to a script; commands stay far below.
 const MAX_DEPTH: usize = 32;
@@ -163,6 +162,7 @@ const MAX_VALUES: usize = 1 << 24;
 
 /// Writes a value of a script as a reply. An error at the top is returned instead.
 pub(super) fn from_lua(
+    lua: &Lua,
     value: Value,
     script_proto: Proto,
     reply: &mut Reply,
@@ -172,31 +172,53 @@ pub(super) fn from_lua(
     {
         return Ok(Err(error));
     }
-    // What is still to be written, innermost last, each with the stack it would be at in Redis.
-    let mut open: Vec<IntoIter<(Value, usize)>> = vec![vec![(value, BASE)].into_iter()];
+    // What is still to be written, innermost last.
+    let mut open: Vec<Level> = Vec::new();
     let mut written = 0;
-    while let Some(level) = open.last_mut() {
-        let Some((value, at)) = level.next() else {
-            open.pop();
-            continue;
-        };
+    let mut next = Some((value, BASE));
+    while let Some((value, at)) = next {
         written += 1;
         if at + ROOM > STACK || written > MAX_VALUES {
             reply.error("ERR reached lua stack limit");
-        } else if let Some(children) = write(value, at, script_proto, reply)? {
-            open.push(children.into_iter());
+        } else if let Some(level) = write(lua, value, at, script_proto, reply)?
+            && level.len > 0
+        {
+            open.push(level);
         }
+        next = take(&mut open)?;
     }
     Ok(Ok(()))
 }
 
+/// Values that follow a header. They stay in a table: Lua holds a few thousand values for Rust, not
+/// all of a long reply.
+struct Level {
+    items: Table,
+    taken: usize,
+    len: usize,
+    /// The stack that its second, fourth, ... and its first, third, ... value would be at in Redis.
+    at: [usize; 2],
+}
+
+/// The next value of the innermost level, which is done with its last one.
+fn take(open: &mut Vec<Level>) -> mlua::Result<Option<(Value, usize)>> {
+    let Some(level) = open.last_mut() else { return Ok(None) };
+    level.taken += 1;
+    let item = (level.items.raw_get(level.taken)?, level.at[level.taken % 2]);
+    if level.taken == level.len {
+        open.pop();
+    }
+    Ok(Some(item))
+}
+
 /// Writes one value, or the header of one; returns what follows it.
 fn write(
+    lua: &Lua,
     value: Value,
     at: usize,
     script_proto: Proto,
     reply: &mut Reply,
-) -> mlua::Result<Option<Vec<(Value, usize)>>> {
+) -> mlua::Result<Option<Level>> {
     match value {
         Value::String(text) => reply.bulk(&text.as_bytes()),
         Value::Integer(n) => reply.int(n),
@@ -206,18 +228,19 @@ fn write(
             (Proto::Resp2, true) => reply.int(1),
             (Proto::Resp2, false) => reply.null(),
         },
-        Value::Table(table) => return write_table(&table, at, reply),
+        Value::Table(table) => return write_table(lua, table, at, reply),
         _ => reply.null(),
     }
     Ok(None)
 }
 
 fn write_table(
-    table: &Table,
+    lua: &Lua,
+    table: Table,
     at: usize,
     reply: &mut Reply,
-) -> mlua::Result<Option<Vec<(Value, usize)>>> {
-    if let Some(error) = error_of(table)? {
+) -> mlua::Result<Option<Level>> {
+    if let Some(error) = error_of(&table)? {
         reply.error(&error.text);
         return Ok(None);
     }
@@ -252,31 +275,37 @@ fn write_table(
         return Ok(None);
     }
     if let Value::Table(map) = table.raw_get("map")? {
-        let mut children = Vec::new();
-        for pair in map.pairs::<Value, Value>() {
-            let (key, value) = pair?;
-            children.extend([(key, at + 4), (value, at + 3)]);
-        }
-        reply.map(children.len() / 2);
-        return Ok(Some(children));
+        let level = flattened(lua, &map, true, [at + 3, at + 4])?;
+        reply.map(level.len / 2);
+        return Ok(Some(level));
     }
     if let Value::Table(set) = table.raw_get("set")? {
-        let mut children = Vec::new();
-        for pair in set.pairs::<Value, Value>() {
-            children.push((pair?.0, at + 3));
-        }
-        reply.set(children.len());
-        return Ok(Some(children));
+        let level = flattened(lua, &set, false, [at + 3; 2])?;
+        reply.set(level.len);
+        return Ok(Some(level));
     }
-    let mut children = Vec::new();
-    for i in 1_usize.. {
-        match table.raw_get(i)? {
-            Value::Nil => break,
-            item => children.push((item, at + 1)),
+    let mut len = 0;
+    while !table.raw_get::<Value>(len + 1)?.is_nil() {
+        len += 1;
+    }
+    reply.array(len);
+    Ok(Some(Level { items: table, taken: 0, len, at: [at + 1; 2] }))
+}
+
+/// The keys of a table, with the values after them if they are wanted.
+fn flattened(lua: &Lua, table: &Table, values: bool, at: [usize; 2]) -> mlua::Result<Level> {
+    let items = lua.create_table()?;
+    let mut len = 0;
+    for pair in table.pairs::<Value, Value>() {
+        let (key, value) = pair?;
+        len += 1;
+        items.raw_set(len, key)?;
+        if values {
+            len += 1;
+            items.raw_set(len, value)?;
         }
     }
-    reply.array(children.len());
-    Ok(Some(children))
+    Ok(Level { items, taken: 0, len, at })
 }
 
 /// The error that a table stands for.

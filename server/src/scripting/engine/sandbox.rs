@@ -191,6 +191,11 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
+    /// The Lua state.
+    pub(super) fn lua(&self) -> &Lua {
+        &self.lua
+    }
+
     pub(super) fn new(kind: Kind, options: &Options) -> mlua::Result<Sandbox> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;

@@ -133,28 +133,37 @@ fn encode_integer(n: i64, out: &mut Vec<u8>) {
 }
 
 fn encode_table(table: &Table, out: &mut Vec<u8>, level: usize) -> mlua::Result<()> {
-    let pairs = table.pairs::<Value, Value>().collect::<mlua::Result<Vec<_>>>()?;
-    if is_list(&pairs) {
-        header(pairs.len(), (0x90, 16), [0xdc, 0xdd], out);
-        for i in 1..=pairs.len() {
+    let (count, is_list) = shape(table)?;
+    if is_list {
+        header(count, (0x90, 16), [0xdc, 0xdd], out);
+        for i in 1..=count {
             encode(&table.raw_get(i)?, out, level + 1)?;
         }
         return Ok(());
     }
-    header(pairs.len(), (0x80, 16), [0xde, 0xdf], out);
-    for (key, value) in &pairs {
-        encode(key, out, level + 1)?;
-        encode(value, out, level + 1)?;
+    header(count, (0x80, 16), [0xde, 0xdf], out);
+    for pair in table.pairs::<Value, Value>() {
+        let (key, value) = pair?;
+        encode(&key, out, level + 1)?;
+        encode(&value, out, level + 1)?;
     }
     Ok(())
 }
 
-/// Whether the keys are 1 to n.
+/// The number of elements, and whether their keys are 1 to n. Nothing is kept of them: Lua holds a few
+/// thousand values for Rust, not all of a large table.
 #[expect(clippy::cast_precision_loss, reason = "a number of elements")]
-fn is_list(pairs: &[(Value, Value)]) -> bool {
-    pairs.iter().all(|(key, _)| {
-        plain_number(key).is_some_and(|n| n.fract() == 0.0 && n > 0.0 && n <= pairs.len() as f64)
-    })
+fn shape(table: &Table) -> mlua::Result<(usize, bool)> {
+    let (mut count, mut last, mut are_numbers) = (0, 0.0, true);
+    for pair in table.pairs::<Value, Value>() {
+        let (key, _) = pair?;
+        count += 1;
+        match plain_number(&key) {
+            Some(n) if n.fract() == 0.0 && n > 0.0 => last = f64::max(last, n),
+            _ => are_numbers = false,
+        }
+    }
+    Ok((count, are_numbers && last <= count as f64))
 }
 
 /// Unpacks everything, or at most `limit` values from an offset on; then the offset of the rest

@@ -5,7 +5,6 @@ use super::{HARD_DEPTH, Invalid, Settings, one, only_one};
 use crate::scripting::engine::lib::plain_number;
 use crate::scripting::engine::raise::{fault, type_name};
 use mlua::{Lua, MultiValue, Table, Value};
-use std::vec::IntoIter;
 
 pub(super) fn encode(
     lua: &Lua,
@@ -18,10 +17,14 @@ pub(super) fn encode(
     Ok(one(Value::String(lua.create_string(writer.out)?)))
 }
 
-/// A table that is being written.
-enum Open {
-    Array(IntoIter<Value>),
-    Object(IntoIter<(Value, Value)>),
+/// A table that is being written. Its values stay in it: Lua holds a few thousand values for Rust, not
+/// all of a large table.
+struct Open {
+    table: Table,
+    /// Of an object.
+    keys: Option<Table>,
+    written: i64,
+    length: i64,
 }
 
 struct Writer<'l> {
@@ -35,15 +38,20 @@ impl Writer<'_> {
         let mut open: Vec<Open> = Vec::new();
         self.value(value, &mut open)?;
         while let Some(top) = open.last_mut() {
-            let first = matches!(self.out.last(), Some(b'[' | b'{'));
-            let next = match top {
-                Open::Array(items) => items.next().map(|value| (None, value)),
-                Open::Object(pairs) => pairs.next().map(|(key, value)| (Some(key), value)),
-            };
-            let Some((key, value)) = next else {
-                self.out.push(if matches!(top, Open::Array(_)) { b']' } else { b'}' });
+            if top.written == top.length {
+                self.out.push(if top.keys.is_some() { b'}' } else { b']' });
                 open.pop();
                 continue;
+            }
+            let first = top.written == 0;
+            top.written += 1;
+            let (key, value): (Option<Value>, Value) = match &top.keys {
+                None => (None, top.table.raw_get(top.written)?),
+                Some(keys) => {
+                    let key: Value = keys.raw_get(top.written)?;
+                    let value = top.table.raw_get(&key)?;
+                    (Some(key), value)
+                }
             };
             if !first {
                 self.out.push(b',');
@@ -96,32 +104,35 @@ impl Writer<'_> {
     }
 
     fn table(&mut self, table: &Table) -> mlua::Result<Open> {
-        let pairs = table.pairs::<Value, Value>().collect::<mlua::Result<Vec<_>>>()?;
-        match self.array_length(table, &pairs)? {
-            0 => {
-                self.out.push(b'{');
-                Ok(Open::Object(pairs.into_iter()))
-            }
-            length => {
-                self.out.push(b'[');
-                let items = (1..=length).map(|i| table.raw_get(i));
-                Ok(Open::Array(items.collect::<mlua::Result<Vec<Value>>>()?.into_iter()))
-            }
+        let array = self.array_length(table)?;
+        let table = table.clone();
+        if array > 0 {
+            self.out.push(b'[');
+            return Ok(Open { table, keys: None, written: 0, length: array });
         }
+        self.out.push(b'{');
+        let keys = self.lua.create_table()?;
+        let mut length = 0;
+        for pair in table.pairs::<Value, Value>() {
+            length += 1;
+            keys.raw_set(length, pair?.0)?;
+        }
+        Ok(Open { table, keys: Some(keys), written: 0, length })
     }
 
     /// The length of a table that is an array; 0: write it as an object.
-    fn array_length(&self, table: &Table, pairs: &[(Value, Value)]) -> mlua::Result<i64> {
-        let mut max = 0.0_f64;
-        for (key, _) in pairs {
-            match plain_number(key) {
+    fn array_length(&self, table: &Table) -> mlua::Result<i64> {
+        let (mut max, mut items) = (0.0_f64, 0_i64);
+        for pair in table.pairs::<Value, Value>() {
+            let (key, _) = pair?;
+            items += 1;
+            match plain_number(&key) {
                 Some(n) if n >= 1.0 && n.fract() == 0.0 => max = max.max(n),
                 _ => return Ok(0),
             }
         }
         // C's int, as in the original.
         let max = if max > f64::from(i32::MAX) { i64::from(i32::MAX) } else { max as i64 };
-        let items = i64::try_from(pairs.len()).unwrap_or(i64::MAX);
         let ratio = self.settings.sparse_ratio.get();
         if ratio > 0 && max > items.saturating_mul(ratio) && max > self.settings.sparse_safe.get() {
             if !self.settings.sparse_convert.get() {
