@@ -1,16 +1,9 @@
 // ioredis, node-redis, keyv with @keyv/redis and cache-manager.
 'use strict';
 const assert = require('assert');
-const { createRequire } = require('module');
-const port = Number(process.argv[2]);
-const reference = process.argv.includes('--reference');
-// Packages live in a scratch folder, not beside this file.
-const from = createRequire(`${process.env.CLIENTS_DIR}/package.json`);
+const { from, port, version } = require('./packages.js');
 const { runAll } = require('./commands.js');
-const version = (name) => {
-  const file = require.resolve.paths && `${process.env.CLIENTS_DIR}/node_modules/${name}/package.json`;
-  return JSON.parse(require('fs').readFileSync(file, 'utf8')).version;
-};
+const reference = process.argv.includes('--reference');
 
 async function ioredis() {
   const Redis = from('ioredis');
@@ -127,6 +120,22 @@ async function stores() {
   assert.equal(await cache.wrap('w', compute), 'value');
   assert.equal(calls, 1);
   assert.deepEqual(await cache.mget(['x', 'w']), [{ deep: [1, 2] }, 'value']);
+  await cache.mset([{ key: 'm1', value: 1, ttl: 50000 }, { key: 'm2', value: { n: 2 } }]);
+  assert.deepEqual(await cache.mget(['m1', 'm2', 'none']), [1, { n: 2 }, undefined]);
+  const expires = (await cache.ttl('m1')) - Date.now();
+  assert.ok(expires > 40000 && expires <= 50000, `expires in ${expires} ms`);
+  await cache.mdel(['m1', 'm2']);
+  assert.deepEqual(await cache.mget(['m1', 'm2']), [undefined, undefined]);
+  // Many at once compute once; what is nearly over is computed anew in the background.
+  const all = await Promise.all(Array.from({ length: 20 }, () => cache.wrap('together', compute)));
+  assert.ok(all.every((value) => value === 'value') && calls === 2);
+  const refreshed = new Promise((done) => cache.on('refresh', ({ value }) => done(value)));
+  await cache.set('old', 'before', 30000);
+  assert.equal(await cache.wrap('old', () => 'after', { ttl: 60000, refreshThreshold: 40000 }), 'before');
+  assert.equal(await refreshed, 'after');
+  assert.equal(await cache.get('old'), 'after');
+  await cache.set('short', 1, 20);
+  for (const end = Date.now() + 10000; (await cache.get('short')) !== undefined;) assert.ok(Date.now() < end);
   await cache.del('x');
   assert.ok((await cache.get('x')) == null);
   await cache.clear();

@@ -54,7 +54,7 @@ impl Script {
             sha1: sha1_hex(body),
             body: Bytes::copy_from_slice(body),
             flags,
-            reach: Reach::default(),
+            reach: Reach::of(body),
             header,
             cached: AtomicBool::new(true),
             kept: AtomicBool::new(false),

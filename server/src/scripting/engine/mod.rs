@@ -35,6 +35,7 @@ mod sandbox;
 
 use super::host::{CallOptions, Host};
 use super::library::{Function, Library};
+use super::reach::Reach;
 use super::script::{Script, Sha1};
 use crate::commands::error::ReplyError;
 use ahash::AHashMap;
@@ -212,6 +213,10 @@ impl Engine {
     ) -> Result<Arc<Library>, String> {
         let (functions, bodies) = self.register(&library, host)?;
         library.functions = functions;
+        // Any function may call what another part of the text makes names with.
+        for function in &mut library.functions {
+            function.reach = Reach::of(library.body.as_ref());
+        }
         let library = Arc::new(library);
         let loaded = Loaded { library: Arc::clone(&library), bodies };
         self.loaded.insert(library.name.clone(), loaded);
