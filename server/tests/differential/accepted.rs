@@ -41,7 +41,8 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         applies: |step, reference, subject| {
             let runs = ["eval", "fcall"].iter().any(|name| step.word(2).starts_with(name));
             let count = step.word(4);
-            let is_number = count.parse::<i64>().is_ok_and(|n| n.to_string() == count);
+            // It reads as C does: up to what is no digit, and 32 bits of it.
+            let is_number = count.parse::<i32>().is_ok_and(|n| n.to_string() == count);
             step.name() == "command"
                 && step.word(1) == "getkeys"
                 && runs
