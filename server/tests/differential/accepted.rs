@@ -37,6 +37,18 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         ends: true,
     },
     Accepted {
+        reason: "An error of the Lua compiler shows a byte that is no UTF-8 as a replacement character",
+        applies: |_, reference, subject| {
+            let compiler = |value: &Value| {
+                value.error_text().is_some_and(|text| text.starts_with("ERR Error compiling"))
+            };
+            compiler(reference)
+                && compiler(subject)
+                && subject.error_text().is_some_and(|text| text.contains('\u{fffd}'))
+        },
+        ends: false,
+    },
+    Accepted {
         reason: "COMMAND GETKEYS: the reference takes as a number of keys whatever begins with one",
         applies: |step, reference, subject| {
             let runs = ["eval", "fcall"].iter().any(|name| step.word(2).starts_with(name));
