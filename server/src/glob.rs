@@ -2,11 +2,15 @@
 //!
 //! Matching is iterative with one point to go back to, the last `*`: a later `*` makes every
 //! earlier choice irrelevant, so the cost is at most pattern times text and a hostile pattern
-//! (`a*a*a*a*b`) is harmless. There is no recursion.
+//! (`a*a*a*a*b`) is harmless. There is no recursion. As in Redis, a pattern of more than
+//! [`MAX_STARS`] matches nothing.
 //!
 //! Redis's corner cases are kept, because `KEYS`, `SCAN` and ACL patterns rely on them: a class
 //! without `]` ends with the pattern, `[]` matches nothing, `[z-a]` is `[a-z]`, a range swallows
 //! whatever byte follows the dash, and an empty text matches only the empty pattern.
+
+/// Runs of `*` that something follows, in a pattern that can match: Redis goes no deeper.
+pub const MAX_STARS: usize = 1000;
 
 /// Whether `text` matches `pattern`.
 #[must_use]
@@ -34,9 +38,17 @@ fn run(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     let (mut p, mut t) = (0, 0);
     // Position after the last `*`, and where in the text it was tried last.
     let mut back: Option<(usize, usize)> = None;
+    let mut stars = 0;
     while t < text.len() {
         if pattern.get(p) == Some(&b'*') {
-            p += 1;
+            p += pattern[p..].iter().take_while(|c| **c == b'*').count();
+            if p == pattern.len() {
+                return true;
+            }
+            stars += 1;
+            if stars > MAX_STARS {
+                return false;
+            }
             back = Some((p, t));
             continue;
         }
@@ -113,6 +125,18 @@ fn in_range(first: u8, last: u8, byte: u8, nocase: bool) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_pattern_of_too_many_stars_matches_nothing() {
+        let text = vec![b'a'; MAX_STARS + 1];
+        assert!(matches(&b"*?".repeat(MAX_STARS), &text));
+        assert!(
+            matches(&[&b"*?".repeat(MAX_STARS)[..], b"**"].concat(), &text),
+            "one at the end is free"
+        );
+        assert!(!matches(&b"*?".repeat(MAX_STARS + 1), &text));
+        assert!(matches(&[&b"?".repeat(MAX_STARS)[..], b"****?"].concat(), &text), "a run is one");
+    }
 
     /// The definition, as directly as it can be put: every `*` tries every length.
     fn naive(pattern: &[u8], text: &[u8], nocase: bool) -> bool {

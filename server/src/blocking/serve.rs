@@ -13,8 +13,10 @@ use dunlin_storage::{Entry, Guard, Job, Key, Kind, Object, Value};
 /// the command that may have made them ready, before its roles are free again. What is served may
 /// make more keys ready (BLMOVE).
 pub(crate) fn serve<'g>(ctx: &Context<'_, 'g>, writer: &mut Roles<'g>) {
+    // A transaction may have taken longer than what it has left behind lives.
+    let ctx = Context { now: ctx.server.clock.now(), ..*ctx };
     while let Some(ready) = ctx.server.interests.queues.next_ready(writer.shards()) {
-        let seen = serve_key(ctx, writer, &ready);
+        let seen = serve_key(&ctx, writer, &ready);
         ctx.server.interests.queues.served(&ready, seen);
     }
 }

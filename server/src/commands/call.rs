@@ -5,6 +5,7 @@
 //! arguments, reads, writes and replies; it never waits.
 
 use super::error::{self, ReplyError};
+use super::spec::Flags;
 use super::table::{Entry, KeyShape};
 use crate::Roles;
 use crate::client::Client;
@@ -152,9 +153,25 @@ impl<'a, 'g> Call<'a, 'g> {
     /// is certain that what was read stands ([`crate::dispatch`] may have to read again).
     fn missed(&mut self, key: &Key<'_>) {
         if self.writer.is_some() {
+            self.bury(key);
             self.notify(Class::KEY_MISS, "keymiss", key);
         } else if self.server.events().any(Class::KEY_MISS) {
             self.client.missed.push(key.bytes.into());
+        }
+    }
+
+    /// Takes away a key whose time is over, on which a read with its role has come, so that those who
+    /// track it hear at once. (A write does so by what it writes.)
+    fn bury(&mut self, key: &Key<'_>) {
+        if self.entry.has(Flags::WRITE) || self.server.pause.blocks(true, self.now).is_some() {
+            return;
+        }
+        let shard = self.server.keyspace.shard_of(key.hash);
+        if let Some(writer) = self.writer.as_deref_mut()
+            && writer.holds(shard)
+        {
+            // Nothing live is there: it was looked for under the same role.
+            writer.remove(self.client.db, key, self.now);
         }
     }
 

@@ -87,3 +87,16 @@ fn replies_can_be_turned_off() {
     other.run("RPUSH k x");
     assert_eq!(client.recv(), Value::ok());
 }
+
+#[test]
+fn a_transaction_serves_with_what_is_alive_when_it_ends() {
+    let server = Server::dunlin(&["--enable-debug-command", "yes"]);
+    let mut other = server.client();
+    let mut client = crate::blocked(&server, &mut other, "BLPOP k 0");
+    for line in ["MULTI", "RPUSH k old", "PEXPIRE k 20", "DEBUG SLEEP 0.1"] {
+        assert!(!other.run(line).is_error(), "{line}");
+    }
+    assert_eq!(other.run("EXEC").items().len(), 3);
+    assert_eq!(other.run("RPUSH k new"), Value::Int(1));
+    assert_eq!(client.recv().items()[1], Value::bulk("new"));
+}

@@ -40,7 +40,8 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         reason: "COMMAND GETKEYS: the reference takes as a number of keys whatever begins with one",
         applies: |step, reference, subject| {
             let runs = ["eval", "fcall"].iter().any(|name| step.word(2).starts_with(name));
-            let is_number = step.word(4).parse::<i64>().is_ok();
+            let count = step.word(4);
+            let is_number = count.parse::<i64>().is_ok_and(|n| n.to_string() == count);
             step.name() == "command"
                 && step.word(1) == "getkeys"
                 && runs

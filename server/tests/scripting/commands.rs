@@ -201,3 +201,33 @@ fn scripts_and_functions_can_be_killed() {
         assert_eq!(victim.run("PING"), Value::Simple(b"PONG".to_vec()));
     }
 }
+
+#[test]
+fn valkeys_name_of_the_api_is_there_too() {
+    let server = Server::dunlin(&[]);
+    let mut client = server.client();
+    client.run("SET k v");
+    let script = "return {server.call('get', KEYS[1]), tostring(server == redis)}";
+    let expected = [Value::bulk("v"), Value::bulk("true")];
+    assert_eq!(client.call(&["EVAL", script, "1", "k"]).items(), expected);
+    let library = "#!lua name=valkey
+        server.register_function('answer', function() return server.sha1hex('') end)";
+    assert_eq!(client.call(&["FUNCTION", "LOAD", library]), Value::bulk("valkey"));
+    let sha = Value::bulk("da39a3ee5e6b4b0d3255bfef95601890afd80709");
+    assert_eq!(client.run("FCALL answer 0"), sha);
+}
+
+#[test]
+fn a_script_need_not_have_keys() {
+    let server = Server::dunlin(&[]);
+    let mut client = server.client();
+    for line in ["EVAL x 0", "EVAL x y", "EVAL x 3 a", "FCALL f 0", "EVALSHA_RO x 0"] {
+        for command in ["COMMAND GETKEYS", "COMMAND GETKEYSANDFLAGS"] {
+            let line = format!("{command} {line}");
+            assert_eq!(client.run(&line), Value::Array(Vec::new()), "{line}");
+        }
+    }
+    assert_eq!(client.run("COMMAND GETKEYS EVAL x 1 k a").items(), [Value::bulk("k")]);
+    let text = client.run("COMMAND GETKEYS ZUNION 0 a").error_text();
+    assert_eq!(text.as_deref(), Some("ERR Invalid arguments specified for command"));
+}

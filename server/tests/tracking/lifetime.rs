@@ -47,6 +47,26 @@ fn expired_keys_are_told() {
 }
 
 #[test]
+fn a_read_that_comes_upon_an_expired_key_tells_of_it() {
+    let server = Server::dunlin(&["--enable-debug-command", "yes"]);
+    let mut other = server.client();
+    let mut one = tracking(&server, "CLIENT TRACKING ON");
+    // Nobody else takes the key away.
+    other.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    other.run("SET gone v PX 60000");
+    one.run("GET gone");
+    other.run("PEXPIRE gone 30");
+    assert_eq!(names(one.recv()), ["gone"]);
+    one.run("GET gone");
+    other.run("SET kept v");
+    until("gone has expired", || other.run("EXISTS gone") == Value::Int(0));
+    assert_eq!(other.run("DBSIZE"), Value::Int(2), "a read without tracking leaves it there");
+    assert_eq!(one.run("MGET kept gone").items(), [Value::bulk("v"), Value::Null]);
+    assert_eq!(names(one.recv()), ["gone"], "after the reply");
+    assert_eq!(other.run("DBSIZE"), Value::Int(1));
+}
+
+#[test]
 fn evicted_keys_are_told() {
     let args = ["--maxmemory", "8mb", "--maxmemory-policy", "allkeys-random"];
     let server = Server::dunlin(&args);

@@ -344,12 +344,18 @@ local strings = guard(libraries.string)
 getmetatable("").__index = libraries.string
 shown[api] = guard({ __index = strings })
 
+-- Valkey calls it `server`; scripts for either run.
 local redis = guard(native.redis)
-local main = world({ redis = redis, __redis__err__handler = native.is_eval and on_error or nil })
+local main = world({
+  redis = redis,
+  server = redis,
+  __redis__err__handler = native.is_eval and on_error or nil,
+})
 
 -- While a library loads it finds nothing but the means to register its functions.
+local registering = guard(setmetatable(native.registering, { __index = missing }))
 local loading = setmetatable(
-  { redis = guard(setmetatable(native.registering, { __index = missing })) },
+  { redis = registering, server = registering },
   { __index = missing }
 )
 
