@@ -99,13 +99,11 @@ impl Transaction {
         self.failed
     }
 
-    fn push(&mut self, prepared: Prepared, request: Request<'_>, shards: &ShardSet) {
+    fn push(&mut self, prepared: Prepared, request: Request<'_>, flags: Flags, shards: &ShardSet) {
         self.queue.push(request);
         self.prepared.push(prepared);
         self.shards.extend(shards.iter());
-        if let Some(entry) = prepared.entry {
-            self.flags = self.flags.with(entry.command.flags);
-        }
+        self.flags = self.flags.with(flags);
     }
 
     /// The flags of all commands together.
@@ -136,14 +134,20 @@ impl Client {
         self.transaction.as_deref()
     }
 
-    /// Keeps a command for EXEC, which needs the roles of `shards` for it. What will not run anyway
-    /// is not kept.
-    pub(crate) fn queue(&mut self, prepared: Prepared, request: Request<'_>, shards: &ShardSet) {
+    /// Keeps a command for EXEC, which needs the roles of `shards` for it. `flags`: those of the command
+    /// as it is called. What will not run anyway is not kept.
+    pub(crate) fn queue(
+        &mut self,
+        prepared: Prepared,
+        request: Request<'_>,
+        flags: Flags,
+        shards: &ShardSet,
+    ) {
         let Some(transaction) = &mut self.transaction else { return };
         if transaction.failed || self.shared.has_flag(ClientShared::DIRTY) {
             return;
         }
-        transaction.push(prepared, request, shards);
+        transaction.push(prepared, request, flags, shards);
         self.show_transaction();
     }
 
@@ -211,7 +215,8 @@ mod tests {
         for (i, shards) in shards.into_iter().enumerate() {
             let request = decoder.request(i);
             let prepared = Prepared { entry: table().get(request.arg(0)), hash: KeyHash(i as u64) };
-            transaction.push(prepared, request, &shards.into_iter().collect());
+            let flags = prepared.entry.expect("a command").command.flags;
+            transaction.push(prepared, request, flags, &shards.into_iter().collect());
         }
         drop(decoder);
         let names: Vec<&[u8]> = transaction.commands().map(|(_, request)| request.arg(0)).collect();

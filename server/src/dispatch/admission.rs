@@ -5,6 +5,7 @@ use super::Context;
 use crate::acl::{Denied, LogContext, Reason};
 use crate::client::Client;
 use crate::commands::error::{self, ReplyError};
+use crate::commands::scripting;
 use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, table};
 use crate::server::Server;
@@ -45,7 +46,7 @@ pub(super) fn admit(
     if client.is_special() {
         return admit_special(ctx, entry, request, client);
     }
-    match hold_back(ctx, entry, entry.command.flags, client) {
+    match hold_back(ctx, entry, request, entry.command.flags, client) {
         Some(admission) => admission,
         None => Admission::Run(entry),
     }
@@ -82,7 +83,7 @@ fn admit_special(
     {
         flags = flags.with(transaction.flags());
     }
-    match hold_back(ctx, entry, flags, client) {
+    match hold_back(ctx, entry, request, flags, client) {
         Some(admission) => admission,
         None if client.transaction().is_some() && !entry.has(Flags::UNQUEUED) => {
             Admission::Queue(entry)
@@ -98,6 +99,7 @@ fn admit_special(
 fn hold_back(
     ctx: &Context<'_, '_>,
     entry: &'static Entry,
+    request: Request<'_>,
     flags: Flags,
     client: &Client,
 ) -> Option<Admission> {
@@ -113,8 +115,27 @@ fn hold_back(
             return Some(Admission::Refuse(error::PROTECTED, Some(entry)));
         }
     }
-    let until = ctx.server.pause.blocks(flags.any(flag_set!(WRITE | MAY_REPLICATE)), ctx.now)?;
+    let until = ctx.server.pause.blocks(flags.any(CHANGES), ctx.now)?;
+    if flags.has(Flags::SCRIPT)
+        && entry.has(Flags::SCRIPT)
+        && !flags_of(ctx, entry, request).any(CHANGES)
+        && ctx.server.pause.blocks(false, ctx.now).is_none()
+    {
+        return None;
+    }
     (entry.full_name != UNPAUSE).then_some(Admission::Pause(until))
+}
+
+/// What a pause of writes holds back.
+const CHANGES: Flags = flag_set!(WRITE | MAY_REPLICATE);
+
+/// The flags of a command as it is called: a script may declare that it changes nothing.
+pub(super) fn flags_of(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>) -> Flags {
+    let flags = entry.command.flags;
+    if flags.has(Flags::SCRIPT) && scripting::declares_no_writes(ctx.server, entry, request) {
+        return flags.without(CHANGES);
+    }
+    flags
 }
 
 /// The one command that never waits. Redis makes it wait, too, so that nothing ends a pause of all.

@@ -1,5 +1,6 @@
 //! Commands that do not run now: refused ones, and those that wait for EXEC.
 
+use super::admission::flags_of;
 use super::{Context, Step, shards_to_see};
 use crate::client::Client;
 use crate::commands::error::ReplyError;
@@ -72,7 +73,7 @@ pub(super) fn queue(
 ) -> Step {
     client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
     let shards = shards_to_see(ctx, entry, prepared.hash, request, client.db);
-    client.queue(prepared, request, &shards);
+    client.queue(prepared, request, flags_of(ctx, entry, request), &shards);
     if client.wants_answer() {
         reply.simple("QUEUED");
     }

@@ -231,3 +231,33 @@ fn a_script_need_not_have_keys() {
     let text = client.run("COMMAND GETKEYS ZUNION 0 a").error_text();
     assert_eq!(text.as_deref(), Some("ERR Invalid arguments specified for command"));
 }
+
+#[test]
+fn a_script_that_declares_no_writes_runs_in_a_pause_of_writes() {
+    let server = Server::dunlin(&[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    let reads = "#!lua flags=no-writes\nreturn 'read'";
+    let sha = client.call(&["SCRIPT", "LOAD", "#!lua flags=no-writes\nreturn 'known'"]).text();
+    let library = "#!lua name=l
+        redis.register_function{
+            function_name='f', callback=function() return 'called' end, flags={'no-writes'}}";
+    client.call(&["FUNCTION", "LOAD", library]);
+    assert_eq!(other.run("CLIENT PAUSE 600000 WRITE"), Value::ok());
+    for (call, reply) in [
+        (&["EVAL", reads, "0"][..], "read"),
+        (&["EVAL", reads, "0"], "read"),
+        (&["EVALSHA", &sha, "0"], "known"),
+        (&["FCALL", "f", "0"], "called"),
+    ] {
+        assert_eq!(client.call(call), Value::bulk(reply), "{call:?}");
+    }
+    client.run("MULTI");
+    client.call(&["EVAL", reads, "0"]);
+    assert_eq!(client.run("EXEC").items(), [Value::bulk("read")]);
+    // One that does not say so waits.
+    client.send_command(&["EVAL", "return 'late'", "0"]);
+    let waits = || other.run("INFO clients").text().contains("blocked_clients:1\r\n");
+    assert!(eventually(Duration::from_secs(20), waits), "it has not waited");
+    assert_eq!(other.run("CLIENT UNPAUSE"), Value::ok());
+    assert_eq!(client.recv(), Value::bulk("late"));
+}

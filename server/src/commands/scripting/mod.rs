@@ -81,6 +81,24 @@ const fn arguments(script: Arg) -> [Arg; 4] {
     ]
 }
 
+/// Whether the script or function of a command line says that it writes nothing.
+pub(crate) fn declares_no_writes(server: &Server, entry: &Entry, request: Request<'_>) -> bool {
+    use crate::scripting::{Script, ScriptFlags};
+    let name = request.get(1).unwrap_or_default();
+    let flags = ENGINE.with_borrow_mut(|engine| match entry.command.name {
+        "fcall" | "fcall_ro" => {
+            let set = fcall::current(&server.libraries, engine);
+            set.find(name).map(|(_, function)| function.flags)
+        }
+        "evalsha" | "evalsha_ro" => eval::find(server, engine, name)?.flags,
+        _ => match eval::find_text(server, engine, name) {
+            Some(script) => script.flags,
+            None => Script::parse(name).ok()?.flags,
+        },
+    });
+    flags.is_some_and(|flags| flags.has(ScriptFlags::NO_WRITES))
+}
+
 /// Whether the script or function of a command line is known to keep to the keys that it names. One
 /// that does not exist touches nothing.
 pub(crate) fn keeps_to_its_keys(server: &Server, entry: &Entry, request: Request<'_>) -> bool {
