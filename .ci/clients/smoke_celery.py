@@ -105,7 +105,7 @@ def main():
         results = tasks()
         # A warm shutdown waits for the tasks and leaves nothing unacknowledged.
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=30) == 0
+        assert worker.wait(timeout=60) == 0
         assert broker.exists("unacked", "unacked_index", "smoke") == 0
         results.flushdb()
         broker.flushdb()

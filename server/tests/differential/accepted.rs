@@ -37,10 +37,24 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         ends: true,
     },
     Accepted {
+        reason: "An error of the Lua compiler shows a byte that is no UTF-8 as a replacement character",
+        applies: |_, reference, subject| {
+            let compiler = |value: &Value| {
+                value.error_text().is_some_and(|text| text.starts_with("ERR Error compiling"))
+            };
+            compiler(reference)
+                && compiler(subject)
+                && subject.error_text().is_some_and(|text| text.contains('\u{fffd}'))
+        },
+        ends: false,
+    },
+    Accepted {
         reason: "COMMAND GETKEYS: the reference takes as a number of keys whatever begins with one",
         applies: |step, reference, subject| {
             let runs = ["eval", "fcall"].iter().any(|name| step.word(2).starts_with(name));
-            let is_number = step.word(4).parse::<i64>().is_ok();
+            let count = step.word(4);
+            // It reads as C does: up to what is no digit, and 32 bits of it.
+            let is_number = count.parse::<i32>().is_ok_and(|n| n.to_string() == count);
             step.name() == "command"
                 && step.word(1) == "getkeys"
                 && runs

@@ -64,6 +64,8 @@ pub(crate) fn rule(step: &Step) -> Rule {
         "geosearch" | "geodist" => Rule::Distances,
         name if name.starts_with("georadius") => Rule::Distances,
         name if name.starts_with('z') || name.starts_with("bz") => Rule::Digits,
+        // They return scores, too.
+        name if name.starts_with("eval") || name.starts_with("fcall") => Rule::Digits,
         "ttl" | "expiretime" => Rule::Near(2),
         "pttl" | "pexpiretime" => Rule::Near(3000),
         "randomkey" | "time" | "lastsave" | "dump" => Rule::Shape,

@@ -66,8 +66,9 @@ impl Pair {
     pub(crate) fn run(&self, sequence: &Sequence, tally: &mut Tally) -> Result<(), Box<Mismatch>> {
         let mut admin = self.connect();
         for client in [&mut admin.reference, &mut admin.subject] {
-            let reply = client.run("FLUSHALL");
-            assert_eq!(reply, Value::ok());
+            for command in ["FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"] {
+                assert_eq!(client.run(command), Value::ok(), "{command}");
+            }
         }
         let mut connections: Vec<Connection> = Vec::new();
         for protocol in &sequence.protocols {

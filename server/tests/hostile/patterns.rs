@@ -37,11 +37,11 @@ fn row_37_patterns_that_make_backtracking_matchers_explode() {
         assert_eq!(subscriber.call(&["PSUBSCRIBE", pattern]).items()[0], Value::bulk("psubscribe"));
     }
     for _ in 0..100 {
-        // Matches the long one as well: half of its elements are a byte each.
+        // Not the long one: a pattern of more than a thousand stars matches nothing.
         let channel = "a".repeat(60_000);
-        assert_eq!(client.call(&["PUBLISH", &channel, "x"]), Value::Int(2));
+        assert_eq!(client.call(&["PUBLISH", &channel, "x"]), Value::Int(1));
         assert_eq!(client.call(&["PUBLISH", &channel[..2000], "x"]), Value::Int(1));
-        (0..3).for_each(|_| drop(subscriber.recv()));
+        (0..2).for_each(|_| drop(subscriber.recv()));
     }
     assert_eq!(client.call(&["PUBSUB", "CHANNELS", &long]), Value::Array(Vec::new()));
     drop(subscriber);

@@ -67,10 +67,10 @@ fn find<'a>(call: &Call<'a, '_>) -> Result<(Request<'a>, Vec<(usize, KeyFlags)>)
         return Err(WRONG_NUMBER);
     }
     match keys::of(entry.command, &request) {
-        Some(keys) => Ok((request, keys)),
+        Some(keys) if !keys.is_empty() => Ok((request, keys)),
         // A command that needs no key is not asked how many it wants.
-        None if entry.has(Flags::NO_MANDATORY_KEYS) => Ok((request, Vec::new())),
-        None => Err(MISFIT),
+        _ if entry.has(Flags::NO_MANDATORY_KEYS) => Ok((request, Vec::new())),
+        _ => Err(MISFIT),
     }
 }
 
