@@ -358,7 +358,9 @@ impl Worker {
             if self.index == 0 {
                 self.housekeeping();
             }
-            if self.server.active_expire.load(Ordering::Relaxed) {
+            // What a pause of writes holds still, expiry does not change either.
+            let paused = self.server.pause.blocks(true, self.server.clock.now()).is_some();
+            if !paused && self.server.active_expire.load(Ordering::Relaxed) {
                 self.slices(Self::expire).await;
             }
             self.slices(Self::evict).await;

@@ -76,6 +76,20 @@ fn a_client_that_is_made_to_wait_is_not_idle() {
 }
 
 #[test]
+fn nothing_expires_during_a_pause_of_writes() {
+    let server = Server::dunlin(&[]);
+    let mut client = server.client();
+    assert_eq!(client.run("SET a 1 PX 50"), Value::ok());
+    assert_eq!(client.run("CLIENT PAUSE 100000 WRITE"), Value::ok());
+    // Several rounds of the expiry walk.
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(client.run("DBSIZE"), Value::Int(1), "it is not removed");
+    assert_eq!(client.run("EXISTS a"), Value::Int(0), "and not there");
+    assert_eq!(client.run("CLIENT UNPAUSE"), Value::ok());
+    assert!(eventually(Duration::from_secs(5), || client.run("DBSIZE") == Value::Int(0)));
+}
+
+#[test]
 fn a_paused_client_shows_as_blocked() {
     let server = Server::dunlin(&[]);
     let (mut paused, mut watcher) = (server.client(), server.client());
