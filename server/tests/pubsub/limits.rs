@@ -58,9 +58,10 @@ fn the_soft_limit_closes_after_its_time_although_nothing_more_is_published() {
         let list = publisher.run("CLIENT LIST TYPE pubsub").text();
         list.lines().next().map_or(0, |line| field(line, "omem").parse::<u64>().unwrap_or(0))
     };
+    // On a busy machine the time may be over before so much waits.
     let over = eventually(PATIENCE, || {
-        assert_eq!(publisher.call(&[b"PUBLISH".as_slice(), b"a", &message]), Value::Int(1));
-        waits(&mut publisher) > 2 << 20
+        let sent = publisher.call(&[b"PUBLISH".as_slice(), b"a", &message]);
+        sent == Value::Int(0) || waits(&mut publisher) > 2 << 20
     });
     assert!(over);
     let gone =
@@ -72,7 +73,7 @@ fn the_soft_limit_closes_after_its_time_although_nothing_more_is_published() {
 
 #[test]
 fn the_soft_limit_forgives_who_reads_in_time() {
-    let server = Server::dunlin(&["--client-output-buffer-limit", "pubsub 0 1mb 2"]);
+    let server = Server::dunlin(&["--client-output-buffer-limit", "pubsub 0 1mb 3"]);
     let mut publisher = server.client();
     let mut slow = subscribed(&server, "SUBSCRIBE a");
     let message = vec![b'm'; 100_000];
