@@ -51,7 +51,8 @@ struct Both {
 /// The two servers with the same limits, or nothing when this machine has no reference.
 fn start() -> Option<Both> {
     // HyperLogLogs that become dense early.
-    let same = ["--maxclients", "1000", "--hll-sparse-max-bytes", "120"];
+    // The reference ends waits in its ticks, and has few of them unless told otherwise.
+    let same = ["--maxclients", "1000", "--hll-sparse-max-bytes", "120", "--hz", "500"];
     let reference = Server::redis(&same)?;
     let subject = match env::var("DUNLIN_DIFF_SUBJECT").as_deref() {
         Ok("redis") => Server::redis(&same)?,
