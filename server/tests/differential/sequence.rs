@@ -236,7 +236,8 @@ fn shortest_lifetime(args: &[Vec<u8>]) -> i64 {
 fn ends_soon(step: &Step, at: usize) -> bool {
     match step.word(at).parse::<f64>() {
         Ok(seconds) => seconds <= -1.0 || (0.001..0.1).contains(&seconds),
-        Err(_) => true,
+        // An error, but what is hexadecimal: that they read, too.
+        Err(_) => !step.word(at).contains("0x"),
     }
 }
 
