@@ -91,7 +91,7 @@ pub(crate) fn rule(step: &Step) -> Rule {
             _ => Rule::Exact,
         },
         "config" if step.word(1) == "get" => Rule::Pairs,
-        "config" | "latency" | "slowlog" | "debug" | "acl" | "pubsub" => {
+        "config" | "latency" | "slowlog" | "debug" | "acl" | "pubsub" | "function" | "script" => {
             match step.word(1).as_str() {
                 "help" | "len" | "cat" | "genpass" | "log" => Rule::Kind,
                 "get" if step.name() == "slowlog" => Rule::Kind,
