@@ -160,7 +160,26 @@ fn varint(out: &mut [u8], mut at: usize, mut value: usize) -> usize {
 
 /// Builds an entry, in a block that `spare` gives for its class, or else a new one. The caller owns
 /// it until it publishes or frees it.
+#[inline(always)]
 pub(crate) fn build(
+    key: &[u8],
+    value: NewValue<'_>,
+    expire_at: Option<Millis>,
+    spare: impl FnOnce(usize) -> Option<Block>,
+) -> Built {
+    // By reference: a copy of what the caller has just put together would wait for its stores.
+    match &value {
+        NewValue::Bytes(bytes)
+            if key.len() < SHORT && bytes.len() < SHORT && expire_at.is_none() =>
+        {
+            assemble_short(key, 0, bytes, spare)
+        }
+        _ => build_any(key, value, expire_at, spare),
+    }
+}
+
+/// [`build`] where it is not worth its own copy of the code for the usual.
+pub(crate) fn build_any(
     key: &[u8],
     value: NewValue<'_>,
     expire_at: Option<Millis>,
@@ -174,10 +193,10 @@ pub(crate) fn build(
             assemble(key, RAW, Form::Inline(bytes), expire_at, spare)
         }
         NewValue::Bytes(bytes) | NewValue::Raw(bytes) => {
-            build(key, NewValue::Rope(Rope::from_bytes(bytes)), expire_at, spare)
+            build_any(key, NewValue::Rope(Rope::from_bytes(bytes)), expire_at, spare)
         }
         NewValue::Rope(rope) if rope.len() <= BIG_VALUE => {
-            build(key, NewValue::Raw(&rope.to_vec()), expire_at, spare)
+            build_any(key, NewValue::Raw(&rope.to_vec()), expire_at, spare)
         }
         NewValue::Rope(rope) => {
             let rope = Behind::Rope(Box::into_raw(Box::new(rope)));
@@ -189,7 +208,7 @@ pub(crate) fn build(
             assemble(key, flags, Form::Inline(packed.bytes), expire_at, spare).due_with(fields)
         }
         NewValue::Object(object) => match object.packed() {
-            Some(packed) => build(key, NewValue::Packed(packed), expire_at, spare),
+            Some(packed) => build_any(key, NewValue::Packed(packed), expire_at, spare),
             None => {
                 let flags = code_of(object.kind());
                 let fields = object.as_hash().and_then(|hash| hash.view().next_expiry());
@@ -261,7 +280,7 @@ fn assemble(
 const SHORT: usize = 0x80;
 
 /// [`assemble`] of what most entries are: a short key with a short value, for ever.
-#[inline]
+#[inline(always)]
 fn assemble_short(
     key: &[u8],
     flags: u8,
@@ -271,10 +290,11 @@ fn assemble_short(
     const HEADER: usize = 3;
     let class = usable(FRONT + HEADER + key.len() + value.len());
     let base = spare(class).map_or_else(|| allocate(class), |block| block.0);
-    let header = [flags, key.len() as u8, value.len() as u8];
-    let mut at = 0;
-    for part in [&header[..], key, value] {
-        // SAFETY: the parts fit the class of the fresh allocation, one behind the other.
+    // SAFETY: the parts fit the class of the fresh allocation, one behind the other.
+    unsafe { base.cast().write([flags, key.len() as u8, value.len() as u8]) };
+    let mut at = HEADER;
+    for part in [key, value] {
+        // SAFETY: as above.
         let target = unsafe { base.as_ptr().add(at) };
         // SAFETY: as above; source and target cannot overlap.
         unsafe { copy_short(part, target) };
@@ -644,7 +664,7 @@ impl<'g> Entry<'g> {
     }
 
     /// Usable bytes of the entry and what hangs on it. Only under the role.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn allocated(&self) -> usize {
         match self.behind() {
             None => self.class(),

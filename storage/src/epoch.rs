@@ -113,7 +113,7 @@ impl Guard {
 
     /// Takes over an entry that was just unlinked. True if a batch went to the epoch: the guard
     /// wants flushing then, better after the role was given back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn retire(&self, dead: Dead, bytes: usize) -> bool {
         let limbo = &mut *self.local.limbo.borrow_mut();
         limbo.entries.push(dead);

@@ -192,14 +192,14 @@ impl Keyspace {
         guard: &'g Guard,
     ) -> Option<Entry<'g>> {
         let table = self.table(self.physical(db), self.shard_of(key.hash));
-        let hit = table.find(self.hasher.spot(key.hash), key.bytes, guard)?;
-        if hit.entry.is_expired(now) {
+        let (slot, word, entry) = table.look(self.hasher.spot(key.hash), key.bytes, guard)?;
+        if entry.is_expired(now) {
             return None;
         }
         if touch == Touch::Yes && self.budget.tracking.load(Ordering::Relaxed) != 0 {
-            bump(hit.slot(), hit.word);
+            bump(slot, word);
         }
-        Some(hit.entry)
+        Some(entry)
     }
 
     /// Visits the live keys of up to `buckets` buckets from `cursor` on (0 = start) and returns the

@@ -10,16 +10,15 @@
 #[must_use]
 pub const fn usable(size: usize) -> usize {
     if size <= 64 {
-        return if size == 0 { 16 } else { size.div_ceil(16) * 16 };
+        return if size == 0 { 16 } else { (size + 15) & !15 };
     }
     if size > LARGE {
         // Whole operating system pages above the largest class.
         return size.div_ceil(4096) * 4096;
     }
     // Classes are 5, 6, 7 and 8 quarters of a power of two.
-    let top = usize::BITS - 1 - (size - 1).leading_zeros();
-    let step = 1 << (top - 2);
-    size.div_ceil(step) * step
+    let step = 1 << ((size - 1).ilog2() - 2);
+    (size + step - 1) & !(step - 1)
 }
 
 /// Gives the memory which this thread has freed back to the system. The allocator does that by

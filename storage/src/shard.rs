@@ -42,7 +42,9 @@ use crate::entry::Entry;
 use crate::epoch::Guard;
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
-use crate::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, OwnLine, RoleCell, fence};
+use crate::sync::{
+    Arc, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, OwnLine, RoleCell, fence,
+};
 use crate::table::TableCore;
 use crate::value::object::Object;
 use crate::writer::Writer;
@@ -60,7 +62,7 @@ pub struct ShardSet(Set);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Set {
     One(ShardId),
-    Many(Vec<ShardId>),
+    Many(Arc<[ShardId]>),
 }
 
 impl ShardSet {
@@ -127,7 +129,7 @@ impl FromIterator<ShardId> for ShardSet {
         shards.dedup();
         match shards[..] {
             [only] => Self(Set::One(only)),
-            _ => Self(Set::Many(shards)),
+            _ => Self(Set::Many(shards.into())),
         }
     }
 }
@@ -370,42 +372,37 @@ impl Keyspace {
         shards: &ShardSet,
         guard: &'g Guard,
     ) -> Option<Writer<'k, 'g>> {
-        if let Some(id) = shards.only() {
-            let shard = self.shard(id);
-            if !shard.try_take() {
-                shard.counters.busy.fetch_add(1, Ordering::Relaxed);
-                return None;
-            }
-            Shard::count(&shard.words().taken, 1);
-            return Some(Writer::new(self, ShardSet::one(id), guard));
-        }
-        self.try_enter_all(shards, guard)
+        let free = match shards.only() {
+            Some(id) => self.take_one(id),
+            None => self.take_all(shards, guard),
+        };
+        // The writer is made in one place and of registers: a move of one that was just written to
+        // memory, in parts, has to wait for these stores.
+        free.then(|| Writer::new(self, shards.clone(), guard))
     }
 
-    fn try_enter_all<'k, 'g>(
-        &'k self,
-        shards: &ShardSet,
-        guard: &'g Guard,
-    ) -> Option<Writer<'k, 'g>> {
+    /// Takes the role of one shard; whether it was free.
+    #[inline]
+    pub(crate) fn take_one(&self, id: ShardId) -> bool {
+        let shard = self.shard(id);
+        if !shard.try_take() {
+            shard.counters.busy.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        Shard::count(&shard.words().taken, 1);
+        true
+    }
+
+    fn take_all(&self, shards: &ShardSet, guard: &Guard) -> bool {
         for (taken, &shard) in shards.as_slice().iter().enumerate() {
             if !self.shard(shard).try_take() {
                 self.shard(shard).counters.busy.fetch_add(1, Ordering::Relaxed);
                 self.release(&shards.as_slice()[..taken], guard);
-                return None;
+                return false;
             }
         }
         self.count_taken(shards);
-        Some(Writer::new(self, shards.clone(), guard))
-    }
-
-    /// Takes the role of one shard for a writer that has others; whether it was free.
-    pub(crate) fn take_another(&self, id: ShardId) -> bool {
-        let shard = self.shard(id);
-        let free = shard.try_take();
-        if free {
-            Shard::count(&shard.words().taken, 1);
-        }
-        free
+        true
     }
 
     /// Runs the job here if the roles are free, else leaves it in the queue of the first busy shard:
@@ -603,13 +600,18 @@ impl<'k> Writer<'k, '_> {
     }
 
     /// Marks all shards of the set as changing, or as changed; whether one of them is observed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn mark(&self) -> bool {
         if let (Some(id), false) = (self.shards.only(), self.atomic) {
             let shard = self.keyspace.shard(id);
             shard.bump_write_seq();
             return shard.words().is_observed();
         }
+        self.mark_all()
+    }
+
+    #[inline(never)]
+    fn mark_all(&self) -> bool {
         self.shards.iter().fold(false, |observed, id| observed | self.mark_one(id))
     }
 

@@ -7,6 +7,7 @@ use crate::hash::{Key, ShardId};
 use crate::keyspace::{DbId, Keyspace};
 use crate::observer::{Cause, end_of};
 use crate::shard::{Shard, ShardSet};
+use crate::table::Table;
 use crate::table::probe::{Hit, Item};
 use crate::table::resize::Context;
 use crate::value::Value;
@@ -66,7 +67,7 @@ impl<'k, 'g> Writer<'k, 'g> {
             return true;
         }
         self.make_atomic();
-        if !self.keyspace.take_another(shard) {
+        if !self.keyspace.take_one(shard) {
             return false;
         }
         if self.changing {
@@ -105,11 +106,23 @@ impl<'k, 'g> Writer<'k, 'g> {
         expire_at: Option<Millis>,
         now: Millis,
     ) -> Put {
-        self.put_for(Cause::Written, db, key, value, expire_at, now)
+        let guard = self.guard;
+        let Built { entry, bytes, due } =
+            entry::build(key.bytes, value, expire_at, |class| guard.block(class));
+        let item = Item { entry, bytes, expire_at, due, small: false };
+        self.begin();
+        let id = self.keyspace.shard_of(key.hash);
+        let spot = self.keyspace.hasher.spot(key.hash);
+        let table = self.keyspace.table(self.keyspace.physical(db), id);
+        assert!(self.holds(id), "a writer touched a shard it does not hold");
+        // The usual, without a call.
+        match table.find_home(spot, key.bytes, self.guard) {
+            Some(hit) => self.overwrite(hit, table, (id, db, key), item, now, Cause::Written),
+            None => self.store(Cause::Written, db, key, item, now),
+        }
     }
 
     /// [`Writer::put`], for a cause.
-    #[inline]
     fn put_for(
         &mut self,
         cause: Cause,
@@ -121,40 +134,52 @@ impl<'k, 'g> Writer<'k, 'g> {
     ) -> Put {
         let guard = self.guard;
         let Built { entry, bytes, due } =
-            entry::build(key.bytes, value, expire_at, |class| guard.block(class));
+            entry::build_any(key.bytes, value, expire_at, |class| guard.block(class));
         let item = Item { entry, bytes, expire_at, due, small: false };
-        self.store(db, key, item, now, cause)
+        self.store(cause, db, key, item, now)
     }
 
-    #[inline]
-    fn store(&mut self, number: DbId, key: &Key<'_>, item: Item, now: Millis, cause: Cause) -> Put {
+    #[inline(never)]
+    fn store(&mut self, cause: Cause, db: DbId, key: &Key<'_>, item: Item, now: Millis) -> Put {
         self.begin();
-        let keyspace = self.keyspace;
-        let id = keyspace.shard_of(key.hash);
-        let spot = keyspace.hasher.spot(key.hash);
-        let db = keyspace.physical(number);
-        let table = keyspace.table(db, id);
-        assert!(self.holds(id), "a writer touched a shard it does not hold");
-        if let Some(hit) = table.find(spot, key.bytes, self.guard) {
-            let live = !hit.entry.is_expired(now);
-            let was = hit.entry.allocated();
-            let old = table.replace(&hit, was, spot.tag, item);
-            self.retire(old, &hit.entry, was);
-            keyspace.memory_changed(id, item.bytes as i64 - was as i64);
-            if !live {
-                self.tell_expired(id, number, key, &hit, now);
-            }
-            self.tell(id, number, key, cause);
-            return Put { existed: live };
+        if let Some(hit) = self.find(db, key) {
+            let id = self.keyspace.shard_of(key.hash);
+            let table = self.keyspace.table(self.keyspace.physical(db), id);
+            return self.overwrite(hit, table, (id, db, key), item, now, cause);
         }
         self.insert(db, key, item);
-        self.tell(id, number, key, cause);
+        let id = self.keyspace.shard_of(key.hash);
+        self.tell(id, db, key, cause);
         eviction::after_insert(self, id, now);
         Put { existed: false }
     }
 
-    fn insert(&mut self, db: usize, key: &Key<'_>, item: Item) {
+    /// Puts an item in the place of one that was found under the same key.
+    #[inline(always)]
+    fn overwrite(
+        &mut self,
+        hit: Hit<'_>,
+        table: &Table,
+        (id, db, key): (ShardId, DbId, &Key<'_>),
+        item: Item,
+        now: Millis,
+        cause: Cause,
+    ) -> Put {
+        let existed = !hit.entry.is_expired(now);
+        let was = hit.entry.allocated();
+        let old = table.replace(&hit, was, self.keyspace.hasher.spot(key.hash).tag, item);
+        self.retire(old, &hit.entry, was);
+        self.keyspace.memory_changed(id, item.bytes as i64 - was as i64);
+        if !existed {
+            self.tell_expired(id, db, key, hit.entry, now);
+        }
+        self.tell(id, db, key, cause);
+        Put { existed }
+    }
+
+    fn insert(&mut self, db: DbId, key: &Key<'_>, item: Item) {
         let keyspace = self.keyspace;
+        let db = keyspace.physical(db);
         let (id, spot) = (keyspace.shard_of(key.hash), keyspace.hasher.spot(key.hash));
         let table = keyspace.table(db, id);
         let before = table.table_bytes();
@@ -184,16 +209,16 @@ impl<'k, 'g> Writer<'k, 'g> {
         if live {
             self.tell(id, number, key, cause);
         } else {
-            self.tell_expired(id, number, key, &hit, now);
+            self.tell_expired(id, number, key, hit.entry, now);
         }
         live
     }
 
     /// A write has come upon a key whose time was over, and taken it away.
     #[cold]
-    fn tell_expired(&self, id: ShardId, db: DbId, key: &Key<'_>, hit: &Hit<'_>, now: Millis) {
+    fn tell_expired(&self, id: ShardId, db: DbId, key: &Key<'_>, entry: Entry<'_>, now: Millis) {
         Shard::count(&self.keyspace.shard(id).counters.expired, 1);
-        self.tell_if_wanted(id, db, key, end_of(&hit.entry, now).unwrap_or(Cause::Expired));
+        self.tell_if_wanted(id, db, key, end_of(&entry, now).unwrap_or(Cause::Expired));
     }
 
     /// Takes found items out of a table and retires them. Nothing else may have changed the table
@@ -295,7 +320,7 @@ impl<'k, 'g> Writer<'k, 'g> {
             self.tell(id, to_db, to, Cause::Written);
         } else {
             self.tell(id, from_db, from, Cause::Removed);
-            self.store(to_db, to, item, now, Cause::Written);
+            self.store(Cause::Written, to_db, to, item, now);
         }
     }
 
@@ -450,7 +475,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn retire(&mut self, entry: EntryPtr, old: &Entry<'_>, bytes: usize) {
         self.deferred |= self.guard.retire(Dead::new(entry, old, bytes), bytes);
     }
@@ -477,8 +502,8 @@ impl<'k, 'g> Writer<'k, 'g> {
     pub(crate) fn end_without_release(mut self) -> (bool, ShardSet) {
         self.end();
         self.released = true;
-        let none = std::iter::empty().collect();
-        (self.deferred, std::mem::replace(&mut self.shards, none))
+        let any = ShardSet::one(ShardId(0));
+        (self.deferred, std::mem::replace(&mut self.shards, any))
     }
 }
 

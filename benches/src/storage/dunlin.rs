@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dunlin_storage::{
-    DbId, Guard, Handle, Job, Key, KeyHash, Keyspace, NewValue, Options, ShardId, ShardSet, Str,
-    Touch, Value, Writer,
+    DbId, Guard, Handle, Job, Key, KeyHash, Keyspace, NewValue, Options, ShardSet, Str, Touch,
+    Value, Writer,
 };
 
 use super::{Contention, Engine, Op, Worker, engines::value};
@@ -125,24 +125,23 @@ impl<'a> DunlinWorker<'a> {
         }
         keyspace.prefetch(DB, self.keys.iter().map(|&(_, hash)| hash), &guard);
         let mut found = 0;
-        let mut held: Option<(ShardId, Writer<'_, '_>)> = None;
+        let held: &mut Option<Writer<'_, '_>> = &mut None;
         for (op, (bytes, hash)) in ops.iter().zip(&self.keys) {
             connection.next += 1;
             let key = Key { bytes, hash: *hash };
             if !op.is_write() {
-                held = None;
+                *held = None;
                 found += u64::from(read(keyspace, &key, &guard, &mut self.out));
                 continue;
             }
             self.value.fill(op.key() as u8);
             let shard = keyspace.shard_of(*hash);
-            if held.as_ref().is_none_or(|(of, _)| *of != shard) {
+            if held.as_ref().is_none_or(|writer| !writer.holds(shard)) {
                 // The old role goes back before the new one is asked for.
-                drop(held.take());
-                let writer = keyspace.try_enter(&ShardSet::one(shard), &guard);
-                held = writer.map(|writer| (shard, writer));
+                *held = None;
+                *held = keyspace.try_enter(&ShardSet::one(shard), &guard);
             }
-            if let Some((_, writer)) = &mut held {
+            if let Some(writer) = held {
                 writer.put(DB, &key, NewValue::Bytes(&self.value), None, NOW);
                 continue;
             }
@@ -152,7 +151,7 @@ impl<'a> DunlinWorker<'a> {
             keyspace.submit(ShardSet::one(shard), Box::new(job), &guard);
             break;
         }
-        drop(held);
+        *held = None;
         for shard in keyspace.take_leftovers() {
             keyspace.drain(shard, &guard);
         }

@@ -206,6 +206,7 @@ pub(super) fn key_of<'a>(word: Word) -> Option<&'a [u8]> {
 }
 
 /// The entry behind a word read from a live table, under the role or a guard that outlives `'a`.
+#[inline(always)]
 pub(super) fn entry_of<'a>(word: Word) -> Option<Entry<'a>> {
     // SAFETY: private to the table, whose callers pass words they have just loaded under the role
     // or a pinned guard, and let the view go with it.
@@ -214,7 +215,6 @@ pub(super) fn entry_of<'a>(word: Word) -> Option<Entry<'a>> {
 
 impl Table {
     /// Finds a key, expired or not.
-    #[inline]
     pub(crate) fn find<'g>(&self, spot: Spot, key: &[u8], guard: &'g Guard) -> Option<Hit<'g>> {
         let mut array = self.head(guard)?;
         loop {
@@ -224,6 +224,45 @@ impl Table {
             }
             array = array.next()?;
         }
+    }
+
+    /// Finds a key where most keys are: in its home in the oldest array. If it is not there, it may
+    /// still be where [`Table::find`] looks.
+    #[inline(always)]
+    pub(crate) fn find_home<'g>(
+        &self,
+        spot: Spot,
+        key: &[u8],
+        guard: &'g Guard,
+    ) -> Option<Hit<'g>> {
+        let array = self.head(guard)?;
+        let home = array.home_of(spot);
+        array.search_bucket(array.home(home), home, spot, key, false)
+    }
+
+    /// Finds a key for a reader: its slot, the word that was read there, and the entry.
+    #[inline(always)]
+    pub(crate) fn look<'g>(
+        &self,
+        spot: Spot,
+        key: &[u8],
+        guard: &'g Guard,
+    ) -> Option<(&'g AtomicU64, Word, Entry<'g>)> {
+        if let Some(hit) = self.find_home(spot, key, guard) {
+            return Some((hit.slot(), hit.word, hit.entry));
+        }
+        let (slot, word) = self.look_further(spot, key, guard)?;
+        Some((slot, word, entry_of(word)?))
+    }
+
+    #[inline(never)]
+    fn look_further<'g>(
+        &self,
+        spot: Spot,
+        key: &[u8],
+        guard: &'g Guard,
+    ) -> Option<(&'g AtomicU64, Word)> {
+        self.find(spot, key, guard).map(|hit| (hit.slot(), hit.word))
     }
 
     /// Puts an item that is not there yet. Only under the role.
@@ -246,7 +285,7 @@ impl Table {
 
     /// Puts `item` in the place of a found one that takes `was` bytes; returns that. Only under the
     /// role.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn replace(&self, hit: &Hit<'_>, was: usize, tag: u16, item: Item) -> EntryPtr {
         self.note_due(hit.array, hit.home, item.due, item.expire_at);
         // The word as it is now: readers may have bumped it since.
