@@ -156,8 +156,10 @@ impl Session {
         let skipped = self.decoder.skipped();
         let keyspace = &ctx.server.keyspace;
         let mut last: Option<(&[u8], &'static Entry)> = None;
-        for index in 0..count {
-            let request = self.decoder.request(index);
+        let prepared = &mut self.prepared;
+        let decoder = &self.decoder;
+        let hashes = (0..count).filter_map(|index| {
+            let request = decoder.request(index);
             let name = request.arg(0);
             let entry = match last {
                 Some((known, entry)) if known == name => Some(entry),
@@ -172,11 +174,12 @@ impl Session {
             {
                 hash = keyspace.key(key).hash;
             }
-            self.prepared.push(Prepared { entry, hash });
-        }
-        if count > 1 {
-            let hashes = self.prepared.iter().map(|prepared| prepared.hash).filter(|h| h.0 != 0);
-            keyspace.prefetch(self.client.db, hashes, ctx.guard);
+            prepared.push(Prepared { entry, hash });
+            (hash.0 != 0).then_some(hash)
+        });
+        match count {
+            1 => hashes.for_each(drop),
+            _ => keyspace.prefetch(self.client.db, hashes, ctx.guard),
         }
         count > 0
     }

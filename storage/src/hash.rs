@@ -43,7 +43,7 @@ pub(crate) struct Spot {
 #[derive(Clone, Debug)]
 pub(crate) struct Hasher {
     state: RandomState,
-    shard_bits: u32,
+    shards: u64,
 }
 
 impl Hasher {
@@ -53,7 +53,7 @@ impl Hasher {
             Some([a, b, c, d]) => RandomState::with_seeds(a, b, c, d),
             None => RandomState::new(),
         };
-        Self { state, shard_bits }
+        Self { state, shards: 1 << shard_bits }
     }
 
     #[inline]
@@ -65,14 +65,14 @@ impl Hasher {
 
     #[inline]
     pub(crate) fn shard(&self, hash: KeyHash) -> ShardId {
-        // Two shifts: with one shard the whole word is shifted out.
-        ShardId((hash.0 >> 1 >> (63 - self.shard_bits)) as u16)
+        // Fastrange: the product's upper word is the top bits, its lower word all others.
+        ShardId(((u128::from(hash.0) * u128::from(self.shards)) >> 64) as u16)
     }
 
     #[inline]
     pub(crate) fn spot(&self, hash: KeyHash) -> Spot {
         Spot {
-            position: (hash.0 << self.shard_bits) >> (64 - POSITION_BITS),
+            position: hash.0.wrapping_mul(self.shards) >> (64 - POSITION_BITS),
             tag: (hash.0 & ((1 << TAG_BITS) - 1)) as u16,
         }
     }

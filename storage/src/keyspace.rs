@@ -1,5 +1,7 @@
 //! The keyspace: databases, shards, and everything readers may do.
 
+use arrayvec::ArrayVec;
+
 use crate::entry::Entry;
 use crate::epoch::{Guard, Handle};
 use crate::eviction::Policy;
@@ -10,9 +12,9 @@ use crate::reclaim::{Big, Reclaim, retire_table};
 use crate::shard::Shard;
 use crate::stats::StoreStats;
 use crate::sync::{Arc, AtomicI64, AtomicU8, AtomicU64, Collector, Ordering, OwnLine};
-use crate::table::Table;
 use crate::table::bucket::bump;
 use crate::table::iter::POSITION_END;
+use crate::table::{Home, Table};
 use crate::value::object::Object;
 use crate::{Millis, hash::POSITION_BITS};
 
@@ -158,26 +160,27 @@ impl Keyspace {
     }
 
     /// Asks for the memory that a batch of commands is about to touch: the buckets of up to
-    /// [`PREFETCH_MAX`] keys, then their entries.
+    /// [`PREFETCH_MAX`] keys, then their entries. Each bucket is asked for as soon as its key's hash
+    /// is known, so it pays to let the iterator make the hashes: it is always driven to its end.
     #[inline]
-    pub fn prefetch(&self, db: DbId, keys: impl Iterator<Item = KeyHash> + Clone, guard: &Guard) {
-        let keys = keys.take(PREFETCH_MAX);
+    pub fn prefetch(&self, db: DbId, keys: impl Iterator<Item = KeyHash>, guard: &Guard) {
         let tables = self.tables_of(self.physical(db));
-        let table = |hash| &tables[usize::from(self.shard_of(hash).0)];
-        for hash in keys.clone() {
-            table(hash).prefetch_bucket(self.hasher.spot(hash), guard);
+        let mut homes: ArrayVec<Home<'_>, PREFETCH_MAX> = ArrayVec::new();
+        for hash in keys {
+            let table = &tables[usize::from(self.shard_of(hash).0)];
+            if let Some(home) = table.approach(self.hasher.spot(hash), guard)
+                && !homes.is_full()
+            {
+                homes.push(home);
+            }
         }
         let mut spilled = 0u64;
-        for (i, hash) in keys.clone().enumerate() {
-            let late = table(hash).prefetch_entry(self.hasher.spot(hash), guard);
-            spilled |= u64::from(late) << i;
+        for (i, home) in homes.iter().enumerate() {
+            spilled |= u64::from(!home.prefetch_entry()) << i;
         }
-        if spilled != 0 {
-            for (i, hash) in keys.enumerate() {
-                if spilled >> i & 1 != 0 {
-                    table(hash).prefetch_spilled(self.hasher.spot(hash), guard);
-                }
-            }
+        while spilled != 0 {
+            homes[spilled.trailing_zeros() as usize].prefetch_spilled();
+            spilled &= spilled - 1;
         }
     }
 

@@ -118,12 +118,13 @@ impl<'a> DunlinWorker<'a> {
         let connection = &mut self.connections[i];
         let ops = &connection.ops[connection.next..];
         self.keys.clear();
-        for op in ops {
+        let hashes = ops.iter().map(|op| {
             let bytes = op.bytes();
             let hash = keyspace.key(&bytes).hash;
             self.keys.push((bytes, hash));
-        }
-        keyspace.prefetch(DB, self.keys.iter().map(|&(_, hash)| hash), &guard);
+            hash
+        });
+        keyspace.prefetch(DB, hashes, &guard);
         let mut found = 0;
         let held: &mut Option<Writer<'_, '_>> = &mut None;
         for (op, (bytes, hash)) in ops.iter().zip(&self.keys) {

@@ -277,10 +277,10 @@ mod wide {
     /// The upper halves of the words of two registers.
     const UPPER: i32 = 0b11_01_11_01;
 
-    /// The words of slots `at` and `at + 1` (the last one is the about word).
+    /// The words of slots `AT` and `AT + 1` (the last one is the about word).
     #[inline(always)]
-    fn pair(bucket: &Bucket, at: usize) -> __m128i {
-        debug_assert!(at.is_multiple_of(2) && at < SLOTS + 1);
+    fn pair<const AT: usize>(bucket: &Bucket) -> __m128i {
+        const { assert!(AT.is_multiple_of(2) && AT < SLOTS + 1) };
         let words: __m128i;
         // Not a plain load: the writer may be storing a word. To the compiler this is an access it
         // knows nothing about, and the order of others around it stays; to the processor it is two
@@ -291,7 +291,7 @@ mod wide {
                 "movdqa {words}, [{bucket} + {at}]",
                 words = out(xmm_reg) words,
                 bucket = in(reg) core::ptr::from_ref(bucket),
-                at = in(reg) at * 8,
+                at = const AT * 8,
                 options(nostack, preserves_flags),
             );
         }
@@ -307,8 +307,8 @@ mod wide {
     #[inline]
     #[target_feature(enable = "sse2")]
     pub(super) fn candidates(bucket: &Bucket, tag: u16) -> u32 {
-        let low = upper(pair(bucket, 0), pair(bucket, 2));
-        let high = upper(pair(bucket, 4), pair(bucket, 6));
+        let low = upper(pair::<0>(bucket), pair::<2>(bucket));
+        let high = upper(pair::<4>(bucket), pair::<6>(bucket));
         let wanted = _mm_set1_epi32(i32::from(tag) << SHIFT);
         let mask = _mm_set1_epi32(MASK);
         let low = _mm_cmpeq_epi32(_mm_and_si128(low, mask), wanted);

@@ -320,37 +320,44 @@ impl Table {
         self.figures.table_bytes.load(Ordering::Relaxed)
     }
 
-    /// Asks for the line of the home bucket.
+    /// Asks for the line of a home bucket.
     #[inline]
-    pub(crate) fn prefetch_bucket(&self, spot: Spot, guard: &Guard) {
-        if let Some(array) = self.head(guard) {
-            prefetch(array.home(array.home_of(spot)));
-        }
+    pub(crate) fn approach<'g>(&self, spot: Spot, guard: &'g Guard) -> Option<Home<'g>> {
+        let array = self.head(guard)?;
+        let number = array.home_of(spot);
+        let bucket = array.home(number);
+        prefetch(bucket);
+        Some(Home { array, bucket, number: number as u32, tag: spot.tag })
     }
+}
 
-    /// Asks for the entries whose tag fits. The bucket should be near already. True if there is none
+/// Where a key belongs, for those who prepare to look it up: its entry may be elsewhere by now.
+pub(crate) struct Home<'g> {
+    array: &'g Array,
+    bucket: &'g Bucket,
+    number: u32,
+    tag: u16,
+}
+
+impl Home<'_> {
+    /// Asks for the entries whose tag fits. The bucket should be near already. False if there is none
     /// in the home, but maybe among the spilled items: then their bucket is asked for.
     #[inline]
-    pub(crate) fn prefetch_entry(&self, spot: Spot, guard: &Guard) -> bool {
-        let Some(array) = self.head(guard) else { return false };
-        let home = array.home_of(spot);
-        let bucket = array.home(home);
-        let candidates = bucket.candidates(spot.tag);
-        if candidates.is_empty() && bucket.about().overflow() > 0 {
-            prefetch(array.overflow(home));
-            return true;
+    pub(crate) fn prefetch_entry(&self) -> bool {
+        let candidates = self.bucket.candidates(self.tag);
+        if candidates.is_empty() && self.bucket.about().overflow() > 0 {
+            prefetch(self.array.overflow(self.number as usize));
+            return false;
         }
-        bucket.prefetch(candidates);
-        false
+        self.bucket.prefetch(candidates);
+        true
     }
 
     /// The same for an item that has spilled.
-    #[cold]
-    pub(crate) fn prefetch_spilled(&self, spot: Spot, guard: &Guard) {
-        if let Some(array) = self.head(guard) {
-            let bucket = array.overflow(array.home_of(spot));
-            bucket.prefetch(bucket.candidates(spot.tag));
-        }
+    #[inline(never)]
+    pub(crate) fn prefetch_spilled(&self) {
+        let bucket = self.array.overflow(self.number as usize);
+        bucket.prefetch(bucket.candidates(self.tag));
     }
 }
 
