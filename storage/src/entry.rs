@@ -22,7 +22,7 @@ use std::ptr::NonNull;
 use crate::Millis;
 use crate::memory::usable;
 use crate::reclaim::Big;
-use crate::sync::Alive;
+use crate::sync::{Alive, prefetch_to_write};
 use crate::value::hash::{Hash, HashRef};
 use crate::value::object::{Object, Packed};
 use crate::value::rope::Rope;
@@ -401,9 +401,18 @@ impl Dead {
         Self { entry, class: view.class() as u32, behind: None }
     }
 
-    /// Asks for the line that freeing or using it again writes to.
+    /// Asks for the line that freeing it writes to.
     pub(crate) fn prefetch(&self) {
         crate::sync::prefetch(self.entry.0.as_ptr());
+    }
+
+    /// Asks for the lines that using it again writes to, of most entries: another thread may have
+    /// written them last, or have read them since.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_write(&self) {
+        let base = self.entry.0.as_ptr();
+        prefetch_to_write(base);
+        prefetch_to_write(base.wrapping_add(64));
     }
 
     /// Usable bytes of the entry itself, without what hangs on it.

@@ -40,6 +40,8 @@ const SPARE_CLASS_MAX: usize = if cfg!(loom) { 0 } else { 512 };
 /// milliseconds while it was pinned keeps the garbage of all from being reused, and then all of it
 /// comes home at once.
 const INBOX_BYTES: u64 = 1 << 20;
+/// How many blocks ahead of the one being used again are fetched.
+const REUSE_AHEAD: usize = 2;
 /// How many entries ahead of the one being freed are fetched.
 const FREE_AHEAD: usize = 4;
 
@@ -99,8 +101,8 @@ impl Guard {
             self.local.inbox.take(&mut limbo.spares);
         }
         let spare = limbo.spares.pop()?;
-        if let Some(next) = limbo.spares.last() {
-            next.prefetch();
+        if let Some(next) = limbo.spares.len().checked_sub(REUSE_AHEAD) {
+            limbo.spares[next].prefetch_to_write();
         }
         if spare.class() != class {
             // SAFETY: spare blocks belong to nobody else.

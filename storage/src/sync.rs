@@ -118,6 +118,25 @@ impl<T> core::ops::Deref for OwnLine<T> {
     }
 }
 
+/// Asks the processor to bring the line of `pointer` near, to be written. Never faults, whatever the
+/// address.
+#[inline(always)]
+pub(crate) fn prefetch_to_write<T>(pointer: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    // The intrinsic would fall back to a prefetch for reading: the instruction is not part of the
+    // baseline, but all processors of 64 bits take it, the oldest as one that does nothing.
+    // SAFETY: a prefetch has no architectural effect and may be given any address.
+    unsafe {
+        core::arch::asm!(
+            "prefetchw [{pointer}]",
+            pointer = in(reg) pointer,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+    let _ = pointer;
+}
+
 /// Asks the processor to bring the line of `pointer` near. Never faults, whatever the address.
 #[inline(always)]
 pub(crate) fn prefetch<T>(pointer: *const T) {
