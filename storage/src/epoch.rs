@@ -31,7 +31,7 @@ use crate::reclaim::Reclaim;
 use crate::sync::{Arc, AtomicPtr, AtomicU64, Collector, LocalHandle, Ordering, Pin};
 
 /// Entries per deferred closure.
-const BATCH_ITEMS: usize = if cfg!(loom) { 1 } else { 128 };
+const BATCH_ITEMS: usize = if cfg!(loom) { 1 } else { 256 };
 /// Bytes per deferred closure.
 const BATCH_BYTES: usize = 64 * 1024;
 /// Largest class whose blocks are kept for the next writes of their thread.
@@ -67,6 +67,8 @@ struct Local {
 struct Limbo {
     entries: Vec<Dead>,
     bytes: u64,
+    /// Among the entries is one whose memory will not be used again by itself.
+    unfit: bool,
     spares: Vec<Dead>,
 }
 
@@ -118,6 +120,7 @@ impl Guard {
     #[inline(always)]
     pub(crate) fn retire(&self, dead: Dead, bytes: usize) -> bool {
         let limbo = &mut *self.local.limbo.borrow_mut();
+        limbo.unfit |= dead.is_laden() || dead.class() > SPARE_CLASS_MAX;
         limbo.entries.push(dead);
         limbo.bytes += bytes as u64;
         if limbo.entries.len() < BATCH_ITEMS && (limbo.bytes as usize) < BATCH_BYTES {
@@ -156,9 +159,10 @@ impl Local {
         }
         let entries = std::mem::replace(&mut limbo.entries, Vec::with_capacity(BATCH_ITEMS));
         let bytes = std::mem::take(&mut limbo.bytes);
+        let unfit = std::mem::take(&mut limbo.unfit);
         self.reclaim.add(bytes);
         let (inbox, reclaim) = (Arc::clone(&self.inbox), Arc::clone(&self.reclaim));
-        let batch = Box::new(Batch { entries, bytes, inbox, reclaim });
+        let batch = Box::new(Batch { entries, bytes, unfit, inbox, reclaim });
         // SAFETY: the entries are unlinked, and every reader that may have found one is pinned
         // since before; the closure runs after they have all unpinned, on whichever thread, and
         // is the only owner.
@@ -181,10 +185,12 @@ impl Drop for Local {
     }
 }
 
-/// Entries that go to the epoch together.
+/// Entries that go to the epoch together. Whoever runs its end should not have to look at them: they
+/// are on lines of the thread that they go back to.
 struct Batch {
     entries: Vec<Dead>,
     bytes: u64,
+    unfit: bool,
     inbox: Arc<Inbox>,
     reclaim: Arc<Reclaim>,
 }
@@ -192,8 +198,7 @@ struct Batch {
 impl Batch {
     /// After the grace period.
     fn end(self) {
-        let fits = |dead: &Dead| !dead.is_laden() && dead.class() <= SPARE_CLASS_MAX;
-        if !self.inbox.is_full() && self.entries.iter().all(fits) {
+        if !self.inbox.is_full() && !self.unfit {
             self.inbox.push(self.entries, self.bytes, &self.reclaim);
         } else {
             free_all(self.entries, &self.reclaim);
