@@ -1,5 +1,6 @@
 //! The maps Dunlin's keyspace is measured against, used as a cache would use them: boxed keys and
-//! values, ahash, a replaced value in place where the map can.
+//! values, ahash, a replaced value in place where the map can. As in a cache, the bytes to store come
+//! in a buffer and are copied from there.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -23,6 +24,22 @@ fn copy_out(value: &[u8], out: &mut [u8]) {
     black_box(out);
 }
 
+/// Where a worker's values come from.
+struct Source(Bytes);
+
+impl Source {
+    fn new(size: usize) -> Self {
+        Self(value(0, size))
+    }
+
+    /// The value to store under a key.
+    #[inline]
+    fn value(&mut self, n: u32) -> Bytes {
+        self.0.fill(n as u8);
+        Bytes::from(&*self.0)
+    }
+}
+
 /// DashMap.
 pub(super) struct Dash {
     map: DashMap<Bytes, Bytes, RandomState>,
@@ -39,22 +56,22 @@ impl Dash {
     }
 }
 
-struct DashWorker<'a>(&'a Dash, Vec<u8>);
+struct DashWorker<'a>(&'a Dash, Source, Vec<u8>);
 
 impl Engine for Dash {
     fn worker(&self) -> Box<dyn Worker + '_> {
-        Box::new(DashWorker(self, vec![0; self.size]))
+        Box::new(DashWorker(self, Source::new(self.size), vec![0; self.size]))
     }
 }
 
 impl Worker for DashWorker<'_> {
     fn batch(&mut self, ops: &[Op]) -> u64 {
-        let Self(Dash { map, size }, out) = self;
+        let Self(Dash { map, .. }, source, out) = self;
         let mut found = 0;
         for op in ops {
             let key = op.bytes();
             if op.is_write() {
-                let new = value(op.key(), *size);
+                let new = source.value(op.key());
                 if let Some(mut slot) = map.get_mut(&key[..]) {
                     *slot = new;
                 } else {
@@ -85,23 +102,23 @@ impl Papaya {
     }
 }
 
-struct PapayaWorker<'a>(&'a Papaya, Vec<u8>);
+struct PapayaWorker<'a>(&'a Papaya, Source, Vec<u8>);
 
 impl Engine for Papaya {
     fn worker(&self) -> Box<dyn Worker + '_> {
-        Box::new(PapayaWorker(self, vec![0; self.size]))
+        Box::new(PapayaWorker(self, Source::new(self.size), vec![0; self.size]))
     }
 }
 
 impl Worker for PapayaWorker<'_> {
     fn batch(&mut self, ops: &[Op]) -> u64 {
-        let Self(Papaya { map, size }, out) = self;
+        let Self(Papaya { map, .. }, source, out) = self;
         let map = map.pin();
         let mut found = 0;
         for op in ops {
             let key = op.bytes();
             if op.is_write() {
-                map.insert(key.into(), value(op.key(), *size));
+                map.insert(key.into(), source.value(op.key()));
             } else if let Some(value) = map.get(&key[..]) {
                 copy_out(value, out);
                 found += 1;
@@ -138,23 +155,23 @@ impl Locked {
     }
 }
 
-struct LockedWorker<'a>(&'a Locked, Vec<u8>);
+struct LockedWorker<'a>(&'a Locked, Source, Vec<u8>);
 
 impl Engine for Locked {
     fn worker(&self) -> Box<dyn Worker + '_> {
-        Box::new(LockedWorker(self, vec![0; self.size]))
+        Box::new(LockedWorker(self, Source::new(self.size), vec![0; self.size]))
     }
 }
 
 impl Worker for LockedWorker<'_> {
     fn batch(&mut self, ops: &[Op]) -> u64 {
-        let Self(locked, out) = self;
+        let Self(locked, source, out) = self;
         let mut found = 0;
         for op in ops {
             let key = op.bytes();
             let shard = locked.shard(&key);
             if op.is_write() {
-                let new = value(op.key(), locked.size);
+                let new = source.value(op.key());
                 let mut map = shard.write().unwrap_or_else(PoisonError::into_inner);
                 if let Some(slot) = map.get_mut(&key[..]) {
                     *slot = new;

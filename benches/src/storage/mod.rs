@@ -3,7 +3,9 @@
 //! Zipf-distributed keys in batches, as a worker gets them from pipelines; values are copied out on
 //! a read and replaced on a write. All engines see the same streams of operations, drawn
 //! beforehand, and make their keys from the numbers in registers, so what is measured is the map.
-//! Engines take turns within a round.
+//! Engines take turns within a round. A run ends when the first of its threads is through its
+//! stream, and what was done until then counts: with more threads than cores the scheduler does
+//! not share the cores evenly, and the last threads would be measured alone.
 //!
 //! Two figures per cell: **CPU time per operation** (threads' own, hardly disturbed by
 //! neighbours) and wall-clock throughput of all threads together. Scaling is given by wall clock
@@ -17,6 +19,7 @@ mod dunlin;
 mod engines;
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -242,9 +245,19 @@ fn streams(plan: &Plan, load: Load) -> Vec<Vec<Op>> {
     (0..load.threads).map(stream).collect()
 }
 
+/// What a thread has done until the first one was through.
+struct Part {
+    begin: Instant,
+    end: Instant,
+    cpu: u64,
+    ops: usize,
+    found: u64,
+}
+
 /// CPU time per operation (ns) and throughput (million per second) of one run.
 fn run_once(engine: &dyn Engine, streams: &[Vec<Op>], batch: usize) -> Outcome<(f64, f64)> {
     let barrier = Barrier::new(streams.len());
+    let over = AtomicBool::new(false);
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let one = |i: usize, ops: &[Op]| {
         // More threads than cores are left to the scheduler: preemption is what they are for.
@@ -254,9 +267,18 @@ fn run_once(engine: &dyn Engine, streams: &[Vec<Op>], batch: usize) -> Outcome<(
         let mut worker = engine.worker();
         barrier.wait();
         let (begin, cpu) = (Instant::now(), thread_cpu_ns());
-        let mut found: u64 = ops.chunks(batch).map(|chunk| worker.batch(chunk)).sum();
+        let (mut done, mut found) = (0, 0);
+        for chunk in ops.chunks(batch) {
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+            found += worker.batch(chunk);
+            done += chunk.len();
+        }
+        over.store(true, Ordering::Relaxed);
+        let end = Instant::now();
         found += worker.finish();
-        (begin, Instant::now(), thread_cpu_ns() - cpu, found)
+        Part { begin, end, cpu: thread_cpu_ns() - cpu, ops: done, found }
     };
     let results: Vec<_> = thread::scope(|scope| {
         let handles: Vec<_> = streams
@@ -273,15 +295,16 @@ fn run_once(engine: &dyn Engine, streams: &[Vec<Op>], batch: usize) -> Outcome<(
     for result in results {
         parts.push(result.map_err(|_| Failure::from("a thread panicked"))?);
     }
-    let total: u64 = streams.iter().map(|s| s.len() as u64).sum();
-    let reads: u64 = streams.iter().flatten().filter(|op| !op.is_write()).count() as u64;
-    let found: u64 = parts.iter().map(|p| p.3).sum();
+    let total: usize = parts.iter().map(|p| p.ops).sum();
+    let done = streams.iter().zip(&parts).flat_map(|(stream, part)| &stream[..part.ops]);
+    let reads = done.filter(|op| !op.is_write()).count() as u64;
+    let found: u64 = parts.iter().map(|p| p.found).sum();
     if found != reads {
         return Err(format!("{found} of {reads} reads found their key").into());
     }
-    let cpu: u64 = parts.iter().map(|p| p.2).sum();
+    let cpu: u64 = parts.iter().map(|p| p.cpu).sum();
     let (Some(begin), Some(end)) =
-        (parts.iter().map(|p| p.0).min(), parts.iter().map(|p| p.1).max())
+        (parts.iter().map(|p| p.begin).min(), parts.iter().map(|p| p.end).min())
     else {
         return Err("no threads".into());
     };
