@@ -34,6 +34,7 @@ use crate::keyspace::Keyspace;
 use crate::memory::usable;
 use crate::shard::{Core, Shard, ShardSet};
 use crate::sync::Ordering;
+use crate::table::Table;
 use crate::table::probe::Hit;
 use crate::writer::Writer;
 use ghost::Ghost;
@@ -117,15 +118,28 @@ impl Eviction {
     }
 
     /// Forgets the oldest of a ring that has grown while nothing had to go: the hand takes over.
+    /// Gives back the room of a ring that has become short.
     fn trim(&mut self, items: usize) {
         let most = items / SMALL_SHARE * 2 + RING_LEAST;
         for _ in 0..self.ring.len().saturating_sub(most).min(2) {
             self.ring.pop_front();
         }
+        if self.ring.capacity() > (self.ring.len() * 4).max(RING_LEAST) {
+            self.ring.shrink_to(self.ring.len() * 2);
+        }
     }
 
-    /// The bytes of ring and ghost, and how much that is more than last time.
-    fn count(&mut self) -> i64 {
+    /// Ring and ghost for so many items. How many bytes they take more than last time: they count,
+    /// so what was made for a large store must not stay when the budget is lowered.
+    fn fit(&mut self, policy: Policy, items: usize) -> i64 {
+        self.active = policy.has_ring();
+        if self.active {
+            self.ghost.fit(items);
+            self.trim(items);
+        } else {
+            self.ring = VecDeque::new();
+            self.ghost = Ghost::default();
+        }
         let bytes = usable(self.ring.capacity() * 8) + self.ghost.bytes();
         let change = bytes as i64 - self.bytes as i64;
         self.bytes = bytes;
@@ -152,29 +166,25 @@ pub(crate) fn after_insert(writer: &mut Writer<'_, '_>, id: ShardId, now: Millis
 #[cold]
 fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, max: u64, now: Millis) {
     let keyspace = writer.keyspace;
-    let policy = keyspace.policy();
-    let items = keyspace.items_of(id);
-    let change = writer.with_core(id, |core| {
-        let state = &mut core.eviction;
-        state.active = policy.has_ring();
-        if state.active {
-            state.ghost.fit(items);
-            state.trim(items);
-        } else {
-            state.ring = VecDeque::new();
-            state.ghost = Ghost::default();
-        }
-        state.count()
-    });
-    if change != 0 {
-        let bytes = writer.with_core(id, |core| core.eviction.bytes);
-        keyspace.shard(id).counters.eviction_bytes.store(bytes as u64, Ordering::Relaxed);
-        keyspace.memory_changed(id, change);
-    }
+    fit(writer, id);
     if keyspace.excess() > 0 {
         let behind = keyspace.excess() > max / 128;
         let victims = if behind { VICTIMS_WHEN_BEHIND } else { VICTIMS_PER_INSERT };
         evict(writer, id, victims, now);
+    }
+}
+
+/// Makes what a shard remembers for evicting as large as its items ask for.
+fn fit(writer: &mut Writer<'_, '_>, id: ShardId) {
+    let keyspace = writer.keyspace;
+    let (policy, items) = (keyspace.policy(), keyspace.items_of(id));
+    let (change, bytes) = writer.with_core(id, |core| {
+        let change = core.eviction.fit(policy, items);
+        (change, core.eviction.bytes)
+    });
+    if change != 0 {
+        keyspace.shard(id).counters.eviction_bytes.store(bytes as u64, Ordering::Relaxed);
+        keyspace.memory_changed(id, change);
     }
 }
 
@@ -203,6 +213,10 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> u
         Shard::count(&counters.evicted, (count - expired) as u64);
         writer.tell_of_hits(db, id, hits, now);
         removed += count;
+        keyspace.fold(id);
+    }
+    if removed > 0 && writer.with_core(id, |core| core.eviction.active) {
+        fit(writer, id);
         keyspace.fold(id);
     }
     removed
@@ -305,7 +319,7 @@ impl Keyspace {
         used > max + slack
     }
 
-    /// Whether the policy could still evict something.
+    /// Whether the policy could still evict something, or what is empty already gives memory back.
     #[must_use]
     pub fn can_evict(&self) -> bool {
         let policy = self.policy();
@@ -313,7 +327,7 @@ impl Keyspace {
         match policy {
             Policy::NoEviction => false,
             _ if policy.is_volatile() => shards.any(|id| self.volatile_of(id) > 0),
-            _ => shards.any(|id| self.items_of(id) > 0),
+            _ => shards.any(|id| self.items_of(id) > 0 || self.has_oversized(id)),
         }
     }
 
@@ -334,7 +348,11 @@ impl Keyspace {
         };
         self.fold(shard);
         let removed = evict(&mut writer, shard, max_items, now);
-        SliceReport { removed, more: removed > 0 && self.excess() > 0, busy: false }
+        let shrinks = self.has_oversized(shard) && writer.shrink_empty_tables(shard);
+        if shrinks {
+            self.fold(shard);
+        }
+        SliceReport { removed, more: (removed > 0 || shrinks) && self.excess() > 0, busy: false }
     }
 
     /// Evicts up to `max_items` keys from shards in turn, beginning with `first`, until the store is
@@ -353,6 +371,10 @@ impl Keyspace {
 
     fn items_of(&self, id: ShardId) -> usize {
         self.tables_in(id).map(|table| table.len() as usize).sum()
+    }
+
+    fn has_oversized(&self, id: ShardId) -> bool {
+        self.tables_in(id).any(Table::is_oversized)
     }
 
     fn volatile_of(&self, id: ShardId) -> u64 {
