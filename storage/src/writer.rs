@@ -148,7 +148,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         }
         self.insert(db, key, item);
         self.tell(id, number, key, cause);
-        eviction::after_insert(self, id, now);
+        eviction::after_growth(self, id, item.bytes as u64, now);
         Put { existed: false }
     }
 
@@ -398,7 +398,7 @@ impl<'k, 'g> Writer<'k, 'g> {
             self.tell(id, db, key, cause);
         }
         if grown > 0 {
-            eviction::after_insert(self, id, now);
+            eviction::after_growth(self, id, grown.unsigned_abs(), now);
         }
         Some(result)
     }

@@ -18,7 +18,8 @@
 //! `*-lrm` is the same as `*-lru` except that reads do not count as a use.
 //!
 //! An insertion evicts from its own shard, [`VICTIMS_PER_INSERT`] at most (more when the store is far
-//! above); `evict_slice` and `make_space` do the rest, so that a smaller budget is reached in slices.
+//! above); `evict_slice` and `make_space` do the rest. A budget that is lowered is reached in slices
+//! beside the commands: until then these are held to a ceiling, which follows what is used down.
 
 mod ghost;
 pub mod policy;
@@ -50,10 +51,10 @@ pub struct SliceReport {
     pub busy: bool,
 }
 
-/// Victims per insertion at most, usually.
-const VICTIMS_PER_INSERT: usize = 16;
-/// Victims per insertion when the store is more than 1/128 above its budget.
-const VICTIMS_WHEN_BEHIND: usize = 128;
+/// Victims per insertion at most.
+const VICTIMS_PER_INSERT: usize = 128;
+/// Bytes evicted for every byte that has come, while the store is above its budget.
+const CATCH_UP: u64 = 4;
 /// Looks (ring entries or buckets) per victim at most, on average.
 const LOOKS_PER_VICTIM: usize = 16;
 /// Looks in a row without a victim that end a call: where few keys may go (`volatile-*`), the search
@@ -153,24 +154,26 @@ impl Eviction {
     }
 }
 
-/// Called after every insertion of a new key.
+/// Called after every insertion of a new key, and when a collection has grown.
 #[inline]
-pub(crate) fn after_insert(writer: &mut Writer<'_, '_>, id: ShardId, now: Millis) {
+pub(crate) fn after_growth(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, now: Millis) {
     let keyspace = writer.keyspace;
     let max = keyspace.budget.max.load(Ordering::Relaxed);
     if max != 0 && keyspace.used() > max / 4 * 3 {
-        near_the_limit(writer, id, max, now);
+        near_the_limit(writer, id, bytes, max, now);
     }
 }
 
 #[cold]
-fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, max: u64, now: Millis) {
+fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, max: u64, now: Millis) {
     let keyspace = writer.keyspace;
     fit(writer, id);
-    if keyspace.excess() > 0 {
-        let behind = keyspace.excess() > max / 128;
-        let victims = if behind { VICTIMS_WHEN_BEHIND } else { VICTIMS_PER_INSERT };
-        evict(writer, id, victims, now);
+    let (used, limit) = (keyspace.used(), max.max(keyspace.ceiling()));
+    if used > limit {
+        // More than has come, so that a store that is behind catches up, and no more: the small item
+        // that finds it far behind would wait for all of it.
+        let target = used.saturating_sub(bytes.saturating_mul(CATCH_UP)).max(limit);
+        evict(writer, id, VICTIMS_PER_INSERT, target, now);
     }
 }
 
@@ -188,8 +191,8 @@ fn fit(writer: &mut Writer<'_, '_>, id: ShardId) {
     }
 }
 
-/// Evicts up to `max` items of a shard while the store is above its budget.
-fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> usize {
+/// Evicts up to `max` items of a shard while more than `limit` bytes are used.
+fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, limit: u64, now: Millis) -> usize {
     let keyspace = writer.keyspace;
     let policy = keyspace.policy();
     if policy == Policy::NoEviction {
@@ -197,7 +200,7 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> u
     }
     let mut removed = evict_expired(writer, id, now);
     let (mut looks, mut empty) = (max * LOOKS_PER_VICTIM, 0);
-    while removed < max && looks > 0 && empty < EMPTY_LOOKS && keyspace.excess() > 0 {
+    while removed < max && looks > 0 && empty < EMPTY_LOOKS && keyspace.used() > limit {
         if policy.is_volatile() && keyspace.volatile_of(id) == 0 || keyspace.items_of(id) == 0 {
             break;
         }
@@ -302,6 +305,27 @@ impl Keyspace {
         }
     }
 
+    /// What commands are held to instead of a budget that was lowered and is not reached yet; 0 when
+    /// there is nothing to wait for.
+    fn ceiling(&self) -> u64 {
+        match self.budget.ceiling.load(Ordering::Relaxed) {
+            0 => 0,
+            ceiling if self.can_evict() => ceiling,
+            _ => 0,
+        }
+    }
+
+    /// The ceiling follows what is used.
+    fn lower_ceiling(&self) {
+        if self.budget.ceiling.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        match self.excess() {
+            0 => self.budget.ceiling.store(0, Ordering::Relaxed),
+            _ => drop(self.budget.ceiling.fetch_min(self.used(), Ordering::Relaxed)),
+        }
+    }
+
     /// True if commands that need memory must be refused: the budget is used up and nothing may go
     /// (`noeviction`), or eviction has fallen behind by 2 % (try [`Keyspace::make_space`] first).
     #[must_use]
@@ -312,6 +336,7 @@ impl Keyspace {
         if max == 0 || used <= max {
             return false;
         }
+        let max = max.max(self.ceiling());
         let slack = match self.policy() {
             Policy::NoEviction => 0,
             _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST.min(max / HARD_LIMIT_TINY_SHARE)),
@@ -347,11 +372,13 @@ impl Keyspace {
             return SliceReport { busy: true, more: true, removed: 0 };
         };
         self.fold(shard);
-        let removed = evict(&mut writer, shard, max_items, now);
+        let max = self.budget.max.load(Ordering::Relaxed);
+        let removed = evict(&mut writer, shard, max_items, max, now);
         let shrinks = self.has_oversized(shard) && writer.shrink_empty_tables(shard);
         if shrinks {
             self.fold(shard);
         }
+        self.lower_ceiling();
         SliceReport { removed, more: (removed > 0 || shrinks) && self.excess() > 0, busy: false }
     }
 
