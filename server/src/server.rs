@@ -74,6 +74,8 @@ pub struct Server {
     pub workers: usize,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS.
+    pub debug_in_scripts: AtomicBool,
     /// From which size on an element of a list is kept as it is; only DEBUG changes it.
     pub list_plain_from: AtomicUsize,
     /// Peak of the store's memory.
@@ -135,6 +137,7 @@ impl Server {
             run_id,
             workers: limits.workers,
             active_expire: AtomicBool::new(true),
+            debug_in_scripts: AtomicBool::new(false),
             list_plain_from: AtomicUsize::new(list::Limits::default().plain_from),
             peak_memory: AtomicU64::new(0),
             log,

@@ -25,7 +25,7 @@ impl Connection {
                 waiter.end(blocking::End::Closed);
                 break (&mut home).await;
             }
-            self.collect_into(&mut outgoing);
+            waiter.while_parked(|| self.collect_into(&mut outgoing));
             tokio::select! {
                 biased;
                 came = &mut home => break came,
@@ -42,6 +42,10 @@ impl Connection {
         self.worker.leave(&waiter);
         let Ok(Home { mut session, end }) = came else { return Err(End::Drop) };
         let closed = ended || matches!(end, blocking::End::Closed);
+        if !matches!(end, blocking::End::Ran(_)) {
+            // No reply overtakes a message.
+            session.client.collect(&mut outgoing);
+        }
         let turn = session.give_up(end, self.worker.stats());
         session.put_reply_before(outgoing);
         if closed {
