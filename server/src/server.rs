@@ -7,6 +7,7 @@ use crate::commands::collection;
 use crate::config::{Config, Settings};
 use crate::interest::Interests;
 use crate::latency::LatencyMonitor;
+use crate::migrate::Sockets;
 use crate::monitor::Monitors;
 use crate::notify::{Class, Notifier};
 use crate::pause::Pause;
@@ -58,6 +59,8 @@ pub struct Server {
     pub scripts: ScriptCache,
     /// Libraries of functions.
     pub libraries: Libraries,
+    /// Connections to other servers, for MIGRATE.
+    pub sockets: Sockets,
     /// Scripts and functions that run.
     pub runs: Arc<Runs>,
     /// Certificates.
@@ -129,6 +132,7 @@ impl Server {
             pause: Pause::default(),
             scripts: ScriptCache::default(),
             libraries: Libraries::default(),
+            sockets: Sockets::default(),
             runs: Arc::default(),
             tls: Tls::default(),
             started: clock.now(),

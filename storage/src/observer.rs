@@ -143,6 +143,12 @@ impl Writer<'_, '_> {
         }
     }
 
+    /// Two changes that were just made, one of them of a key in this shard, are one for
+    /// [`crate::StoreStats::changes`]: something has moved.
+    pub fn count_as_one(&self, shard: ShardId) {
+        self.count_changes(shard, u64::MAX);
+    }
+
     /// After changes that [`crate::StoreStats::changes`] is about.
     #[inline]
     pub(crate) fn count_changes(&self, shard: ShardId, changes: u64) {

@@ -263,6 +263,7 @@ impl<'k, 'g> Writer<'k, 'g> {
             }
             None => self.take_over(from_db, from, to_db, to, old.expire_at(), now),
         }
+        self.count_as_one(self.keyspace.shard_of(to.hash));
         true
     }
 

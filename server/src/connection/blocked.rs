@@ -10,6 +10,7 @@ use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
@@ -18,7 +19,15 @@ impl Connection {
     /// Waits for a parked session. Every end of the wait is decided by who takes the session out of
     /// its waiter, here as elsewhere, so it always comes home.
     pub(super) async fn block(&mut self, parked: Parked) -> Result<(Box<Session>, Turn), End> {
-        let Parked { waiter, mut home, mut outgoing, mut deadline } = parked;
+        let Parked { waiter, mut home, mut outgoing, mut deadline, errand } = parked;
+        let server = self.worker.server;
+        let mut errand = pin!(async {
+            match &errand {
+                Some(errand) => errand.run(&server.sockets, || server.clock.now()).await,
+                None => pending().await,
+            }
+        });
+        let mut on_errand = true;
         let mut ended = self.flush(&mut outgoing).is_err() || self.over_limit();
         let came = loop {
             if ended {
@@ -29,6 +38,10 @@ impl Connection {
             tokio::select! {
                 biased;
                 came = &mut home => break came,
+                () = &mut errand, if on_errand => {
+                    waiter.end(blocking::End::Ran(Turn::Yield));
+                    on_errand = false;
+                }
                 event = self.wait_blocked(&mut outgoing) => {
                     ended = event.is_err() || self.over_limit() || self.must_end();
                 }

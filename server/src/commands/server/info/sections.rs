@@ -244,12 +244,11 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("pubsub_channels", server.pubsub.channels().len());
     text.line("pubsub_patterns", server.pubsub.patterns());
     text.line("pubsubshard_channels", server.pubsub.shard_channels().len());
+    zeros(text, &["latest_fork_usec", "total_forks"]);
+    text.line("migrate_cached_sockets", server.sockets.len());
     zeros(
         text,
         &[
-            "latest_fork_usec",
-            "total_forks",
-            "migrate_cached_sockets",
             "slave_expires_tracked_keys",
             "active_defrag_hits",
             "active_defrag_misses",
