@@ -43,7 +43,7 @@ mod serve;
 mod waiter;
 
 use crate::Roles;
-use crate::migrate::Errand;
+use crate::migrate::Delivery;
 use crate::server::Server;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
@@ -66,7 +66,7 @@ pub struct Wait {
     /// The keys it waits for; `None`: nothing but the deadline ends it.
     pub on: Option<WaitKeys>,
     /// What is to be done at another server meanwhile; then the command runs again.
-    pub errand: Option<Arc<Errand>>,
+    pub delivery: Option<Arc<Delivery>>,
 }
 
 /// The keys that a command waits for.
@@ -101,7 +101,7 @@ pub(crate) struct Parked {
     /// When the wait ends by itself.
     pub(crate) deadline: Option<Millis>,
     /// What the connection does meanwhile.
-    pub(crate) errand: Option<Arc<Errand>>,
+    pub(crate) delivery: Option<Arc<Delivery>>,
 }
 
 /// A session after it has run: at home, or waiting.
@@ -120,7 +120,7 @@ pub(crate) fn park(
     let Some(wait) = session.client.wait.as_ref() else {
         return Ran::Home(session, Turn::Yield);
     };
-    let (deadline, errand) = (wait.deadline, wait.errand.clone());
+    let (deadline, delivery) = (wait.deadline, wait.delivery.clone());
     let shared = session.client.shared.clone();
     let waiter = Waiter::new(server, &session, server.interests.queues.ticket());
     session.publish(server.clock.now());
@@ -132,5 +132,5 @@ pub(crate) fn park(
         server.interests.wait(writer, &waiter);
     }
     shared.show_wait();
-    Ran::Parked(Parked { waiter, home, outgoing, deadline, errand })
+    Ran::Parked(Parked { waiter, home, outgoing, deadline, delivery })
 }

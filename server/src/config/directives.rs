@@ -295,7 +295,7 @@ pub static DIRECTIVES: &[Directive] = &[
         "Decay of the frequency counter, minutes (accepted, no effect)")
         .apply(|s, v| s.lfu_decay_time = v.u32()),
     row("tracking-table-max-keys", int(0, LONG_MAX), "1000000",
-        "Keys tracked for client-side caches (accepted, no effect)")
+        "Keys that are remembered for client-side caches; 0: no limit")
         .apply(|s, v| s.tracking_table_max_keys = v.u64()),
     // ---- workers and background work
     row("workers", int(0, 1024), "0",

@@ -63,7 +63,7 @@ impl Line {
         Ok(Line { host, port, db, stream: BufReader::new(stream) })
     }
 
-    /// The connection for the next errand, unless something is left in it.
+    /// The connection for the next delivery, unless something is left in it.
     pub(super) fn close(self, since: Millis) -> Option<Kept> {
         let Line { host, port, db, stream } = self;
         if !stream.buffer().is_empty() {

@@ -4,9 +4,9 @@
 //!
 //! ```text
 //!  MIGRATE, under the roles of its keys: values become payloads
-//!     |  Outcome::Block with an Errand: the session is parked, the roles are given back
+//!     |  Outcome::Block with a Delivery: the session is parked, the roles are given back
 //!     v
-//!  the connection's task runs the errand: connect, AUTH, SELECT, RESTORE ..., one reply for each
+//!  the connection's task runs the delivery: connect, AUTH, SELECT, RESTORE ..., one reply for each
 //!     |  the wait ends, the session goes on with the same command
 //!     v
 //!  MIGRATE, under the roles again: what was taken, and is what was sent, is removed;
@@ -83,7 +83,7 @@ pub enum Failure {
     Reading,
 }
 
-/// What came of an errand.
+/// What came of a delivery.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The parcels that were taken.
@@ -94,7 +94,7 @@ pub struct Report {
 
 /// What is to be done at the other server.
 #[derive(Debug)]
-pub struct Errand {
+pub struct Delivery {
     /// Where.
     pub target: Target,
     /// The keys.
@@ -112,16 +112,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Errand {
+impl Delivery {
     /// The first round.
     pub fn new(target: Target, parcels: Vec<Parcel>, replace: bool, until: Millis) -> Self {
-        Errand { target, parcels, replace, until, earlier: None, report: Mutex::new(None) }
+        Delivery { target, parcels, replace, until, earlier: None, report: Mutex::new(None) }
     }
 
     /// The next round, for what has changed meanwhile.
     #[must_use]
     pub fn again(&self, parcels: Vec<Parcel>, earlier: Option<Failure>) -> Self {
-        Errand { earlier, ..Errand::new(self.target.clone(), parcels, true, self.until) }
+        Delivery { earlier, ..Delivery::new(self.target.clone(), parcels, true, self.until) }
     }
 
     /// What came of it; `None`: it was not done. Once.
@@ -274,7 +274,7 @@ fn error_in(reply: &[u8]) -> Option<Vec<u8>> {
     reply.strip_prefix(b"-").map(<[u8]>::to_vec)
 }
 
-/// A connection between two errands.
+/// A connection between two deliveries.
 #[derive(Debug)]
 struct Kept {
     host: String,
@@ -285,7 +285,7 @@ struct Kept {
     since: Millis,
 }
 
-/// The connections that are kept for the next errand: each belongs to one at a time.
+/// The connections that are kept for the next delivery: each belongs to one at a time.
 #[derive(Debug, Default)]
 pub struct Sockets(Mutex<Vec<Kept>>);
 
@@ -342,7 +342,8 @@ mod tests {
         let put = |value, replace| {
             let parcel = Parcel { key: b"k".as_slice().into(), value };
             let mut out = Vec::new();
-            Errand::new(target.clone(), Vec::new(), replace, 0).put_parcel(&mut out, &parcel, 1000);
+            Delivery::new(target.clone(), Vec::new(), replace, 0)
+                .put_parcel(&mut out, &parcel, 1000);
             String::from_utf8(out).expect("ASCII")
         };
         let head = "*4\r\n$7\r\nRESTORE\r\n$1\r\nk\r\n";

@@ -101,6 +101,18 @@ fn evicted_keys_are_told() {
 }
 
 #[test]
+fn a_lower_limit_is_kept_at_once() {
+    let server = Server::dunlin(&[]);
+    let (mut one, mut other) = (tracking(&server, "CLIENT TRACKING ON"), server.client());
+    one.run("MGET a b");
+    assert_eq!(other.run("CONFIG SET tracking-table-max-keys 1"), Value::ok());
+    one.send(b"PING\r\n");
+    assert_eq!(names(one.recv()).len(), 1, "before anything else is answered");
+    assert_eq!(one.recv(), Value::Simple("PONG".into()));
+    assert_eq!(info(&mut other, "tracking_total_keys"), 1);
+}
+
+#[test]
 fn a_table_that_is_full_forgets_and_tells() {
     let server = Server::dunlin(&["--tracking-table-max-keys", "100"]);
     let mut one = tracking(&server, "CLIENT TRACKING ON");

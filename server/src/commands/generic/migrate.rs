@@ -8,7 +8,7 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, Find, KeyFlags, KeySpec, Outcome};
 use crate::migrate::options::{Word, options};
-use crate::migrate::{Content, Errand, Failure, Parcel, Report, Target};
+use crate::migrate::{Content, Delivery, Failure, Parcel, Report, Target};
 use dunlin_protocol::{Reply, Request};
 use dunlin_storage::{Key, Millis};
 use std::ops::Range;
@@ -134,9 +134,9 @@ fn port(text: &[u8]) -> u16 {
 
 fn migrate(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let options = Options::parse(call)?;
-    let errand = call.client.wait.as_ref().and_then(|wait| wait.errand.clone());
-    if let Some(errand) = errand {
-        return conclude(call, &options, &errand);
+    let delivery = call.client.wait.as_ref().and_then(|wait| wait.delivery.clone());
+    if let Some(delivery) = delivery {
+        return conclude(call, &options, &delivery);
     }
     let mut parcels = Vec::new();
     for at in keys(&call.request) {
@@ -156,12 +156,12 @@ fn migrate(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         );
     }
     let until = call.now.saturating_add(options.patience);
-    Ok(begin(Errand::new(options.target, parcels, options.replace, until)))
+    Ok(begin(Delivery::new(options.target, parcels, options.replace, until)))
 }
 
-fn begin(errand: Errand) -> Outcome {
-    let errand = Some(Arc::new(errand));
-    Outcome::Block(Wait { deadline: None, on_timeout: not_read, on: None, errand })
+fn begin(delivery: Delivery) -> Outcome {
+    let delivery = Some(Arc::new(delivery));
+    Outcome::Block(Wait { deadline: None, on_timeout: not_read, on: None, delivery })
 }
 
 /// CLIENT UNBLOCK has ended it.
@@ -186,22 +186,22 @@ fn pack(
 fn conclude(
     call: &mut Call<'_, '_>,
     options: &Options,
-    errand: &Errand,
+    delivery: &Delivery,
 ) -> Result<Outcome, ReplyError> {
-    let report = errand.take_report();
+    let report = delivery.take_report();
     let lost = || Report { taken: Vec::new(), failure: Some(Failure::Reading) };
     let Report { taken, failure } = report.unwrap_or_else(lost);
-    let failure = errand.earlier.clone().or(failure);
+    let failure = delivery.earlier.clone().or(failure);
     let mut changed = Vec::new();
     if !options.copy {
         for index in taken {
-            changed.extend(settle(call, &errand.parcels[index])?);
+            changed.extend(settle(call, &delivery.parcels[index])?);
         }
     }
     let is_refusal = failure.as_ref().is_none_or(|why| matches!(why, Failure::Refused(_)));
     if !changed.is_empty() && is_refusal {
-        if call.now < errand.until {
-            return Ok(begin(errand.again(changed, failure)));
+        if call.now < delivery.until {
+            return Ok(begin(delivery.again(changed, failure)));
         }
         return Err("IOERR error or timeout moving keys that change all the time".into());
     }

@@ -60,6 +60,7 @@ fn set(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let changed = server.config.set_with(&pairs, origin, apply).map_err(ReplyError::from)?;
     if !changed.is_empty() {
         server.apply();
+        server.tracker().shrink(&server.keyspace, &server.interests, call.guard);
         tracing::info!(directives = changed.join(","), "CONFIG SET");
     }
     call.reply.ok();
