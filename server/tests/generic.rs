@@ -154,7 +154,6 @@ fn changes_are_counted_as_in_redis() {
         "LMOVE list other LEFT RIGHT",
         "RPUSH other y",
         "LMOVE other list LEFT RIGHT",
-        "LMOVE list list LEFT RIGHT",
         "RENAME list moved",
         "EXPIRE a 100",
         "PERSIST a",
