@@ -21,14 +21,17 @@
 //! - [`load`], [`open`]: closed and open loop.
 //! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill.
 //! - [`report`]: tables, medians, JSON.
-//! - [`compare`], [`latency`], [`stall`], [`memory`], [`maxmemory`], [`expiry`], [`storage`]: the subcommands of
-//!   `dunlin-bench`.
+//! - [`compare`], [`standard`], [`latency`], [`stall`], [`memory`], [`collections`], [`maxmemory`],
+//!   [`expiry`], [`storage`]: the subcommands of `dunlin-bench`.
+//! - [`floor`]: the cheapest server there can be, to compare with.
 
 #![expect(clippy::disallowed_methods, reason = "measuring reads the real clock")]
 
+pub mod collections;
 pub mod compare;
 pub mod control;
 pub mod expiry;
+pub mod floor;
 pub mod latency;
 mod link;
 pub mod load;
@@ -42,6 +45,7 @@ pub mod request;
 pub mod rng;
 pub mod scan;
 pub mod stall;
+pub mod standard;
 pub mod storage;
 
 /// What goes wrong in a measurement; it ends the program with a message.

@@ -6,7 +6,8 @@ use clap::ArgMatches;
 use cli::stage;
 use dunlin_benches::report::Report;
 use dunlin_benches::{
-    Outcome, compare, expiry, latency, maxmemory, memory, process, stall, storage,
+    Outcome, collections, compare, expiry, floor, latency, maxmemory, memory, process, stall,
+    standard, storage,
 };
 
 #[global_allocator]
@@ -31,6 +32,9 @@ fn main() -> std::process::ExitCode {
 fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
     match matches.subcommand() {
         Some(("compare", m)) => compare::run(&stage(m)?, &cli::compare_plan(m), report),
+        Some(("redis-benchmark", m)) => standard::run(&stage(m)?, &cli::standard_plan(m), report),
+        Some(("floor", m)) => floor::run(cli::port(m)?),
+        Some(("collections", m)) => collections::run(&stage(m)?, report),
         Some(("latency", m)) => latency::run(&stage(m)?, &cli::latency_plan(m), report),
         Some(("stall", m)) => stall::run(&stage(m)?, &cli::stall_plan(m), report),
         Some(("memory", m)) => memory::run(&stage(m)?, &cli::memory_plan(m), report),
