@@ -176,7 +176,7 @@ impl Waiter {
                 *place = Place::Parked(held);
                 drop(place);
                 // Messages that came meanwhile.
-                self.client.signal.notify_one();
+                self.client.signal.notify();
                 return;
             }
             Place::Away(Notes { end: Some(end), .. }) => end,
