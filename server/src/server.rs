@@ -15,6 +15,7 @@ use crate::pubsub::PubSub;
 use crate::rates::Rates;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
+use crate::runtime::doors::Doors;
 use crate::runtime::logging::Log;
 use crate::runtime::shutdown::Shutdown;
 use crate::scripting::{Libraries, Runs, ScriptCache};
@@ -63,6 +64,8 @@ pub struct Server {
     pub sockets: Sockets,
     /// Scripts and functions that run.
     pub runs: Arc<Runs>,
+    /// Where it listens.
+    pub doors: Doors,
     /// Certificates.
     pub tls: Tls,
     /// Time.
@@ -134,6 +137,7 @@ impl Server {
             libraries: Libraries::default(),
             sockets: Sockets::default(),
             runs: Arc::default(),
+            doors: Doors::default(),
             tls: Tls::default(),
             started: clock.now(),
             clock,
