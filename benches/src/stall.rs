@@ -225,7 +225,7 @@ pub(crate) fn drive(stage: &Stage, server: &Server, spec: &open::Spec) -> Outcom
 /// What a closed loop of the same requests reaches, on a server of its own.
 pub(crate) fn peak(stage: &Stage, peer: &Peer, spec: load::Spec) -> Outcome<f64> {
     let server = stage.start(peer)?;
-    if !matches!(spec.keys, Keys::Sequence) && server.name != FLOOR {
+    if !matches!(spec.keys, Keys::Sequence) {
         fill(&server, stage.load_core, Spec::fill(spec.key_space, spec.size, Ttl::None))?;
     }
     Ok(measure(&server, stage.load_core, spec)?.tally.rate())
