@@ -15,6 +15,7 @@ use crate::rates::Rates;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
 use crate::runtime::logging::Log;
+use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
 use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
@@ -60,6 +61,8 @@ pub struct Server {
     pub libraries: Libraries,
     /// Scripts and functions that run.
     pub runs: Arc<Runs>,
+    /// Threads for what takes long.
+    pub pool: Pool,
     /// Certificates.
     pub tls: Tls,
     /// Time.
@@ -108,8 +111,9 @@ impl Server {
         let clock = Clock::new();
         let pubsub = PubSub::default();
         let notifier = Arc::new(Notifier::new(pubsub.clone()));
+        let threads = limits.workers + pool::THREADS;
         let interests =
-            Arc::new(Interests::new(store.shard_count(), limits.workers, Arc::clone(&notifier)));
+            Arc::new(Interests::new(store.shard_count(), threads, Arc::clone(&notifier)));
         let keyspace = Keyspace::observed(store, Arc::clone(&interests) as _);
         let run_id = run_id(&keyspace);
         let server = Server {
@@ -128,6 +132,7 @@ impl Server {
             scripts: ScriptCache::default(),
             libraries: Libraries::default(),
             runs: Arc::default(),
+            pool: Pool::new(limits.workers),
             tls: Tls::default(),
             started: clock.now(),
             clock,
