@@ -6,7 +6,7 @@ use crate::commands::table::{CommandId, table};
 use crate::runtime::pool;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A counter with one writer at a time: plain load and store, no locked instruction.
 #[derive(Debug, Default)]
@@ -139,6 +139,15 @@ impl Histogram {
     }
 }
 
+/// Bytes that one thread's Lua holds.
+#[derive(Debug, Default)]
+pub struct LuaMemory {
+    /// For scripts.
+    pub eval: Gauge,
+    /// For libraries.
+    pub functions: Gauge,
+}
+
 /// Counters of one worker.
 #[derive(Debug)]
 pub struct WorkerStats {
@@ -161,10 +170,8 @@ pub struct WorkerStats {
     pub unexpected_errors: Counter,
     /// Error replies.
     pub error_replies: Counter,
-    /// Bytes that Lua holds for scripts.
-    pub lua_eval: Gauge,
-    /// Bytes that Lua holds for libraries.
-    pub lua_functions: Gauge,
+    /// What Lua holds.
+    pub lua: Arc<LuaMemory>,
     /// Error replies by first word. Locked only when an error is answered.
     errors: Mutex<BTreeMap<String, u64>>,
 }
@@ -185,8 +192,7 @@ impl Default for WorkerStats {
             writes: Counter::default(),
             unexpected_errors: Counter::default(),
             error_replies: Counter::default(),
-            lua_eval: Gauge::default(),
-            lua_functions: Gauge::default(),
+            lua: Arc::default(),
             errors: Mutex::default(),
         }
     }

@@ -19,6 +19,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 impl Connection {
@@ -136,11 +137,10 @@ impl Visit {
         // A connection that is gone needs no answer.
         let _ = self.done.send(Ran::Home(self.session, Turn::Yield));
     }
-}
 
-impl Job for Visit {
-    fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
-        let Visit { mut session, server, done, pooled } = *self;
+    /// Runs what the roles are for; the way home, and what comes home.
+    fn run_here<'g>(self, writer: &mut Roles<'g>, guard: &'g Guard) -> (oneshot::Sender<Ran>, Ran) {
+        let Visit { mut session, server, done, pooled } = self;
         let stats = server.stats.worker(Worker::current());
         let Reading { now, monotonic_ns: began } = server.clock.read();
         let ctx = Context { server, stats, guard, now, began, pooled };
@@ -153,6 +153,13 @@ impl Job for Visit {
             turn => Ran::Home(session, turn.unwrap_or(Turn::Yield)),
         };
         server.tracker().broadcast();
+        (done, ran)
+    }
+}
+
+impl Job for Visit {
+    fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
+        let (done, ran) = self.run_here(writer, guard);
         // A connection that is gone needs no answer.
         let _ = done.send(ran);
     }
@@ -187,13 +194,35 @@ impl Errand for Trip {
     }
 }
 
-/// Runs a session on this thread of the pool, and what has waited for its roles meanwhile.
+/// A session on the pool, and where it is left afterwards.
+struct Stay {
+    visit: Visit,
+    left: Arc<Mutex<Option<(oneshot::Sender<Ran>, Ran)>>>,
+}
+
+impl Job for Stay {
+    fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
+        let ran = self.visit.run_here(writer, guard);
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
+    }
+}
+
+/// Runs a session on this thread of the pool, and what has waited for its roles meanwhile. It goes home
+/// when the roles are free: what its client asks for next must not wait for a thread that has just been
+/// interrupted by the worker which it has woken.
 fn arrive(visit: Visit, roles: Baton) {
     let server = visit.server;
     let keyspace = &server.keyspace;
     let handle = keyspace.handle();
-    let run = || keyspace.run_with(roles, Box::new(visit), &handle.pin());
+    let left = Arc::default();
+    let stay = Stay { visit, left: Arc::clone(&left) };
+    let run = || keyspace.run_with(roles, Box::new(stay), &handle.pin());
     let ran = catch_unwind(AssertUnwindSafe(run));
+    let left = left.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some((done, ran)) = left {
+        // A connection that is gone needs no answer.
+        let _ = done.send(ran);
+    }
     for shard in keyspace.take_leftovers() {
         while keyspace.drain(shard, &handle.pin()) {}
     }

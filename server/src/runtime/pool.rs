@@ -9,7 +9,8 @@
 //! thread at once: a job never lies in a queue with something in its hands that others wait for, such
 //! as the roles of shards. Those who wait for a place are served in their order.
 //!
-//! **Threads** begin when places are taken and end when they have had nothing to do for [`IDLE`].
+//! **Threads** begin when places are taken and end when they have had nothing to do for [`IDLE`], or
+//! are told to ([`Pool::dismiss_idle`]: what a thread keeps for itself goes with it).
 //! Each has a number beside those of the workers, by which it finds its own counters
 //! ([`Worker::current`]). They run at a lower priority: where processors are scarce, the connections
 //! go first.
@@ -52,6 +53,8 @@ struct State {
     threads: usize,
     /// Numbers of threads that are not there.
     free: Vec<usize>,
+    /// How often idle threads have been dismissed.
+    dismissed: u64,
 }
 
 impl std::fmt::Debug for State {
@@ -107,7 +110,8 @@ impl Pool {
     fn begin_thread(&'static self, state: &mut State) -> bool {
         let Some(number) = state.free.pop() else { return false };
         let thread = std::thread::Builder::new().name(format!("pool-{number}"));
-        match thread.spawn(move || self.run(number)) {
+        let dismissed = state.dismissed;
+        match thread.spawn(move || self.run(number, dismissed)) {
             Ok(_) => {
                 state.threads += 1;
                 true
@@ -120,13 +124,19 @@ impl Pool {
         }
     }
 
-    /// Body of a thread.
-    fn run(&self, number: usize) {
+    /// Lets threads end that have nothing to do, and the others as soon as they have.
+    pub fn dismiss_idle(&self) {
+        self.lock().dismissed += 1;
+        self.wake.notify_all();
+    }
+
+    /// Body of a thread; `dismissed`: what it was when the thread began.
+    fn run(&self, number: usize, dismissed: u64) {
         Worker::set_current(self.first + number);
         // A system that does not allow these still runs the thread, as equal among equals.
         let _ = rustix::process::nice(NICE);
         let _ = self.processors.as_ref().map(|processors| sched_setaffinity(None, processors));
-        while let Some(work) = self.next(number) {
+        while let Some(work) = self.next(number, dismissed) {
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 tracing::error!("a job of the pool has panicked");
             }
@@ -134,20 +144,21 @@ impl Pool {
     }
 
     /// The next work, or `None` if the thread is to end.
-    fn next(&self, number: usize) -> Option<Work> {
-        let mut state = self.lock();
+    fn next(&self, number: usize, dismissed: u64) -> Option<Work> {
+        let (mut state, mut bored) = (self.lock(), false);
         loop {
             if let Some(work) = state.queue.pop_front() {
                 return Some(work);
             }
-            let waited =
-                self.wake.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
-            state = waited.0;
-            if waited.1.timed_out() && state.queue.is_empty() && state.threads > state.taken {
+            bored |= state.dismissed != dismissed;
+            if bored && state.threads > state.taken {
                 state.threads -= 1;
                 state.free.push(number);
                 return None;
             }
+            let waited =
+                self.wake.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            (state, bored) = (waited.0, waited.1.timed_out());
         }
     }
 }
@@ -229,6 +240,27 @@ mod tests {
             for _ in 0..THREADS {
                 pool.place().await.expect("a thread");
             }
+        });
+    }
+
+    #[test]
+    fn idle_threads_are_dismissed() {
+        let pool = pool();
+        runtime().block_on(async {
+            let place = pool.place().await.expect("a thread");
+            drop(pool.place().await.expect("another thread"));
+            assert_eq!(pool.threads(), 2);
+            pool.dismiss_idle();
+            while pool.threads() > 1 {
+                std::thread::yield_now();
+            }
+            let (sender, receiver) = channel();
+            place.run(move || sender.send(()).expect("somebody listens"));
+            receiver.recv().expect("the one whose place is taken has stayed");
+            while pool.threads() > 0 {
+                std::thread::yield_now();
+            }
+            drop(pool.place().await.expect("a new thread"));
         });
     }
 

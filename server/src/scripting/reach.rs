@@ -81,10 +81,10 @@ fn names_its_key(text: &[u8]) -> Option<()> {
     let text = after(text, b"(")?.trim_ascii_start();
     let (quote, text) = text.split_first().filter(|(quote, _)| b"'\"".contains(quote))?;
     let name_end = text.iter().position(|byte| byte == quote)?;
-    let entry = table().get(&text[..name_end])?;
+    let entry = table().get(&text[..name_end]).filter(|entry| entry.subcommands.is_empty())?;
     let text = &text[name_end + 1..];
     match entry.shape {
-        KeyShape::One(1) if entry.subcommands.is_empty() => {
+        KeyShape::One(1) => {
             let text = after(text, b",")?.trim_ascii_start();
             let (name, text) = text.split_at_checked(b"KEYS".len())?;
             let text = after(text, b"[").filter(|_| name.eq_ignore_ascii_case(b"KEYS"))?;

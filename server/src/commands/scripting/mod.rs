@@ -16,7 +16,9 @@ use super::error::{self, ReplyError};
 use super::spec::{Command, Flags, KeyFlags, KeySpec};
 use crate::dispatch;
 use crate::scripting::{Engine, Options};
-use std::cell::RefCell;
+use crate::stats::LuaMemory;
+use std::cell::{OnceCell, RefCell};
+use std::sync::Arc;
 
 pub(crate) use outlook::{Outlook, declares_no_writes, outlook};
 
@@ -56,11 +58,29 @@ impl Drop for Unharmed<'_> {
     }
 }
 
-/// Shows what Lua holds on this worker.
+/// Shows what Lua holds on this thread.
 fn note_memory(call: &Call<'_, '_>, engine: &Engine) {
     let (eval, functions) = engine.memory();
-    call.stats.lua_eval.set(eval as u64);
-    call.stats.lua_functions.set(functions as u64);
+    call.stats.lua.eval.set(eval as u64);
+    call.stats.lua.functions.set(functions as u64);
+    SHOWN.with(|shown| {
+        shown.get_or_init(|| Shown(Arc::clone(&call.stats.lua)));
+    });
+}
+
+thread_local! {
+    /// The figures of this thread.
+    static SHOWN: OnceCell<Shown> = const { OnceCell::new() };
+}
+
+/// When a thread ends, its Lua does.
+struct Shown(Arc<LuaMemory>);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.0.eval.set(0);
+        self.0.functions.set(0);
+    }
 }
 
 const NO_SCRIPT: ReplyError = ReplyError::new("NOSCRIPT No matching script. Please use EVAL.");
@@ -202,7 +222,6 @@ mod tests {
     use super::*;
     use crate::scripting::Script;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::Arc;
 
     #[test]
     fn lua_begins_anew_after_a_panic() {

@@ -79,6 +79,8 @@ fn flush(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         engine.forget_scripts();
         note_memory(call, engine);
     });
+    // Their Lua ends with them.
+    call.server.pool.dismiss_idle();
     call.reply.ok();
     Ok(Outcome::Done)
 }
