@@ -7,7 +7,9 @@ use dunlin_benches::open::Arrivals;
 use dunlin_benches::peer::{Peer, Stage};
 use dunlin_benches::request::{Op, ValueSize};
 use dunlin_benches::scan::Wire;
-use dunlin_benches::{Outcome, compare, expiry, latency, maxmemory, memory, stall, storage};
+use dunlin_benches::{
+    Outcome, compare, expiry, latency, maxmemory, memory, scripts, stall, storage,
+};
 
 pub(crate) fn command() -> Command {
     Command::new("dunlin-bench")
@@ -17,6 +19,7 @@ pub(crate) fn command() -> Command {
         .subcommand(compare_cli())
         .subcommand(latency_cli())
         .subcommand(stall_cli())
+        .subcommand(scripts_cli())
         .subcommand(memory_cli())
         .subcommand(maxmemory_cli())
         .subcommand(expiry_cli())
@@ -227,6 +230,44 @@ pub(crate) fn stall_plan(m: &ArgMatches) -> stall::Plan {
         size: num(m, "value") as usize,
         big_count: num(m, "big-count") as usize,
         big_size: num(m, "big-size") as usize,
+        seed: num(m, "seed"),
+    }
+}
+
+fn scripts_cli() -> Command {
+    let command = Command::new("scripts")
+        .about(
+            "Open loop of GETs with and without a client that runs one long script after the other",
+        )
+        .arg(count("rounds", "5", "rounds"))
+        .arg(real("seconds", "2", "length of each load"))
+        .arg(real("script-ms", "200", "length of each script"))
+        .arg(real("rate", "20000", "requests per second"))
+        .arg(count("connections", "50", "connections"))
+        .arg(count("pipeline", "1", "requests arriving together"))
+        .arg(
+            Arg::new("poisson")
+                .long("poisson")
+                .action(ArgAction::SetTrue)
+                .help("arrivals as a Poisson process instead of evenly spaced"),
+        )
+        .arg(count("keys", "100000", "keys"))
+        .arg(count("value", "64", "bytes per value"));
+    with_servers(command)
+}
+
+pub(crate) fn scripts_plan(m: &ArgMatches) -> scripts::Plan {
+    let real = |name: &str| m.get_one::<f64>(name).copied().unwrap_or_default();
+    scripts::Plan {
+        rounds: num(m, "rounds").max(1) as usize,
+        time: seconds(m, "seconds"),
+        script: Duration::from_secs_f64(real("script-ms").max(1.0) / 1000.0),
+        rate: real("rate").max(1.0),
+        arrivals: arrivals(m),
+        connections: num(m, "connections").max(1) as usize,
+        pipeline: num(m, "pipeline").max(1) as u32,
+        keys: num(m, "keys").max(1),
+        size: num(m, "value") as usize,
         seed: num(m, "seed"),
     }
 }

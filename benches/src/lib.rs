@@ -21,8 +21,8 @@
 //! - [`load`], [`open`]: closed and open loop.
 //! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill.
 //! - [`report`]: tables, medians, JSON.
-//! - [`compare`], [`latency`], [`stall`], [`memory`], [`maxmemory`], [`expiry`], [`storage`]: the subcommands of
-//!   `dunlin-bench`.
+//! - [`compare`], [`latency`], [`stall`], [`scripts`], [`memory`], [`maxmemory`], [`expiry`],
+//!   [`storage`]: the subcommands of `dunlin-bench`.
 
 #![expect(clippy::disallowed_methods, reason = "measuring reads the real clock")]
 
@@ -41,6 +41,7 @@ pub mod report;
 pub mod request;
 pub mod rng;
 pub mod scan;
+pub mod scripts;
 pub mod stall;
 pub mod storage;
 

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use cli::stage;
 use dunlin_benches::report::Report;
 use dunlin_benches::{
-    Outcome, compare, expiry, latency, maxmemory, memory, process, stall, storage,
+    Outcome, compare, expiry, latency, maxmemory, memory, process, scripts, stall, storage,
 };
 
 #[global_allocator]
@@ -33,6 +33,7 @@ fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
         Some(("compare", m)) => compare::run(&stage(m)?, &cli::compare_plan(m), report),
         Some(("latency", m)) => latency::run(&stage(m)?, &cli::latency_plan(m), report),
         Some(("stall", m)) => stall::run(&stage(m)?, &cli::stall_plan(m), report),
+        Some(("scripts", m)) => scripts::run(&stage(m)?, &cli::scripts_plan(m), report),
         Some(("memory", m)) => memory::run(&stage(m)?, &cli::memory_plan(m), report),
         Some(("maxmemory", m)) => maxmemory::run(&stage(m)?, &cli::maxmemory_plan(m)?, report),
         Some(("expiry", m)) => expiry::run(&stage(m)?, &cli::expiry_plan(m), report),

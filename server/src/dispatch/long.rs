@@ -8,6 +8,7 @@ use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape};
 use dunlin_protocol::Request;
 use dunlin_storage::{DbId, ShardSet};
+use std::sync::atomic::Ordering;
 
 /// Whether a command may take so long that it has to run on the pool.
 pub(super) fn takes_long(
@@ -104,6 +105,7 @@ impl<'g> Env<'_, '_, 'g> {
 
     /// Lets the command run on the pool, unless it would have to wait for a script that takes its time.
     pub(super) fn send_to_pool(&mut self, shards: ShardSet) -> Step {
+        self.client.shared.last_command.store(u32::from(self.entry.id) + 1, Ordering::Relaxed);
         match self.hand_over(shards) {
             Step::Handover(shards) => Step::Pool(shards),
             refused => refused,

@@ -13,10 +13,12 @@
 //! are told to ([`Pool::dismiss_idle`]: what a thread keeps for itself goes with it).
 //! Each has a number beside those of the workers, by which it finds its own counters
 //! ([`Worker::current`]). They run at a lower priority: where processors are scarce, the connections
-//! go first.
+//! go first. That is not enough: a scheduler may let a thread finish its slice of some milliseconds
+//! before it looks at one that was woken. Work that can be interrupted asks for it ([`Courtesy`]).
 
 use super::worker::Worker;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -183,10 +185,61 @@ impl Drop for Place {
     }
 }
 
+/// Shortest and longest time, in nanoseconds, between two moments in which others are let run.
+const COURTESY: (u64, u64) = (50_000, 4_000_000);
+
+/// Lets other threads run in between, where they share a processor with this work: often, as long as
+/// they are soon done, and for no longer than it then runs itself, if they are not.
+#[derive(Debug, Default)]
+pub struct Courtesy {
+    /// When the work was last resumed, in nanoseconds.
+    since: Cell<u64>,
+    /// How long it may run from then on.
+    quota: Cell<u64>,
+}
+
+impl Courtesy {
+    /// Called often; `now` reads a clock that never goes back.
+    pub fn let_others_run(&self, now: impl Fn() -> u64) {
+        let before = now();
+        if before.saturating_sub(self.since.get()) < self.quota.get() {
+            return;
+        }
+        std::thread::yield_now();
+        let after = now();
+        self.since.set(after);
+        self.quota.set(after.saturating_sub(before).clamp(COURTESY.0, COURTESY.1));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::mpsc::channel;
+
+    #[test]
+    fn others_get_no_more_time_than_the_work_itself() {
+        let (courtesy, time) = (Courtesy::default(), Cell::new(1_000));
+        // A clock that jumps between two readings: the others have run for so long.
+        let reads = Cell::new(0);
+        let run = |away: u64| {
+            let before = reads.get();
+            courtesy.let_others_run(|| {
+                reads.set(reads.get() + 1);
+                time.replace(time.get() + away)
+            });
+            reads.get() - before == 2
+        };
+        assert!(run(1_000_000), "at first");
+        time.set(time.get() + 900_000 - 1_000_000);
+        assert!(!run(0), "they were away for a millisecond");
+        time.set(time.get() + 200_000);
+        assert!(run(0));
+        time.set(time.get() + COURTESY.0);
+        assert!(run(1_000_000_000));
+        time.set(time.get() + COURTESY.1);
+        assert!(run(0), "no longer than that");
+    }
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")

@@ -6,6 +6,7 @@
 use super::host::{Interrupt, Watch};
 use crate::client::ClientShared;
 use crate::runtime::clock::Clock;
+use crate::runtime::pool::Courtesy;
 use dunlin_storage::ShardSet;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -146,6 +147,7 @@ impl Runs {
             visible: Cell::new(false),
             abandoned: Cell::new(false),
             acted: Cell::new(false),
+            courtesy: None,
             patience_ms: None,
             overtime: Cell::new(false),
             limit_ms: None,
@@ -237,6 +239,8 @@ pub struct Running {
     abandoned: Cell<bool>,
     /// Something was done that others may have seen: it cannot be done again.
     acted: Cell<bool>,
+    /// It runs where others are more urgent.
+    courtesy: Option<Courtesy>,
     /// Milliseconds after which it is in the way of others, and is to begin anew elsewhere.
     patience_ms: Option<u64>,
     overtime: Cell<bool>,
@@ -264,6 +268,20 @@ impl Running {
     pub fn in_front_of_others(mut self, milliseconds: u64) -> Running {
         self.patience_ms = Some(milliseconds);
         self
+    }
+
+    /// It runs on the pool: others that want the processor go first.
+    #[must_use]
+    pub fn on_pool(mut self) -> Running {
+        self.courtesy = Some(Courtesy::default());
+        self
+    }
+
+    /// Lets others run, if they are more urgent. Called by and by.
+    pub fn let_others_run(&self) {
+        if let Some(courtesy) = &self.courtesy {
+            courtesy.let_others_run(|| self.runs.clock.monotonic_ns());
+        }
     }
 
     /// Whether it was abandoned because it took too long for the place.
@@ -322,6 +340,7 @@ impl Watch for Running {
         if !self.visible.replace(true) {
             self.runs.lock().push(Arc::clone(&self.run));
         }
+        self.let_others_run();
         if self.abandoned.get() {
             return Interrupt::Stop("the script begins anew");
         }

@@ -56,6 +56,8 @@ pub(super) struct ScriptHost<'c, 'g> {
     wrote: bool,
     /// The run has failed for want of roles; it is to begin anew with all of them.
     anew: bool,
+    /// Commands it has called.
+    calls: u32,
     /// What of the caller's state the script has for itself.
     lent: Lent,
 }
@@ -80,6 +82,9 @@ const TRIES: u32 = 512;
 /// Milliseconds that a script which was believed to be cheap may run in front of others. Then it is
 /// abandoned, if nothing has been done that cannot be undone, and begins anew on the pool.
 const PATIENCE_MILLIS: u64 = 2;
+
+/// On the pool others are let run after so many commands, at least: some ten microseconds.
+const CALLS_PER_COURTESY: u32 = 16;
 
 /// Measures what a run costs: on the pool, where it may be interrupted by whoever is more urgent, the time
 /// of the processor; elsewhere that of the clock, which is cheaper to read.
@@ -123,6 +128,9 @@ pub(super) fn run<'g>(
     let mut running = begin(call, invocation.kind, invocation.name);
     if !call.pooled && !call.client.deny_blocking {
         running = running.in_front_of_others(PATIENCE_MILLIS);
+    }
+    if call.pooled {
+        running = running.on_pool();
     }
     let watch = Stopwatch::start(call.pooled, &running);
     let (mut host, reply) = ScriptHost::new(call, running, invocation.permissions);
@@ -190,6 +198,7 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
             exceeded: false,
             wrote: false,
             anew: false,
+            calls: 0,
             lent,
         };
         (host, reply)
@@ -306,6 +315,10 @@ impl Host for ScriptHost<'_, '_> {
                 return Err(error);
             }
         };
+        self.calls = self.calls.wrapping_add(1);
+        if self.calls.is_multiple_of(CALLS_PER_COURTESY) {
+            self.running.let_others_run();
+        }
         let with_roles = self.enter(entry)?;
         if entry.command.flags.any(flag_set!(WRITE | MAY_REPLICATE)) {
             self.running.acts();
