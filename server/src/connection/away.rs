@@ -134,12 +134,11 @@ struct Visit {
 impl Visit {
     /// Sends the session home as it is: there it finds out what to do.
     fn go_home(self) {
-        // A connection that is gone needs no answer.
-        let _ = self.done.send(Ran::Home(self.session, Turn::Yield));
+        Homecoming { done: self.done, ran: Ran::Home(self.session, Turn::Yield) }.go();
     }
 
-    /// Runs what the roles are for; the way home, and what comes home.
-    fn run_here<'g>(self, writer: &mut Roles<'g>, guard: &'g Guard) -> (oneshot::Sender<Ran>, Ran) {
+    /// Runs what the roles are for.
+    fn run_here<'g>(self, writer: &mut Roles<'g>, guard: &'g Guard) -> Homecoming {
         let Visit { mut session, server, done, pooled } = self;
         let stats = server.stats.worker(Worker::current());
         let Reading { now, monotonic_ns: began } = server.clock.read();
@@ -153,15 +152,26 @@ impl Visit {
             turn => Ran::Home(session, turn.unwrap_or(Turn::Yield)),
         };
         server.tracker().broadcast();
-        (done, ran)
+        Homecoming { done, ran }
+    }
+}
+
+/// A session that has run, and its way home.
+struct Homecoming {
+    done: oneshot::Sender<Ran>,
+    ran: Ran,
+}
+
+impl Homecoming {
+    fn go(self) {
+        // A connection that is gone needs no answer.
+        let _ = self.done.send(self.ran);
     }
 }
 
 impl Job for Visit {
     fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
-        let (done, ran) = self.run_here(writer, guard);
-        // A connection that is gone needs no answer.
-        let _ = done.send(ran);
+        self.run_here(writer, guard).go();
     }
 
     fn is_recallable(&self) -> bool {
@@ -198,7 +208,7 @@ impl Errand for Trip {
 /// A session on the pool, and where it is left afterwards.
 struct Stay {
     visit: Visit,
-    left: Arc<Mutex<Option<(oneshot::Sender<Ran>, Ran)>>>,
+    left: Arc<Mutex<Option<Homecoming>>>,
 }
 
 impl Job for Stay {
@@ -215,14 +225,13 @@ fn arrive(visit: Visit, roles: Baton) {
     let server = visit.server;
     let keyspace = &server.keyspace;
     let handle = keyspace.handle();
-    let left = Arc::default();
+    let left = Arc::<Mutex<Option<Homecoming>>>::default();
     let stay = Stay { visit, left: Arc::clone(&left) };
     let run = || keyspace.run_with(roles, Box::new(stay), &handle.pin());
     let ran = catch_unwind(AssertUnwindSafe(run));
     let left = left.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some((done, ran)) = left {
-        // A connection that is gone needs no answer.
-        let _ = done.send(ran);
+    if let Some(homecoming) = left {
+        homecoming.go();
     }
     for shard in keyspace.take_leftovers() {
         while keyspace.drain(shard, &handle.pin()) {}

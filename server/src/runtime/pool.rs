@@ -219,26 +219,27 @@ mod tests {
 
     #[test]
     fn others_get_no_more_time_than_the_work_itself() {
-        let (courtesy, time) = (Courtesy::default(), Cell::new(1_000));
-        // A clock that jumps between two readings: the others have run for so long.
-        let reads = Cell::new(0);
-        let run = |away: u64| {
-            let before = reads.get();
+        let (courtesy, time) = (Courtesy::default(), Cell::new(0));
+        // After so much work; if others are let run, they take `away`.
+        let work = |nanos: u64, away: u64| {
+            time.set(time.get() + nanos);
+            let reads = Cell::new(0);
             courtesy.let_others_run(|| {
                 reads.set(reads.get() + 1);
-                time.replace(time.get() + away)
+                if reads.get() == 2 {
+                    time.set(time.get() + away);
+                }
+                time.get()
             });
-            reads.get() - before == 2
+            reads.get() == 2
         };
-        assert!(run(1_000_000), "at first");
-        time.set(time.get() + 900_000 - 1_000_000);
-        assert!(!run(0), "they were away for a millisecond");
-        time.set(time.get() + 200_000);
-        assert!(run(0));
-        time.set(time.get() + COURTESY.0);
-        assert!(run(1_000_000_000));
-        time.set(time.get() + COURTESY.1);
-        assert!(run(0), "no longer than that");
+        assert!(work(0, 1_000_000), "at first");
+        assert!(!work(900_000, 0), "they were away for longer");
+        assert!(work(100_000, 0));
+        assert!(!work(COURTESY.0 - 1, 0));
+        assert!(work(1, 1_000_000_000));
+        assert!(!work(COURTESY.1 - 1, 0));
+        assert!(work(1, 0), "no longer than that");
     }
 
     fn runtime() -> tokio::runtime::Runtime {
