@@ -36,6 +36,8 @@ pub struct Call<'a, 'g> {
     pub hash: KeyHash,
     /// Time of the turn.
     pub now: Millis,
+    /// When the call began, or what was before it has ended: nanoseconds of the monotonic clock.
+    pub began: u64,
     /// The pinned epoch.
     pub guard: &'g Guard,
     /// The roles that dispatch holds for this call.

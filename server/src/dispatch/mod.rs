@@ -608,6 +608,7 @@ impl<'g> Env<'_, '_, 'g> {
             entry,
             hash: self.hash,
             now: ctx.now,
+            began: self.run.started(),
             guard: ctx.guard,
             writer,
             pooled: ctx.pooled,

@@ -121,10 +121,11 @@ impl Default for Runs {
 }
 
 impl Runs {
-    /// A run that begins now.
+    /// A run that has begun then, in nanoseconds of the monotonic clock.
     #[must_use]
     pub fn begin(
         self: &Arc<Self>,
+        began: u64,
         kind: RunKind,
         name: String,
         command: CommandLine,
@@ -134,7 +135,7 @@ impl Runs {
             kind,
             name,
             command,
-            began: self.clock.monotonic_ns(),
+            began,
             shards,
             wrote: AtomicBool::new(false),
             killed: AtomicBool::new(false),
@@ -383,7 +384,7 @@ mod tests {
 
     fn begin(runs: &Arc<Runs>, kind: RunKind, shard: u16) -> Running {
         let shards = ShardSet::one(ShardId(shard));
-        runs.begin(kind, "a".into(), CommandLine::default(), shards)
+        runs.begin(runs.clock.monotonic_ns(), kind, "a".into(), CommandLine::default(), shards)
     }
 
     #[test]
@@ -409,6 +410,7 @@ mod tests {
     fn a_run_is_seen_once_it_takes_time() {
         let runs = Arc::<Runs>::default();
         let one = runs.begin(
+            runs.clock.monotonic_ns(),
             RunKind::Function,
             "f".into(),
             CommandLine::new([b"FCALL".as_slice(), b"f"].into_iter()),

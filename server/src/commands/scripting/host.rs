@@ -129,9 +129,6 @@ pub(super) fn run<'g>(
     if !call.pooled && !call.client.deny_blocking {
         running = running.in_front_of_others(PATIENCE_MILLIS);
     }
-    if call.pooled {
-        running = running.on_pool();
-    }
     let watch = Stopwatch::start(call.pooled, &running);
     let (mut host, reply) = ScriptHost::new(call, running, invocation.permissions);
     host.declared = declared;
@@ -161,8 +158,11 @@ pub(super) fn begin(call: &Call<'_, '_>, kind: RunKind, name: &str) -> Running {
     let none = || std::iter::empty().collect();
     let shards = call.writer.as_deref().map_or_else(none, |writer| writer.shards().clone());
     let line = CommandLine::new(call.request.iter());
-    let running = call.server.runs.begin(kind, name.to_owned(), line, shards);
-    running.of(call.client.shared.clone())
+    let running = call.server.runs.begin(call.began, kind, name.to_owned(), line, shards);
+    match call.pooled {
+        true => running.on_pool().of(call.client.shared.clone()),
+        false => running,
+    }
 }
 
 /// What a run's end means for the command that began it.
