@@ -8,7 +8,7 @@ use dunlin_benches::peer::{Peer, Stage};
 use dunlin_benches::request::{Op, ValueSize};
 use dunlin_benches::scan::Wire;
 use dunlin_benches::{
-    Outcome, compare, expiry, latency, maxmemory, memory, scripts, stall, storage,
+    Outcome, collections, compare, expiry, latency, maxmemory, memory, scripts, stall, storage,
 };
 
 pub(crate) fn command() -> Command {
@@ -24,6 +24,7 @@ pub(crate) fn command() -> Command {
         .subcommand(maxmemory_cli())
         .subcommand(expiry_cli())
         .subcommand(storage_cli())
+        .subcommand(collections_cli())
 }
 
 // ---- arguments in common
@@ -397,6 +398,38 @@ pub(crate) fn storage_plan(m: &ArgMatches) -> storage::Plan {
         hot: !m.get_flag("no-hot"),
         seed: num(m, "seed"),
     }
+}
+
+fn collections_cli() -> Command {
+    Command::new("collections")
+        .about("The keyspace with small collections, in this process, from one thread and from two")
+        .arg(list("mixes", collections::MIXES, "mixes of commands"))
+        .arg(list("threads", "1,2", "threads; others are compared with the first"))
+        .arg(count("shards", "16", "shards"))
+        .arg(count("keys", "1000", "keys"))
+        .arg(count("elements", "50", "elements of each collection"))
+        .arg(count("batch", "16", "commands per batch"))
+        .arg(count("ops", "4000000", "commands of a run, all threads together"))
+        .arg(count("rounds", "5", "rounds"))
+        .arg(count("seed", "1", "seed of the streams"))
+}
+
+pub(crate) fn collections_plan(m: &ArgMatches) -> Outcome<collections::Plan> {
+    let threads: Vec<u32> = numbers(m, "threads").into_iter().filter(|&n| n > 0).collect();
+    if threads.is_empty() {
+        return Err("--threads wants numbers".into());
+    }
+    Ok(collections::Plan {
+        mixes: strings(m, "mixes"),
+        threads,
+        shards: num(m, "shards").max(1) as usize,
+        keys: num(m, "keys").clamp(1, 1 << 31),
+        elements: num(m, "elements").clamp(1, 1 << 31),
+        batch: num(m, "batch").max(1) as usize,
+        ops: num(m, "ops"),
+        rounds: num(m, "rounds").max(1) as usize,
+        seed: num(m, "seed"),
+    })
 }
 
 fn mix(parts: &[String]) -> Vec<(Op, u32)> {

@@ -22,10 +22,11 @@
 //! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill.
 //! - [`report`]: tables, medians, JSON.
 //! - [`compare`], [`latency`], [`stall`], [`scripts`], [`memory`], [`maxmemory`], [`expiry`],
-//!   [`storage`]: the subcommands of `dunlin-bench`.
+//!   [`storage`], [`collections`]: the subcommands of `dunlin-bench`.
 
 #![expect(clippy::disallowed_methods, reason = "measuring reads the real clock")]
 
+pub mod collections;
 pub mod compare;
 pub mod control;
 pub mod expiry;

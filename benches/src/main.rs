@@ -6,7 +6,8 @@ use clap::ArgMatches;
 use cli::stage;
 use dunlin_benches::report::Report;
 use dunlin_benches::{
-    Outcome, compare, expiry, latency, maxmemory, memory, process, scripts, stall, storage,
+    Outcome, collections, compare, expiry, latency, maxmemory, memory, process, scripts, stall,
+    storage,
 };
 
 #[global_allocator]
@@ -38,6 +39,7 @@ fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
         Some(("maxmemory", m)) => maxmemory::run(&stage(m)?, &cli::maxmemory_plan(m)?, report),
         Some(("expiry", m)) => expiry::run(&stage(m)?, &cli::expiry_plan(m), report),
         Some(("storage", m)) => storage::run(&cli::storage_plan(m), report),
+        Some(("collections", m)) => collections::run(&cli::collections_plan(m)?, report),
         _ => Err("no such subcommand".into()),
     }
 }

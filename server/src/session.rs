@@ -438,6 +438,8 @@ impl Session {
 
     /// Puts replies in front of those that are not sent yet.
     pub(crate) fn put_reply_before(&mut self, mut earlier: Reply) {
+        // What has run since may have chosen another version: HELLO in a transaction.
+        earlier.set_proto(self.reply.proto());
         earlier.append(self.take_reply());
         self.reply = earlier;
     }

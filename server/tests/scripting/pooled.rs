@@ -336,6 +336,13 @@ fn transactions_with_long_scripts_are_in_nobody_s_way() {
         assert_eq!((&replies[0], &replies[2]), (&Value::Int(2), &Value::Int(3)));
         assert!(was_killed(&replies[1]), "{replies:?}");
     }
+    // What they change of the connection stays changed.
+    victim.run("MULTI");
+    victim.run("HELLO 3");
+    victim.call(&["EVAL", "return 'not seen at all'", "0"]);
+    victim.run("EXEC");
+    assert!(matches!(victim.run("HGETALL nokey"), Value::Map(_)));
+    victim.run("HELLO 2");
     // What is watched counts there, too.
     victim.run("WATCH k");
     client.run("SET k 5");
