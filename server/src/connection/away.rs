@@ -62,14 +62,17 @@ impl Connection {
 
     async fn run_on_pool(
         &mut self,
-        session: Box<Session>,
+        mut session: Box<Session>,
         shards: ShardSet,
         outgoing: &mut Reply,
     ) -> Result<Ran, End> {
         let server = self.worker.server;
         let Some(place) = self.meanwhile(outgoing, server.pool.place(), true).await else {
+            // What was answered before is still sent.
+            session
+                .put_reply_before(std::mem::replace(outgoing, Reply::new(session.reply.proto())));
             self.session = Some(session);
-            return Err(End::Drop);
+            return Err(End::Flush);
         };
         let (done, home) = oneshot::channel();
         let visit = Visit { session, server, done, pooled: true };

@@ -81,7 +81,7 @@ fn shards_for(
 
 impl<'g> Env<'_, '_, 'g> {
     /// Runs a script here if it is known to be cheap.
-    #[cold]
+    #[inline(never)]
     pub(super) fn run_script(&mut self, held: &mut Option<Roles<'g>>) -> Step {
         *held = None;
         let (ctx, entry, request, db) = (self.ctx, self.entry, self.request, self.client.db);
