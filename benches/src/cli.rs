@@ -8,7 +8,7 @@ use dunlin_benches::peer::{Peer, Stage};
 use dunlin_benches::request::{Op, ValueSize};
 use dunlin_benches::scan::Wire;
 use dunlin_benches::{
-    Outcome, collections, compare, expiry, latency, maxmemory, memory, scripts, stall, storage,
+    Outcome, compare, expiry, latency, maxmemory, memory, mixes, scripts, stall, standard, storage,
 };
 
 pub(crate) fn command() -> Command {
@@ -17,14 +17,17 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg(text("json", "write the tables to this file too").global(true))
         .subcommand(compare_cli())
+        .subcommand(standard_cli())
+        .subcommand(floor_cli())
         .subcommand(latency_cli())
         .subcommand(stall_cli())
         .subcommand(scripts_cli())
         .subcommand(memory_cli())
+        .subcommand(collections_cli())
         .subcommand(maxmemory_cli())
         .subcommand(expiry_cli())
         .subcommand(storage_cli())
-        .subcommand(collections_cli())
+        .subcommand(mixes_cli())
 }
 
 // ---- arguments in common
@@ -88,6 +91,9 @@ pub(crate) fn stage(m: &ArgMatches) -> Outcome<Stage> {
     let args = strings(m, "dunlin-args").join(" ");
     let mut peers = vec![Peer::dunlin(&path, num(m, "workers") as usize).with_args(&args)];
     peers.extend(Peer::known());
+    let own = std::env::current_exe()?;
+    let floor = format!("{} floor --port {{port}}", own.to_string_lossy());
+    peers.push(Peer::new(standard::FLOOR, Wire::Resp, &floor));
     for spec in strings(m, "peer") {
         let (name, command) = spec.split_once('=').ok_or("--peer wants name=command")?;
         let (name, wire) = match name.split_once(':') {
@@ -100,7 +106,9 @@ pub(crate) fn stage(m: &ArgMatches) -> Outcome<Stage> {
     if let Some(unknown) = wanted.iter().find(|w| !peers.iter().any(|p| p.name == **w)) {
         return Err(format!("no server named {unknown}").into());
     }
-    peers.retain(|p| wanted.is_empty() || wanted.contains(&p.name));
+    // Only on demand: it holds nothing, and is measured by those who ask for nothing.
+    let asked = |p: &Peer| wanted.contains(&p.name);
+    peers.retain(|p| asked(p) || (wanted.is_empty() && p.name != standard::FLOOR));
     let (found, missing): (Vec<Peer>, Vec<Peer>) = peers.into_iter().partition(Peer::is_installed);
     for peer in missing {
         eprintln!("note: {} not found, left out", peer.name);
@@ -108,8 +116,7 @@ pub(crate) fn stage(m: &ArgMatches) -> Outcome<Stage> {
     if found.is_empty() {
         return Err("no server to measure".into());
     }
-    let port = u16::try_from(num(m, "port"))?;
-    Ok(Stage::new(found, core(m, "server-core")?, core(m, "load-core")?, port))
+    Ok(Stage::new(found, core(m, "server-core")?, core(m, "load-core")?, port(m)?))
 }
 
 fn core(m: &ArgMatches, name: &str) -> Outcome<Option<usize>> {
@@ -150,6 +157,39 @@ pub(crate) fn compare_plan(m: &ArgMatches) -> compare::Plan {
         reference: strings(m, "reference").join(""),
         seed: num(m, "seed"),
     }
+}
+
+// ---- redis-benchmark
+
+fn standard_cli() -> Command {
+    let command = Command::new("redis-benchmark")
+        .about("CPU time per operation in redis-benchmark's own tests")
+        .arg(count("rounds", "3", "rounds"))
+        .arg(count("requests", "200000", "requests of a test"))
+        .arg(count("connections", "50", "connections"))
+        .arg(count("pipeline", "16", "requests sent together"))
+        .arg(text("tests", "only these, by name").value_delimiter(','));
+    with_servers(command)
+}
+
+pub(crate) fn standard_plan(m: &ArgMatches) -> standard::Plan {
+    standard::Plan {
+        rounds: num(m, "rounds") as usize,
+        requests: num(m, "requests"),
+        connections: num(m, "connections"),
+        pipeline: num(m, "pipeline"),
+        tests: strings(m, "tests"),
+    }
+}
+
+fn floor_cli() -> Command {
+    Command::new("floor")
+        .about("A server that answers every command with a constant; `--servers floor` starts it")
+        .arg(count("port", "7099", "where it listens on 127.0.0.1"))
+}
+
+pub(crate) fn port(m: &ArgMatches) -> Outcome<u16> {
+    Ok(u16::try_from(num(m, "port"))?)
 }
 
 // ---- open loops
@@ -335,6 +375,11 @@ pub(crate) fn maxmemory_plan(m: &ArgMatches) -> Outcome<maxmemory::Plan> {
     })
 }
 
+fn collections_cli() -> Command {
+    let command = Command::new("collections").about("Resident memory of collections");
+    with_servers(command)
+}
+
 // ---- expiry
 
 fn expiry_cli() -> Command {
@@ -400,10 +445,10 @@ pub(crate) fn storage_plan(m: &ArgMatches) -> storage::Plan {
     }
 }
 
-fn collections_cli() -> Command {
-    Command::new("collections")
+fn mixes_cli() -> Command {
+    Command::new("mixes")
         .about("The keyspace with small collections, in this process, from one thread and from two")
-        .arg(list("mixes", collections::MIXES, "mixes of commands"))
+        .arg(list("mixes", mixes::MIXES, "mixes of commands"))
         .arg(list("threads", "1,2", "threads; others are compared with the first"))
         .arg(count("shards", "16", "shards"))
         .arg(count("keys", "1000", "keys"))
@@ -414,12 +459,12 @@ fn collections_cli() -> Command {
         .arg(count("seed", "1", "seed of the streams"))
 }
 
-pub(crate) fn collections_plan(m: &ArgMatches) -> Outcome<collections::Plan> {
+pub(crate) fn mixes_plan(m: &ArgMatches) -> Outcome<mixes::Plan> {
     let threads: Vec<u32> = numbers(m, "threads").into_iter().filter(|&n| n > 0).collect();
     if threads.is_empty() {
         return Err("--threads wants numbers".into());
     }
-    Ok(collections::Plan {
+    Ok(mixes::Plan {
         mixes: strings(m, "mixes"),
         threads,
         shards: num(m, "shards").max(1) as usize,

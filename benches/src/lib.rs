@@ -21,8 +21,9 @@
 //! - [`load`], [`open`]: closed and open loop.
 //! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill.
 //! - [`report`]: tables, medians, JSON.
-//! - [`compare`], [`latency`], [`stall`], [`scripts`], [`memory`], [`maxmemory`], [`expiry`],
-//!   [`storage`], [`collections`]: the subcommands of `dunlin-bench`.
+//! - [`compare`], [`standard`], [`latency`], [`stall`], [`scripts`], [`memory`], [`collections`],
+//!   [`maxmemory`], [`expiry`], [`storage`], [`mixes`]: the subcommands of `dunlin-bench`.
+//! - [`floor`]: the cheapest server there can be, to compare with.
 
 #![expect(clippy::disallowed_methods, reason = "measuring reads the real clock")]
 
@@ -30,11 +31,13 @@ pub mod collections;
 pub mod compare;
 pub mod control;
 pub mod expiry;
+pub mod floor;
 pub mod latency;
 mod link;
 pub mod load;
 pub mod maxmemory;
 pub mod memory;
+pub mod mixes;
 pub mod open;
 pub mod peer;
 pub mod process;
@@ -44,6 +47,7 @@ pub mod rng;
 pub mod scan;
 pub mod scripts;
 pub mod stall;
+pub mod standard;
 pub mod storage;
 
 /// What goes wrong in a measurement; it ends the program with a message.

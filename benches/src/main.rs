@@ -6,8 +6,8 @@ use clap::ArgMatches;
 use cli::stage;
 use dunlin_benches::report::Report;
 use dunlin_benches::{
-    Outcome, collections, compare, expiry, latency, maxmemory, memory, process, scripts, stall,
-    storage,
+    Outcome, collections, compare, expiry, floor, latency, maxmemory, memory, mixes, process,
+    scripts, stall, standard, storage,
 };
 
 #[global_allocator]
@@ -32,6 +32,9 @@ fn main() -> std::process::ExitCode {
 fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
     match matches.subcommand() {
         Some(("compare", m)) => compare::run(&stage(m)?, &cli::compare_plan(m), report),
+        Some(("redis-benchmark", m)) => standard::run(&stage(m)?, &cli::standard_plan(m), report),
+        Some(("floor", m)) => floor::run(cli::port(m)?),
+        Some(("collections", m)) => collections::run(&stage(m)?, report),
         Some(("latency", m)) => latency::run(&stage(m)?, &cli::latency_plan(m), report),
         Some(("stall", m)) => stall::run(&stage(m)?, &cli::stall_plan(m), report),
         Some(("scripts", m)) => scripts::run(&stage(m)?, &cli::scripts_plan(m), report),
@@ -39,7 +42,7 @@ fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
         Some(("maxmemory", m)) => maxmemory::run(&stage(m)?, &cli::maxmemory_plan(m)?, report),
         Some(("expiry", m)) => expiry::run(&stage(m)?, &cli::expiry_plan(m), report),
         Some(("storage", m)) => storage::run(&cli::storage_plan(m), report),
-        Some(("collections", m)) => collections::run(&cli::collections_plan(m)?, report),
+        Some(("mixes", m)) => mixes::run(&cli::mixes_plan(m)?, report),
         _ => Err("no such subcommand".into()),
     }
 }

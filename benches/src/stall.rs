@@ -6,6 +6,9 @@
 //! - `flushall`: FLUSHALL with all keys in place;
 //! - `shrink`: CONFIG SET maxmemory to a hundredth of what is held, under `allkeys-lru`.
 //!
+//! Only the load goes to the server that answers with a constant ([`crate::floor`], by `--servers`):
+//! its slowest reply is the machine's own.
+//!
 //! The rate is a share (half) of the peak that a closed loop of the same requests, connections and
 //! pipeline reaches on the same server just before, or given by `--rate`.
 
@@ -20,6 +23,7 @@ use crate::process::pin;
 use crate::report::{Report, Table, number};
 use crate::request::{Op, Ttl, ValueSize};
 use crate::scan::Wire;
+use crate::standard::FLOOR;
 
 /// What to do and how hard.
 #[derive(Clone, Debug)]
@@ -155,7 +159,11 @@ fn one(
     };
     let rate = peak * plan.share;
     let server = stage.start(peer)?;
-    let keys = prepare(stage, plan, &server, scenario)?;
+    let keys = plan.keys_of(scenario);
+    let is_floor = server.name == FLOOR;
+    if !is_floor {
+        prepare(stage, plan, &server, scenario)?;
+    }
     let ops = if scenario == "new-keys" { keys } else { (rate * plan.time.as_secs_f64()) as u64 };
     let spec = open::Spec {
         rate,
@@ -167,14 +175,19 @@ fn one(
         key_space: keys,
         keys: if scenario == "new-keys" { Keys::Sequence } else { Keys::Uniform },
         size: ValueSize::Fixed(plan.size),
-        actions: actions(plan, &server, scenario, ops as f64 / rate)?,
+        actions: match is_floor {
+            true => Vec::new(),
+            false => actions(plan, &server, scenario, ops as f64 / rate)?,
+        },
         deadline: GOAL,
         seed: plan.seed,
     };
     let waited = server.process.run_delay_ns();
     let result = drive(stage, &server, &spec)?;
     let waited = server.process.run_delay_ns().saturating_sub(waited);
-    check(&server, scenario, keys)?;
+    if !is_floor {
+        check(&server, scenario, keys)?;
+    }
     let latency = &result.tally.latency;
     let us = |q: f64| number(latency.value_at_quantile(q) as f64 / 1000.0, 0);
     let action = result.actions.iter().map(|a| a.0).max().unwrap_or_default();
@@ -233,8 +246,8 @@ fn peak_spec(plan: &Plan, mix: &[(Op, u32)]) -> load::Spec {
     }
 }
 
-/// Brings the server to where the load begins; the number of keys the load is to ask for.
-fn prepare(stage: &Stage, plan: &Plan, server: &Server, scenario: &str) -> Outcome<u64> {
+/// Brings the server to where the load begins.
+fn prepare(stage: &Stage, plan: &Plan, server: &Server, scenario: &str) -> Outcome<()> {
     let mut control = server.control()?;
     if scenario == "shrink" {
         control.command("CONFIG SET maxmemory-policy allkeys-lru")?;
@@ -253,7 +266,7 @@ fn prepare(stage: &Stage, plan: &Plan, server: &Server, scenario: &str) -> Outco
             }
         }
     }
-    Ok(keys)
+    Ok(())
 }
 
 fn big_key(i: usize) -> String {

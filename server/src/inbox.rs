@@ -246,7 +246,7 @@ fn put(client: &ClientShared, mut queue: MutexGuard<'_, Queue>, message: Message
     client.inbox.waiting.store(queue.bytes, Ordering::Release);
     drop(queue);
     if first {
-        client.signal.notify_one();
+        client.signal.notify();
     }
 }
 

@@ -77,6 +77,9 @@ pub struct Keyspace {
 /// The memory budget, and what counts against it.
 pub(crate) struct Budget {
     pub(crate) max: AtomicU64,
+    /// What commands hold the store below after `max` was lowered, while the background evicts: what
+    /// was used when it last looked; 0 when that is over. Relaxed, like `max`: figures.
+    pub(crate) ceiling: AtomicU64,
     pub(crate) policy: AtomicU8,
     /// 1 if reads bump frequencies: the policy wants to know, and there is need.
     tracking: AtomicU8,
@@ -116,6 +119,7 @@ impl Keyspace {
             leftovers: (0..shards.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             budget: Budget {
                 max: AtomicU64::new(options.max_memory),
+                ceiling: AtomicU64::new(0),
                 policy: AtomicU8::new(options.policy.to_u8()),
                 tracking: AtomicU8::new(u8::from(options.policy.shows_use())),
                 quantum: AtomicU64::new(quantum(options.max_memory, shards)),
@@ -344,8 +348,12 @@ impl Keyspace {
         guard.flush();
     }
 
-    /// Changes the budget; 0 = none. What is too much goes in slices.
+    /// Changes the budget; 0 = none. What is too much goes in slices ([`Keyspace::evict_slice`]);
+    /// until then commands only keep the store from growing.
     pub fn set_max_memory(&self, bytes: u64) {
+        let is_lowered = bytes != 0 && self.used() > bytes;
+        let ceiling = if is_lowered { self.used() } else { 0 };
+        self.budget.ceiling.store(ceiling, Ordering::Relaxed);
         self.budget.quantum.store(quantum(bytes, self.shards()), Ordering::Relaxed);
         self.budget.max.store(bytes, Ordering::Relaxed);
         self.track();

@@ -13,7 +13,6 @@ use crate::value::Value;
 use crate::value::object::Object;
 use crate::value::string::NewValue;
 use crate::{Millis, reclaim};
-
 /// What [`Writer::put`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Put {
@@ -149,7 +148,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         }
         self.insert(db, key, item);
         self.tell(id, number, key, cause);
-        eviction::after_insert(self, id, now);
+        eviction::after_growth(self, id, item.bytes as u64, now);
         Put { existed: false }
     }
 
@@ -215,6 +214,19 @@ impl<'k, 'g> Writer<'k, 'g> {
         let cx = self.context(id);
         self.with_core(id, |core| table.tidy(&mut core.tables[db], &cx));
         keyspace.memory_changed(id, change + table.table_bytes() as i64);
+    }
+
+    /// Makes the shard's empty tables smaller, a piece at a time; whether there was anything to do.
+    pub(crate) fn shrink_empty_tables(&mut self, id: ShardId) -> bool {
+        self.begin();
+        let (keyspace, cx) = (self.keyspace, self.context(id));
+        let mut moved = false;
+        for (db, table) in keyspace.tables_in(id).enumerate().filter(|(_, t)| t.is_oversized()) {
+            let before = table.table_bytes() as i64;
+            moved |= self.with_core(id, |core| table.shrink_empty(&mut core.tables[db], &cx));
+            keyspace.memory_changed(id, table.table_bytes() as i64 - before);
+        }
+        moved
     }
 
     /// Sets or takes away the expiry of a live key; false if there is no such key.
@@ -386,7 +398,7 @@ impl<'k, 'g> Writer<'k, 'g> {
             self.tell(id, db, key, cause);
         }
         if grown > 0 {
-            eviction::after_insert(self, id, now);
+            eviction::after_growth(self, id, grown.unsigned_abs(), now);
         }
         Some(result)
     }

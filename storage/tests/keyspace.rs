@@ -465,6 +465,78 @@ fn eviction_state_stays_small_whatever_the_policy() {
 }
 
 #[test]
+fn what_eviction_remembers_shrinks_with_the_budget() {
+    let ks = Keyspace::new(Options {
+        shards: 2,
+        max_memory: 16 << 20,
+        policy: Policy::AllKeysLru,
+        seed: Some([6, 7, 8, 9]),
+        ..Options::default()
+    });
+    let handle = ks.handle();
+    let fill = |from: u32, to: u32| {
+        for i in from..to {
+            put(&ks, &handle.pin(), &i.to_be_bytes(), &[1; 16], None, 0);
+        }
+    };
+    fill(0, 400_000);
+    assert!(ks.memory().eviction > 300_000, "{:?}", ks.memory());
+    ks.set_max_memory(400_000);
+    while ks.memory().used > 400_000 {
+        assert!(ks.can_evict(), "{:?}", ks.memory());
+        ks.make_space(ShardId(0), 100, 0, &handle.pin());
+    }
+    fill(400_000, 410_000);
+    let memory = ks.memory();
+    assert!(memory.entries > 240_000 && memory.eviction < 60_000, "{memory:?}");
+}
+
+#[test]
+fn a_budget_that_is_lowered_is_reached_beside_the_commands() {
+    for policy in [Policy::AllKeysLru, Policy::VolatileRandom, Policy::NoEviction] {
+        let (shards, seed) = (2, Some([2, 7, 1, 8]));
+        let ks = Keyspace::new(Options { shards, policy, seed, ..Options::default() });
+        let handle = ks.handle();
+        let value = [1; 100];
+        (0..20_000_u32).for_each(|i| {
+            put(&ks, &handle.pin(), &i.to_be_bytes(), &value, None, 0);
+        });
+        let before = ks.memory().used;
+        ks.set_max_memory(before / 4);
+        // Nothing may go: refused at once.
+        assert_eq!(ks.over_limit(), policy != Policy::AllKeysLru, "{policy:?}");
+        if policy != Policy::AllKeysLru {
+            continue;
+        }
+        // Writers keep it from growing, and no more.
+        (20_000..22_000_u32).for_each(|i| {
+            put(&ks, &handle.pin(), &i.to_be_bytes(), &value, None, 0);
+            assert!(!ks.over_limit());
+        });
+        let beside = ks.memory().used;
+        assert!((before * 9 / 10..before * 51 / 50).contains(&beside), "{beside} {before}");
+        // The background brings it down, and the ceiling with it.
+        let evict = |times| {
+            for _ in 0..times {
+                for shard in 0..2 {
+                    ks.evict_slice(ShardId(shard), 100, 0, &handle.pin());
+                }
+            }
+        };
+        evict(30);
+        let lower = ks.memory().used;
+        assert!(lower < before * 4 / 5, "{lower} {before}");
+        (22_000..30_000_u32).for_each(|i| {
+            put(&ks, &handle.pin(), &i.to_be_bytes(), &value, None, 0);
+            assert!(!ks.over_limit());
+        });
+        assert!(ks.memory().used < lower * 51 / 50, "{} {lower}", ks.memory().used);
+        evict(1000);
+        assert!(ks.memory().used <= before / 4, "{} {before}", ks.memory().used);
+    }
+}
+
+#[test]
 fn a_tiny_budget_has_a_hard_limit_near_it() {
     let max = 100_000;
     let (shards, policy) = (4, Policy::VolatileLru);
@@ -492,4 +564,35 @@ fn a_budget_without_room_for_one_key_is_exceeded_from_the_start() {
     assert!(!ks.over_limit());
     ks.set_max_memory(0);
     assert!(!ks.over_limit());
+}
+
+#[test]
+fn a_budget_below_the_tables_is_reached_by_making_them_smaller() {
+    let ks = Keyspace::new(Options {
+        shards: 2,
+        policy: Policy::AllKeysRandom,
+        seed: Some([3, 1, 4, 1]),
+        ..Options::default()
+    });
+    let handle = ks.handle();
+    for i in 0..200_000_u32 {
+        put(&ks, &handle.pin(), &i.to_be_bytes(), &[1; 8], None, 0);
+    }
+    // Nothing is written meanwhile that would make the tables move.
+    let tables = ks.memory().tables;
+    ks.set_max_memory(tables / 20);
+    let mut calls = 0;
+    while ks.memory().used > tables / 20 {
+        assert!(ks.can_evict(), "{:?}", ks.memory());
+        ks.make_space(ShardId(0), 64, 0, &handle.pin());
+        calls += 1;
+    }
+    let memory = ks.memory();
+    assert!(memory.tables < tables / 20 && calls > 100, "{calls} {memory:?}");
+    // A budget that holds nothing at all refuses, and ends.
+    ks.set_max_memory(1);
+    while ks.can_evict() {
+        ks.make_space(ShardId(0), 64, 0, &handle.pin());
+    }
+    assert!(ks.over_limit() && ks.len(DB) == 0);
 }

@@ -2,6 +2,7 @@
 //! see of it or do to it ([`ClientShared`], through the [`Registry`]).
 
 pub mod line;
+pub mod signal;
 pub mod transaction;
 
 use crate::acl::{Acl, DEFAULT_USER, Login, User};
@@ -16,10 +17,10 @@ use crate::tracking::{Mode, Redirect, Tracking};
 use bytes::Bytes;
 use dunlin_protocol::{Mark, Reply};
 use dunlin_storage::{DbId, Millis};
+use signal::Signal;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
 use transaction::Transaction;
 
 /// Up to here pending replies count as being in the connection's own buffer, which every client has,
@@ -148,7 +149,7 @@ pub struct ClientShared {
     /// Where its session is while it waits in a blocking command.
     waiter: Mutex<Option<Arc<Waiter>>>,
     /// Wakes the connection's task.
-    pub signal: Notify,
+    pub signal: Signal,
 }
 
 impl ClientShared {
@@ -288,7 +289,7 @@ impl ClientShared {
     pub fn kill(&self) {
         self.kill.store(true, Ordering::Release);
         self.end_blocking(End::Closed);
-        self.signal.notify_one();
+        self.signal.notify();
     }
 
     /// Ends the wait in a blocking command as its timeout would, or with an error; whether it waited.

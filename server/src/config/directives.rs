@@ -312,7 +312,7 @@ pub static DIRECTIVES: &[Directive] = &[
     row("hz", Kind::Clamped { min: 1, max: 500 }, "10", "Background ticks per second")
         .apply(|s, v| s.hz = v.u32()),
     row("huge-pages", Kind::Bool, "yes",
-        "Back memory in full use with huge pages").immutable()
+        "Back memory in full use with huge pages, while no client sends anything").immutable()
         .apply(|s, v| s.huge_pages = v.bool()),
     row("dynamic-hz", Kind::Bool, "yes", "More ticks with more clients (accepted, no effect)"),
     row("active-expire-effort", int(1, 10), "1", "Effort of expiry, which is exact and costs little (accepted, no effect)"),

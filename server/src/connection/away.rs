@@ -119,7 +119,7 @@ impl Connection {
         };
         if signalled {
             // Whatever it was about is looked at when the session is at home.
-            self.shared.signal.notify_one();
+            self.shared.signal.notify();
         }
         result
     }

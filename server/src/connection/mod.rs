@@ -275,8 +275,6 @@ impl Connection {
     }
 
     async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
-        let signal = self.shared.signal.notified();
-        let mut signal = pin!(signal);
         let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
         let stats = worker.stats();
         poll_fn(|cx| {
@@ -302,7 +300,7 @@ impl Connection {
                     Poll::Pending => {}
                 }
             }
-            signal.as_mut().poll(cx).map(|()| Ok(Event::Signal))
+            shared.signal.poll(cx).map(|()| Ok(Event::Signal))
         })
         .await
     }

@@ -1,8 +1,10 @@
 //! The thread that has full memory backed with huge pages ([`dunlin_storage::huge_pages`]).
 //!
-//! It looks when the store has grown and grows no more, and now and then at everything: the allocator
-//! gives parts of huge pages back to the system. It runs when no worker wants its processor, for a
-//! bounded share of the time, and ends where the system has no such thing.
+//! It works only while no client sends anything, at night rather than in the busy hour: the kernel
+//! keeps the process's memory map locked while it copies a piece, and a worker that touches new memory
+//! or the piece itself waits for that, up to some milliseconds. It looks when the store has grown,
+//! and now and then at everything: the allocator gives parts of huge pages back to the system. It
+//! takes a bounded share of the time, and ends where the system has no such thing.
 
 use crate::server::Server;
 use dunlin_storage::huge_pages::{self, HUGE, HugePages, Step};
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 /// Between two looks at what the store holds.
 const TICK: Duration = Duration::from_millis(100);
+/// Ticks without a request before it begins.
+const QUIET_TICKS: u32 = 2;
 /// Work per tick, in nanoseconds.
 const BUDGET_NS: u64 = 10_000_000;
 /// After this many ticks everything is looked at again: a minute.
@@ -32,8 +36,10 @@ pub fn start(server: &'static Server) -> std::io::Result<()> {
 struct Pace {
     /// Bytes of the store when the last pass began.
     done: u64,
-    /// Bytes of the store at the last tick.
-    last: u64,
+    /// Reads from sockets at the last tick.
+    reads: u64,
+    /// Ticks since there was one.
+    quiet: u32,
     /// Ticks since everything was looked at.
     ticks: u32,
     /// Ticks to rest.
@@ -41,22 +47,26 @@ struct Pace {
 }
 
 impl Pace {
-    /// One tick later: whether there is something to do, and with everything or with what is new.
-    /// While the store grows fast its writers need the system's memory themselves.
-    fn tick(&mut self, used: u64) -> Option<bool> {
-        let growing = used > self.last + HUGE as u64;
-        self.last = used;
+    /// One tick later, after so many reads from sockets in all: whether it is quiet.
+    fn tick(&mut self, reads: u64) -> bool {
+        self.quiet = if reads == self.reads { self.quiet + 1 } else { 0 };
+        self.reads = reads;
         self.rest = self.rest.saturating_sub(1);
         self.ticks += 1;
+        self.rest == 0 && self.quiet >= QUIET_TICKS
+    }
+
+    /// Whether a store of so many bytes is worth a pass, over everything or over what is new.
+    fn wants(&mut self, used: u64) -> Option<bool> {
         // What has shrunk may grow again.
         self.done = self.done.min(used);
         let whole = self.ticks >= WHOLE_PASS && used > 0;
         let grown = used > self.done + HUGE as u64;
-        (self.rest == 0 && !growing && (whole || grown)).then_some(whole)
+        (whole || grown).then_some(whole)
     }
 
-    fn began(&mut self, whole: bool) {
-        self.done = self.last;
+    fn began(&mut self, whole: bool, used: u64) {
+        self.done = used;
         if whole {
             self.ticks = 0;
         }
@@ -68,15 +78,18 @@ fn keep(server: &Server) {
     let mut under_way = false;
     while !server.shutdown.requested() {
         std::thread::sleep(TICK);
-        let wanted = pace.tick(server.keyspace.memory().used);
+        if !pace.tick(reads(server)) {
+            continue;
+        }
         if !under_way {
-            let Some(whole) = wanted else { continue };
+            let used = server.keyspace.memory().used;
+            let Some(whole) = pace.wants(used) else { continue };
             if pages.begin(whole).is_err() {
                 return;
             }
-            pace.began(whole);
+            pace.began(whole, used);
         }
-        let step = work(server, &mut pages);
+        let step = work(server, &mut pages, pace.reads);
         under_way = matches!(step, Step::Looked { .. });
         match step {
             Step::Unsupported => return,
@@ -86,13 +99,18 @@ fn keep(server: &Server) {
     }
 }
 
-/// Works for one tick's budget; how it ended.
-fn work(server: &Server, pages: &mut HugePages) -> Step {
+fn reads(server: &Server) -> u64 {
+    server.stats.sum(|worker| &worker.reads)
+}
+
+/// Works for one tick's budget, or until there is a request; how it ended.
+fn work(server: &Server, pages: &mut HugePages, before: u64) -> Step {
     let begin = server.clock.monotonic_ns();
     loop {
         let step = pages.step();
         let spent = server.clock.monotonic_ns().saturating_sub(begin);
-        if !matches!(step, Step::Looked { .. }) || spent >= BUDGET_NS {
+        let over = spent >= BUDGET_NS || reads(server) != before;
+        if over || !matches!(step, Step::Looked { .. }) {
             return step;
         }
     }
@@ -105,35 +123,39 @@ mod tests {
     const MB: u64 = 1 << 20;
 
     #[test]
-    fn it_waits_until_the_store_grows_no_more() {
+    fn it_waits_until_nobody_asks_for_anything() {
         let mut pace = Pace::default();
-        assert_eq!(pace.tick(0), None);
-        assert_eq!(pace.tick(MB), None, "less than a huge page");
-        assert_eq!(pace.tick(50 * MB), None, "growing");
-        assert_eq!(pace.tick(100 * MB), None, "growing");
-        assert_eq!(pace.tick(101 * MB), Some(false));
-        pace.began(false);
-        assert_eq!(pace.tick(102 * MB), None, "nothing new to speak of");
-        assert_eq!(pace.tick(104 * MB), Some(false), "slow growth adds up");
-        pace.began(false);
-        assert_eq!(pace.tick(10 * MB), None);
-        assert_eq!(pace.tick(12 * MB + 1), None, "growing again");
-        assert_eq!(pace.tick(12 * MB + 1), Some(false));
+        let quiet: Vec<bool> = [0, 0, 5, 5, 5, 6, 6, 6].map(|reads| pace.tick(reads)).into();
+        assert_eq!(quiet, [false, true, false, false, true, false, false, true]);
+        pace.rest = 2;
+        assert_eq!([(); 2].map(|()| pace.tick(6)), [false, true]);
     }
 
     #[test]
-    fn everything_is_looked_at_once_a_minute_and_after_a_rest() {
+    fn slow_growth_adds_up() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.wants(MB), None, "less than a huge page");
+        assert_eq!(pace.wants(101 * MB), Some(false));
+        pace.began(false, 101 * MB);
+        assert_eq!(pace.wants(102 * MB), None, "nothing new to speak of");
+        assert_eq!(pace.wants(104 * MB), Some(false));
+        pace.began(false, 104 * MB);
+        assert_eq!(pace.wants(10 * MB), None);
+        assert_eq!(pace.wants(12 * MB + 1), Some(false), "what has shrunk grows again");
+    }
+
+    #[test]
+    fn everything_is_looked_at_once_a_minute() {
         let mut pace = Pace::default();
         let mut wholes = 0;
         for _ in 0..3 * WHOLE_PASS {
-            if let Some(whole) = pace.tick(MB) {
+            pace.tick(0);
+            if let Some(whole) = pace.wants(MB) {
                 assert!(whole);
-                pace.began(whole);
+                pace.began(whole, MB);
                 wholes += 1;
             }
         }
         assert_eq!(wholes, 3);
-        pace.rest = SCARCE_TICKS;
-        assert_eq!((1..=SCARCE_TICKS).find(|_| pace.tick(100 * MB).is_some()), Some(SCARCE_TICKS));
     }
 }

@@ -34,7 +34,7 @@ impl Shutdown {
         let first = !self.requested.swap(true, Ordering::AcqRel);
         self.sender.send_replace(true);
         for client in clients.all() {
-            client.signal.notify_one();
+            client.signal.notify();
         }
         first
     }

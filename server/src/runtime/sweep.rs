@@ -27,7 +27,7 @@ pub(crate) fn sweep(server: &Server) {
             tracing::warn!(id = client.id, "closing a client: client-output-buffer-limit (soft)");
             client.kill();
         } else if may_shrink(client, now) {
-            client.signal.notify_one();
+            client.signal.notify();
         }
     }
     evict_clients(server, &settings, &clients);

@@ -461,7 +461,7 @@ impl Worker {
                 if report.more && !report.busy {
                     left.push(shard);
                 }
-                if report.removed > 0 {
+                if report.removed > 0 || report.more {
                     self.leftovers();
                     tokio::task::yield_now().await;
                 }

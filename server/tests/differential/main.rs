@@ -43,6 +43,13 @@ const SEED: u64 = 20_261_125;
 /// After this many different findings the run ends.
 const MAX_FINDINGS: usize = 12;
 
+/// How often a sequence that showed a difference is run again to see whether it shows one again.
+const REPEATS: usize = 3;
+
+/// Differences that did not show again which a run may have. Both servers reckon lifetimes from
+/// their own clock: a machine that holds one of them up for a second makes a difference of its own.
+const MAX_ONCE: usize = 2;
+
 struct Both {
     reference: Server,
     subject: Server,
@@ -89,15 +96,22 @@ fn random_sequences_get_the_replies_of_the_reference() {
     println!("differential test: {commands} commands, DUNLIN_DIFF_SEED={seed}");
     let mut tally = Tally::default();
     let mut findings: Vec<(String, String)> = Vec::new();
+    let mut once: Vec<String> = Vec::new();
     let mut index = only.unwrap_or(0);
     while tally.commands < commands && findings.len() < MAX_FINDINGS {
         let sequence = generator.sequence(seed, index, SEQUENCE);
         if let Err(found) = pair.run(&sequence, &mut tally)
             && !findings.iter().any(|(class, _)| *class == found.class)
         {
-            let text = report(&pair, &sequence, &found, seed, index);
-            println!("{text}");
-            findings.push((found.class.clone(), text));
+            if repeats(&pair, &sequence) {
+                let text = report(&pair, &sequence, &found, seed, index);
+                println!("{text}");
+                findings.push((found.class.clone(), text));
+            } else {
+                let text = described(format!("--- once, in {seed}:{index}"), &found);
+                println!("{text}");
+                once.push(text);
+            }
         }
         if only.is_some() {
             break;
@@ -105,7 +119,15 @@ fn random_sequences_get_the_replies_of_the_reference() {
         index += 1;
     }
     summary(&tally);
-    assert!(findings.is_empty(), "{} unexplained differences, seed {seed}", findings.len());
+    // The findings once more, because a reader of CI may see only the end of what is printed.
+    let texts: Vec<&str> = findings.iter().map(|(_, text)| text.as_str()).collect();
+    let count = texts.len();
+    assert!(count == 0, "{count} unexplained differences, seed {seed}\n{}", texts.join("\n"));
+    assert!(once.len() <= MAX_ONCE, "too many that showed only once:\n{}", once.join("\n"));
+}
+
+fn repeats(pair: &Pair, sequence: &Sequence) -> bool {
+    (0..REPEATS).any(|_| pair.run(sequence, &mut Tally::default()).is_err())
 }
 
 fn report(pair: &Pair, sequence: &Sequence, found: &Mismatch, seed: u64, index: u64) -> String {
@@ -124,9 +146,16 @@ fn report(pair: &Pair, sequence: &Sequence, found: &Mismatch, seed: u64, index: 
     // The replies of the shortest form are easier to read than those of the first.
     let again = pair.run(&shortest, &mut Tally::default()).err();
     let found = again.as_deref().unwrap_or(found);
-    text + &format!(
-        "  at        {}\n  reference {}\n  subject   {}",
-        found.step, found.reference, found.subject
+    described(text, found)
+}
+
+fn described(text: String, found: &Mismatch) -> String {
+    format!(
+        "{}\n  at        {}\n  reference {}\n  subject   {}",
+        text.trim_end(),
+        found.step,
+        found.reference,
+        found.subject
     )
 }
 

@@ -10,6 +10,9 @@ use crate::memory::usable;
 /// Fingerprints per set: 16 bytes, four sets to a cache line.
 const WAYS: usize = 8;
 
+/// With so many times as many sets as are wanted the ghost shrinks.
+const SHRINK_AT: usize = 3;
+
 /// The fingerprints of one shard.
 #[derive(Default)]
 pub(crate) struct Ghost {
@@ -17,16 +20,32 @@ pub(crate) struct Ghost {
 }
 
 impl Ghost {
-    /// Makes room for about `items` fingerprints. Growing keeps what is known.
+    /// Makes room for about `items` fingerprints. Growing keeps what is known, shrinking keeps what
+    /// was learned last.
     pub(crate) fn fit(&mut self, items: usize) {
         let wanted = items.div_ceil(WAYS).max(1);
         if self.sets.is_empty() {
             self.sets = vec![[0; WAYS]; wanted];
         }
+        if self.sets.len() / SHRINK_AT > wanted {
+            self.shrink(wanted);
+        }
         while self.sets.len() * 3 / 2 < wanted {
             // A set's keys spread over the two that take its place: both get a copy.
             self.sets = self.sets.iter().flat_map(|set| [*set, *set]).collect();
         }
+    }
+
+    /// Each new set gets the newest of those that it takes the place of.
+    fn shrink(&mut self, wanted: usize) {
+        let (old, mut sets) = (self.sets.len(), vec![[0; WAYS]; wanted]);
+        let kept = WAYS.div_ceil(old / wanted);
+        for (i, set) in self.sets.iter().enumerate() {
+            let into: &mut [u16; WAYS] = &mut sets[i * wanted / old];
+            into.rotate_right(kept);
+            into[..kept].copy_from_slice(&set[..kept]);
+        }
+        self.sets = sets;
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -94,5 +113,22 @@ mod tests {
         (0..500).for_each(|i| ghost.insert(spot(i)));
         ghost.fit(10_000);
         assert!((0..500).filter(|&i| ghost.take(spot(i))).count() > 480);
+    }
+
+    #[test]
+    fn shrinking_keeps_the_newest() {
+        let mut ghost = Ghost::default();
+        ghost.fit(10_000);
+        (0..20_000).for_each(|i| ghost.insert(spot(i)));
+        let before = ghost.bytes();
+        ghost.fit(4000);
+        assert_eq!(ghost.bytes(), before, "not for so little");
+        ghost.fit(1000);
+        assert!(ghost.bytes() < before / 8, "{} {before}", ghost.bytes());
+        let known = |ghost: &mut Ghost, range: std::ops::Range<u64>| {
+            range.filter(|&i| ghost.take(spot(i))).count()
+        };
+        assert!(known(&mut ghost, 19_000..20_000) > 450);
+        assert!(known(&mut ghost, 0..10_000) < 250);
     }
 }

@@ -18,7 +18,8 @@
 //! `*-lrm` is the same as `*-lru` except that reads do not count as a use.
 //!
 //! An insertion evicts from its own shard, [`VICTIMS_PER_INSERT`] at most (more when the store is far
-//! above); `evict_slice` and `make_space` do the rest, so that a smaller budget is reached in slices.
+//! above); `evict_slice` and `make_space` do the rest. A budget that is lowered is reached in slices
+//! beside the commands: until then these are held to a ceiling, which follows what is used down.
 
 mod ghost;
 pub mod policy;
@@ -34,6 +35,7 @@ use crate::keyspace::Keyspace;
 use crate::memory::usable;
 use crate::shard::{Core, Shard, ShardSet};
 use crate::sync::Ordering;
+use crate::table::Table;
 use crate::table::probe::Hit;
 use crate::writer::Writer;
 use ghost::Ghost;
@@ -49,10 +51,10 @@ pub struct SliceReport {
     pub busy: bool,
 }
 
-/// Victims per insertion at most, usually.
-const VICTIMS_PER_INSERT: usize = 16;
-/// Victims per insertion when the store is more than 1/128 above its budget.
-const VICTIMS_WHEN_BEHIND: usize = 128;
+/// Victims per insertion at most.
+const VICTIMS_PER_INSERT: usize = 128;
+/// Bytes evicted for every byte that has come, while the store is above its budget.
+const CATCH_UP: u64 = 4;
 /// Looks (ring entries or buckets) per victim at most, on average.
 const LOOKS_PER_VICTIM: usize = 16;
 /// Looks in a row without a victim that end a call: where few keys may go (`volatile-*`), the search
@@ -117,15 +119,28 @@ impl Eviction {
     }
 
     /// Forgets the oldest of a ring that has grown while nothing had to go: the hand takes over.
+    /// Gives back the room of a ring that has become short.
     fn trim(&mut self, items: usize) {
         let most = items / SMALL_SHARE * 2 + RING_LEAST;
         for _ in 0..self.ring.len().saturating_sub(most).min(2) {
             self.ring.pop_front();
         }
+        if self.ring.capacity() > (self.ring.len() * 4).max(RING_LEAST) {
+            self.ring.shrink_to(self.ring.len() * 2);
+        }
     }
 
-    /// The bytes of ring and ghost, and how much that is more than last time.
-    fn count(&mut self) -> i64 {
+    /// Ring and ghost for so many items. How many bytes they take more than last time: they count,
+    /// so what was made for a large store must not stay when the budget is lowered.
+    fn fit(&mut self, policy: Policy, items: usize) -> i64 {
+        self.active = policy.has_ring();
+        if self.active {
+            self.ghost.fit(items);
+            self.trim(items);
+        } else {
+            self.ring = VecDeque::new();
+            self.ghost = Ghost::default();
+        }
         let bytes = usable(self.ring.capacity() * 8) + self.ghost.bytes();
         let change = bytes as i64 - self.bytes as i64;
         self.bytes = bytes;
@@ -139,47 +154,45 @@ impl Eviction {
     }
 }
 
-/// Called after every insertion of a new key.
+/// Called after every insertion of a new key, and when a collection has grown.
 #[inline]
-pub(crate) fn after_insert(writer: &mut Writer<'_, '_>, id: ShardId, now: Millis) {
+pub(crate) fn after_growth(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, now: Millis) {
     let keyspace = writer.keyspace;
     let max = keyspace.budget.max.load(Ordering::Relaxed);
     if max != 0 && keyspace.used() > max / 4 * 3 {
-        near_the_limit(writer, id, max, now);
+        near_the_limit(writer, id, bytes, max, now);
     }
 }
 
 #[cold]
-fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, max: u64, now: Millis) {
+fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, max: u64, now: Millis) {
     let keyspace = writer.keyspace;
-    let policy = keyspace.policy();
-    let items = keyspace.items_of(id);
-    let change = writer.with_core(id, |core| {
-        let state = &mut core.eviction;
-        state.active = policy.has_ring();
-        if state.active {
-            state.ghost.fit(items);
-            state.trim(items);
-        } else {
-            state.ring = VecDeque::new();
-            state.ghost = Ghost::default();
-        }
-        state.count()
-    });
-    if change != 0 {
-        let bytes = writer.with_core(id, |core| core.eviction.bytes);
-        keyspace.shard(id).counters.eviction_bytes.store(bytes as u64, Ordering::Relaxed);
-        keyspace.memory_changed(id, change);
-    }
-    if keyspace.excess() > 0 {
-        let behind = keyspace.excess() > max / 128;
-        let victims = if behind { VICTIMS_WHEN_BEHIND } else { VICTIMS_PER_INSERT };
-        evict(writer, id, victims, now);
+    fit(writer, id);
+    let (used, limit) = (keyspace.used(), max.max(keyspace.ceiling()));
+    if used > limit {
+        // More than has come, so that a store that is behind catches up, and no more: the small item
+        // that finds it far behind would wait for all of it.
+        let target = used.saturating_sub(bytes.saturating_mul(CATCH_UP)).max(limit);
+        evict(writer, id, VICTIMS_PER_INSERT, target, now);
     }
 }
 
-/// Evicts up to `max` items of a shard while the store is above its budget.
-fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> usize {
+/// Makes what a shard remembers for evicting as large as its items ask for.
+fn fit(writer: &mut Writer<'_, '_>, id: ShardId) {
+    let keyspace = writer.keyspace;
+    let (policy, items) = (keyspace.policy(), keyspace.items_of(id));
+    let (change, bytes) = writer.with_core(id, |core| {
+        let change = core.eviction.fit(policy, items);
+        (change, core.eviction.bytes)
+    });
+    if change != 0 {
+        keyspace.shard(id).counters.eviction_bytes.store(bytes as u64, Ordering::Relaxed);
+        keyspace.memory_changed(id, change);
+    }
+}
+
+/// Evicts up to `max` items of a shard while more than `limit` bytes are used.
+fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, limit: u64, now: Millis) -> usize {
     let keyspace = writer.keyspace;
     let policy = keyspace.policy();
     if policy == Policy::NoEviction {
@@ -187,7 +200,7 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> u
     }
     let mut removed = evict_expired(writer, id, now);
     let (mut looks, mut empty) = (max * LOOKS_PER_VICTIM, 0);
-    while removed < max && looks > 0 && empty < EMPTY_LOOKS && keyspace.excess() > 0 {
+    while removed < max && looks > 0 && empty < EMPTY_LOOKS && keyspace.used() > limit {
         if policy.is_volatile() && keyspace.volatile_of(id) == 0 || keyspace.items_of(id) == 0 {
             break;
         }
@@ -203,6 +216,10 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, now: Millis) -> u
         Shard::count(&counters.evicted, (count - expired) as u64);
         writer.tell_of_hits(db, id, hits, now);
         removed += count;
+        keyspace.fold(id);
+    }
+    if removed > 0 && writer.with_core(id, |core| core.eviction.active) {
+        fit(writer, id);
         keyspace.fold(id);
     }
     removed
@@ -288,6 +305,27 @@ impl Keyspace {
         }
     }
 
+    /// What commands are held to instead of a budget that was lowered and is not reached yet; 0 when
+    /// there is nothing to wait for.
+    fn ceiling(&self) -> u64 {
+        match self.budget.ceiling.load(Ordering::Relaxed) {
+            0 => 0,
+            ceiling if self.can_evict() => ceiling,
+            _ => 0,
+        }
+    }
+
+    /// The ceiling follows what is used.
+    fn lower_ceiling(&self) {
+        if self.budget.ceiling.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        match self.excess() {
+            0 => self.budget.ceiling.store(0, Ordering::Relaxed),
+            _ => drop(self.budget.ceiling.fetch_min(self.used(), Ordering::Relaxed)),
+        }
+    }
+
     /// True if commands that need memory must be refused: the budget is used up and nothing may go
     /// (`noeviction`), or eviction has fallen behind by 2 % (try [`Keyspace::make_space`] first).
     #[must_use]
@@ -298,6 +336,7 @@ impl Keyspace {
         if max == 0 || used <= max {
             return false;
         }
+        let max = max.max(self.ceiling());
         let slack = match self.policy() {
             Policy::NoEviction => 0,
             _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST.min(max / HARD_LIMIT_TINY_SHARE)),
@@ -305,7 +344,7 @@ impl Keyspace {
         used > max + slack
     }
 
-    /// Whether the policy could still evict something.
+    /// Whether the policy could still evict something, or what is empty already gives memory back.
     #[must_use]
     pub fn can_evict(&self) -> bool {
         let policy = self.policy();
@@ -313,7 +352,7 @@ impl Keyspace {
         match policy {
             Policy::NoEviction => false,
             _ if policy.is_volatile() => shards.any(|id| self.volatile_of(id) > 0),
-            _ => shards.any(|id| self.items_of(id) > 0),
+            _ => shards.any(|id| self.items_of(id) > 0 || self.has_oversized(id)),
         }
     }
 
@@ -333,8 +372,14 @@ impl Keyspace {
             return SliceReport { busy: true, more: true, removed: 0 };
         };
         self.fold(shard);
-        let removed = evict(&mut writer, shard, max_items, now);
-        SliceReport { removed, more: removed > 0 && self.excess() > 0, busy: false }
+        let max = self.budget.max.load(Ordering::Relaxed);
+        let removed = evict(&mut writer, shard, max_items, max, now);
+        let shrinks = self.has_oversized(shard) && writer.shrink_empty_tables(shard);
+        if shrinks {
+            self.fold(shard);
+        }
+        self.lower_ceiling();
+        SliceReport { removed, more: (removed > 0 || shrinks) && self.excess() > 0, busy: false }
     }
 
     /// Evicts up to `max_items` keys from shards in turn, beginning with `first`, until the store is
@@ -353,6 +398,10 @@ impl Keyspace {
 
     fn items_of(&self, id: ShardId) -> usize {
         self.tables_in(id).map(|table| table.len() as usize).sum()
+    }
+
+    fn has_oversized(&self, id: ShardId) -> bool {
+        self.tables_in(id).any(Table::is_oversized)
     }
 
     fn volatile_of(&self, id: ShardId) -> u64 {

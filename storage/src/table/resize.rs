@@ -21,10 +21,14 @@ const FILL_MAX: usize = 92;
 const FILL_MIN: usize = 20;
 /// Fill after shrinking, in percent.
 const FILL_SHRUNK: usize = 60;
+/// Bytes up to which a table is small: some groups, or one with a long chain.
+const SMALL_TABLE: u64 = 16 * 1024;
 /// Growth per step, in percent.
 const GROWTH: usize = 120;
 /// Homes moved per write.
 const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 16 };
+/// Writes' worth of moves of an empty table at once: its buckets are only looked at.
+const EMPTY_STEPS: usize = 64;
 /// Groups at which the sizes of different shards part ways.
 const STAGGER_AT: usize = 128;
 
@@ -64,6 +68,20 @@ impl Table {
             let slots = self.len() as usize * 100 / FILL_SHRUNK;
             self.start_resize(core, head, slots.div_ceil(HOMES * SLOTS));
         }
+    }
+
+    /// Whether an empty table takes so much memory that [`Table::tidy`] has something to do.
+    pub(crate) fn is_oversized(&self) -> bool {
+        self.len() == 0 && self.table_bytes() > SMALL_TABLE
+    }
+
+    /// Goes some steps towards the size of an empty table; whether there was any to go.
+    pub(crate) fn shrink_empty(&self, core: &mut TableCore, cx: &Context<'_>) -> bool {
+        let before = (core.moving, self.table_bytes());
+        for _ in 0..EMPTY_STEPS {
+            self.tidy(core, cx);
+        }
+        (core.moving, self.table_bytes()) != before
     }
 
     fn start_resize(&self, core: &mut TableCore, head: &Array, groups: usize) {

@@ -131,18 +131,11 @@ impl Quicklist {
         if index >= self.len {
             return None;
         }
-        let (block, start) = if index <= self.len / 2 {
-            let lens = self.blocks.iter().map(|block| block.len);
-            seek(lens, index).map(|(block, rest)| (block, index - rest))?
-        } else {
-            let lens = self.blocks.iter().rev().map(|block| block.len);
-            let (from_end, rest) = seek(lens, self.len - 1 - index)?;
-            let block = self.blocks.len() - 1 - from_end;
-            (block, index + 1 + rest - self.blocks[block].len)
-        };
-        let lens = self.blocks[block].nodes.iter().map(Node::len);
-        let (node, rest) = seek(lens, index - start)?;
-        Some((Spot { block, node }, rest))
+        let lens = self.blocks.iter().map(|block| block.len);
+        let (block, index) = seek(lens, index, self.len)?;
+        let Block { nodes, len } = &self.blocks[block];
+        let (node, index) = seek(nodes.iter().map(Node::len), index, *len)?;
+        Some((Spot { block, node }, index))
     }
 
     /// Changes a node. If it is empty then, it must go.
@@ -287,14 +280,29 @@ impl Clone for Quicklist {
     }
 }
 
-/// Which of the parts the item at `index` is in, and its index there.
-fn seek(lens: impl Iterator<Item = usize>, index: usize) -> Option<(usize, usize)> {
-    let mut rest = index;
-    for (at, len) in lens.enumerate() {
-        if rest < len {
-            return Some((at, rest));
+/// Which of the parts of `total` items together the item at `index` is in, and its index there.
+/// Begins with the nearer end: it is one of the ends that is asked for most.
+fn seek(
+    lens: impl DoubleEndedIterator<Item = usize> + ExactSizeIterator,
+    index: usize,
+    total: usize,
+) -> Option<(usize, usize)> {
+    if index <= total / 2 {
+        let mut rest = index;
+        for (at, len) in lens.enumerate() {
+            if rest < len {
+                return Some((at, rest));
+            }
+            rest -= len;
         }
-        rest -= len;
+    } else {
+        let mut end = total;
+        for (at, len) in lens.enumerate().rev() {
+            end -= len;
+            if end <= index {
+                return Some((at, index - end));
+            }
+        }
     }
     None
 }

@@ -218,6 +218,8 @@ impl<'a> Items<'a> {
             Node::Packed(node) => {
                 let node = node.view();
                 let seek = |index: usize| node.seek(i64::try_from(index).ok()?);
+                // Only the end is known without walking there.
+                let last = last.filter(|last| last + 1 < node.len());
                 let end = last.and_then(|last| seek(last + 1)).unwrap_or(node.end());
                 NodeItems::Packed(node.iter_between(seek(from)?, end))
             }
