@@ -45,6 +45,7 @@ impl Connection {
     ) -> Result<Ran, End> {
         let mut outgoing = session.take_reply();
         session.publish(self.worker.server.clock.now());
+        self.shared.output.store(outgoing.pending() as u64, Ordering::Relaxed);
         self.set_waiting(ClientShared::POOLED, true);
         let ran = self.run_on_pool(session, shards, &mut outgoing).await;
         self.set_waiting(ClientShared::POOLED, false);

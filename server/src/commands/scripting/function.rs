@@ -65,7 +65,7 @@ pub(super) fn load_library(
     let (mut host, _) = ScriptHost::new(call, running, permissions);
     let loaded = with_engine(|engine| {
         engine.start_functions();
-        let watch = Stopwatch::start(pooled, host.running());
+        let watch = Stopwatch::start(pooled);
         let loaded = engine.load(library, &mut host);
         loaded.inspect(|library| library.cost.note(watch.stop(host.running())))
     });

@@ -88,25 +88,19 @@ const CALLS_PER_COURTESY: u32 = 16;
 
 /// Measures what a run costs: on the pool, where it may be interrupted by whoever is more urgent, the time
 /// of the processor; elsewhere that of the clock, which is cheaper to read.
-pub(super) struct Stopwatch {
-    cpu: Option<u64>,
-    age: u64,
-}
+pub(super) struct Stopwatch(Option<u64>);
 
 impl Stopwatch {
-    /// Begins. On the pool the run may have been there for a while.
-    pub(super) fn start(pooled: bool, running: &Running) -> Stopwatch {
-        match pooled {
-            true => Stopwatch { cpu: Some(Clock::thread_cpu_ns()), age: running.age_ns() },
-            false => Stopwatch { cpu: None, age: 0 },
-        }
+    /// Begins to measure.
+    pub(super) fn start(pooled: bool) -> Stopwatch {
+        Stopwatch(pooled.then(Clock::thread_cpu_ns))
     }
 
-    /// Nanoseconds until now.
+    /// Nanoseconds until now, for a run that has just begun when this did.
     pub(super) fn stop(&self, running: &Running) -> u64 {
-        match self.cpu {
+        match self.0 {
             Some(began) => Clock::thread_cpu_ns().saturating_sub(began),
-            None => running.age_ns().saturating_sub(self.age),
+            None => running.age_ns(),
         }
     }
 }
@@ -129,7 +123,7 @@ pub(super) fn run<'g>(
     if !call.pooled && !call.client.deny_blocking {
         running = running.in_front_of_others(PATIENCE_MILLIS);
     }
-    let watch = Stopwatch::start(call.pooled, &running);
+    let watch = Stopwatch::start(call.pooled);
     let (mut host, reply) = ScriptHost::new(call, running, invocation.permissions);
     host.declared = declared;
     let ended = engine(&mut host, reply);
