@@ -2,7 +2,7 @@
 
 use crate::acl::Acl;
 use crate::config::{Config, Settings, check_exposure};
-use crate::runtime::accept::{Acceptor, Listener};
+use crate::runtime::accept::Acceptor;
 use crate::runtime::affinity::Plan;
 use crate::runtime::announce;
 use crate::runtime::container::Limits;
@@ -108,20 +108,18 @@ fn shards(setting: u32, workers: usize) -> usize {
     wanted.next_power_of_two().min(MAX_SHARDS)
 }
 
-fn bind(settings: &Settings) -> io::Result<Vec<Listener>> {
+fn bind(settings: &Settings) -> io::Result<Listeners> {
     let open = Listeners::open(settings).map_err(io::Error::other)?;
     for skipped in &open.skipped {
         warn!("{skipped}");
     }
-    let tcp = open.tcp.into_iter().map(Listener::Tcp);
-    let tls = open.tls.into_iter().map(Listener::Tls);
-    Ok(tcp.chain(tls).chain(open.unix.map(Listener::Unix)).collect())
+    Ok(open)
 }
 
 fn spawn_workers(
     server: &'static Server,
     settings: &Settings,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
 ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
     let (handles, inboxes): (Vec<_>, Vec<_>) = (0..server.workers)
         .map(|_| {
@@ -130,6 +128,7 @@ fn spawn_workers(
         })
         .unzip();
     let acceptor = Acceptor { server, workers: handles.clone() };
+    let listeners = server.doors.start(settings, listeners);
     let mut duties = Some(Duties { acceptor, listeners });
     let plan = Plan::new(server.workers, settings.worker_affinity);
     let mut threads = Vec::new();

@@ -24,7 +24,8 @@
 //!   inbox then, and confirms the end after that, sends no message after the confirmation.
 //! - **No reply overtakes a message.** A turn drains the inbox before its first command and after
 //!   each one, so a message that was pushed before a command began is sent before the reply of it,
-//!   and one that a command sends to its own client directly after.
+//!   and one that a command sends to its own client directly after. So does a command that waited,
+//!   whoever runs it: while the session is away from its waiter, the connection leaves the inbox alone.
 //! - **A limit.** What waits here and in the replies together may not pass the hard limit of
 //!   `client-output-buffer-limit`: a push that would empties the inbox and closes the connection.
 //!   While the socket does not take what is written, messages stay here, where they are shared
@@ -147,6 +148,27 @@ impl Inbox {
     #[inline]
     pub fn drain(&self, reply: &mut Reply, until: usize) -> bool {
         self.waiting() > 0 && self.move_into(reply, until)
+    }
+
+    /// Messages that wait.
+    pub fn count(&self) -> usize {
+        match self.waiting() {
+            0 => 0,
+            _ => self.lock().messages.len(),
+        }
+    }
+
+    /// Moves the first `count` messages into `reply`.
+    pub fn drain_first(&self, count: usize, reply: &mut Reply) {
+        let messages: VecDeque<Message> = {
+            let mut queue = self.lock();
+            let count = count.min(queue.messages.len());
+            let messages: VecDeque<Message> = queue.messages.drain(..count).collect();
+            queue.bytes -= messages.iter().map(Message::size).sum::<u64>();
+            self.waiting.store(queue.bytes, Ordering::Release);
+            messages
+        };
+        messages.into_iter().for_each(|message| message.write(reply));
     }
 
     fn move_into(&self, reply: &mut Reply, until: usize) -> bool {

@@ -20,6 +20,7 @@ pub mod glob;
 pub mod inbox;
 pub mod interest;
 pub mod latency;
+pub mod migrate;
 pub mod monitor;
 pub mod notify;
 pub mod pause;

@@ -2,6 +2,7 @@
 
 use crate::commands::spec::Flags;
 use crate::commands::table::Entry;
+use crate::migrate::options::{Word, options};
 use dunlin_protocol::Request;
 
 /// What is shown instead of a secret.
@@ -16,6 +17,8 @@ pub enum Secrets {
     From(usize),
     /// User name and password after `AUTH` at this index less one.
     Pair(usize),
+    /// What follows AUTH and AUTH2 among the options of MIGRATE.
+    Logins,
     /// Values of a `name value ...` list where the name is that of a secret.
     Settings,
 }
@@ -29,6 +32,7 @@ impl Secrets {
                 .find(|i| is_word(request, *i, b"auth"))
                 .map_or(Secrets::None, |i| Secrets::Pair(i + 1)),
             "config|set" => Secrets::Settings,
+            "migrate" => Secrets::Logins,
             "acl|setuser" | "acl|getuser" | "acl|deluser" => Secrets::From(2),
             _ if entry.has(Flags::SENSITIVE) => Secrets::From(1),
             _ => Secrets::None,
@@ -41,6 +45,11 @@ impl Secrets {
             Secrets::None => false,
             Secrets::From(first) => i >= first,
             Secrets::Pair(first) => i == first || i == first + 1,
+            Secrets::Logins => options(request).any(|(at, word)| match word {
+                Word::Auth => i == at + 1,
+                Word::Auth2 => i == at + 1 || i == at + 2,
+                _ => false,
+            }),
             Secrets::Settings => {
                 i >= 3 && i % 2 == 1 && request.get(i - 1).is_some_and(is_secret_setting)
             }

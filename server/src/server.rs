@@ -7,6 +7,7 @@ use crate::commands::collection;
 use crate::config::{Config, Settings};
 use crate::interest::Interests;
 use crate::latency::LatencyMonitor;
+use crate::migrate::Sockets;
 use crate::monitor::Monitors;
 use crate::notify::{Class, Notifier};
 use crate::pause::Pause;
@@ -14,6 +15,7 @@ use crate::pubsub::PubSub;
 use crate::rates::Rates;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
+use crate::runtime::doors::Doors;
 use crate::runtime::logging::Log;
 use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
@@ -59,10 +61,14 @@ pub struct Server {
     pub scripts: ScriptCache,
     /// Libraries of functions.
     pub libraries: Libraries,
+    /// Connections to other servers, for MIGRATE.
+    pub sockets: Sockets,
     /// Scripts and functions that run.
     pub runs: Arc<Runs>,
     /// Threads for what takes long.
     pub pool: Pool,
+    /// Where it listens.
+    pub doors: Doors,
     /// Certificates.
     pub tls: Tls,
     /// Time.
@@ -77,6 +83,8 @@ pub struct Server {
     pub workers: usize,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS.
+    pub debug_in_scripts: AtomicBool,
     /// From which size on an element of a list is kept as it is; only DEBUG changes it.
     pub list_plain_from: AtomicUsize,
     /// Peak of the store's memory.
@@ -131,8 +139,10 @@ impl Server {
             pause: Pause::default(),
             scripts: ScriptCache::default(),
             libraries: Libraries::default(),
+            sockets: Sockets::default(),
             runs: Arc::default(),
             pool: Pool::new(limits.workers),
+            doors: Doors::default(),
             tls: Tls::default(),
             started: clock.now(),
             clock,
@@ -140,6 +150,7 @@ impl Server {
             run_id,
             workers: limits.workers,
             active_expire: AtomicBool::new(true),
+            debug_in_scripts: AtomicBool::new(false),
             list_plain_from: AtomicUsize::new(list::Limits::default().plain_from),
             peak_memory: AtomicU64::new(0),
             log,

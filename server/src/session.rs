@@ -377,16 +377,19 @@ impl Session {
         let mut run = dispatch::Run::start(ctx);
         let prepared = self.prepared[self.next];
         let request = self.decoder.request(self.next);
+        let messages = self.client.shared.inbox.count();
         let (reply, client) = (&mut self.reply, &mut self.client);
         let step = dispatch::execute_again(ctx, &mut run, writer, prepared, request, reply, client);
         run.finish(ctx);
         match step {
             Step::Block => None,
             Step::Done => {
+                self.enclose(messages);
                 self.end_wait();
                 Some(Turn::Yield)
             }
             Step::Close => {
+                self.enclose(messages);
                 self.end_wait();
                 Some(Turn::Close)
             }
@@ -422,6 +425,17 @@ impl Session {
         self.client.silence(&mut self.reply, mark);
         self.end_wait();
         Turn::Yield
+    }
+
+    /// Puts the messages that came before the command ran in front of its reply, and those which it
+    /// has caused behind it.
+    fn enclose(&mut self, before: usize) {
+        if before > 0 {
+            let mut earlier = Reply::new(self.reply.proto());
+            self.client.shared.inbox.drain_first(before, &mut earlier);
+            self.put_reply_before(earlier);
+        }
+        self.client.collect(&mut self.reply);
     }
 
     fn end_wait(&mut self) {

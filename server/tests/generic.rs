@@ -137,3 +137,61 @@ fn frequencies_under_an_lfu_policy() {
         assert_eq!(client.run(&format!("object freq {key}")).int(), shown, "{wanted}");
     }
 }
+
+/// What INFO says of changes, beside the reference.
+#[test]
+fn changes_are_counted_as_in_redis() {
+    const LINES: &[&str] = &[
+        "SET a 1",
+        "SET a 1 NX",
+        "GET a",
+        "SETBIT bits 0 0",
+        "SETBIT bits 0 0",
+        "SETBIT bits 0 1",
+        "BITFIELD field SET i5 0 0",
+        "BITFIELD field SET i5 0 0",
+        "LPUSH list x",
+        "LMOVE list other LEFT RIGHT",
+        "RPUSH other y",
+        "LMOVE other list LEFT RIGHT",
+        "RENAME list moved",
+        "EXPIRE a 100",
+        "PERSIST a",
+        "PERSIST a",
+        "HSET h f v",
+        "HDEL h none",
+        "HDEL h f",
+        "SADD s m",
+        "SADD s m",
+        "DEL a bits none",
+        "MSET a 1 b 2",
+        "FLUSHALL",
+        "FLUSHALL",
+    ];
+    let changes = |server: &Server| {
+        let mut client = server.client();
+        let mut count = || {
+            let info = client.run("INFO persistence").text();
+            let line = info.lines().find_map(|l| l.strip_prefix("rdb_changes_since_last_save:"));
+            line.and_then(|count| count.parse::<i64>().ok()).expect("the field")
+        };
+        let mut other = server.client();
+        LINES
+            .iter()
+            .map(|line| {
+                let before = count();
+                other.run(line);
+                format!("{line}: {}", count() - before)
+            })
+            .collect::<Vec<_>>()
+    };
+    let ours = changes(&Server::dunlin(&[]));
+    let Some(redis) = Server::redis(&[]) else { return };
+    let differ: Vec<_> = ours
+        .iter()
+        .zip(&changes(&redis))
+        .filter(|(a, b)| a != b)
+        .map(|(a, b)| format!("{a} / {b}"))
+        .collect();
+    assert!(differ.is_empty(), "{differ:?}");
+}

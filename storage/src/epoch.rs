@@ -23,7 +23,7 @@
 //! | `Inbox::head` | any thread pushes (Release) | its thread takes all (Acquire) |
 //! | `Inbox::waiting` | pushers and the taker (Relaxed) | pushers: a bound, may be off by the pushes under way |
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::entry::{Block, Dead};
@@ -51,6 +51,8 @@ pub struct Guard {
     /// Before `local`: it must unpin while its participant is still there.
     pin: Pin,
     local: Rc<Local>,
+    /// A reader without a role has come upon a key whose time is over.
+    met_expired: Cell<bool>,
 }
 
 struct Local {
@@ -82,11 +84,28 @@ impl Handle {
     #[inline]
     #[must_use]
     pub fn pin(&self) -> Guard {
-        Guard { pin: self.0.participant.pin(), local: Rc::clone(&self.0) }
+        Guard {
+            pin: self.0.participant.pin(),
+            local: Rc::clone(&self.0),
+            met_expired: Cell::new(false),
+        }
     }
 }
 
 impl Guard {
+    #[cold]
+    pub(crate) fn note_expired(&self) {
+        self.met_expired.set(true);
+    }
+
+    /// Whether a read without a role has found nothing because the time of its key was over, since
+    /// this was last asked. Then there may be something for [`Keyspace::bury`](crate::Keyspace::bury).
+    #[inline]
+    #[must_use]
+    pub fn take_expired(&self) -> bool {
+        self.met_expired.replace(false)
+    }
+
     /// A freed block of a class, if the next one at hand fits. One that does not fit is freed: the
     /// spares keep flowing when sizes change.
     #[inline]

@@ -11,8 +11,8 @@ use crate::Millis;
 use crate::entry::Entry;
 use crate::epoch::Guard;
 use crate::eviction::SliceReport;
-use crate::hash::ShardId;
-use crate::keyspace::Keyspace;
+use crate::hash::{Key, ShardId};
+use crate::keyspace::{DbId, Keyspace};
 use crate::observer::Cause;
 use crate::shard::{Shard, ShardSet};
 use crate::table::probe::Hit;
@@ -85,7 +85,24 @@ impl Writer<'_, '_> {
     }
 }
 
+impl Writer<'_, '_> {
+    /// Removes a key if its time is over; whether it was there and is gone.
+    pub fn bury(&mut self, db: DbId, key: &Key<'_>, now: Millis) -> bool {
+        let expired = self.holds_expired(db, key, now);
+        if expired {
+            self.remove(db, key, now);
+        }
+        expired
+    }
+}
+
 impl Keyspace {
+    /// [`Writer::bury`] by somebody who holds no role; nothing, if it is taken: then the walk will do it.
+    pub fn bury(&self, db: DbId, key: &Key<'_>, now: Millis, guard: &Guard) -> bool {
+        let writer = self.try_enter(&ShardSet::one(self.shard_of(key.hash)), guard);
+        writer.is_some_and(|mut writer| writer.bury(db, key, now))
+    }
+
     /// Removes about `max_items` expired keys and fields of a shard, in all databases. Skips a busy shard.
     pub fn expire_slice(
         &self,

@@ -198,6 +198,7 @@ impl Keyspace {
         let table = self.table(self.physical(db), self.shard_of(key.hash));
         let hit = table.find(self.hasher.spot(key.hash), key.bytes, guard)?;
         if hit.entry.is_expired(now) {
+            guard.note_expired();
             return None;
         }
         if touch == Touch::Yes && self.budget.tracking.load(Ordering::Relaxed) != 0 {
@@ -218,6 +219,22 @@ impl Keyspace {
         guard: &'g Guard,
         visit: &mut dyn FnMut(Entry<'g>),
     ) -> u64 {
+        self.scan_all(db, cursor, buckets, guard, &mut |entry| {
+            if !entry.is_expired(now) {
+                visit(entry);
+            }
+        })
+    }
+
+    /// [`Keyspace::scan`] that visits also keys whose time is over and which were not removed yet.
+    pub fn scan_all<'g>(
+        &self,
+        db: DbId,
+        cursor: u64,
+        buckets: usize,
+        guard: &'g Guard,
+        visit: &mut dyn FnMut(Entry<'g>),
+    ) -> u64 {
         let db = self.physical(db);
         let mut shard = (cursor >> POSITION_BITS) as usize;
         let mut position = cursor & (POSITION_END - 1);
@@ -226,11 +243,7 @@ impl Keyspace {
                 return 0;
             }
             let table = &self.tables[db * self.shards() + shard];
-            position = table.visit_bucket(position, &self.hasher, guard, &mut |entry| {
-                if !entry.is_expired(now) {
-                    visit(entry);
-                }
-            });
+            position = table.visit_bucket(position, &self.hasher, guard, visit);
             if position == POSITION_END {
                 shard += 1;
                 position = 0;

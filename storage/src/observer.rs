@@ -38,6 +38,7 @@ use crate::Millis;
 use crate::entry::Entry;
 use crate::hash::{Key, ShardId};
 use crate::keyspace::DbId;
+use crate::shard::Shard;
 use crate::table::probe::Hit;
 use crate::writer::Writer;
 
@@ -134,9 +135,24 @@ impl Writer<'_, '_> {
     /// After a change of `key`.
     #[inline]
     pub(crate) fn tell(&self, shard: ShardId, db: DbId, key: &Key<'_>, cause: Cause) {
+        if !cause.is_own() {
+            self.count_changes(shard, 1);
+        }
         if self.listened {
             self.tell_if_wanted(shard, db, key, cause);
         }
+    }
+
+    /// Two changes that were just made, one of them of a key in this shard, are one for
+    /// [`crate::StoreStats::changes`]: something has moved.
+    pub fn count_as_one(&self, shard: ShardId) {
+        self.count_changes(shard, u64::MAX);
+    }
+
+    /// After changes that [`crate::StoreStats::changes`] is about.
+    #[inline]
+    pub(crate) fn count_changes(&self, shard: ShardId, changes: u64) {
+        Shard::count(&self.keyspace.shard(shard).words().changes, changes);
     }
 
     #[cold]

@@ -12,6 +12,9 @@ pub struct StoreStats {
     pub expired_fields: u64,
     /// Keys removed to stay within the budget.
     pub evicted_keys: u64,
+    /// Changes of keys that somebody has asked for: values stored, keys removed, expiries set, and each
+    /// write to a large collection, whether or not it has found anything to change. Not reset.
+    pub changes: u64,
     /// Turns: how often a shard's role was taken.
     pub role_taken: u64,
     /// How often a role was found taken.
@@ -34,6 +37,7 @@ impl StoreStats {
             sum.expired_keys += counters.expired.load(Ordering::Relaxed);
             sum.expired_fields += counters.expired_fields.load(Ordering::Relaxed);
             sum.evicted_keys += counters.evicted.load(Ordering::Relaxed);
+            sum.changes += shard.words().changes.load(Ordering::Relaxed);
             sum.role_taken += shard.words().taken.load(Ordering::Relaxed);
             sum.role_busy += counters.busy.load(Ordering::Relaxed);
             sum.jobs += counters.jobs.load(Ordering::Relaxed);

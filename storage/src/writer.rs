@@ -95,6 +95,11 @@ impl<'k, 'g> Writer<'k, 'g> {
         (!hit.entry.is_expired(now)).then_some(hit.entry)
     }
 
+    /// Whether a key is there only because nobody has removed it since its time was over.
+    pub(crate) fn holds_expired(&self, db: DbId, key: &Key<'_>, now: Millis) -> bool {
+        self.find(db, key).is_some_and(|hit| hit.entry.is_expired(now))
+    }
+
     /// Stores a value, whatever was there. Keeps what is known about the use of the key.
     pub fn put(
         &mut self,
@@ -270,6 +275,7 @@ impl<'k, 'g> Writer<'k, 'g> {
             }
             None => self.take_over(from_db, from, to_db, to, old.expire_at(), now),
         }
+        self.count_as_one(self.keyspace.shard_of(to.hash));
         true
     }
 
@@ -394,8 +400,9 @@ impl<'k, 'g> Writer<'k, 'g> {
             self.put_for(cause, db, key, value, hit.entry.expire_at(), now);
             return Some(result);
         }
-        if changed {
-            self.tell(id, db, key, cause);
+        match changed {
+            true => self.tell(id, db, key, cause),
+            false => self.count_changes(id, 1),
         }
         if grown > 0 {
             eviction::after_growth(self, id, grown.unsigned_abs(), now);
@@ -418,6 +425,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         for shard in 0..keyspace.shards() {
             let id = ShardId(shard as u16);
             let table = keyspace.table(physical, id);
+            self.count_changes(id, table.len());
             let (detached, bytes) =
                 self.with_core(id, |core| table.detach(&mut core.tables[physical]));
             if bytes > 0 {

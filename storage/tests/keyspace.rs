@@ -567,6 +567,52 @@ fn a_budget_without_room_for_one_key_is_exceeded_from_the_start() {
 }
 
 #[test]
+fn a_reader_finds_out_that_it_has_met_a_key_whose_time_is_over() {
+    let ks = keyspace(4);
+    let handle = ks.handle();
+    let guard = handle.pin();
+    put(&ks, &guard, b"gone", b"v", Some(10), 0);
+    put(&ks, &guard, b"kept", b"v", Some(1000), 0);
+    assert!(get(&ks, &guard, b"kept", 20).is_some() && get(&ks, &guard, b"none", 20).is_none());
+    assert!(!guard.take_expired(), "one is there, and one has never been");
+    assert!(get(&ks, &guard, b"gone", 20).is_none());
+    assert!(guard.take_expired() && !guard.take_expired(), "asked once");
+
+    let shard = ShardSet::one(ks.shard_of(ks.key(b"gone").hash));
+    let holder = ks.try_enter(&shard, &guard);
+    assert!(!ks.bury(DB, &ks.key(b"gone"), 20, &guard) && ks.len(DB) == 2, "its role is taken");
+    drop(holder);
+    assert!(!ks.bury(DB, &ks.key(b"kept"), 20, &guard), "it is alive");
+    assert!(ks.bury(DB, &ks.key(b"gone"), 20, &guard) && ks.len(DB) == 1);
+    assert!(!ks.bury(DB, &ks.key(b"gone"), 20, &guard), "once");
+    assert_eq!(ks.stats().expired_keys, 1);
+}
+
+#[test]
+fn changes_are_counted_and_expiry_is_none() {
+    let ks = keyspace(4);
+    let handle = ks.handle();
+    let guard = handle.pin();
+    let changes = |act: &dyn Fn()| {
+        let before = ks.stats().changes;
+        act();
+        ks.stats().changes - before
+    };
+    assert_eq!(changes(&|| put(&ks, &guard, b"a", b"v", Some(10), 0)), 1);
+    assert_eq!(changes(&|| put(&ks, &guard, b"b", b"v", None, 0)), 1);
+    assert_eq!(changes(&|| put(&ks, &guard, b"b", b"v", None, 0)), 1);
+    assert_eq!(changes(&|| assert!(!remove(&ks, &guard, b"a", 20))), 0);
+    assert_eq!(changes(&|| assert!(remove(&ks, &guard, b"b", 20))), 1);
+    put(&ks, &guard, b"a", b"v", None, 0);
+    put(&ks, &guard, b"b", b"v", None, 0);
+    let all = ShardSet::all(&ks);
+    assert_eq!(changes(&|| ks.try_enter(&all, &guard).expect("free").flush(DB)), 2);
+    ks.reset_stats();
+    assert_eq!(changes(&|| ()), 0);
+    assert_eq!(ks.stats().changes, 8, "not reset");
+}
+
+#[test]
 fn a_budget_below_the_tables_is_reached_by_making_them_smaller() {
     let ks = Keyspace::new(Options {
         shards: 2,

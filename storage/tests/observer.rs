@@ -320,7 +320,7 @@ fn check(what: &str, before: &State, after: &State, told: &[Told]) {
 #[test]
 fn every_change_is_told_once() {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for seed in 1..6 {
+    for seed in 1..12 {
         let mut history = History::new(seed);
         let mut before = State::new();
         for _ in 0..6_000 {

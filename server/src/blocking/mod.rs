@@ -43,6 +43,7 @@ mod serve;
 mod waiter;
 
 use crate::Roles;
+use crate::migrate::Delivery;
 use crate::server::Server;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
@@ -64,6 +65,8 @@ pub struct Wait {
     pub on_timeout: fn(&mut Reply),
     /// The keys it waits for; `None`: nothing but the deadline ends it.
     pub on: Option<WaitKeys>,
+    /// What is to be done at another server meanwhile; then the command runs again.
+    pub delivery: Option<Arc<Delivery>>,
 }
 
 /// The keys that a command waits for.
@@ -97,6 +100,8 @@ pub(crate) struct Parked {
     pub(crate) outgoing: Reply,
     /// When the wait ends by itself.
     pub(crate) deadline: Option<Millis>,
+    /// What the connection does meanwhile.
+    pub(crate) delivery: Option<Arc<Delivery>>,
 }
 
 /// A session after it has run: at home, or waiting.
@@ -115,7 +120,8 @@ pub(crate) fn park(
     let Some(wait) = session.client.wait.as_ref() else {
         return Ran::Home(session, Turn::Yield);
     };
-    let (deadline, shared) = (wait.deadline, session.client.shared.clone());
+    let (deadline, delivery) = (wait.deadline, wait.delivery.clone());
+    let shared = session.client.shared.clone();
     let waiter = Waiter::new(server, &session, server.interests.queues.ticket());
     session.publish(server.clock.now());
     let outgoing = session.take_reply();
@@ -126,5 +132,5 @@ pub(crate) fn park(
         server.interests.wait(writer, &waiter);
     }
     shared.show_wait();
-    Ran::Parked(Parked { waiter, home, outgoing, deadline })
+    Ran::Parked(Parked { waiter, home, outgoing, deadline, delivery })
 }

@@ -159,12 +159,24 @@ impl Waiter {
         }
     }
 
+    /// Does something for the connection that must not happen while somebody runs the command, or
+    /// after that: sending messages, which the command may cause itself, before its reply is there.
+    pub(crate) fn while_parked(&self, act: impl FnOnce()) {
+        let place = self.lock();
+        if matches!(*place, Place::Parked(_)) {
+            act();
+        }
+    }
+
     /// Gives back a session whose command has to wait on.
     pub(super) fn put_back(&self, held: Held) {
         let mut place = self.lock();
         let end = match std::mem::replace(&mut *place, Place::Ended) {
             Place::Away(Notes { missed: false, end: None }) => {
                 *place = Place::Parked(held);
+                drop(place);
+                // Messages that came meanwhile.
+                self.client.signal.notify();
                 return;
             }
             Place::Away(Notes { end: Some(end), .. }) => end,

@@ -164,18 +164,22 @@ impl<'a, 'g> Call<'a, 'g> {
         }
     }
 
-    /// Takes away a key whose time is over, on which a read with its role has come, so that those who
-    /// track it hear at once. (A write does so by what it writes.)
-    fn bury(&mut self, key: &Key<'_>) {
+    /// Takes away a key whose time is over, on which a read has come: at once if the role of its shard
+    /// is held or free. (A write does so by what it writes, and what looks at one key without its role
+    /// leaves it to dispatch.)
+    pub(super) fn bury(&mut self, key: &Key<'_>) {
         if self.entry.has(Flags::WRITE) || self.server.pause.blocks(true, self.now).is_some() {
             return;
         }
-        let shard = self.server.keyspace.shard_of(key.hash);
-        if let Some(writer) = self.writer.as_deref_mut()
-            && writer.holds(shard)
-        {
-            // Nothing live is there: it was looked for under the same role.
-            writer.remove(self.client.db, key, self.now);
+        let (keyspace, db, now) = (&self.server.keyspace, self.client.db, self.now);
+        match self.writer.as_deref_mut() {
+            Some(writer) if writer.holds(keyspace.shard_of(key.hash)) => {
+                writer.bury(db, key, now);
+            }
+            Some(_) => {}
+            None => {
+                keyspace.bury(db, key, now, self.guard);
+            }
         }
     }
 

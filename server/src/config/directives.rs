@@ -169,9 +169,8 @@ pub static DIRECTIVES: &[Directive] = &[
     // ---- network
     row("bind", Kind::Words, "127.0.0.1 -::1",
         "Addresses to listen on; '-' before one: it may be missing; '*' or '-::*': all")
-        .immutable()
         .apply(|s, v| if let Value::Words(words) = v { s.bind.clone_from(words); }),
-    row("port", int(0, 65535), "6379", "TCP port; 0: none").immutable()
+    row("port", int(0, 65535), "6379", "TCP port; 0: none")
         .apply(|s, v| s.port = u16::try_from(v.int()).unwrap_or(0)),
     row("unixsocket", Kind::Text, "\"\"",
         "Path of a unix socket to listen on; empty: none").immutable()
@@ -219,7 +218,7 @@ pub static DIRECTIVES: &[Directive] = &[
         "Channels that new users may use: all or none")
         .apply(|s, v| s.acl_all_channels = v.index() == 0),
     // ---- TLS
-    row("tls-port", int(0, 65535), "0", "TCP port for TLS connections; 0: none").immutable()
+    row("tls-port", int(0, 65535), "0", "TCP port for TLS connections; 0: none")
         .apply(|s, v| s.tls.port = u16::try_from(v.int()).unwrap_or(0)),
     row("tls-cert-file", Kind::Text, "\"\"",
         "File of the server's certificate and those that vouch for it, PEM").volatile()
@@ -295,7 +294,7 @@ pub static DIRECTIVES: &[Directive] = &[
         "Decay of the frequency counter, minutes (accepted, no effect)")
         .apply(|s, v| s.lfu_decay_time = v.u32()),
     row("tracking-table-max-keys", int(0, LONG_MAX), "1000000",
-        "Keys tracked for client-side caches (accepted, no effect)")
+        "Keys that are remembered for client-side caches; 0: no limit")
         .apply(|s, v| s.tracking_table_max_keys = v.u64()),
     // ---- workers and background work
     row("workers", int(0, 1024), "0",

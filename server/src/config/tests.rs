@@ -518,10 +518,9 @@ fn errors_are_worded_as_in_redis() {
 #[test]
 fn names_are_checked_in_order_before_values() {
     let config = Config::defaults(MEMORY);
-    let immutable =
-        "ERR CONFIG SET failed (possibly related to argument 'PORT') - can't set immutable config";
+    let immutable = "ERR CONFIG SET failed (possibly related to argument 'DATABASES') - can't set immutable config";
     assert_eq!(
-        set(&config, &[("hz", "x"), ("PORT", "1"), ("no-such", "1")]),
+        set(&config, &[("hz", "x"), ("DATABASES", "1"), ("no-such", "1")]),
         Err(immutable.into())
     );
     let twice = "ERR CONFIG SET failed (possibly related to argument 'hZ') - duplicate parameter";

@@ -1,13 +1,11 @@
 //! A session that is away: in the queue of a busy shard, or on the pool. It comes home with the replies
 //! to what it has run there.
 
-use super::output::has_room;
 use super::{Connection, End, Event};
 use crate::Roles;
 use crate::blocking::{Parked, Ran, park};
 use crate::client::ClientShared;
 use crate::dispatch::Context;
-use crate::inbox::COLLECT;
 use crate::runtime::clock::Reading;
 use crate::runtime::pool::Place;
 use crate::runtime::worker::Worker;
@@ -37,7 +35,7 @@ impl Connection {
     }
 
     /// Lets the pool run the next command of the session, which takes the roles there. Meanwhile what is
-    /// left to send is sent, and messages are.
+    /// left to send is sent.
     pub(super) async fn send_to_pool(
         &mut self,
         mut session: Box<Session>,
@@ -88,8 +86,9 @@ impl Connection {
         }
     }
 
-    /// Waits for something, and sends what there is to be sent. If the wait may be given up, and the
-    /// connection is to end, there is nothing.
+    /// Waits for something, and sends what is left to send; messages wait, because those that the command
+    /// itself causes come behind its reply. If the wait may be given up, and the connection is to end,
+    /// there is nothing.
     async fn meanwhile<T>(
         &self,
         outgoing: &mut Reply,
@@ -99,9 +98,6 @@ impl Connection {
         let mut something = pin!(something);
         let (mut listens, mut signalled) = (true, false);
         let result = loop {
-            if has_room(outgoing, &self.shared) && self.shared.inbox.drain(outgoing, COLLECT) {
-                self.shared.output.store(outgoing.pending() as u64, Ordering::Relaxed);
-            }
             let event = tokio::select! {
                 biased;
                 done = &mut something => break Some(done),

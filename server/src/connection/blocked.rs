@@ -10,6 +10,7 @@ use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
@@ -18,17 +19,29 @@ impl Connection {
     /// Waits for a parked session. Every end of the wait is decided by who takes the session out of
     /// its waiter, here as elsewhere, so it always comes home.
     pub(super) async fn block(&mut self, parked: Parked) -> Result<(Box<Session>, Turn), End> {
-        let Parked { waiter, mut home, mut outgoing, mut deadline } = parked;
+        let Parked { waiter, mut home, mut outgoing, mut deadline, delivery } = parked;
+        let server = self.worker.server;
+        let mut delivery = pin!(async {
+            match &delivery {
+                Some(delivery) => delivery.run(&server.sockets, || server.clock.now()).await,
+                None => pending().await,
+            }
+        });
+        let mut delivering = true;
         let mut ended = self.flush(&mut outgoing).is_err() || self.over_limit();
         let came = loop {
             if ended {
                 waiter.end(blocking::End::Closed);
                 break (&mut home).await;
             }
-            self.collect_into(&mut outgoing);
+            waiter.while_parked(|| self.collect_into(&mut outgoing));
             tokio::select! {
                 biased;
                 came = &mut home => break came,
+                () = &mut delivery, if delivering => {
+                    waiter.end(blocking::End::Ran(Turn::Yield));
+                    delivering = false;
+                }
                 event = self.wait_blocked(&mut outgoing) => {
                     ended = event.is_err() || self.over_limit() || self.must_end();
                 }
@@ -42,6 +55,10 @@ impl Connection {
         self.worker.leave(&waiter);
         let Ok(Home { mut session, end }) = came else { return Err(End::Drop) };
         let closed = ended || matches!(end, blocking::End::Closed);
+        if !matches!(end, blocking::End::Ran(_)) {
+            // No reply overtakes a message.
+            session.client.collect(&mut outgoing);
+        }
         let turn = session.give_up(end, self.worker.stats());
         session.put_reply_before(outgoing);
         if closed {

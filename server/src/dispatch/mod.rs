@@ -133,6 +133,9 @@ pub(crate) fn execute<'g>(
     };
     let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
     let step = env.run_with_roles(held);
+    if ctx.guard.take_expired() {
+        env.bury();
+    }
     env.tell_misses();
     step
 }

@@ -3,6 +3,7 @@
 use super::{Env, Step, shards_of};
 use crate::Roles;
 use crate::client::Client;
+use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape};
 use crate::server::Server;
 use dunlin_protocol::Request;
@@ -74,6 +75,23 @@ impl<'g> Env<'_, '_, 'g> {
                 std::iter::empty().collect()
             }
         }
+    }
+}
+
+impl Env<'_, '_, '_> {
+    /// Takes away the keys of a read whose time was over, unless their roles are taken: then the expiry
+    /// walk does. Not where roles are held for the command: what is queued for those that are given back
+    /// here would run inside of it.
+    #[cold]
+    pub(super) fn bury(&mut self) {
+        let (server, db, now) = (self.ctx.server, self.client.db, self.ctx.now);
+        if self.entry.has(Flags::WRITE) || server.pause.blocks(true, now).is_some() {
+            return;
+        }
+        self.entry.command.each_key(&self.request, &mut |at| {
+            let key = server.keyspace.key(self.request.arg(at));
+            server.keyspace.bury(db, &key, now, self.ctx.guard);
+        });
     }
 }
 

@@ -4,13 +4,16 @@
 //! loaded of two workers drawn at random ("power of two choices"): with the few connections of a
 //! sidecar that is far more even than SO_REUSEPORT's hash of addresses.
 
+use super::doors::Door;
 use super::listen::{self, UnixSocket};
 use super::worker::{Incoming, Socket, WorkerHandle};
 use crate::server::Server;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
 use tracing::warn;
 
 /// Pause after a failed accept (no descriptors left): the listener would be ready at once again.
@@ -21,9 +24,9 @@ const REFUSAL: &[u8] = b"-ERR max number of clients reached\r\n";
 #[derive(Debug)]
 pub enum Listener {
     /// TCP.
-    Tcp(std::net::TcpListener),
+    Tcp(Arc<Door>),
     /// TCP for TLS.
-    Tls(std::net::TcpListener),
+    Tls(Arc<Door>),
     /// Unix socket.
     Unix(UnixSocket),
 }
@@ -38,8 +41,15 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until shutdown.
-    pub async fn accept(self, listener: Listener) -> io::Result<()> {
+    /// Accepts from all these listeners, and from those which come while the server runs.
+    pub async fn accept_from(self, mut listeners: mpsc::UnboundedReceiver<Listener>) {
+        while let Some(listener) = listeners.recv().await {
+            tokio::task::spawn_local(self.clone().accept(listener));
+        }
+    }
+
+    /// Accepts until shutdown, or until the listener is closed.
+    async fn accept(self, listener: Listener) -> io::Result<()> {
         let mut stop = self.server.shutdown.watch();
         tokio::select! {
             end = self.accept_all(listener) => end,
@@ -49,8 +59,8 @@ impl Acceptor {
 
     async fn accept_all(&self, listener: Listener) -> io::Result<()> {
         match listener {
-            Listener::Tcp(listener) => self.accept_tcp(listener, Socket::Tcp).await,
-            Listener::Tls(listener) => self.accept_tcp(listener, Socket::Tls).await,
+            Listener::Tcp(door) => self.accept_tcp(door, Socket::Tcp).await,
+            Listener::Tls(door) => self.accept_tcp(door, Socket::Tls).await,
             Listener::Unix(socket) => {
                 let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
                 let name = format!("{}:0", socket.path().display());
@@ -69,12 +79,17 @@ impl Acceptor {
 
     async fn accept_tcp(
         &self,
-        listener: std::net::TcpListener,
+        door: Arc<Door>,
         kind: fn(std::net::TcpStream) -> Socket,
     ) -> io::Result<()> {
-        let listener = TcpListener::from_std(listener)?;
+        let listener = door.listener()?;
         loop {
-            match listener.accept().await {
+            let accepted = tokio::select! {
+                biased;
+                () = door.closed() => return Ok(()),
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
                 Ok((stream, peer)) => {
                     let stream = stream.into_std()?;
                     let keepalive = self.server.settings().tcp_keepalive;

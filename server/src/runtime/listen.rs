@@ -20,13 +20,22 @@ use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::config::Settings;
 
+/// A TCP listener, and the word of `bind` that it is for.
+#[derive(Debug)]
+pub struct Opened {
+    /// The word.
+    pub word: String,
+    /// The listener.
+    pub listener: TcpListener,
+}
+
 /// The open listeners; all non-blocking.
 #[derive(Debug, Default)]
 pub struct Listeners {
     /// TCP, in the order of `bind`.
-    pub tcp: Vec<TcpListener>,
+    pub tcp: Vec<Opened>,
     /// TCP for TLS, in the order of `bind`.
-    pub tls: Vec<TcpListener>,
+    pub tls: Vec<Opened>,
     /// The unix socket.
     pub unix: Option<UnixSocket>,
     /// Optional addresses that could not be had, for the log.
@@ -70,7 +79,7 @@ impl Listeners {
         bind: &[String],
         port: u16,
         backlog: u32,
-    ) -> Result<Vec<TcpListener>, String> {
+    ) -> Result<Vec<Opened>, String> {
         let mut open = Vec::new();
         for word in bind {
             let (name, optional) = match word.strip_prefix('-') {
@@ -78,7 +87,7 @@ impl Listeners {
                 None => (word.as_str(), false),
             };
             match listen_tcp(name, port, backlog) {
-                Ok(listener) => open.push(listener),
+                Ok(listener) => open.push(Opened { word: word.clone(), listener }),
                 Err(e) if optional && is_missing(&e) => self.skipped.push(format!("{name}: {e}")),
                 Err(e) => return Err(format!("cannot listen on {name} port {port}: {e}")),
             }
@@ -264,7 +273,7 @@ mod tests {
     #[test]
     fn tcp_listeners_accept_and_never_block() {
         let listeners = tcp(&["127.0.0.1"]).unwrap();
-        let listener = &listeners.tcp[0];
+        let listener = &listeners.tcp[0].listener;
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
@@ -290,7 +299,7 @@ mod tests {
         assert_eq!((listeners.tcp.len(), listeners.skipped.len()), (1, 1));
         assert!(tcp(&["192.0.2.1"]).unwrap_err().contains("192.0.2.1"));
         assert!(tcp(&["no such host"]).is_err());
-        let port = listeners.tcp[0].local_addr().unwrap().port();
+        let port = listeners.tcp[0].listener.local_addr().unwrap().port();
         let mut second = Listeners::default();
         let taken = second.open_tcp(&["-127.0.0.1".into()], port, 16);
         assert!(taken.is_err(), "a taken port is an error even for an optional address");
@@ -303,7 +312,7 @@ mod tests {
         assert!(Listeners::open(&settings).unwrap_err().contains("nowhere"));
         settings.bind = vec!["127.0.0.1".into()];
         // Any port will do; the test of a taken one is elsewhere.
-        let free = tcp(&["127.0.0.1"]).unwrap().tcp[0].local_addr().unwrap().port();
+        let free = tcp(&["127.0.0.1"]).unwrap().tcp[0].listener.local_addr().unwrap().port();
         settings.tls.port = free;
         let listeners = Listeners::open(&settings).unwrap();
         assert_eq!((listeners.tcp.len(), listeners.tls.len()), (0, 1));

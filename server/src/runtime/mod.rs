@@ -5,6 +5,7 @@ pub mod affinity;
 pub mod announce;
 pub mod clock;
 pub mod container;
+pub mod doors;
 pub mod listen;
 pub mod logging;
 pub mod pages;

@@ -17,6 +17,7 @@ const IDLE_MILLIS: Millis = 2_000;
 pub(crate) fn sweep(server: &Server) {
     let settings = server.settings();
     let now = server.clock.now();
+    server.sockets.tend(now);
     let clients = server.clients.all();
     for client in &clients {
         if let Some(reason) = overdue(client, &settings, now) {

@@ -94,7 +94,7 @@ pub struct Duties {
     /// Places new connections.
     pub acceptor: Acceptor,
     /// Where they come from.
-    pub listeners: Vec<Listener>,
+    pub listeners: mpsc::UnboundedReceiver<Listener>,
 }
 
 /// How loaded a worker is, for the placement of new connections.
@@ -274,9 +274,7 @@ impl Worker {
         if let Some(Duties { acceptor, listeners }) = duties {
             tokio::task::spawn_local(shutdown::on_signals(self.server)?);
             tokio::task::spawn_local(tls::keep_current(self.server)?);
-            for listener in listeners {
-                tokio::task::spawn_local(acceptor.clone().accept(listener));
-            }
+            tokio::task::spawn_local(acceptor.accept_from(listeners));
         }
         let mut stop = self.server.shutdown.watch();
         loop {

@@ -56,7 +56,7 @@ use crate::client::ClientShared;
 use crate::interest::Interests;
 use crate::runtime::worker::Worker;
 use bytes::Bytes;
-use dunlin_storage::{Change, Guard, Job, Key, ShardId};
+use dunlin_storage::{Change, Guard, Job, Key, Keyspace, ShardId, ShardSet};
 use message::{Limits, send, send_flush};
 use prefixes::{Batch, Prefixes};
 use std::collections::BTreeMap;
@@ -341,6 +341,20 @@ impl Tracker {
         table.set_observed(wanted);
         self.count(&mut table);
         self.forget_surplus(table);
+    }
+
+    /// After a lower limit: forgets what is too much at once, one slice of each shard whose role is free.
+    /// The background does the rest.
+    pub(crate) fn shrink(&self, keyspace: &Keyspace, interests: &Interests, guard: &Guard) {
+        for shard in (0..self.shards.len()).map(shard_id) {
+            if self.surplus() == 0 {
+                return;
+            }
+            if let Some(mut writer) = keyspace.try_enter(&ShardSet::one(shard), guard) {
+                self.tend(shard);
+                interests.observe(&mut writer, shard);
+            }
+        }
     }
 
     /// Number of clients that track.

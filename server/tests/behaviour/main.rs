@@ -3,6 +3,7 @@
 mod acl;
 mod hangup;
 mod limits;
+mod listening;
 mod login;
 mod newer;
 mod shutdown;

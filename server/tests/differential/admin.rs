@@ -382,6 +382,7 @@ const DOCS_GAPS: &[(&str, &str)] = &[
     ("geohash", "members are optional, as 7.2 says"),
     ("geopos", "members are optional, as 7.2 says"),
     ("pfmerge", "sources are optional, as 7.2 says"),
+    ("migrate", "how the key is left out, and that AUTH is optional as a whole, as 7.2 says"),
     ("zrank", "7.2 adds WITHSCORE"),
     ("zrevrank", "7.2 adds WITHSCORE"),
     ("xinfo|stream", "FULL is a word of its block, as 7.2 says, not the token before it"),

@@ -38,7 +38,7 @@ const OUT_OF_SCOPE: &[(&str, &str)] = &[
     ("sentinel", "of the process that watches other servers"),
     ("failover replconf replicaof slaveof psync sync", "there are no replicas"),
     ("bgrewriteaof bgsave save", "there are no files of data"),
-    ("asking cluster migrate readonly readwrite restore-asking", "there is no cluster yet"),
+    ("asking cluster readonly readwrite restore-asking", "there is no cluster yet"),
 ];
 
 /// Commands that are still to come, and what they wait for.

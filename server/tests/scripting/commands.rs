@@ -282,3 +282,45 @@ fn large_tables_are_answered_and_encoded() {
         }
     }
 }
+
+/// Every type of reply in a script, and back: DEBUG may be called if tests want it.
+#[test]
+fn scripts_get_and_give_every_type_of_reply() {
+    const TYPES: [&str; 12] = [
+        "string", "integer", "double", "bignum", "null", "array", "set", "map", "attrib",
+        "verbatim", "true", "false",
+    ];
+    let args = ["--enable-debug-command", "yes"];
+    let dunlin = Server::dunlin(&args);
+    let mut ours = [dunlin.client(), dunlin.client3()];
+    let redis = Server::redis(&args);
+    let mut theirs = redis.as_ref().map(|redis| [redis.client(), redis.client3()]);
+    for client in ours.iter_mut().chain(theirs.iter_mut().flatten()).step_by(2) {
+        let denied = client.run("EVAL return{redis.pcall('debug','protocol','map')} 0").items();
+        let text = denied[0].error_text().expect("not before it is allowed");
+        assert!(text.starts_with("ERR This Redis command is not allowed from script"), "{text}");
+        assert_eq!(client.run("DEBUG SET-DISABLE-DENY-SCRIPTS 1"), Value::ok());
+    }
+    for proto in [2, 3] {
+        for kind in TYPES {
+            let script =
+                format!("redis.setresp({proto}); return redis.call('debug','protocol','{kind}')");
+            let shape = format!(
+                "redis.setresp({proto}); local r = redis.call('debug','protocol','{kind}'); \
+                 local t = {{type(r)}}; if t[1] == 'table' then for k, v in pairs(r) do \
+                 t[#t+1] = tostring(k)..type(v) end end; table.sort(t); return t"
+            );
+            for script in [script, shape] {
+                for i in 0..2 {
+                    let got = ours[i].call(&["EVAL", &script, "0"]);
+                    assert!(!got.is_error(), "{script}: {got:?}");
+                    let Some(theirs) = &mut theirs else { continue };
+                    assert_eq!(got, theirs[i].call(&["EVAL", &script, "0"]), "{script}, {i}");
+                }
+            }
+        }
+    }
+    // Nothing but DEBUG.
+    let text = ours[0].run("EVAL return{redis.pcall('multi')} 0").items()[0].error_text();
+    assert!(text.is_some_and(|text| text.starts_with("ERR This Redis command is not allowed")));
+}

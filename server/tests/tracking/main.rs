@@ -7,6 +7,7 @@ mod reference;
 mod scenario;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;
 
 use std::time::Duration;
 

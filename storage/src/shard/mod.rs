@@ -234,6 +234,8 @@ pub(crate) struct Words {
     /// Bytes of the shard, and how many of them the common counter knows about.
     pub(crate) bytes: AtomicI64,
     pub(crate) folded: AtomicI64,
+    /// Changes that somebody has asked for, since the start.
+    pub(crate) changes: AtomicU64,
 }
 
 impl Words {

@@ -4,6 +4,7 @@ mod delete;
 mod dump;
 mod expire;
 mod flush;
+mod migrate;
 mod object;
 pub(super) mod payload;
 mod rename;
@@ -33,6 +34,7 @@ pub(super) static COMMANDS: &[Command] = &[
     rename::MOVE,
     dump::DUMP,
     dump::RESTORE,
+    migrate::MIGRATE,
     expire::EXPIRE,
     expire::PEXPIRE,
     expire::EXPIREAT,

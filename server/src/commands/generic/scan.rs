@@ -134,19 +134,30 @@ impl<'a> Filter<'a> {
     }
 }
 
+/// What one call of SCAN has come upon.
+#[derive(Default)]
+struct Found<'g> {
+    names: Vec<&'g [u8]>,
+    /// Names of keys whose time is over.
+    expired: Vec<&'g [u8]>,
+    seen: usize,
+}
+
 fn scan(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let mut cursor = walk::cursor(call, 1)?;
     let filter = Filter::parse(call)?;
     let (keyspace, db, now, guard) = (call.keyspace(), call.db(), call.now, call.guard);
-    let mut found: Vec<&[u8]> = Vec::new();
-    let mut seen = 0;
+    let mut found = Found::default();
     let mut buckets = filter.count.saturating_mul(BUCKETS_PER_KEY).max(MIN_BUCKETS);
-    while buckets > 0 && seen < filter.count {
-        cursor = keyspace.scan(db, cursor, 1, now, guard, &mut |entry| {
-            seen += 1;
-            if filter.takes(&entry) {
-                found.push(entry.key());
+    while buckets > 0 && found.seen < filter.count {
+        cursor = keyspace.scan_all(db, cursor, 1, guard, &mut |entry| {
+            found.seen += 1;
+            if !filter.takes(&entry) {
+                return;
             }
+            let is_expired = entry.is_expired(now);
+            let names = if is_expired { &mut found.expired } else { &mut found.names };
+            names.push(entry.key());
         });
         if cursor == 0 {
             break;
@@ -155,9 +166,12 @@ fn scan(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     }
     call.reply.array(2);
     call.reply.bulk(cursor.to_string().as_bytes());
-    call.reply.array(found.len());
-    for name in found {
+    call.reply.array(found.names.len());
+    for name in found.names {
         call.reply.bulk(name);
+    }
+    for name in found.expired {
+        call.bury(&keyspace.key(name));
     }
     Ok(Outcome::Done)
 }

@@ -6,7 +6,7 @@ use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Flags, Outcome};
-use crate::config::{Applied, Origin, Settings};
+use crate::config::{Applied, Origin, Settings, check_exposure};
 
 const OPERATOR: Flags = flag_set!(ADMIN | NOSCRIPT | LOADING | STALE);
 
@@ -48,6 +48,9 @@ const SET: Command = Command::new("set", Arity::at_least(4), set)
     )
     .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]);
 
+/// What may open the server to strangers.
+const EXPOSING: [Applied; 3] = ["port", "bind", "tls-port"];
+
 fn set(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if !call.argc().is_multiple_of(2) {
         return Err(SYNTAX);
@@ -56,10 +59,22 @@ fn set(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         (2..call.argc()).step_by(2).map(|i| (call.arg(i), call.arg(i + 1))).collect();
     let origin = if call.client.shared.is_local() { Origin::Local } else { Origin::Remote };
     let server = call.server;
-    let apply = |_: &Settings, new: &Settings, changed: &[Applied]| server.tls.apply(new, changed);
+    let apply = |old: &Settings, new: &Settings, changed: &[Applied]| {
+        if let Err(why) = check_exposure(new, server.acl.default_is_open())
+            && let Some(name) = changed.iter().find(|name| EXPOSING.contains(name))
+        {
+            return Err((*name, why));
+        }
+        server.tls.apply(new, changed)?;
+        server.doors.exchange(old, new, changed).inspect_err(|_| {
+            // What was in force can be loaded, unless its files have changed; then it stays in force.
+            let _ = server.tls.apply(old, changed);
+        })
+    };
     let changed = server.config.set_with(&pairs, origin, apply).map_err(ReplyError::from)?;
     if !changed.is_empty() {
         server.apply();
+        server.tracker().shrink(&server.keyspace, &server.interests, call.guard);
         tracing::info!(directives = changed.join(","), "CONFIG SET");
     }
     call.reply.ok();

@@ -20,7 +20,7 @@ use crate::rdb;
 use dunlin_protocol::number;
 use dunlin_storage::Value;
 use dunlin_storage::value::list::Limits;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The longest sleep in seconds: a sleeping command stops its worker.
@@ -42,7 +42,8 @@ fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         (b"help", 2) => show_help(call),
         (b"sleep", 3) => sleep(call),
         (b"object", 3 | 4) => object(call),
-        (b"set-active-expire", 3) => set_active_expire(call),
+        (b"set-active-expire", 3) => switch(call, &call.server.active_expire),
+        (b"set-disable-deny-scripts", 3) => switch(call, &call.server.debug_in_scripts),
         (b"log", 3) => log(call),
         (b"error", 3) => error(call),
         (b"jmap", 2) => jmap(call),
@@ -91,10 +92,10 @@ fn object(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-fn set_active_expire(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+fn switch(call: &mut Call<'_, '_>, switch: &AtomicBool) -> Result<Outcome, ReplyError> {
     // As atoi: what is no number is 0.
     let on = number::parse_i64(call.arg(2)).unwrap_or(0) != 0;
-    call.server.active_expire.store(on, Ordering::Relaxed);
+    switch.store(on, Ordering::Relaxed);
     call.reply.ok();
     Ok(Outcome::Done)
 }
@@ -201,6 +202,8 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "    Lengths of key and value.",
             "SET-ACTIVE-EXPIRE (0|1)",
             "    Whether expired keys that nobody asks for are removed.",
+            "SET-DISABLE-DENY-SCRIPTS (0|1)",
+            "    Whether scripts may call DEBUG; other commands that they may not call stay denied.",
             "SET-SKIP-CHECKSUM-VALIDATION (0|1)",
             "    Whether RESTORE takes payloads with a wrong checksum.",
             "SLEEP <seconds>",

@@ -181,15 +181,10 @@ pub(super) fn persistence(call: &mut Call<'_, '_>, text: &mut Text) {
         ],
     );
     text.line("current_fork_perc", "0.00");
-    zeros(
-        text,
-        &[
-            "current_save_keys_processed",
-            "current_save_keys_total",
-            "rdb_changes_since_last_save",
-            "rdb_bgsave_in_progress",
-        ],
-    );
+    zeros(text, &["current_save_keys_processed", "current_save_keys_total"]);
+    // Nothing has been saved: all changes since the start.
+    text.line("rdb_changes_since_last_save", call.server.keyspace.stats().changes);
+    text.line("rdb_bgsave_in_progress", 0);
     text.line("rdb_last_save_time", call.server.started / 1000);
     text.line("rdb_last_bgsave_status", "ok");
     text.line("rdb_last_bgsave_time_sec", -1);
@@ -249,12 +244,11 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("pubsub_channels", server.pubsub.channels().len());
     text.line("pubsub_patterns", server.pubsub.patterns());
     text.line("pubsubshard_channels", server.pubsub.shard_channels().len());
+    zeros(text, &["latest_fork_usec", "total_forks"]);
+    text.line("migrate_cached_sockets", server.sockets.len());
     zeros(
         text,
         &[
-            "latest_fork_usec",
-            "total_forks",
-            "migrate_cached_sockets",
             "slave_expires_tracked_keys",
             "active_defrag_hits",
             "active_defrag_misses",
