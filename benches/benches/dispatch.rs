@@ -55,7 +55,7 @@ fn turn(
     let guard = epoch.pin();
     let stats = server.stats.worker(0);
     let Reading { now, monotonic_ns: began } = server.clock.read();
-    let ctx = Context { server, stats, guard: &guard, now, began };
+    let ctx = Context { server, stats, guard: &guard, now, began, pooled: false };
     black_box(session.turn(&ctx, &mut None));
     let pending = session.reply.pending();
     let mut slices = Vec::new();

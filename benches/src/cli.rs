@@ -8,7 +8,7 @@ use dunlin_benches::peer::{Peer, Stage};
 use dunlin_benches::request::{Op, ValueSize};
 use dunlin_benches::scan::Wire;
 use dunlin_benches::{
-    Outcome, compare, expiry, latency, maxmemory, memory, stall, standard, storage,
+    Outcome, compare, expiry, latency, maxmemory, memory, mixes, scripts, stall, standard, storage,
 };
 
 pub(crate) fn command() -> Command {
@@ -21,11 +21,13 @@ pub(crate) fn command() -> Command {
         .subcommand(floor_cli())
         .subcommand(latency_cli())
         .subcommand(stall_cli())
+        .subcommand(scripts_cli())
         .subcommand(memory_cli())
         .subcommand(collections_cli())
         .subcommand(maxmemory_cli())
         .subcommand(expiry_cli())
         .subcommand(storage_cli())
+        .subcommand(mixes_cli())
 }
 
 // ---- arguments in common
@@ -273,6 +275,44 @@ pub(crate) fn stall_plan(m: &ArgMatches) -> stall::Plan {
     }
 }
 
+fn scripts_cli() -> Command {
+    let command = Command::new("scripts")
+        .about(
+            "Open loop of GETs with and without a client that runs one long script after the other",
+        )
+        .arg(count("rounds", "5", "rounds"))
+        .arg(real("seconds", "2", "length of each load"))
+        .arg(real("script-ms", "200", "length of each script"))
+        .arg(real("rate", "20000", "requests per second"))
+        .arg(count("connections", "50", "connections"))
+        .arg(count("pipeline", "1", "requests arriving together"))
+        .arg(
+            Arg::new("poisson")
+                .long("poisson")
+                .action(ArgAction::SetTrue)
+                .help("arrivals as a Poisson process instead of evenly spaced"),
+        )
+        .arg(count("keys", "100000", "keys"))
+        .arg(count("value", "64", "bytes per value"));
+    with_servers(command)
+}
+
+pub(crate) fn scripts_plan(m: &ArgMatches) -> scripts::Plan {
+    let real = |name: &str| m.get_one::<f64>(name).copied().unwrap_or_default();
+    scripts::Plan {
+        rounds: num(m, "rounds").max(1) as usize,
+        time: seconds(m, "seconds"),
+        script: Duration::from_secs_f64(real("script-ms").max(1.0) / 1000.0),
+        rate: real("rate").max(1.0),
+        arrivals: arrivals(m),
+        connections: num(m, "connections").max(1) as usize,
+        pipeline: num(m, "pipeline").max(1) as u32,
+        keys: num(m, "keys").max(1),
+        size: num(m, "value") as usize,
+        seed: num(m, "seed"),
+    }
+}
+
 // ---- memory
 
 fn memory_cli() -> Command {
@@ -403,6 +443,38 @@ pub(crate) fn storage_plan(m: &ArgMatches) -> storage::Plan {
         hot: !m.get_flag("no-hot"),
         seed: num(m, "seed"),
     }
+}
+
+fn mixes_cli() -> Command {
+    Command::new("mixes")
+        .about("The keyspace with small collections, in this process, from one thread and from two")
+        .arg(list("mixes", mixes::MIXES, "mixes of commands"))
+        .arg(list("threads", "1,2", "threads; others are compared with the first"))
+        .arg(count("shards", "16", "shards"))
+        .arg(count("keys", "1000", "keys"))
+        .arg(count("elements", "50", "elements of each collection"))
+        .arg(count("batch", "16", "commands per batch"))
+        .arg(count("ops", "4000000", "commands of a run, all threads together"))
+        .arg(count("rounds", "5", "rounds"))
+        .arg(count("seed", "1", "seed of the streams"))
+}
+
+pub(crate) fn mixes_plan(m: &ArgMatches) -> Outcome<mixes::Plan> {
+    let threads: Vec<u32> = numbers(m, "threads").into_iter().filter(|&n| n > 0).collect();
+    if threads.is_empty() {
+        return Err("--threads wants numbers".into());
+    }
+    Ok(mixes::Plan {
+        mixes: strings(m, "mixes"),
+        threads,
+        shards: num(m, "shards").max(1) as usize,
+        keys: num(m, "keys").clamp(1, 1 << 31),
+        elements: num(m, "elements").clamp(1, 1 << 31),
+        batch: num(m, "batch").max(1) as usize,
+        ops: num(m, "ops"),
+        rounds: num(m, "rounds").max(1) as usize,
+        seed: num(m, "seed"),
+    })
 }
 
 fn mix(parts: &[String]) -> Vec<(Op, u32)> {

@@ -21,8 +21,8 @@
 //! - [`load`], [`open`]: closed and open loop.
 //! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill.
 //! - [`report`]: tables, medians, JSON.
-//! - [`compare`], [`standard`], [`latency`], [`stall`], [`memory`], [`collections`], [`maxmemory`],
-//!   [`expiry`], [`storage`]: the subcommands of `dunlin-bench`.
+//! - [`compare`], [`standard`], [`latency`], [`stall`], [`scripts`], [`memory`], [`collections`],
+//!   [`maxmemory`], [`expiry`], [`storage`], [`mixes`]: the subcommands of `dunlin-bench`.
 //! - [`floor`]: the cheapest server there can be, to compare with.
 
 #![expect(clippy::disallowed_methods, reason = "measuring reads the real clock")]
@@ -37,6 +37,7 @@ mod link;
 pub mod load;
 pub mod maxmemory;
 pub mod memory;
+pub mod mixes;
 pub mod open;
 pub mod peer;
 pub mod process;
@@ -44,6 +45,7 @@ pub mod report;
 pub mod request;
 pub mod rng;
 pub mod scan;
+pub mod scripts;
 pub mod stall;
 pub mod standard;
 pub mod storage;

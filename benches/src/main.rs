@@ -6,8 +6,8 @@ use clap::ArgMatches;
 use cli::stage;
 use dunlin_benches::report::Report;
 use dunlin_benches::{
-    Outcome, collections, compare, expiry, floor, latency, maxmemory, memory, process, stall,
-    standard, storage,
+    Outcome, collections, compare, expiry, floor, latency, maxmemory, memory, mixes, process,
+    scripts, stall, standard, storage,
 };
 
 #[global_allocator]
@@ -37,10 +37,12 @@ fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
         Some(("collections", m)) => collections::run(&stage(m)?, report),
         Some(("latency", m)) => latency::run(&stage(m)?, &cli::latency_plan(m), report),
         Some(("stall", m)) => stall::run(&stage(m)?, &cli::stall_plan(m), report),
+        Some(("scripts", m)) => scripts::run(&stage(m)?, &cli::scripts_plan(m), report),
         Some(("memory", m)) => memory::run(&stage(m)?, &cli::memory_plan(m), report),
         Some(("maxmemory", m)) => maxmemory::run(&stage(m)?, &cli::maxmemory_plan(m)?, report),
         Some(("expiry", m)) => expiry::run(&stage(m)?, &cli::expiry_plan(m), report),
         Some(("storage", m)) => storage::run(&cli::storage_plan(m), report),
+        Some(("mixes", m)) => mixes::run(&cli::mixes_plan(m)?, report),
         _ => Err("no such subcommand".into()),
     }
 }

@@ -17,6 +17,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
 use crate::runtime::doors::Doors;
 use crate::runtime::logging::Log;
+use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
 use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
@@ -64,6 +65,8 @@ pub struct Server {
     pub sockets: Sockets,
     /// Scripts and functions that run.
     pub runs: Arc<Runs>,
+    /// Threads for what takes long.
+    pub pool: Pool,
     /// Where it listens.
     pub doors: Doors,
     /// Certificates.
@@ -116,8 +119,9 @@ impl Server {
         let clock = Clock::new();
         let pubsub = PubSub::default();
         let notifier = Arc::new(Notifier::new(pubsub.clone()));
+        let threads = limits.workers + pool::THREADS;
         let interests =
-            Arc::new(Interests::new(store.shard_count(), limits.workers, Arc::clone(&notifier)));
+            Arc::new(Interests::new(store.shard_count(), threads, Arc::clone(&notifier)));
         let keyspace = Keyspace::observed(store, Arc::clone(&interests) as _);
         let run_id = run_id(&keyspace);
         let server = Server {
@@ -137,6 +141,7 @@ impl Server {
             libraries: Libraries::default(),
             sockets: Sockets::default(),
             runs: Arc::default(),
+            pool: Pool::new(limits.workers),
             doors: Doors::default(),
             tls: Tls::default(),
             started: clock.now(),

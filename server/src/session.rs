@@ -36,6 +36,8 @@ pub enum Turn {
     Yield,
     /// The next command needs roles that are taken: hand the session over.
     Handover(ShardSet),
+    /// The next command has to run on the pool, with these roles.
+    Pool(ShardSet),
     /// The next command has run and waits (see [`crate::blocking`]).
     Block,
     /// Execution is paused (CLIENT PAUSE) until then; the next command has not run.
@@ -245,8 +247,11 @@ impl Session {
                 }
                 Step::Block => end = Some(Turn::Block),
                 Step::Handover(shards) => end = Some(Turn::Handover(shards)),
+                Step::Pool(shards) => end = Some(Turn::Pool(shards)),
                 Step::Paused(until) => end = Some(Turn::Paused(until)),
-                Step::NeedsRole => unreachable!("dispatch runs it again with the role"),
+                Step::NeedsRole | Step::NeedsTime => {
+                    unreachable!("dispatch runs it again where it has what it needs")
+                }
             }
             if end.is_some() || self.is_spent() {
                 break;
@@ -288,27 +293,71 @@ impl Session {
             if !dispatch::runs_with(ctx, writer, prepared, request, &self.client) {
                 break;
             }
-            let (reply, client) = (&mut self.reply, &mut self.client);
-            match dispatch::execute_held(ctx, &mut run, writer, prepared, request, reply, client) {
-                Step::Close => {
-                    self.next += 1;
-                    end = Some(Turn::Close);
-                }
-                Step::Block => end = Some(Turn::Block),
-                Step::Paused(until) => end = Some(Turn::Paused(until)),
-                Step::Handover(shards) => end = Some(Turn::Handover(shards)),
-                // The roles of the keys that its row names are not enough for it.
-                Step::NeedsRole => {
-                    end = Some(Turn::Handover(ShardSet::all(&ctx.server.keyspace)));
-                }
-                Step::Done => {
-                    self.next += 1;
-                    self.client.collect(&mut self.reply);
-                }
-            }
+            end = self.step_held(ctx, &mut run, writer);
         }
         run.finish(ctx);
         end
+    }
+
+    /// Runs the command that was brought to the pool, with its roles. Nothing else: others may wait for
+    /// them. `None`: they are not those that it needs any more.
+    pub(crate) fn run_pooled<'g>(
+        &mut self,
+        ctx: &Context<'_, 'g>,
+        writer: &mut Roles<'g>,
+    ) -> Option<Turn> {
+        if !self.client.follow(&ctx.server.acl) {
+            return Some(Turn::Close);
+        }
+        let entry = self.prepared[self.next].entry?;
+        if !dispatch::fits(ctx, writer, entry, self.current(), &self.client) {
+            return None;
+        }
+        let mut run = dispatch::Run::start(ctx);
+        let end = self.step_held(ctx, &mut run, writer);
+        run.finish(ctx);
+        end
+    }
+
+    /// Runs one command with roles that are held. `Some`: the thread that holds them has to leave it at
+    /// that.
+    fn step_held<'g>(
+        &mut self,
+        ctx: &Context<'_, 'g>,
+        run: &mut dispatch::Run,
+        writer: &mut Roles<'g>,
+    ) -> Option<Turn> {
+        let prepared = self.prepared[self.next];
+        let request = self.decoder.request(self.next);
+        let (reply, client) = (&mut self.reply, &mut self.client);
+        match dispatch::execute_held(ctx, run, writer, prepared, request, reply, client) {
+            Step::Done => {
+                self.next += 1;
+                self.client.collect(&mut self.reply);
+                None
+            }
+            Step::Close => {
+                self.next += 1;
+                Some(Turn::Close)
+            }
+            Step::Block => Some(Turn::Block),
+            Step::Paused(until) => Some(Turn::Paused(until)),
+            Step::Handover(shards) => Some(Turn::Handover(shards)),
+            Step::Pool(shards) => Some(Turn::Pool(shards)),
+            // The roles of the keys that its row names are not enough for it.
+            Step::NeedsRole => {
+                let all = ShardSet::all(&ctx.server.keyspace);
+                Some(if ctx.pooled { Turn::Pool(all) } else { Turn::Handover(all) })
+            }
+            // At home it is sent to the pool.
+            Step::NeedsTime => Some(Turn::Yield),
+        }
+    }
+
+    /// Whether the next command is to be told that a script keeps it waiting.
+    pub(crate) fn gives_way(&self) -> bool {
+        let next = self.prepared.get(self.next).and_then(|prepared| prepared.entry);
+        next.is_some_and(dispatch::gives_way)
     }
 
     /// The command that runs next, or waits.
@@ -349,7 +398,9 @@ impl Session {
             }
             // It runs again at home.
             Step::Paused(until) => Some(Turn::Paused(until)),
-            Step::Handover(_) | Step::NeedsRole => Some(Turn::Yield),
+            Step::Handover(_) | Step::Pool(_) | Step::NeedsRole | Step::NeedsTime => {
+                Some(Turn::Yield)
+            }
         }
     }
 
@@ -404,6 +455,8 @@ impl Session {
 
     /// Puts replies in front of those that are not sent yet.
     pub(crate) fn put_reply_before(&mut self, mut earlier: Reply) {
+        // What has run since may have chosen another version: HELLO in a transaction.
+        earlier.set_proto(self.reply.proto());
         earlier.append(self.take_reply());
         self.reply = earlier;
     }

@@ -1,11 +1,12 @@
-//! Counters, one set per worker so that no thread writes a line another one writes; added up when
+//! Counters, one set per worker and thread of the pool so that no thread writes a line another one writes; added up when
 //! somebody asks.
 
 use crate::acl::Reason;
 use crate::commands::table::{CommandId, table};
+use crate::runtime::pool;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A counter with one writer at a time: plain load and store, no locked instruction.
 #[derive(Debug, Default)]
@@ -138,6 +139,15 @@ impl Histogram {
     }
 }
 
+/// Bytes that one thread's Lua holds.
+#[derive(Debug, Default)]
+pub struct LuaMemory {
+    /// For scripts.
+    pub eval: Gauge,
+    /// For libraries.
+    pub functions: Gauge,
+}
+
 /// Counters of one worker.
 #[derive(Debug)]
 pub struct WorkerStats {
@@ -160,10 +170,8 @@ pub struct WorkerStats {
     pub unexpected_errors: Counter,
     /// Error replies.
     pub error_replies: Counter,
-    /// Bytes that Lua holds for scripts.
-    pub lua_eval: Gauge,
-    /// Bytes that Lua holds for libraries.
-    pub lua_functions: Gauge,
+    /// What Lua holds.
+    pub lua: Arc<LuaMemory>,
     /// Error replies by first word. Locked only when an error is answered.
     errors: Mutex<BTreeMap<String, u64>>,
 }
@@ -184,8 +192,7 @@ impl Default for WorkerStats {
             writes: Counter::default(),
             unexpected_errors: Counter::default(),
             error_replies: Counter::default(),
-            lua_eval: Gauge::default(),
-            lua_functions: Gauge::default(),
+            lua: Arc::default(),
             errors: Mutex::default(),
         }
     }
@@ -248,6 +255,8 @@ impl WorkerStats {
 #[derive(Debug)]
 pub struct Stats {
     workers: Box<[WorkerStats]>,
+    /// Those of the threads of the pool, from their first work on.
+    pool: Box<[OnceLock<WorkerStats>]>,
     /// Connections refused at `maxclients`.
     pub rejected_connections: AtomicU64,
     /// Clients closed because all together held too much.
@@ -265,6 +274,7 @@ impl Stats {
     pub fn new(workers: usize) -> Self {
         Stats {
             workers: (0..workers).map(|_| WorkerStats::default()).collect(),
+            pool: (0..pool::THREADS).map(|_| OnceLock::new()).collect(),
             rejected_connections: AtomicU64::new(0),
             evicted_clients: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
@@ -278,36 +288,39 @@ impl Stats {
         &self.denied[reason as usize]
     }
 
-    /// The counters of worker `index`.
+    /// The counters of worker `index`; behind the workers come the threads of the pool.
     pub fn worker(&self, index: usize) -> &WorkerStats {
-        &self.workers[index]
+        match self.workers.get(index) {
+            Some(worker) => worker,
+            None => self.pool[index - self.workers.len()].get_or_init(WorkerStats::default),
+        }
     }
 
-    /// The counters of each worker.
-    pub fn workers(&self) -> &[WorkerStats] {
-        &self.workers
+    /// The counters of each worker and thread of the pool.
+    pub fn workers(&self) -> impl Iterator<Item = &WorkerStats> {
+        self.workers.iter().chain(self.pool.iter().filter_map(OnceLock::get))
     }
 
     /// Sum of one counter over the workers.
     pub fn sum(&self, counter: impl Fn(&WorkerStats) -> &Counter) -> u64 {
-        self.workers.iter().map(|worker| counter(worker).get()).sum()
+        self.workers().map(|worker| counter(worker).get()).sum()
     }
 
     /// Executions of all commands.
     pub fn calls(&self) -> u64 {
         let of = |worker: &WorkerStats| worker.commands.iter().map(|c| c.calls.get()).sum::<u64>();
-        self.workers.iter().map(of).sum()
+        self.workers().map(of).sum()
     }
 
     /// Sum of one counter of one command.
     pub fn command_sum(&self, id: CommandId, counter: impl Fn(&CommandStats) -> &Counter) -> u64 {
-        self.workers.iter().map(|worker| counter(worker.command(id)).get()).sum()
+        self.workers().map(|worker| counter(worker.command(id)).get()).sum()
     }
 
     /// Histogram of one command over the workers, empty if nothing was recorded.
     pub fn command_histogram(&self, id: CommandId) -> Vec<u64> {
         let mut total = Vec::new();
-        for histogram in self.workers.iter().filter_map(|w| w.command(id).histogram()) {
+        for histogram in self.workers().filter_map(|w| w.command(id).histogram()) {
             histogram.add_to(&mut total);
         }
         total
@@ -316,7 +329,7 @@ impl Stats {
     /// Error replies by first word.
     pub fn errors(&self) -> BTreeMap<String, u64> {
         let mut total = BTreeMap::new();
-        for worker in &self.workers {
+        for worker in self.workers() {
             let errors = worker.errors.lock().unwrap_or_else(PoisonError::into_inner);
             for (kind, count) in errors.iter() {
                 *total.entry(kind.clone()).or_insert(0) += count;
@@ -327,7 +340,7 @@ impl Stats {
 
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
-        self.workers.iter().for_each(WorkerStats::reset);
+        self.workers().for_each(WorkerStats::reset);
         for counter in [
             &self.rejected_connections,
             &self.evicted_clients,

@@ -61,7 +61,7 @@ pub use hash::{Key, KeyHash, ShardId};
 pub use keyspace::{DbId, Keyspace, Options, PREFETCH_MAX, Touch};
 pub use memory::MemoryStats;
 pub use observer::{Cause, Change, Observer};
-pub use shard::{Job, ShardSet};
+pub use shard::{Baton, Errand, Job, ShardSet};
 pub use stats::StoreStats;
 pub use value::object::{Object, Packed};
 pub use value::rope::{CHUNK, Rope};

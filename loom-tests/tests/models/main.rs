@@ -2,6 +2,7 @@
 
 #![cfg(loom)]
 
+mod errand;
 mod evict_read;
 mod expire_read;
 mod flush_read;

@@ -75,6 +75,6 @@ impl Job for ServeReady {
         let server = self.server;
         let stats = server.stats.worker(Worker::current());
         let Reading { now, monotonic_ns: began } = server.clock.read();
-        serve(&Context { server, stats, guard, now, began }, writer);
+        serve(&Context { server, stats, guard, now, began, pooled: false }, writer);
     }
 }

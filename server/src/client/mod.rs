@@ -226,6 +226,8 @@ impl ClientShared {
     pub const TRACKED: u32 = 8192;
     /// The connection has ended.
     pub const GONE: u32 = 16384;
+    /// Its command runs on the pool, or waits for that.
+    pub const POOLED: u32 = 32768;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -352,6 +354,8 @@ pub struct Client {
     pub deny_blocking: bool,
     /// The commands come from a script.
     pub in_script: bool,
+    /// The script has begun before, and nothing of that counts: it runs anew.
+    pub begins_anew: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// The blocking command that has begun to wait and has not ended. It may run again meanwhile.
@@ -391,6 +395,7 @@ impl Client {
             reply_mode: ReplyMode::On,
             wait: None,
             in_script: false,
+            begins_anew: false,
             no_touch: false,
             monitor: false,
             monitoring: None,

@@ -36,17 +36,21 @@ pub struct Call<'a, 'g> {
     pub hash: KeyHash,
     /// Time of the turn.
     pub now: Millis,
+    /// When the call began, or what was before it has ended: nanoseconds of the monotonic clock.
+    pub began: u64,
     /// The pinned epoch.
     pub guard: &'g Guard,
     /// The roles that dispatch holds for this call.
     pub writer: Option<&'a mut Roles<'g>>,
+    /// It runs on the pool, where it may take its time.
+    pub pooled: bool,
 }
 
 impl<'a, 'g> Call<'a, 'g> {
     /// What the turn has given to this call, for commands that run others, as a turn that begins now.
     pub(crate) fn context(&self) -> Context<'a, 'g> {
-        let (server, stats, guard, now) = (self.server, self.stats, self.guard, self.now);
-        Context { server, stats, guard, now, began: server.clock.monotonic_ns() }
+        let Call { server, stats, guard, now, pooled, .. } = *self;
+        Context { server, stats, guard, now, began: server.clock.monotonic_ns(), pooled }
     }
 
     /// Number of arguments, the name included.

@@ -72,6 +72,10 @@ pub const TOO_LONG: ReplyError =
 /// with the role of its shard.
 pub const NEEDS_ROLE: ReplyError = ReplyError::new("");
 
+/// Not for clients: the command takes too long where it runs, and dispatch has to run it again on the
+/// pool.
+pub const NEEDS_TIME: ReplyError = ReplyError::new(" ");
+
 /// Memory is short.
 pub const OOM: ReplyError =
     ReplyError::new("OOM command not allowed when used memory > 'maxmemory'.");

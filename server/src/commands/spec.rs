@@ -60,7 +60,7 @@ impl Arity {
 
 /// Set of command flags. The first block are Redis's own, the second Dunlin's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Flags(u32);
+pub struct Flags(u64);
 
 macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident = $bit:expr, $text:expr;)*) => {
@@ -144,6 +144,8 @@ impl Flags {
 
     /// Runs a script: the keys that it names are those which it promises to keep to.
     pub const SCRIPT: Flags = Flags(1 << 31);
+    /// Takes long, whatever its arguments: runs on the pool and not in front of a worker's connections.
+    pub const LONG: Flags = Flags(1 << 32);
 
     /// Union, usable in constants.
     pub const fn with(self, other: Flags) -> Flags {

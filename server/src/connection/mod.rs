@@ -9,24 +9,20 @@
 //! TCP slows the sender. A paused connection whose socket takes nothing for [`STALL_SECONDS`] is
 //! closed.
 
+mod away;
 mod blocked;
 mod output;
 mod stream;
 pub(crate) mod tls;
 
-use crate::Roles;
-use crate::blocking::{Ran, park};
+use crate::blocking::Ran;
 use crate::client::ClientShared;
 use crate::client::REPLY_BUFFER;
 use crate::client::transaction::Transaction;
-use crate::dispatch::Context;
 use crate::inbox::COLLECT;
-use crate::runtime::clock::Reading;
 use crate::runtime::worker::Worker;
-use crate::server::Server;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
-use dunlin_storage::{Guard, Job, ShardSet};
 use output::{count_sent, has_room, poll_send};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -36,7 +32,6 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 pub(crate) use stream::Stream;
-use tokio::sync::oneshot;
 use tracing::warn;
 
 /// Replies not yet sent at which a connection stops executing.
@@ -190,7 +185,9 @@ impl Connection {
             match turn {
                 Turn::Idle => return None,
                 Turn::Yield if pending >= PAUSE_OUTPUT => return None,
-                Turn::Yield | Turn::Handover(_) | Turn::Block => tokio::task::yield_now().await,
+                Turn::Yield | Turn::Handover(_) | Turn::Pool(_) | Turn::Block => {
+                    tokio::task::yield_now().await;
+                }
                 Turn::Close => return Some(End::Flush),
                 Turn::Paused(until) => {
                     if let Some(end) = self.paused(until).await {
@@ -205,21 +202,18 @@ impl Connection {
     async fn turn(&mut self) -> Result<(Box<Session>, Turn), End> {
         let session = self.session.take().ok_or(End::Drop)?;
         let mut ran = self.worker.turn(session);
-        while let Ran::Home(session, Turn::Handover(shards)) = ran {
-            ran = self.hand_over(session, shards).await.ok_or(End::Drop)?;
+        loop {
+            ran = match ran {
+                Ran::Home(session, Turn::Handover(shards)) => {
+                    self.hand_over(session, shards).await?
+                }
+                Ran::Home(session, Turn::Pool(shards)) => {
+                    self.send_to_pool(session, shards).await?
+                }
+                Ran::Home(session, turn) => return Ok((session, turn)),
+                Ran::Parked(parked) => return self.block(parked).await,
+            };
         }
-        match ran {
-            Ran::Home(session, turn) => Ok((session, turn)),
-            Ran::Parked(parked) => self.block(parked).await,
-        }
-    }
-
-    /// Leaves the session with the holder of the roles and waits for its return.
-    async fn hand_over(&mut self, session: Box<Session>, shards: ShardSet) -> Option<Ran> {
-        let (done, home) = oneshot::channel();
-        let server = self.worker.server;
-        self.worker.submit(shards, Box::new(HandedOver { session, server, done }));
-        home.await.ok()
     }
 
     /// A client that is made to wait is not idle: it counts as active when the wait ends.
@@ -376,27 +370,4 @@ async fn behind_the_others() {
         Poll::Pending
     })
     .await;
-}
-
-/// A session on its way through the queue of a busy shard.
-struct HandedOver {
-    session: Box<Session>,
-    server: &'static Server,
-    done: oneshot::Sender<Ran>,
-}
-
-impl Job for HandedOver {
-    fn run<'g>(self: Box<Self>, writer: &mut Roles<'g>, guard: &'g Guard) {
-        let HandedOver { mut session, server, done } = *self;
-        let stats = server.stats.worker(Worker::current());
-        let Reading { now, monotonic_ns: began } = server.clock.read();
-        let ctx = Context { server, stats, guard, now, began };
-        let ran = match session.run_handed_over(&ctx, writer) {
-            Some(Turn::Block) => park(server, session, Some(writer)),
-            turn => Ran::Home(session, turn.unwrap_or(Turn::Yield)),
-        };
-        server.tracker().broadcast();
-        // A connection that is gone needs no answer.
-        let _ = done.send(ran);
-    }
 }

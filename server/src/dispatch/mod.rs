@@ -19,6 +19,9 @@
 //!   and the note that the client has to hear of the next write.
 //! - A **script** that is known to keep to the keys it names is a write of these; any other one
 //!   takes all roles. One that turns out to need more is run again under all.
+//! - What may **take long** (a script that does or has not run yet, a transaction with one) is not
+//!   run here at all: the session takes the roles to a thread of the pool ([`Step::Pool`]), and
+//!   comes home from there.
 //! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
 //!   run at once.
 //!
@@ -27,6 +30,7 @@
 //! move elements to other shards, their roles are taken before the command runs.
 
 mod admission;
+mod long;
 mod timing;
 mod track;
 mod unrun;
@@ -49,6 +53,7 @@ use admission::{Admission, admit};
 pub(crate) use admission::{echo, is_short_of_memory, log_denial};
 use dunlin_protocol::{Mark, Reply, Request};
 use dunlin_storage::{DbId, Guard, KeyHash, Millis, ShardId, ShardSet};
+pub(crate) use long::{fits, gives_way};
 use std::sync::atomic::Ordering;
 pub(crate) use timing::Run;
 pub(crate) use track::remember;
@@ -70,6 +75,8 @@ pub struct Context<'a, 'g> {
     pub now: Millis,
     /// When the turn began, in nanoseconds of the monotonic clock.
     pub began: u64,
+    /// It runs on the pool, where a command may take its time.
+    pub pooled: bool,
 }
 
 /// How a command ended.
@@ -81,10 +88,14 @@ pub(crate) enum Step {
     Block,
     /// Not run: these roles are taken.
     Handover(ShardSet),
+    /// Not run: it has to run on the pool, with these roles.
+    Pool(ShardSet),
     /// Not run: execution is paused until then.
     Paused(Millis),
     /// Not run: it has to look into a large collection, under the role of its shard.
     NeedsRole,
+    /// Not run: it takes too long for the thread that has tried.
+    NeedsTime,
 }
 
 /// Runs one command, taking the roles it needs.
@@ -183,7 +194,7 @@ pub(crate) fn shards_to_see(
             ShardSet::one(ctx.server.keyspace.shard_of(hash))
         }
         KeyShape::Many => shards_of(ctx, entry, request, db),
-        KeyShape::Script => shards_of_script(ctx, entry, request, db),
+        KeyShape::Script => long::shards_of_script(ctx, entry, request, db),
         KeyShape::None | KeyShape::One(_) | KeyShape::Own => std::iter::empty().collect(),
     }
 }
@@ -199,6 +210,9 @@ pub(crate) fn runs_with(
     let Some(entry) = prepared.entry else {
         return false;
     };
+    if long::takes_long(ctx, entry, request, client) {
+        return false;
+    }
     match entry.shape {
         KeyShape::One(at) => {
             request.get(at).is_some() && writer.holds(ctx.server.keyspace.shard_of(prepared.hash))
@@ -232,7 +246,7 @@ pub(crate) fn execute_held<'g>(
             let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
             let mark = env.reply.mark();
             let step = env.run_held(writer);
-            if matches!(step, Step::NeedsRole) {
+            if matches!(step, Step::NeedsRole | Step::NeedsTime) {
                 env.undo(mark);
             }
             env.tell_misses();
@@ -305,7 +319,7 @@ impl<'g> Env<'_, '_, 'g> {
     fn run_with_roles(&mut self, held: &mut Option<Roles<'g>>) -> Step {
         let (ctx, entry) = (self.ctx, self.entry);
         match entry.shape {
-            KeyShape::None if !entry.has(Flags::ALL_SHARDS) => {
+            KeyShape::None if !entry.command.flags.any(flag_set!(ALL_SHARDS | LONG)) => {
                 *held = None;
                 let mark = self.reply.mark();
                 let step = match self.run(None) {
@@ -322,6 +336,9 @@ impl<'g> Env<'_, '_, 'g> {
             KeyShape::Own => {
                 *held = None;
                 let shards = self.client.own_shards(entry);
+                if long::takes_long(ctx, entry, self.request, self.client) {
+                    return self.send_to_pool(shards);
+                }
                 let step = match shards.is_empty() {
                     true => self.run(None),
                     false => self.with_roles(held, shards),
@@ -338,13 +355,10 @@ impl<'g> Env<'_, '_, 'g> {
                     self.read_one(held, shard)
                 }
             }
-            KeyShape::Script => {
+            KeyShape::Script => self.run_script(held),
+            KeyShape::None if entry.has(Flags::LONG) => {
                 *held = None;
-                // With no key it runs under no role, and may still find that it needs some.
-                let shards = shards_of_script(ctx, entry, self.request, self.client.db);
-                let step = self.with_roles(held, shards);
-                self.client.settle();
-                step
+                self.send_to_pool(std::iter::empty().collect())
             }
             _ => {
                 *held = None;
@@ -422,9 +436,8 @@ impl<'g> Env<'_, '_, 'g> {
     /// Its roles are taken: their holder runs it, unless that is a script which takes its time.
     #[cold]
     fn hand_over(&mut self, shards: ShardSet) -> Step {
-        let waits = self.entry.has(Flags::ALLOW_BUSY) || self.entry.shape == KeyShape::Own;
         match self.ctx.server.runs.busy_with(&shards) {
-            Some(kind) if !waits => {
+            Some(kind) if gives_way(self.entry) => {
                 let (error, entry) = (scripting::busy(kind), Some(self.entry));
                 refuse(self.ctx, entry, self.request, &error, self.reply, self.client)
             }
@@ -534,7 +547,7 @@ impl<'g> Env<'_, '_, 'g> {
         let mark = silent.then(|| self.reply.mark());
         let step = self.call(writer);
         if let Some(mark) = mark
-            && !matches!(step, Step::NeedsRole | Step::Block)
+            && !matches!(step, Step::NeedsRole | Step::NeedsTime | Step::Block)
         {
             // Messages are sent in any case.
             let pushes = self.entry.has(Flags::ANSWERS_BY_PUSH);
@@ -598,8 +611,10 @@ impl<'g> Env<'_, '_, 'g> {
             entry,
             hash: self.hash,
             now: ctx.now,
+            began: self.run.started(),
             guard: ctx.guard,
             writer,
+            pooled: ctx.pooled,
         };
         let result = (entry.command.handler)(&mut call);
         let needs_role = match &result {
@@ -609,6 +624,9 @@ impl<'g> Env<'_, '_, 'g> {
         };
         if needs_role {
             return Step::NeedsRole;
+        }
+        if matches!(&result, Err(error) if *error == error::NEEDS_TIME) {
+            return Step::NeedsTime;
         }
         // Afterwards, so that SELECT shows the database it chose, as in Redis.
         if ctx.server.monitors.active() && !again {
@@ -647,20 +665,6 @@ impl<'g> Env<'_, '_, 'g> {
         let fast = self.entry.has(Flags::FAST);
         let event = if fast { "fast-command" } else { "command" };
         server.latency.record(event, micros / 1_000, seconds);
-    }
-}
-
-/// The shards that a script needs: all, unless it is known to keep to its keys.
-#[cold]
-fn shards_of_script(
-    ctx: &Context<'_, '_>,
-    entry: &Entry,
-    request: Request<'_>,
-    db: DbId,
-) -> ShardSet {
-    match scripting::keeps_to_its_keys(ctx.server, entry, request) {
-        true => shards_of(ctx, entry, request, db),
-        false => ShardSet::all(&ctx.server.keyspace),
     }
 }
 

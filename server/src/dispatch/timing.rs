@@ -55,6 +55,11 @@ impl Run {
         each
     }
 
+    /// When the current run has begun.
+    pub(super) fn started(&self) -> u64 {
+        self.started
+    }
+
     pub(crate) fn finish(mut self, ctx: &Context<'_, '_>) {
         self.close(ctx);
     }

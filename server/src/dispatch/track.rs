@@ -23,7 +23,7 @@ impl<'g> Env<'_, '_, 'g> {
             false => self.with_roles(held, shards),
         };
         drop(running);
-        if !matches!(step, Step::Handover(_)) {
+        if !matches!(step, Step::Handover(_) | Step::Pool(_)) {
             self.tracked(held.as_mut());
         }
         step
@@ -36,7 +36,7 @@ impl<'g> Env<'_, '_, 'g> {
         let running = self.ctx.server.tracker().running(&self.client.shared);
         let step = self.run_held(writer);
         drop(running);
-        if matches!(step, Step::NeedsRole) {
+        if matches!(step, Step::NeedsRole | Step::NeedsTime) {
             self.undo(mark);
             return step;
         }

@@ -69,12 +69,12 @@ pub struct Interests {
 
 impl Interests {
     /// Nobody is interested in anything yet.
-    pub fn new(shards: usize, workers: usize, notifier: Arc<Notifier>) -> Self {
+    pub fn new(shards: usize, threads: usize, notifier: Arc<Notifier>) -> Self {
         Interests {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             queues: Queues::new(shards),
             notifier,
-            tracker: Tracker::new(shards, workers),
+            tracker: Tracker::new(shards, threads),
         }
     }
 

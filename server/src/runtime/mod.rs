@@ -10,6 +10,7 @@ pub mod listen;
 pub mod logging;
 pub mod pages;
 pub mod pidfile;
+pub mod pool;
 pub mod shutdown;
 pub mod sweep;
 pub mod worker;

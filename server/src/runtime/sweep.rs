@@ -36,7 +36,7 @@ pub(crate) fn sweep(server: &Server) {
 
 /// Why a client has run out of time, if it has.
 fn overdue(client: &ClientShared, settings: &Settings, now: Millis) -> Option<&'static str> {
-    if client.has_flag(ClientShared::BLOCKED | ClientShared::PAUSED) {
+    if client.has_flag(ClientShared::BLOCKED | ClientShared::PAUSED | ClientShared::POOLED) {
         return None;
     }
     let over = |limit: u32, since: Millis| limit > 0 && now - since > Millis::from(limit) * 1_000;

@@ -15,7 +15,7 @@ use crate::stats::WorkerStats;
 use crate::tls::{self, handshake::Handshakes};
 use crate::tracking::Tend;
 use dunlin_protocol::Limits;
-use dunlin_storage::{Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
+use dunlin_storage::{Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
@@ -36,6 +36,8 @@ const LIMBO_RELAXED: u64 = 4 * 1024 * 1024;
 const FREED_PER_TURN: usize = 64;
 /// Slices per tick and shard in which the table of tracked keys is tended.
 const TENDED_SLICES: usize = 64;
+/// How long a script may still run when the process is to end.
+const SCRIPT_GRACE: Duration = Duration::from_secs(1);
 /// Accepted connections on their way to a worker.
 pub const INBOX: usize = 1024;
 /// Threads per worker for what takes long and may wait, such as the mathematics of a handshake.
@@ -127,9 +129,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Index of the worker that runs on this thread.
+    /// Index of the worker that runs on this thread; threads of the pool have indices behind them.
     pub fn current() -> usize {
         CURRENT.get()
+    }
+
+    /// Gives the calling thread its index.
+    pub(super) fn set_current(index: usize) {
+        CURRENT.set(index);
     }
 
     /// Counters of this worker.
@@ -147,7 +154,7 @@ impl Worker {
             self.now.set(now);
             let (server, stats) = (self.server, self.stats());
             let mut held = None;
-            let ctx = Context { server, stats, guard: &guard, now, began };
+            let ctx = Context { server, stats, guard: &guard, now, began, pooled: false };
             match session.turn(&ctx, &mut held) {
                 Turn::Block => park(server, session, held.as_mut()),
                 turn => Ran::Home(session, turn),
@@ -176,6 +183,22 @@ impl Worker {
     /// Hands `job` to whoever gets the roles of `shards`.
     pub fn submit(&self, shards: ShardSet, job: Box<dyn Job>) {
         self.server.keyspace.submit(shards, job, &self.epoch.pin());
+        self.leftovers();
+    }
+
+    /// Lets `errand` take the roles of `shards` to another thread.
+    pub(crate) fn send(&self, shards: ShardSet, errand: Box<dyn Errand>) {
+        self.server.keyspace.send(shards, errand, &self.epoch.pin());
+        self.leftovers();
+    }
+
+    /// Runs `job` if the role is free; it is for something that is done again and again.
+    fn run_if_free(&self, shard: ShardId, job: Box<dyn Job>) {
+        let guard = self.epoch.pin();
+        if let Some(mut role) = self.server.keyspace.try_enter(&ShardSet::one(shard), &guard) {
+            job.run(&mut role, &guard);
+        }
+        drop(guard);
         self.leftovers();
     }
 
@@ -223,7 +246,7 @@ impl Worker {
         inbox: mpsc::Receiver<Incoming>,
         duties: Option<Duties>,
     ) -> std::io::Result<()> {
-        CURRENT.set(index);
+        Worker::set_current(index);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BACKGROUND_THREADS)
@@ -268,8 +291,15 @@ impl Worker {
         while inbox.recv().await.is_some() {
             self.closed();
         }
-        // Connections end by themselves: each is signalled, finishes its pipeline and closes.
+        // Connections end by themselves: each is signalled, finishes its pipeline and closes. Only a
+        // script may have other plans.
         let limit = Duration::from_secs(u64::from(self.server.settings().shutdown_timeout));
+        let runs = Arc::clone(&self.server.runs);
+        let grace = SCRIPT_GRACE.min(limit / 2);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(grace).await;
+            runs.end_all();
+        });
         let ended = async {
             while self.load.connections.load(Ordering::Relaxed) > 0 {
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -355,6 +385,7 @@ impl Worker {
             tokio::time::sleep(Duration::from_secs(1) / hz).await;
             if self.index == 0 {
                 self.housekeeping();
+                self.recall_the_impatient();
             }
             // What a pause of writes holds still, expiry does not change either.
             let paused = self.server.pause.blocks(true, self.server.clock.now()).is_some();
@@ -374,6 +405,15 @@ impl Worker {
         }
     }
 
+    /// Calls back those who wait behind a script that takes its time: they are told so.
+    fn recall_the_impatient(&self) {
+        let Some(shards) = self.server.runs.busy_shards() else { return };
+        let guard = self.epoch.pin();
+        shards.iter().for_each(|shard| self.server.keyspace.recall(shard, &guard));
+        drop(guard);
+        self.leftovers();
+    }
+
     /// Removes what clients that tracked keys have left behind, in slices under the roles.
     async fn tend_tracking(&self) {
         for shard in self.own_shards() {
@@ -382,7 +422,7 @@ impl Worker {
                     break;
                 }
                 let interests = Arc::clone(&self.server.interests);
-                self.submit(ShardSet::one(shard), Box::new(Tend { interests, shard }));
+                self.run_if_free(shard, Box::new(Tend { interests, shard }));
                 tokio::task::yield_now().await;
             }
         }
@@ -435,7 +475,7 @@ impl Worker {
             .into_iter()
             .filter(|shard| self.server.interests.queues.has_ready(*shard))
         {
-            self.submit(ShardSet::one(shard), Box::new(ServeReady { server: self.server }));
+            self.run_if_free(shard, Box::new(ServeReady { server: self.server }));
         }
     }
 

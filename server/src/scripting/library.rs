@@ -3,6 +3,7 @@
 //! The set is immutable and published as a whole; a change makes a new one. Readers compare its
 //! generation with the one they know, so a call of a function takes no lock while nothing changes.
 
+use super::cost::Cost;
 use super::flags::ScriptFlags;
 use super::header::{self, NoHeader};
 use super::reach::Reach;
@@ -37,13 +38,16 @@ pub struct Function {
     pub flags: ScriptFlags,
     /// Whether it keeps to its keys.
     pub reach: Reach,
+    /// What its runs cost.
+    pub cost: Cost,
 }
 
 impl Function {
     /// A function as it is registered, before anything has run.
     #[must_use]
     pub fn new(name: String, description: Option<Vec<u8>>, flags: ScriptFlags) -> Function {
-        Function { name, description, flags, reach: Reach::default() }
+        let (reach, cost) = (Reach::default(), Cost::default());
+        Function { name, description, flags, reach, cost }
     }
 }
 
@@ -56,6 +60,8 @@ pub struct Library {
     pub body: Bytes,
     /// Its functions, as they were registered.
     pub functions: Vec<Function>,
+    /// What it costs to load it, which each thread does that calls one of them.
+    pub cost: Cost,
     header: usize,
 }
 
@@ -99,6 +105,7 @@ impl Library {
             name: shown(name),
             body: Bytes::copy_from_slice(body),
             functions: Vec::new(),
+            cost: Cost::default(),
             header: body.len() - header.code.len(),
         })
     }

@@ -13,6 +13,7 @@
 //! How a script is kept from harm: see [`engine`].
 
 mod cache;
+mod cost;
 pub mod engine;
 mod flags;
 mod header;
@@ -23,6 +24,7 @@ mod runs;
 mod script;
 
 pub use cache::ScriptCache;
+pub use cost::Cost;
 pub use engine::{Arguments, Ended, Engine, Options};
 pub use flags::ScriptFlags;
 pub use host::{CallOptions, Host, Interrupt, Watch};

@@ -4,7 +4,9 @@
 //! its beginning: short scripts never take the lock.
 
 use super::host::{Interrupt, Watch};
+use crate::client::ClientShared;
 use crate::runtime::clock::Clock;
+use crate::runtime::pool::Courtesy;
 use dunlin_storage::ShardSet;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -102,6 +104,8 @@ pub struct Runs {
     patience: AtomicU64,
     /// How many are.
     busy: AtomicUsize,
+    /// All are to end, whatever they have done.
+    closing: AtomicBool,
 }
 
 impl Default for Runs {
@@ -111,15 +115,17 @@ impl Default for Runs {
             list: Mutex::default(),
             patience: AtomicU64::new(u64::MAX),
             busy: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
         }
     }
 }
 
 impl Runs {
-    /// A run that begins now.
+    /// A run that has begun then, in nanoseconds of the monotonic clock.
     #[must_use]
     pub fn begin(
         self: &Arc<Self>,
+        began: u64,
         kind: RunKind,
         name: String,
         command: CommandLine,
@@ -129,7 +135,7 @@ impl Runs {
             kind,
             name,
             command,
-            began: self.clock.monotonic_ns(),
+            began,
             shards,
             wrote: AtomicBool::new(false),
             killed: AtomicBool::new(false),
@@ -138,8 +144,13 @@ impl Runs {
         Running {
             runs: Arc::clone(self),
             run,
+            client: None,
             visible: Cell::new(false),
             abandoned: Cell::new(false),
+            acted: Cell::new(false),
+            courtesy: None,
+            patience_ms: None,
+            overtime: Cell::new(false),
             limit_ms: None,
         }
     }
@@ -178,6 +189,23 @@ impl Runs {
         Some(run.kind)
     }
 
+    /// The shards that busy runs hold.
+    #[must_use]
+    pub fn busy_shards(&self) -> Option<ShardSet> {
+        if self.busy.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let list = self.lock();
+        let busy = list.iter().filter(|run| run.busy.load(Ordering::Relaxed));
+        Some(busy.flat_map(|run| run.shards.iter()).collect())
+    }
+
+    /// Ends all runs, and those that begin from now on as soon as they take time. The process ends:
+    /// nobody will see what they have left half done.
+    pub fn end_all(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
     fn note_busy(&self, run: &Run) {
         run.busy.store(true, Ordering::Relaxed);
         self.busy.fetch_add(1, Ordering::Relaxed);
@@ -206,8 +234,17 @@ impl Runs {
 pub struct Running {
     runs: Arc<Runs>,
     run: Arc<Run>,
+    /// Whose run it is.
+    client: Option<Arc<ClientShared>>,
     visible: Cell<bool>,
     abandoned: Cell<bool>,
+    /// Something was done that others may have seen: it cannot be done again.
+    acted: Cell<bool>,
+    /// It runs where others are more urgent.
+    courtesy: Option<Courtesy>,
+    /// Milliseconds after which it is in the way of others, and is to begin anew elsewhere.
+    patience_ms: Option<u64>,
+    overtime: Cell<bool>,
     limit_ms: Option<(u64, &'static str)>,
 }
 
@@ -217,6 +254,56 @@ impl Running {
     pub fn limited(mut self, milliseconds: u64, why: &'static str) -> Running {
         self.limit_ms = Some((milliseconds, why));
         self
+    }
+
+    /// A client whose end is that of the run, too.
+    #[must_use]
+    pub fn of(mut self, client: Arc<ClientShared>) -> Running {
+        self.client = Some(client);
+        self
+    }
+
+    /// It runs where others wait for it: after so many milliseconds it is abandoned, if it has done
+    /// nothing yet that cannot be done again.
+    #[must_use]
+    pub fn in_front_of_others(mut self, milliseconds: u64) -> Running {
+        self.patience_ms = Some(milliseconds);
+        self
+    }
+
+    /// It runs on the pool: others that want the processor go first.
+    #[must_use]
+    pub fn on_pool(mut self) -> Running {
+        self.courtesy = Some(Courtesy::default());
+        self
+    }
+
+    /// Lets others run, if they are more urgent. Called by and by.
+    pub fn let_others_run(&self) {
+        if let Some(courtesy) = &self.courtesy {
+            courtesy.let_others_run(|| self.runs.clock.monotonic_ns());
+        }
+    }
+
+    /// Whether it was abandoned because it took too long for the place.
+    pub fn is_overtime(&self) -> bool {
+        self.overtime.get()
+    }
+
+    /// It does something that others may see.
+    pub fn acts(&self) {
+        self.acted.set(true);
+    }
+
+    /// Whether it has done something that others may have seen.
+    pub fn has_acted(&self) -> bool {
+        self.acted.get()
+    }
+
+    /// Nanoseconds since it began.
+    #[must_use]
+    pub fn age_ns(&self) -> u64 {
+        self.runs.clock.monotonic_ns().saturating_sub(self.run.began)
     }
 
     /// Nothing it does counts any more: it is to end.
@@ -231,21 +318,42 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Why somebody wants it to end.
+    fn is_to_end(&self) -> Option<&'static str> {
+        if self.run.killed.load(Ordering::Relaxed) {
+            return Some(match self.run.kind {
+                RunKind::Script => "Script killed by user with SCRIPT KILL.",
+                RunKind::Function | RunKind::Loading => "Script killed by user with FUNCTION KILL.",
+            });
+        }
+        if self.runs.closing.load(Ordering::Relaxed) {
+            return Some("Script killed by shutdown.");
+        }
+        let client = self.client.as_ref()?;
+        let alone = client.kill.load(Ordering::Relaxed) && !self.run.wrote.load(Ordering::Relaxed);
+        alone.then_some("Script killed with its client.")
+    }
+}
+
 impl Watch for Running {
     fn check(&self) -> Interrupt {
         if !self.visible.replace(true) {
             self.runs.lock().push(Arc::clone(&self.run));
         }
+        self.let_others_run();
         if self.abandoned.get() {
             return Interrupt::Stop("the script begins anew");
         }
-        if self.run.killed.load(Ordering::Relaxed) {
-            return Interrupt::Stop(match self.run.kind {
-                RunKind::Script => "Script killed by user with SCRIPT KILL.",
-                RunKind::Function | RunKind::Loading => "Script killed by user with FUNCTION KILL.",
-            });
+        if let Some(why) = self.is_to_end() {
+            return Interrupt::Stop(why);
         }
         let age = self.runs.age_ms(&self.run);
+        if self.patience_ms.is_some_and(|patience| age >= patience) && !self.acted.get() {
+            self.overtime.set(true);
+            self.abandon();
+            return self.check();
+        }
         if age >= self.runs.patience.load(Ordering::Relaxed)
             && !self.run.busy.load(Ordering::Relaxed)
         {
@@ -276,7 +384,7 @@ mod tests {
 
     fn begin(runs: &Arc<Runs>, kind: RunKind, shard: u16) -> Running {
         let shards = ShardSet::one(ShardId(shard));
-        runs.begin(kind, "a".into(), CommandLine::default(), shards)
+        runs.begin(runs.clock.monotonic_ns(), kind, "a".into(), CommandLine::default(), shards)
     }
 
     #[test]
@@ -290,6 +398,7 @@ mod tests {
         runs.set_patience(0);
         assert_eq!(one.check(), Interrupt::GoOn);
         assert_eq!((with(&[1, 2]), with(&[2, 3])), (Some(RunKind::Script), None));
+        assert_eq!(runs.busy_shards(), Some(ShardSet::one(ShardId(1))));
         assert_eq!(two.check(), Interrupt::GoOn);
         drop(one);
         assert_eq!((with(&[1]), with(&[1, 2])), (None, Some(RunKind::Function)));
@@ -301,6 +410,7 @@ mod tests {
     fn a_run_is_seen_once_it_takes_time() {
         let runs = Arc::<Runs>::default();
         let one = runs.begin(
+            runs.clock.monotonic_ns(),
             RunKind::Function,
             "f".into(),
             CommandLine::new([b"FCALL".as_slice(), b"f"].into_iter()),
@@ -328,6 +438,33 @@ mod tests {
         assert_eq!(runs.kill(RunKind::Script), Killed::Some);
         assert_eq!(one.check(), Interrupt::GoOn);
         assert!(matches!(two.check(), Interrupt::Stop(_)));
+    }
+
+    #[test]
+    fn what_is_in_front_of_others_is_abandoned_unless_it_has_acted() {
+        let runs = Arc::<Runs>::default();
+        let one = begin(&runs, RunKind::Script, 0).in_front_of_others(0);
+        assert!(matches!(one.check(), Interrupt::Stop(_)));
+        assert!(one.is_overtime());
+        let two = begin(&runs, RunKind::Script, 0).in_front_of_others(0);
+        two.acts();
+        assert_eq!(two.check(), Interrupt::GoOn);
+        assert!(!two.is_overtime() && two.has_acted());
+    }
+
+    #[test]
+    fn a_run_ends_with_its_client_and_with_the_process() {
+        let runs = Arc::<Runs>::default();
+        let client = ClientShared::new(1, "a:1".into(), String::new(), 0, 0, 0);
+        let client = Arc::new(client);
+        let [one, two] = [1, 2].map(|n| begin(&runs, RunKind::Script, n).of(client.clone()));
+        two.run().has_written();
+        assert_eq!((one.check(), two.check()), (Interrupt::GoOn, Interrupt::GoOn));
+        client.kill();
+        assert!(matches!(one.check(), Interrupt::Stop(why) if why.contains("client")));
+        assert_eq!(two.check(), Interrupt::GoOn, "it has written");
+        runs.end_all();
+        assert!(matches!(two.check(), Interrupt::Stop(why) if why.contains("shutdown")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The text that EVAL runs.
 
+use super::cost::Cost;
 use super::flags::ScriptFlags;
 use super::header::{self, NoHeader};
 use super::reach::Reach;
@@ -33,6 +34,8 @@ pub struct Script {
     pub flags: Option<ScriptFlags>,
     /// Whether it keeps to its keys.
     pub reach: Reach,
+    /// What its runs cost.
+    pub cost: Cost,
     /// Bytes of the first line.
     header: usize,
     /// In the cache. A script that has left it is not found any more, wherever it was compiled.
@@ -55,6 +58,7 @@ impl Script {
             body: Bytes::copy_from_slice(body),
             flags,
             reach: Reach::of(body),
+            cost: Cost::default(),
             header,
             cached: AtomicBool::new(true),
             kept: AtomicBool::new(false),

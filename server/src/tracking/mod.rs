@@ -116,10 +116,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Tracker {
     /// Nobody tracks yet.
-    pub fn new(shards: usize, workers: usize) -> Self {
+    pub fn new(shards: usize, threads: usize) -> Self {
         Tracker {
             shards: (0..shards).map(|_| Shard::default()).collect(),
-            slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
+            slots: (0..threads.max(1)).map(|_| Slot::default()).collect(),
             clients: Mutex::default(),
             prefixes: RwLock::default(),
             broadcasts: AtomicUsize::new(0),

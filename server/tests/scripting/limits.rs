@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 /// Loops that try not to notice that they are told to stop.
-const ENDLESS: &[&str] = &[
+pub(crate) const ENDLESS: &[&str] = &[
     "while true do end",
     "while true do pcall(function() while true do end end) end",
     "local function again() pcall(again) return again() end again()",

@@ -8,6 +8,7 @@ mod host;
 mod keys;
 mod libraries;
 mod limits;
+mod pooled;
 mod sandbox;
 mod scripts;
 mod seen;

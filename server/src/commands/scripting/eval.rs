@@ -2,8 +2,8 @@
 
 use super::host::{self, Invocation};
 use super::{
-    ENGINE, KEYS, KEYS_RO, NO_SCRIPT, NOT_A_COUNT, NOTES, NOTES_RO, RUNS_READS, RUNS_WRITES,
-    arguments, docs, keys_and_args, note_memory, permissions,
+    KEYS, KEYS_RO, NO_SCRIPT, NOT_A_COUNT, NOTES, NOTES_RO, RUNS_READS, RUNS_WRITES, arguments,
+    docs, keys_and_args, note_memory, permissions, with_engine,
 };
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
@@ -55,7 +55,7 @@ pub(super) const EVALSHA_RO: Command = Command::new("evalsha_ro", Arity::at_leas
 
 fn eval(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (keys, args) = keys_and_args(call, NOT_A_COUNT)?;
-    ENGINE.with_borrow_mut(|engine| {
+    with_engine(|engine| {
         let body = call.arg(1);
         let script = match find_text(call.server, engine, body) {
             Some(script) => script,
@@ -74,7 +74,7 @@ fn evalsha(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if call.arg(1).len() != size_of::<Sha1>() {
         return Err(NO_SCRIPT);
     }
-    ENGINE.with_borrow_mut(|engine| {
+    with_engine(|engine| {
         let script = find(call.server, engine, call.arg(1));
         let (keys, args) = keys_and_args(call, NOT_A_COUNT)?;
         run(call, engine, &script.ok_or(NO_SCRIPT)?, &keys, &args)
@@ -120,11 +120,16 @@ fn run(
     keys: &[&[u8]],
     args: &[&[u8]],
 ) -> Result<Outcome, ReplyError> {
+    if call.pooled {
+        // Beforehand: not a part of what its runs cost.
+        engine.compile(script)?;
+    }
     let invocation = Invocation {
         kind: RunKind::Script,
         name: script.name(),
         permissions: permissions(call, script.flags)?,
         reach: &script.reach,
+        cost: &script.cost,
         keys,
     };
     let outcome = host::run(call, &invocation, |host, reply| {

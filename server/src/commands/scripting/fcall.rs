@@ -2,8 +2,8 @@
 
 use super::host::{self, Invocation};
 use super::{
-    ENGINE, KEYS, KEYS_RO, NOTES, NOTES_RO, RUNS_READS, RUNS_WRITES, arguments, docs,
-    keys_and_args, note_memory, permissions,
+    KEYS, KEYS_RO, NOTES, NOTES_RO, RUNS_READS, RUNS_WRITES, arguments, docs, keys_and_args,
+    note_memory, permissions, with_engine,
 };
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
@@ -53,16 +53,18 @@ fn is_in(set: &LibrarySet, library: &Arc<Library>) -> bool {
 }
 
 fn fcall(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    ENGINE.with_borrow_mut(|engine| {
+    with_engine(|engine| {
         let set = current(&call.server.libraries, engine);
         let found = set.find(call.arg(1));
         let (library, function) = found.ok_or("ERR Function not found")?;
         let (keys, args) = keys_and_args(call, "ERR Bad number of keys provided".into())?;
+        engine.start_functions();
         let invocation = Invocation {
             kind: RunKind::Function,
             name: &function.name,
             permissions: permissions(call, Some(function.flags))?,
             reach: &function.reach,
+            cost: &function.cost,
             keys: &keys,
         };
         let arguments = Arguments { keys: &keys, args: &args };

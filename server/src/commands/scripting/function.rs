@@ -1,8 +1,8 @@
 //! FUNCTION: libraries of functions.
 
-use super::host::{self, Permissions, ScriptHost};
+use super::host::{self, Permissions, ScriptHost, Stopwatch};
 use super::payload::{DUMP, RESTORE};
-use super::{ENGINE, FLUSH_ARGS, check_flush, docs, kill, note_memory};
+use super::{FLUSH_ARGS, check_flush, docs, kill, note_memory, with_engine};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, quoting};
@@ -23,7 +23,7 @@ pub(super) const FUNCTION: Command = Command::new("function", Arity::at_least(2)
     .subcommands(&[DELETE, DUMP, FLUSH, HELP, KILL, LIST, LOAD, RESTORE, STATS]);
 
 const LOAD: Command = Command::new("load", Arity::at_least(3), load)
-    .flags(flag_set!(NOSCRIPT | WRITE | DENYOOM))
+    .flags(flag_set!(NOSCRIPT | WRITE | DENYOOM | LONG))
     .categories(SCRIPTING)
     .docs(
         docs("7.0.0", "O(1) (considering compilation time is redundant)", "Creates a library.")
@@ -53,7 +53,7 @@ fn load(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-/// Loads a library into this worker's engine.
+/// Loads a library into this thread's engine.
 pub(super) fn load_library(
     call: &mut Call<'_, '_>,
     library: Library,
@@ -61,10 +61,16 @@ pub(super) fn load_library(
     let running = host::begin(call, RunKind::Loading, &library.name);
     let running = running.limited(LOAD_MILLIS, "FUNCTION LOAD timeout");
     let permissions = Permissions { read_only: true, allow_oom: false };
+    let pooled = call.pooled;
     let (mut host, _) = ScriptHost::new(call, running, permissions);
-    let loaded = ENGINE.with_borrow_mut(|engine| engine.load(library, &mut host));
+    let loaded = with_engine(|engine| {
+        engine.start_functions();
+        let watch = Stopwatch::start(pooled);
+        let loaded = engine.load(library, &mut host);
+        loaded.inspect(|library| library.cost.note(watch.stop(host.running())))
+    });
     host.leave();
-    ENGINE.with_borrow(|engine| note_memory(call, engine));
+    with_engine(|engine| note_memory(call, engine));
     loaded
 }
 

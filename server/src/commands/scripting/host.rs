@@ -14,7 +14,10 @@ use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, table};
 use crate::dispatch;
-use crate::scripting::{CallOptions, CommandLine, Ended, Host, Reach, RunKind, Running, Watch};
+use crate::runtime::clock::Clock;
+use crate::scripting::{
+    CallOptions, CommandLine, Cost, Ended, Host, Reach, RunKind, Running, Watch,
+};
 use dunlin_protocol::{Reply, Request};
 use dunlin_storage::{DbId, ShardSet};
 use std::rc::Rc;
@@ -36,6 +39,7 @@ pub(super) struct Invocation<'i> {
     pub(super) name: &'i str,
     pub(super) permissions: Permissions,
     pub(super) reach: &'i Reach,
+    pub(super) cost: &'i Cost,
     /// The keys that the caller names.
     pub(super) keys: &'i [&'i [u8]],
 }
@@ -51,10 +55,10 @@ pub(super) struct ScriptHost<'c, 'g> {
     exceeded: bool,
     /// A command that writes has run: from now on the script is not refused for want of memory.
     wrote: bool,
-    /// Something was done that others may have seen: it cannot be done again.
-    acted: bool,
     /// The run has failed for want of roles; it is to begin anew with all of them.
     anew: bool,
+    /// Commands it has called.
+    calls: u32,
     /// What of the caller's state the script has for itself.
     lent: Lent,
 }
@@ -76,6 +80,31 @@ const TAKEN: ReplyError = ReplyError::new(
 const ANEW: ReplyError = ReplyError::new("ERR The script begins anew");
 /// Tries to get one more role when there is no other way: some hundred microseconds.
 const TRIES: u32 = 512;
+/// Milliseconds that a script which was believed to be cheap may run in front of others. Then it is
+/// abandoned, if nothing has been done that cannot be undone, and begins anew on the pool.
+const PATIENCE_MILLIS: u64 = 2;
+
+/// On the pool others are let run after so many commands, at least: some ten microseconds.
+const CALLS_PER_COURTESY: u32 = 16;
+
+/// Measures what a run costs: on the pool, where it may be interrupted by whoever is more urgent, the time
+/// of the processor; elsewhere that of the clock, which is cheaper to read.
+pub(super) struct Stopwatch(Option<u64>);
+
+impl Stopwatch {
+    /// Begins to measure.
+    pub(super) fn start(pooled: bool) -> Stopwatch {
+        Stopwatch(pooled.then(Clock::thread_cpu_ns))
+    }
+
+    /// Nanoseconds until now, for a run that has just begun when this did.
+    pub(super) fn stop(&self, running: &Running) -> u64 {
+        match self.0 {
+            Some(began) => Clock::thread_cpu_ns().saturating_sub(began),
+            None => running.age_ns(),
+        }
+    }
+}
 
 /// Runs a script or a function. `engine` is what does it.
 pub(super) fn run<'g>(
@@ -83,35 +112,52 @@ pub(super) fn run<'g>(
     invocation: &Invocation<'_>,
     engine: impl FnOnce(&mut ScriptHost<'_, 'g>, &mut Reply) -> Ended,
 ) -> Result<Outcome, ReplyError> {
-    if call.server.monitors.active() {
+    let again = std::mem::take(&mut call.client.begins_anew);
+    if call.server.monitors.active() && !again {
         let now = call.server.clock.wall_us();
         call.server.monitors.show(now, call.client, call.entry, &call.request);
     }
     let keyspace = &call.server.keyspace;
     let shard_of = |key: &&[u8]| keyspace.shard_of(keyspace.key(key).hash);
     let declared = invocation.keys.iter().map(shard_of).collect();
-    let running = begin(call, invocation.kind, invocation.name);
+    let mut running = begin(call, invocation.kind, invocation.name);
+    if !call.pooled && !call.client.deny_blocking {
+        running = running.in_front_of_others(PATIENCE_MILLIS);
+    }
+    let watch = Stopwatch::start(call.pooled);
     let (mut host, reply) = ScriptHost::new(call, running, invocation.permissions);
     host.declared = declared;
     let ended = engine(&mut host, reply);
-    let anew = host.anew;
+    let (needs_roles, needs_time) = (host.anew, host.running.is_overtime());
     if host.exceeded {
         invocation.reach.note_exceeded();
     } else if ended == Ended::Replied {
         invocation.reach.note_kept();
     }
-    host.leave();
-    if anew {
-        return Err(error::NEEDS_ROLE);
+    match (needs_roles, needs_time) {
+        (_, true) => invocation.cost.note_long(),
+        (true, false) => {}
+        (false, false) => invocation.cost.note(watch.stop(&host.running)),
     }
-    finish(call, ended)
+    host.leave();
+    call.client.begins_anew = needs_roles || needs_time;
+    match (needs_roles, needs_time) {
+        (_, true) => Err(error::NEEDS_TIME),
+        (true, false) => Err(error::NEEDS_ROLE),
+        (false, false) => finish(call, ended),
+    }
 }
 
 /// Notes the beginning of a run.
 pub(super) fn begin(call: &Call<'_, '_>, kind: RunKind, name: &str) -> Running {
     let none = || std::iter::empty().collect();
     let shards = call.writer.as_deref().map_or_else(none, |writer| writer.shards().clone());
-    call.server.runs.begin(kind, name.to_owned(), CommandLine::new(call.request.iter()), shards)
+    let line = CommandLine::new(call.request.iter());
+    let running = call.server.runs.begin(call.began, kind, name.to_owned(), line, shards);
+    match call.pooled {
+        true => running.on_pool().of(call.client.shared.clone()),
+        false => running,
+    }
 }
 
 /// What a run's end means for the command that began it.
@@ -146,11 +192,16 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
             declared: std::iter::empty().collect(),
             exceeded: false,
             wrote: false,
-            acted: false,
             anew: false,
+            calls: 0,
             lent,
         };
         (host, reply)
+    }
+
+    /// The run as it shows itself.
+    pub(super) fn running(&self) -> &Running {
+        &self.running
     }
 
     /// The run is over.
@@ -213,7 +264,7 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
     fn enter(&mut self, entry: &Entry) -> Result<bool, ReplyError> {
         let shards = self.caller.touches(entry);
         self.exceeded |= !shards.iter().all(|shard| self.declared.contains(shard));
-        let may_begin_anew = !self.acted && !self.lent.deny_blocking;
+        let may_begin_anew = !self.running.has_acted() && !self.lent.deny_blocking;
         if self.caller.enter(&shards, if may_begin_anew { 1 } else { TRIES }) {
             return Ok(true);
         }
@@ -251,7 +302,7 @@ impl Host for ScriptHost<'_, '_> {
         _options: CallOptions,
         reply: &mut Reply,
     ) -> Result<(), ReplyError> {
-        if self.anew {
+        if self.anew || self.running.is_overtime() {
             return Err(ANEW);
         }
         let entry = match self.admit(args) {
@@ -264,9 +315,15 @@ impl Host for ScriptHost<'_, '_> {
                 return Err(error);
             }
         };
+        self.calls = self.calls.wrapping_add(1);
+        if self.calls.is_multiple_of(CALLS_PER_COURTESY) {
+            self.running.let_others_run();
+        }
         let with_roles = self.enter(entry)?;
         self.caller.client.shared.commands.add(1);
-        self.acted |= entry.command.flags.any(flag_set!(WRITE | MAY_REPLICATE));
+        if entry.command.flags.any(flag_set!(WRITE | MAY_REPLICATE)) {
+            self.running.acts();
+        }
         if entry.has(Flags::WRITE) {
             self.wrote = true;
             self.running.run().has_written();

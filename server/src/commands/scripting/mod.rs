@@ -6,6 +6,7 @@ mod fcall;
 mod function;
 mod host;
 mod nested;
+mod outlook;
 mod payload;
 mod script;
 
@@ -13,12 +14,13 @@ use super::call::Call;
 use super::docs::{Arg, Docs, Group};
 use super::error::{self, ReplyError};
 use super::spec::{Command, Flags, KeyFlags, KeySpec};
-use super::table::Entry;
 use crate::dispatch;
 use crate::scripting::{Engine, Options};
-use crate::server::Server;
-use dunlin_protocol::Request;
-use std::cell::RefCell;
+use crate::stats::LuaMemory;
+use std::cell::{OnceCell, RefCell};
+use std::sync::Arc;
+
+pub(crate) use outlook::{Outlook, declares_no_writes, outlook};
 
 pub(super) static COMMANDS: &[Command] = &[
     eval::EVAL,
@@ -32,18 +34,53 @@ pub(super) static COMMANDS: &[Command] = &[
 ];
 
 thread_local! {
-    /// Lua, one for each worker.
-    static ENGINE: RefCell<Engine> = RefCell::new(Engine::new(Options {
-        version: super::server::REDIS_VERSION,
-        ..Options::default()
-    }));
+    /// Lua, one for each thread.
+    static ENGINE: RefCell<Engine> = RefCell::new(new_engine());
 }
 
-/// Shows what Lua holds on this worker.
+fn new_engine() -> Engine {
+    Engine::new(Options { version: super::server::REDIS_VERSION, ..Options::default() })
+}
+
+/// Does something with this thread's engine. If it panics, nobody knows in which state it has left
+/// Lua, and the next one begins anew.
+fn with_engine<R>(work: impl FnOnce(&mut Engine) -> R) -> R {
+    ENGINE.with_borrow_mut(|engine| work(&mut *Unharmed(engine).0))
+}
+
+struct Unharmed<'e>(&'e mut Engine);
+
+impl Drop for Unharmed<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            *self.0 = new_engine();
+        }
+    }
+}
+
+/// Shows what Lua holds on this thread.
 fn note_memory(call: &Call<'_, '_>, engine: &Engine) {
     let (eval, functions) = engine.memory();
-    call.stats.lua_eval.set(eval as u64);
-    call.stats.lua_functions.set(functions as u64);
+    call.stats.lua.eval.set(eval as u64);
+    call.stats.lua.functions.set(functions as u64);
+    SHOWN.with(|shown| {
+        shown.get_or_init(|| Shown(Arc::clone(&call.stats.lua)));
+    });
+}
+
+thread_local! {
+    /// The figures of this thread.
+    static SHOWN: OnceCell<Shown> = const { OnceCell::new() };
+}
+
+/// When a thread ends, its Lua does.
+struct Shown(Arc<LuaMemory>);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.0.eval.set(0);
+        self.0.functions.set(0);
+    }
 }
 
 const NO_SCRIPT: ReplyError = ReplyError::new("NOSCRIPT No matching script. Please use EVAL.");
@@ -79,40 +116,6 @@ const fn arguments(script: Arg) -> [Arg; 4] {
         Arg::key("key", 0).optional().multiple(),
         Arg::string("arg").optional().multiple(),
     ]
-}
-
-/// Whether the script or function of a command line says that it writes nothing.
-pub(crate) fn declares_no_writes(server: &Server, entry: &Entry, request: Request<'_>) -> bool {
-    use crate::scripting::{Script, ScriptFlags};
-    let name = request.get(1).unwrap_or_default();
-    let flags = ENGINE.with_borrow_mut(|engine| match entry.command.name {
-        "fcall" | "fcall_ro" => {
-            let set = fcall::current(&server.libraries, engine);
-            set.find(name).map(|(_, function)| function.flags)
-        }
-        "evalsha" | "evalsha_ro" => eval::find(server, engine, name)?.flags,
-        _ => match eval::find_text(server, engine, name) {
-            Some(script) => script.flags,
-            None => Script::parse(name).ok()?.flags,
-        },
-    });
-    flags.is_some_and(|flags| flags.has(ScriptFlags::NO_WRITES))
-}
-
-/// Whether the script or function of a command line is known to keep to the keys that it names. One
-/// that does not exist touches nothing.
-pub(crate) fn keeps_to_its_keys(server: &Server, entry: &Entry, request: Request<'_>) -> bool {
-    let name = request.get(1).unwrap_or_default();
-    ENGINE.with_borrow_mut(|engine| match entry.command.name {
-        "fcall" | "fcall_ro" => {
-            let set = fcall::current(&server.libraries, engine);
-            set.find(name).is_none_or(|(_, function)| function.reach.is_kept())
-        }
-        "evalsha" | "evalsha_ro" => {
-            eval::find(server, engine, name).is_none_or(|script| script.reach.is_kept())
-        }
-        _ => eval::find_text(server, engine, name).is_some_and(|script| script.reach.is_kept()),
-    })
 }
 
 /// Keys and arguments of a run.
@@ -213,3 +216,21 @@ fn permissions(
 
 /// An integer argument that is none, in the words of EVAL.
 const NOT_A_COUNT: ReplyError = error::NOT_INTEGER;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripting::Script;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn lua_begins_anew_after_a_panic() {
+        let script = Arc::new(Script::parse(b"return 1").expect("a script"));
+        with_engine(|engine| engine.compile(&script)).expect("it compiles");
+        assert!(with_engine(|engine| engine.known(&script.sha1)).is_some());
+        let panics = || with_engine(|_| panic!("as it was told to"));
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        assert!(with_engine(|engine| engine.known(&script.sha1)).is_none());
+        with_engine(|engine| engine.compile(&script)).expect("it compiles");
+    }
+}

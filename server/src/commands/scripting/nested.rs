@@ -39,7 +39,9 @@ const KEPT_ROOM: usize = 64 * 1024;
 
 impl Drop for Caller<'_, '_> {
     fn drop(&mut self) {
-        let Some(mut decoder) = self.decoder.take() else { return };
+        // What has panicked may have left it in any state.
+        let decoder = self.decoder.take().filter(|_| !std::thread::panicking());
+        let Some(mut decoder) = decoder else { return };
         decoder.clear();
         if decoder.capacity() > KEPT_ROOM {
             decoder.shrink();
@@ -82,7 +84,7 @@ impl<'c, 'g> Caller<'c, 'g> {
     /// The turn's surroundings, for something that begins now.
     pub(super) fn context(&self) -> Context<'c, 'g> {
         let Caller { server, stats, guard, now, .. } = *self;
-        Context { server, stats, guard, now, began: server.clock.monotonic_ns() }
+        Context { server, stats, guard, now, began: server.clock.monotonic_ns(), pooled: false }
     }
 
     /// The shards that the command line touches.

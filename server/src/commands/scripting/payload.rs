@@ -27,7 +27,7 @@ fn dump(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 pub(super) const RESTORE: Command = Command::new("restore", Arity::at_least(3), restore)
-    .flags(flag_set!(NOSCRIPT | WRITE | DENYOOM))
+    .flags(flag_set!(NOSCRIPT | WRITE | DENYOOM | LONG))
     .categories(SCRIPTING)
     .docs(
         docs(

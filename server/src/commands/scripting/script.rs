@@ -1,6 +1,6 @@
 //! SCRIPT: the cache of scripts.
 
-use super::{ENGINE, FLUSH_ARGS, NO_SCRIPT, check_flush, docs, kill, note_memory};
+use super::{FLUSH_ARGS, NO_SCRIPT, check_flush, docs, kill, note_memory, with_engine};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
@@ -16,7 +16,7 @@ pub(super) const SCRIPT: Command = Command::new("script", Arity::at_least(2), he
     .subcommands(&[DEBUG, EXISTS, FLUSH, HELP, KILL, LOAD, SHOW]);
 
 const LOAD: Command = Command::new("load", Arity::exactly(3), load)
-    .flags(flag_set!(NOSCRIPT | STALE))
+    .flags(flag_set!(NOSCRIPT | STALE | LONG))
     .categories(SCRIPTING)
     .docs(
         docs(
@@ -30,7 +30,7 @@ const LOAD: Command = Command::new("load", Arity::exactly(3), load)
 
 fn load(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let script = Arc::new(Script::parse(call.arg(2)).map_err(|why| format!("ERR {why}"))?);
-    ENGINE.with_borrow_mut(|engine| {
+    with_engine(|engine| {
         let compiled = engine.compile(&script);
         note_memory(call, engine);
         compiled
@@ -75,10 +75,12 @@ const FLUSH: Command = Command::new("flush", Arity::at_least(2), flush)
 fn flush(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     check_flush(call, "ERR SCRIPT FLUSH only support SYNC|ASYNC option")?;
     call.server.scripts.flush();
-    ENGINE.with_borrow_mut(|engine| {
+    with_engine(|engine| {
         engine.forget_scripts();
         note_memory(call, engine);
     });
+    // Their Lua ends with them.
+    call.server.pool.dismiss_idle();
     call.reply.ok();
     Ok(Outcome::Done)
 }

@@ -201,6 +201,12 @@ impl Engine {
         ended.unwrap_or_else(|error| Ended::failed(format!("ERR {}", raise::text_of(&error))))
     }
 
+    /// Starts Lua for libraries, if it is not there yet. What keeps it from starting is told to the first
+    /// who needs it.
+    pub fn start_functions(&mut self) {
+        let _ = ready(&mut self.functions, Kind::Functions, &self.options);
+    }
+
     /// Loads a library into this engine, which tells what functions it has. Of the host only its
     /// log and its patience are asked for.
     ///

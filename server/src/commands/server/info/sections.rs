@@ -25,9 +25,9 @@ fn zeros(text: &mut Text, fields: &[&str]) {
 /// What scripts take: their texts, and what Lua has made of them on all workers.
 fn scripts(server: &Server, text: &mut Text) {
     let gauge = |of: fn(&WorkerStats) -> &Gauge| -> u64 {
-        server.stats.workers().iter().map(|worker| of(worker).get()).sum()
+        server.stats.workers().map(|worker| of(worker).get()).sum()
     };
-    let (eval, functions) = (gauge(|w| &w.lua_eval), gauge(|w| &w.lua_functions));
+    let (eval, functions) = (gauge(|w| &w.lua.eval), gauge(|w| &w.lua.functions));
     let libraries = server.libraries.current();
     let (scripts, code) = (server.scripts.memory() as u64, libraries.memory() as u64);
     text.line("used_memory_vm_eval", eval);

@@ -34,6 +34,10 @@
 //!
 //! Releasing can hand roles to jobs whose end releases more shards: this is a work list, not a
 //! recursion, and it is bounded by [`TURN_JOBS`] per call.
+//!
+//! What takes long takes its roles to another thread: see [`baton`].
+
+mod baton;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -48,6 +52,8 @@ use crate::sync::{
 use crate::table::TableCore;
 use crate::value::object::Object;
 use crate::writer::Writer;
+
+pub use baton::{Baton, Errand};
 
 const HELD: u32 = 1;
 const QUEUED: u32 = 2;
@@ -139,14 +145,51 @@ pub trait Job: Send {
     /// Runs with all roles that the job was submitted with. Must be short and must not submit or
     /// enter by itself.
     fn run<'g>(self: Box<Self>, writer: &mut Writer<'g, 'g>, guard: &'g Guard);
+
+    /// Whether [`Keyspace::recall`] may take it out of a queue.
+    fn is_recallable(&self) -> bool {
+        false
+    }
+
+    /// It was taken out of a queue and will not run.
+    fn recall(self: Box<Self>) {}
 }
 
-/// A job, its shards, and how many of their roles it holds.
+/// What is done with the roles.
+enum Task {
+    Run(Box<dyn Job>),
+    Carry(Box<dyn Errand>),
+}
+
+impl Task {
+    fn is_recallable(&self) -> bool {
+        match self {
+            Task::Run(job) => job.is_recallable(),
+            Task::Carry(errand) => errand.is_recallable(),
+        }
+    }
+
+    fn recall(self) {
+        match self {
+            Task::Run(job) => job.recall(),
+            Task::Carry(errand) => errand.recall(),
+        }
+    }
+}
+
+/// A task, its shards, and how many of their roles it holds.
 pub(crate) struct Node {
-    job: Box<dyn Job>,
+    task: Task,
     shards: ShardSet,
     held: usize,
     next: *mut Node,
+}
+
+impl Node {
+    /// A task that holds nothing yet, as something to do.
+    fn work(task: Task, shards: ShardSet) -> Work {
+        Work::Advance(Box::new(Node { task, shards, held: 0, next: std::ptr::null_mut() }))
+    }
 }
 
 // SAFETY: `next` is only followed by the one thread that took the stack it hangs on.
@@ -266,17 +309,33 @@ impl Shard {
     /// Queues a job; true if the role turned out to be free and is now the caller's.
     fn publish(&self, node: Box<Node>) -> bool {
         let node = Box::into_raw(node);
-        let mut head = self.inner.words.stack.load(Ordering::Relaxed);
+        self.push(node, node);
+        self.inner.words.role.fetch_or(HELD | QUEUED, Ordering::AcqRel) & HELD == 0
+    }
+
+    /// Pushes a chain of nodes, which the caller owns and which ends with the oldest, on the stack.
+    fn push(&self, oldest: *mut Node, newest: *mut Node) {
+        let stack = &self.inner.words.stack;
+        let mut head = stack.load(Ordering::Relaxed);
         loop {
-            // SAFETY: the node is ours until the exchange below succeeds.
-            unsafe { (*node).next = head };
-            let stack = &self.inner.words.stack;
-            match stack.compare_exchange(head, node, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => break,
+            // SAFETY: the chain is ours until the exchange below succeeds.
+            unsafe { (*oldest).next = head };
+            match stack.compare_exchange(head, newest, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
                 Err(now) => head = now,
             }
         }
-        self.inner.words.role.fetch_or(HELD | QUEUED, Ordering::AcqRel) & HELD == 0
+    }
+
+    /// Moves all published nodes to an empty list, oldest first. Who takes them owns them.
+    fn take_stack(&self, nodes: &mut VecDeque<Box<Node>>) {
+        let mut list = self.inner.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
+        while !list.is_null() {
+            // SAFETY: the swap made the whole list ours.
+            let node = unsafe { Box::from_raw(list) };
+            list = node.next;
+            nodes.push_front(node);
+        }
     }
 
     /// The oldest queued job. Only under the role.
@@ -284,13 +343,7 @@ impl Shard {
         if core.backlog.is_empty() {
             // Cleared before the stack is taken: a push that comes later sets it again.
             self.inner.words.role.fetch_and(!QUEUED, Ordering::AcqRel);
-            let mut list = self.inner.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
-            while !list.is_null() {
-                // SAFETY: the swap made the whole list ours.
-                let node = unsafe { Box::from_raw(list) };
-                list = node.next;
-                core.backlog.push_front(node);
-            }
+            self.take_stack(&mut core.backlog);
             let found = core.backlog.len() as u64;
             if found > 0 {
                 Self::count(&self.counters.batches, 1);
@@ -357,12 +410,7 @@ impl Shard {
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        let mut list = self.inner.words.stack.swap(std::ptr::null_mut(), Ordering::Acquire);
-        while !list.is_null() {
-            // SAFETY: `&mut self`: the list is ours.
-            let node = unsafe { Box::from_raw(list) };
-            list = node.next;
-        }
+        self.take_stack(&mut VecDeque::new());
     }
 }
 
@@ -410,8 +458,7 @@ impl Keyspace {
     /// Runs the job here if the roles are free, else leaves it in the queue of the first busy shard:
     /// whoever holds that role will carry it on.
     pub fn submit(&self, shards: ShardSet, job: Box<dyn Job>, guard: &Guard) {
-        let node = Node { job, shards, held: 0, next: std::ptr::null_mut() };
-        self.settle(vec![Work::Advance(Box::new(node))], guard);
+        self.settle(vec![Node::work(Task::Run(job), shards)], guard);
     }
 
     /// Runs jobs that a capped turn left behind; true if there are still some.
@@ -471,8 +518,15 @@ impl Keyspace {
                     let Some(node) = self.advance(node, &mut work) else {
                         continue;
                     };
-                    self.count_taken(&node.shards);
-                    let Node { job, shards, .. } = *node;
+                    let Node { task, shards, .. } = *node;
+                    let job = match task {
+                        Task::Run(job) => job,
+                        Task::Carry(errand) => {
+                            self.hand_over(errand, shards);
+                            continue;
+                        }
+                    };
+                    self.count_taken(&shards);
                     let (outcome, deferred, held) = self.run_job(job, shards, guard);
                     work.extend(held.iter().map(Work::Release));
                     panic = panic.or(outcome);

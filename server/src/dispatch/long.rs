@@ -1,0 +1,114 @@
+//! Scripts, and what else may take long: what runs here, and what goes to the pool.
+
+use super::{Context, Env, Step, shards_of};
+use crate::Roles;
+use crate::client::Client;
+use crate::commands::scripting::{self, Outlook};
+use crate::commands::spec::Flags;
+use crate::commands::table::{Entry, KeyShape};
+use dunlin_protocol::Request;
+use dunlin_storage::{DbId, ShardSet};
+use std::sync::atomic::Ordering;
+
+/// Whether a command may take so long that it has to run on the pool.
+pub(super) fn takes_long(
+    ctx: &Context<'_, '_>,
+    entry: &Entry,
+    request: Request<'_>,
+    client: &Client,
+) -> bool {
+    match entry.shape {
+        KeyShape::Script => scripting::outlook(ctx.server, entry, request).takes_long,
+        KeyShape::Own => entry.has(Flags::EXEC) && transaction_takes_long(ctx, client),
+        KeyShape::None => entry.has(Flags::LONG),
+        KeyShape::One(_) | KeyShape::Many => false,
+    }
+}
+
+fn transaction_takes_long(ctx: &Context<'_, '_>, client: &Client) -> bool {
+    let long = client.transaction().filter(|t| t.flags().any(flag_set!(SCRIPT | LONG)));
+    long.is_some_and(|transaction| {
+        transaction.commands().any(|(prepared, request)| {
+            prepared.entry.is_some_and(|entry| takes_long(ctx, entry, request, client))
+        })
+    })
+}
+
+/// Whether roles that were brought to the pool for a command are still those that it needs.
+pub(crate) fn fits(
+    ctx: &Context<'_, '_>,
+    writer: &Roles<'_>,
+    entry: &Entry,
+    request: Request<'_>,
+    client: &Client,
+) -> bool {
+    let shards = match entry.shape {
+        KeyShape::Script => shards_of_script(ctx, entry, request, client.db),
+        KeyShape::Own => client.own_shards(entry),
+        KeyShape::None => return true,
+        KeyShape::One(_) | KeyShape::Many => return false,
+    };
+    shards.iter().all(|shard| writer.holds(shard))
+}
+
+/// Whether a command is refused while a script that takes its time holds its shards; others wait.
+pub(crate) fn gives_way(entry: &Entry) -> bool {
+    !entry.has(Flags::ALLOW_BUSY) && entry.shape != KeyShape::Own
+}
+
+/// The shards that a script needs: all, unless it is known to keep to its keys.
+pub(super) fn shards_of_script(
+    ctx: &Context<'_, '_>,
+    entry: &Entry,
+    request: Request<'_>,
+    db: DbId,
+) -> ShardSet {
+    shards_for(ctx, scripting::outlook(ctx.server, entry, request), entry, request, db)
+}
+
+fn shards_for(
+    ctx: &Context<'_, '_>,
+    outlook: Outlook,
+    entry: &Entry,
+    request: Request<'_>,
+    db: DbId,
+) -> ShardSet {
+    match outlook.keeps_to_its_keys {
+        true => shards_of(ctx, entry, request, db),
+        false => ShardSet::all(&ctx.server.keyspace),
+    }
+}
+
+impl<'g> Env<'_, '_, 'g> {
+    /// Runs a script here if it is known to be cheap.
+    #[inline(never)]
+    pub(super) fn run_script(&mut self, held: &mut Option<Roles<'g>>) -> Step {
+        *held = None;
+        let (ctx, entry, request, db) = (self.ctx, self.entry, self.request, self.client.db);
+        let outlook = scripting::outlook(ctx.server, entry, request);
+        // With no key it runs under no role, and may still find that it needs some.
+        let shards = shards_for(ctx, outlook, entry, request, db);
+        if outlook.takes_long {
+            return self.send_to_pool(shards);
+        }
+        let mark = self.reply.mark();
+        let mut step = self.with_roles(held, shards);
+        if matches!(step, Step::NeedsTime) {
+            // It was cheap until now.
+            self.undo(mark);
+            *held = None;
+            step = self.send_to_pool(shards_of_script(ctx, entry, request, db));
+        }
+        self.client.settle();
+        step
+    }
+
+    /// Lets the command run on the pool, unless it would have to wait for a script that takes its time.
+    pub(super) fn send_to_pool(&mut self, shards: ShardSet) -> Step {
+        self.client.shared.last_command.store(u32::from(self.entry.id) + 1, Ordering::Relaxed);
+        match self.hand_over(shards) {
+            Step::Handover(shards) => Step::Pool(shards),
+            refused => refused,
+        }
+    }
+}
