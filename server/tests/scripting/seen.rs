@@ -58,12 +58,20 @@ fn a_script_does_not_wait() {
     let server = Server::dunlin(&[]);
     let mut client = server.client();
     client.run("XADD s 1-1 a b");
-    let text = error(&mut client, "return redis.call('xread', 'block', 0, 'streams', 's', '$')");
-    assert!(text.starts_with("ERR xread command is not allowed with BLOCK option"), "{text}");
-    for command in ["'blpop', KEYS[1], 0", "'blmove', 'a', 'b', 'left', 'right', 0"] {
+    client.run("XGROUP CREATE s g $");
+    for command in [
+        "'blpop', KEYS[1], 0",
+        "'blmove', 'a', 'b', 'left', 'right', 0",
+        "'xread', 'block', 0, 'streams', 's', '$'",
+        "'xreadgroup', 'group', 'g', 'c', 'block', 0, 'streams', 's', '>'",
+    ] {
         assert!(eval(&mut client, &format!("return redis.call({command})")).is_null(), "{command}");
     }
+    let entry = "return redis.call('xread', 'block', 0, 'streams', 's', '0')[1][2][1][1]";
+    assert_eq!(eval(&mut client, entry), Value::bulk("1-1"));
     assert_eq!(eval(&mut client, "return redis.call('wait', 1, 0)"), Value::Int(0));
+    let files = eval(&mut client, "return redis.call('waitaof', 0, 1, 0)");
+    assert_eq!(files.items(), [Value::Int(0), Value::Int(0)]);
     for command in ["'subscribe', 'c'", "'monitor'", "'multi'", "'watch', 'k'", "'auth', 'x'"] {
         let text = error(&mut client, &format!("return redis.call({command})"));
         assert!(text.starts_with("ERR This Redis command is not allowed from script"), "{text}");

@@ -29,7 +29,7 @@ pub(super) const WAIT: Command = Command::new("wait", Arity::exactly(3), wait)
     );
 
 pub(super) const WAITAOF: Command = Command::new("waitaof", Arity::exactly(4), waitaof)
-    .flags(flag_set!(NOSCRIPT | CHEAP))
+    .flags(flag_set!(CHEAP))
     .categories(&["connection"])
     .tips(TIPS)
     .docs(

@@ -276,9 +276,6 @@ impl<'a> Reading<'a> {
         while i < call.argc() {
             let more = call.argc() - 1 - i;
             if call.is(i, "BLOCK") && more > 0 {
-                if call.client.in_script {
-                    return Err(not_in_scripts(as_group));
-                }
                 reading.deadline = Some(milliseconds(call, i + 1)?);
                 i += 2;
             } else if call.is(i, "COUNT") && more > 0 {
@@ -392,11 +389,6 @@ impl<'a> Reading<'a> {
             ..WaitKeys::of(Kind::Stream, keys)
         }
     }
-}
-
-fn not_in_scripts(as_group: bool) -> ReplyError {
-    let name = if as_group { "xreadgroup" } else { "xread" };
-    format!("ERR {name} command is not allowed with BLOCK option from scripts").into()
 }
 
 fn unbalanced(as_group: bool) -> ReplyError {
