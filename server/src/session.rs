@@ -357,7 +357,7 @@ impl Session {
     /// Whether the next command is to be told that a script keeps it waiting.
     pub(crate) fn gives_way(&self) -> bool {
         let next = self.prepared.get(self.next).and_then(|prepared| prepared.entry);
-        next.is_some_and(dispatch::gives_way)
+        next.is_some_and(|entry| dispatch::gives_way(entry, &self.client))
     }
 
     /// The command that runs next, or waits.

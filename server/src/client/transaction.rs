@@ -180,6 +180,11 @@ impl Client {
         queued.chain(watched.iter()).collect()
     }
 
+    /// Whether it watches keys.
+    pub(crate) fn is_watching(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
     /// Shows others how many keys the client watches.
     pub fn show_watched(&self) {
         self.shared.transaction.watched.store(self.watched.len() as u64, Ordering::Relaxed);

@@ -51,9 +51,10 @@ pub(crate) fn fits(
     shards.iter().all(|shard| writer.holds(shard))
 }
 
-/// Whether a command is refused while a script that takes its time holds its shards; others wait.
-pub(crate) fn gives_way(entry: &Entry) -> bool {
-    !entry.has(Flags::ALLOW_BUSY) && entry.shape != KeyShape::Own
+/// Whether a command is refused while a script that takes its time holds its shards; others wait. So
+/// does an EXEC that ends watches: that takes the roles of their shards.
+pub(crate) fn gives_way(entry: &Entry, client: &Client) -> bool {
+    !entry.has(Flags::ALLOW_BUSY) && (entry.shape != KeyShape::Own || !client.is_watching())
 }
 
 /// The shards that a script needs: all, unless it is known to keep to its keys.

@@ -437,7 +437,7 @@ impl<'g> Env<'_, '_, 'g> {
     #[cold]
     fn hand_over(&mut self, shards: ShardSet) -> Step {
         match self.ctx.server.runs.busy_with(&shards) {
-            Some(kind) if gives_way(self.entry) => {
+            Some(kind) if gives_way(self.entry, self.client) => {
                 let (error, entry) = (scripting::busy(kind), Some(self.entry));
                 refuse(self.ctx, entry, self.request, &error, self.reply, self.client)
             }

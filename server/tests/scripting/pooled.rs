@@ -97,17 +97,26 @@ fn what_has_written_hides_its_key_until_it_ends() {
         local t = redis.call('time') local ends = t[1] * 1000 + t[2] / 1000 + 1500
         repeat t = redis.call('time') until t[1] * 1000 + t[2] / 1000 > ends
         return redis.call('get', KEYS[1])";
+    let (mut waiting, mut refused) = (server.client(), server.client());
+    waiting.run("WATCH away");
     begin(&mut victim, &mut client, &["EVAL", script, "1", "k"]);
-    let mut waiting = server.client();
-    waiting.run("MULTI");
-    waiting.run("GET k");
-    waiting.send_command(&["EXEC"]);
+    for client in [&mut waiting, &mut refused] {
+        client.run("MULTI");
+        client.run("GET k");
+        client.send_command(&["EXEC"]);
+    }
+    let reply = refused.recv();
+    let text = reply.error_text().unwrap_or_else(|| panic!("{reply:?}"));
+    let because =
+        "EXECABORT Transaction discarded because of: BUSY Redis is busy running a script.";
+    assert!(text.starts_with(because), "{text}");
+    assert_eq!(refused.run("PING"), pong(), "the transaction is over");
     assert!(eventually(SOON, || is_busy(&client.run("GET k"))));
     let reply = client.run("SCRIPT KILL");
     assert!(reply.error_text().is_some_and(|text| text.starts_with("UNKILLABLE")), "{reply:?}");
     assert_eq!(client.run("PING"), pong());
     assert_eq!(victim.recv(), Value::bulk("2"));
-    assert_eq!(waiting.recv().items(), [Value::bulk("2")], "a transaction waits");
+    assert_eq!(waiting.recv().items(), [Value::bulk("2")], "one that watches keys waits");
     assert_eq!(client.run("GET k"), Value::bulk("2"));
 }
 
