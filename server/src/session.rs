@@ -332,12 +332,12 @@ impl Session {
         let (reply, client) = (&mut self.reply, &mut self.client);
         match dispatch::execute_held(ctx, run, writer, prepared, request, reply, client) {
             Step::Done => {
-                self.next += 1;
+                self.advance();
                 self.client.collect(&mut self.reply);
                 None
             }
             Step::Close => {
-                self.next += 1;
+                self.advance();
                 Some(Turn::Close)
             }
             Step::Block => Some(Turn::Block),
@@ -443,6 +443,11 @@ impl Session {
 
     fn end_wait(&mut self) {
         self.client.wait = None;
+        self.advance();
+    }
+
+    /// A command has run that is not counted with the others of its batch.
+    fn advance(&mut self) {
         self.next += 1;
         self.client.shared.commands.add(1);
     }

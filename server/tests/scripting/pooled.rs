@@ -120,6 +120,21 @@ fn what_has_written_hides_its_key_until_it_ends() {
     assert_eq!(client.run("GET k"), Value::bulk("2"));
 }
 
+/// On the pool as elsewhere, with the commands that it calls.
+#[test]
+fn a_script_is_one_of_its_client_s_commands() {
+    let server = server(&[]);
+    let mut client = server.client();
+    let mut commands = || {
+        let info = client.run("CLIENT INFO").text();
+        let count = info.split("tot-cmds=").nth(1).expect("the last field").trim().to_owned();
+        assert_eq!(client.call(&["EVAL", "return redis.call('ping')", "0"]), pong());
+        count.parse::<u64>().expect("a number")
+    };
+    let first = commands();
+    assert_eq!([commands(), commands()], [first + 3, first + 6]);
+}
+
 #[test]
 fn a_script_that_was_cheap_until_now_is_in_nobody_s_way_either() {
     let server = server(&[]);
