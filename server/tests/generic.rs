@@ -195,3 +195,16 @@ fn changes_are_counted_as_in_redis() {
         .collect();
     assert!(differ.is_empty(), "{differ:?}");
 }
+
+/// As long as nobody has come across it, what has expired is there.
+#[test]
+fn debug_object_sees_what_has_expired() {
+    let server = Server::dunlin(&["--enable-debug-command", "yes"]);
+    let mut client = server.client();
+    client.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    client.run("SET k v PX 60000");
+    client.run("PEXPIRE k 1");
+    std::thread::sleep(std::time::Duration::from_millis(10));
+    assert!(!client.run("DEBUG OBJECT k").is_error());
+    assert_eq!(client.run("EXISTS k"), Value::Int(0));
+}

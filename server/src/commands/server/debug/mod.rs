@@ -18,8 +18,8 @@ use crate::config::parse_memory;
 use crate::glob;
 use crate::rdb;
 use dunlin_protocol::number;
-use dunlin_storage::Value;
 use dunlin_storage::value::list::Limits;
+use dunlin_storage::{Entry, Millis, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ fn sleep(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn object(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let entry = call.peek(&call.key(2)).ok_or(NO_KEY)?;
+    let entry = peek_expired(call).ok_or(NO_KEY)?;
     let encoding = call.encoding_of(&entry)?;
     let len = match entry.value() {
         Value::Str(string) => string.len(),
@@ -90,6 +90,14 @@ fn object(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         len + 1
     ));
     Ok(Outcome::Done)
+}
+
+/// The entry of the key, which may have expired: here one sees what is still there.
+fn peek_expired<'g>(call: &mut Call<'_, 'g>) -> Option<Entry<'g>> {
+    let now = std::mem::replace(&mut call.now, Millis::MIN);
+    let entry = call.peek(&call.key(2));
+    call.now = now;
+    entry
 }
 
 fn switch(call: &mut Call<'_, '_>, switch: &AtomicBool) -> Result<Outcome, ReplyError> {
