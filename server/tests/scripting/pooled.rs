@@ -498,3 +498,27 @@ fn whatever_does_not_end_can_be_ended() {
         assert!(victim.recv().is_error(), "{script}");
     }
 }
+
+#[test]
+fn a_script_that_keeps_too_much_memory_from_being_freed_is_ended() {
+    let server = server(&["--busy-reply-threshold", "50", "--maxmemory", "256mb"]);
+    let (mut client, mut victim) = (server.client(), server.client());
+    begin(&mut victim, &mut client, &["EVAL", ENDLESS, "1", "k"]);
+    assert!(eventually(SOON, || is_busy(&client.run("SET k 2"))));
+    let key =
+        keys().find(|key| client.call(&["SET", key, "1"]) == Value::ok()).expect("a free shard");
+    let value = vec![b'v'; 1 << 20];
+    let overwrites = || {
+        for _ in 0..16 {
+            let reply = client.call(&[b"SET".as_slice(), key.as_bytes(), &value]);
+            assert_eq!(reply, Value::ok());
+        }
+        client.run("SET k 2") == Value::ok()
+    };
+    assert!(eventually(SOON, overwrites), "it still runs");
+    let reply = victim.recv();
+    assert!(
+        reply.error_text().is_some_and(|text| text.contains("could not be freed")),
+        "{reply:?}"
+    );
+}
