@@ -7,6 +7,7 @@
 //! ```text
 //! Local (one thread)   limbo:  unlinked, not yet handed to the epoch
 //!                      spares: blocks to be used again by this thread's next writes
+//!                        |       (of other sizes: on the shelf)
 //!                        ^ inbox (any thread pushes)
 //! epoch                closure of a batch, run by whichever thread collects: pushes the batch
 //!                      to the inbox it came from, or frees it if that is full
@@ -28,6 +29,7 @@ use std::rc::Rc;
 
 use crate::entry::{Block, Dead};
 use crate::reclaim::Reclaim;
+use crate::shelf::Shelf;
 use crate::sync::{Arc, AtomicPtr, AtomicU64, Collector, LocalHandle, Ordering, Pin};
 
 /// Entries per deferred closure.
@@ -35,7 +37,7 @@ const BATCH_ITEMS: usize = if cfg!(loom) { 1 } else { 256 };
 /// Bytes per deferred closure.
 const BATCH_BYTES: usize = 64 * 1024;
 /// Largest class whose blocks are kept for the next writes of their thread.
-const SPARE_CLASS_MAX: usize = if cfg!(loom) { 0 } else { 512 };
+const SPARE_CLASS_MAX: usize = if cfg!(loom) { 0 } else { 8 * 1024 };
 /// Bytes that may wait in an inbox; what comes beyond is freed. A thread that was away for some
 /// milliseconds while it was pinned keeps the garbage of all from being reused, and then all of it
 /// comes home at once.
@@ -68,10 +70,12 @@ struct Local {
 #[derive(Default)]
 struct Limbo {
     entries: Vec<Dead>,
-    bytes: u64,
-    /// Among the entries is one whose memory will not be used again by itself.
-    unfit: bool,
+    /// Entries whose memory will not be used again by itself.
+    heavy: Vec<Dead>,
+    /// Bytes of the entries, and of the heavy ones.
+    bytes: (u64, u64),
     spares: Vec<Dead>,
+    shelf: Shelf,
 }
 
 impl Handle {
@@ -110,8 +114,8 @@ impl Guard {
         self.met_expired.replace(false)
     }
 
-    /// A freed block of a class, if the next one at hand fits. One that does not fit is freed: the
-    /// spares keep flowing when sizes change.
+    /// A freed block of a class, if the next one at hand fits, or one on the shelf. One that does not
+    /// fit goes there: the spares keep flowing when sizes change.
     #[inline]
     pub(crate) fn block(&self, class: usize) -> Option<Block> {
         if class > SPARE_CLASS_MAX {
@@ -121,16 +125,19 @@ impl Guard {
         if limbo.spares.is_empty() {
             self.local.inbox.take(&mut limbo.spares);
         }
-        let spare = limbo.spares.pop()?;
+        let Some(spare) = limbo.spares.pop() else {
+            // SAFETY: spare blocks belong to nobody else; entries with something hanging on them do
+            // not become spares.
+            return limbo.shelf.take(class).map(|spare| unsafe { spare.into_block() });
+        };
         if let Some(next) = limbo.spares.len().checked_sub(REUSE_AHEAD) {
             limbo.spares[next].prefetch_to_write();
         }
-        if spare.class() != class {
-            // SAFETY: spare blocks belong to nobody else.
-            unsafe { self.local.reclaim.free_entry(spare) };
-            return None;
-        }
-        // SAFETY: as above; entries with something hanging on them do not become spares.
+        let spare = match spare.class() == class {
+            true => spare,
+            false => self.local.exchange(&mut limbo.shelf, spare, class)?,
+        };
+        // SAFETY: as above.
         Some(unsafe { spare.into_block() })
     }
 
@@ -139,10 +146,12 @@ impl Guard {
     #[inline(always)]
     pub(crate) fn retire(&self, dead: Dead, bytes: usize) -> bool {
         let limbo = &mut *self.local.limbo.borrow_mut();
-        limbo.unfit |= dead.is_laden() || dead.class() > SPARE_CLASS_MAX;
+        if dead.is_laden() || dead.class() > SPARE_CLASS_MAX {
+            return self.local.retire_heavy(limbo, dead, bytes, &self.pin);
+        }
         limbo.entries.push(dead);
-        limbo.bytes += bytes as u64;
-        if limbo.entries.len() < BATCH_ITEMS && (limbo.bytes as usize) < BATCH_BYTES {
+        limbo.bytes.0 += bytes as u64;
+        if limbo.entries.len() < BATCH_ITEMS && (limbo.bytes.0 as usize) < BATCH_BYTES {
             return false;
         }
         self.local.hand_on(limbo, &self.pin);
@@ -171,17 +180,38 @@ impl Guard {
 }
 
 impl Local {
+    /// Leaves a block on the shelf, and takes one of a class.
+    #[inline(never)]
+    fn exchange(&self, shelf: &mut Shelf, spare: Dead, class: usize) -> Option<Dead> {
+        if let Some(spare) = shelf.put(spare) {
+            // SAFETY: spare blocks belong to nobody else.
+            unsafe { self.reclaim.free_entry(spare) };
+        }
+        shelf.take(class)
+    }
+
+    #[inline(never)]
+    fn retire_heavy(&self, limbo: &mut Limbo, dead: Dead, bytes: usize, pin: &Pin) -> bool {
+        limbo.heavy.push(dead);
+        limbo.bytes.1 += bytes as u64;
+        if limbo.heavy.len() < BATCH_ITEMS && (limbo.bytes.1 as usize) < BATCH_BYTES {
+            return false;
+        }
+        self.hand_on(limbo, pin);
+        true
+    }
+
     #[cold]
     fn hand_on(&self, limbo: &mut Limbo, pin: &Pin) {
-        if limbo.entries.is_empty() {
+        if limbo.entries.is_empty() && limbo.heavy.is_empty() {
             return;
         }
         let entries = std::mem::replace(&mut limbo.entries, Vec::with_capacity(BATCH_ITEMS));
         let bytes = std::mem::take(&mut limbo.bytes);
-        let unfit = std::mem::take(&mut limbo.unfit);
-        self.reclaim.add(bytes);
+        let heavy = std::mem::take(&mut limbo.heavy);
+        self.reclaim.add(bytes.0 + bytes.1);
         let (inbox, reclaim) = (Arc::clone(&self.inbox), Arc::clone(&self.reclaim));
-        let batch = Box::new(Batch { entries, bytes, unfit, inbox, reclaim });
+        let batch = Box::new(Batch { entries, heavy, bytes, inbox, reclaim });
         // SAFETY: the entries are unlinked, and every reader that may have found one is pinned
         // since before; the closure runs after they have all unpinned, on whichever thread, and
         // is the only owner.
@@ -193,6 +223,7 @@ impl Local {
         self.hand_on(limbo, pin);
         self.inbox.take(&mut limbo.spares);
         free_all(std::mem::take(&mut limbo.spares), &self.reclaim);
+        free_all(limbo.shelf.clear(), &self.reclaim);
     }
 }
 
@@ -208,8 +239,9 @@ impl Drop for Local {
 /// are on lines of the thread that they go back to.
 struct Batch {
     entries: Vec<Dead>,
-    bytes: u64,
-    unfit: bool,
+    heavy: Vec<Dead>,
+    /// As in [`Limbo`].
+    bytes: (u64, u64),
     inbox: Arc<Inbox>,
     reclaim: Arc<Reclaim>,
 }
@@ -217,12 +249,13 @@ struct Batch {
 impl Batch {
     /// After the grace period.
     fn end(self) {
-        if !self.inbox.is_full() && !self.unfit {
-            self.inbox.push(self.entries, self.bytes, &self.reclaim);
-        } else {
+        free_all(self.heavy, &self.reclaim);
+        if self.inbox.is_full() {
             free_all(self.entries, &self.reclaim);
+        } else if !self.entries.is_empty() {
+            self.inbox.push(self.entries, self.bytes.0, &self.reclaim);
         }
-        self.reclaim.sub(self.bytes);
+        self.reclaim.sub(self.bytes.0 + self.bytes.1);
     }
 }
 

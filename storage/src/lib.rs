@@ -45,6 +45,7 @@ pub mod model;
 mod observer;
 mod reclaim;
 mod shard;
+mod shelf;
 mod stats;
 pub mod sync;
 mod table;

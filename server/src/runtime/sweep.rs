@@ -18,6 +18,9 @@ pub(crate) fn sweep(server: &Server) {
     let settings = server.settings();
     let now = server.clock.now();
     server.sockets.tend(now);
+    if server.keyspace.limbo() > garbage_limit(settings.maxmemory) {
+        server.runs.end_hoarders();
+    }
     let clients = server.clients.all();
     for client in &clients {
         if let Some(reason) = overdue(client, &settings, now) {
@@ -33,6 +36,17 @@ pub(crate) fn sweep(server: &Server) {
     }
     evict_clients(server, &settings, &clients);
 }
+
+/// Bytes that others have removed which may wait for a script to end: an eighth of the budget, within
+/// these bounds.
+fn garbage_limit(maxmemory: u64) -> u64 {
+    match maxmemory {
+        0 => GARBAGE.1,
+        budget => (budget / 8).clamp(GARBAGE.0, GARBAGE.1),
+    }
+}
+
+const GARBAGE: (u64, u64) = (32 << 20, 1 << 30);
 
 /// Why a client has run out of time, if it has.
 fn overdue(client: &ClientShared, settings: &Settings, now: Millis) -> Option<&'static str> {

@@ -71,9 +71,14 @@ pub struct Run {
     shards: ShardSet,
     wrote: AtomicBool,
     killed: AtomicBool,
+    /// What others free waits for it, and is too much.
+    hoards: AtomicBool,
     /// It takes longer than [`Runs::set_patience`] says.
     busy: AtomicBool,
 }
+
+/// A run that is younger is not what keeps memory from being freed.
+const HOARDING_MILLIS: u64 = 1_000;
 
 impl Run {
     /// It has changed the keyspace: it cannot be ended half way any more.
@@ -139,6 +144,7 @@ impl Runs {
             shards,
             wrote: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            hoards: AtomicBool::new(false),
             busy: AtomicBool::new(false),
         });
         Running {
@@ -226,6 +232,19 @@ impl Runs {
             }
         }
         result
+    }
+
+    /// Ends all runs that are older than [`HOARDING_MILLIS`] and have not written.
+    pub fn end_hoarders(&self) {
+        for run in self.lock().iter() {
+            let may_end = !run.wrote.load(Ordering::Relaxed);
+            if may_end && self.age_ms(run) > HOARDING_MILLIS && !run.hoards.load(Ordering::Relaxed)
+            {
+                run.hoards.store(true, Ordering::Relaxed);
+                let name = &run.name;
+                tracing::warn!(%name, "ending a script: too much of what others free waits for it");
+            }
+        }
     }
 }
 
@@ -326,6 +345,9 @@ impl Running {
                 RunKind::Script => "Script killed by user with SCRIPT KILL.",
                 RunKind::Function | RunKind::Loading => "Script killed by user with FUNCTION KILL.",
             });
+        }
+        if self.run.hoards.load(Ordering::Relaxed) {
+            return Some("Script ended because too much memory could not be freed while it ran.");
         }
         if self.runs.closing.load(Ordering::Relaxed) {
             return Some("Script killed by shutdown.");

@@ -448,7 +448,8 @@ fn replies_that_are_not_wanted_are_not_sent() {
 
 #[test]
 fn statistics_tell_of_long_runs_once() {
-    let server = server(&["--slowlog-log-slower-than", "1000"]);
+    // It may be ended before it has taken long.
+    let server = server(&["--slowlog-log-slower-than", "0", "--slowlog-max-len", "10000"]);
     let (mut client, mut victim, mut monitor) = (server.client(), server.client(), server.client());
     // Cheap at first, so that it begins in front of the others and then again on the pool.
     let script = "for i = 1, ARGV[1] do end return 1";
@@ -462,7 +463,7 @@ fn statistics_tell_of_long_runs_once() {
     let stats = client.run("INFO commandstats").text();
     let line = stats.lines().find(|line| line.starts_with("cmdstat_eval:")).expect("eval");
     assert!(line.contains("calls=3,") && line.contains("failed_calls=1"), "{line}");
-    let entries = client.run("SLOWLOG GET 10").items();
+    let entries = client.run("SLOWLOG GET -1").items();
     let of_it = |entry: &Value| {
         entry.items()[3].items().last().is_some_and(|arg| *arg == Value::bulk("1e15"))
     };
@@ -520,4 +521,28 @@ fn whatever_does_not_end_can_be_ended() {
         assert!(eventually(SOON, || client.run("SCRIPT KILL") == Value::ok()), "{script}");
         assert!(victim.recv().is_error(), "{script}");
     }
+}
+
+#[test]
+fn a_script_that_keeps_too_much_memory_from_being_freed_is_ended() {
+    let server = server(&["--busy-reply-threshold", "50", "--maxmemory", "256mb"]);
+    let (mut client, mut victim) = (server.client(), server.client());
+    begin(&mut victim, &mut client, &["EVAL", ENDLESS, "1", "k"]);
+    assert!(eventually(SOON, || is_busy(&client.run("SET k 2"))));
+    let key =
+        keys().find(|key| client.call(&["SET", key, "1"]) == Value::ok()).expect("a free shard");
+    let value = vec![b'v'; 1 << 20];
+    let overwrites = || {
+        for _ in 0..16 {
+            let reply = client.call(&[b"SET".as_slice(), key.as_bytes(), &value]);
+            assert_eq!(reply, Value::ok());
+        }
+        client.run("SET k 2") == Value::ok()
+    };
+    assert!(eventually(SOON, overwrites), "it still runs");
+    let reply = victim.recv();
+    assert!(
+        reply.error_text().is_some_and(|text| text.contains("could not be freed")),
+        "{reply:?}"
+    );
 }
