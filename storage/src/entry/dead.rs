@@ -1,0 +1,112 @@
+//! Entries that were taken out of the table: their memory is used again, or freed.
+
+use std::ptr::NonNull;
+
+use super::build::layout;
+use super::{Behind, Entry, EntryPtr, FRONT, view};
+use crate::reclaim::Big;
+#[cfg(loom)]
+use crate::sync::Alive;
+use crate::sync::prefetch_to_write;
+
+/// The memory of an entry that nobody uses any more.
+pub(crate) struct Block(pub(super) NonNull<u8>);
+
+/// An entry that was taken out of the table, with what freeing it needs to know: its header may be
+/// far away by then.
+pub(crate) struct Dead {
+    entry: EntryPtr,
+    class: u32,
+    behind: Option<Behind>,
+}
+
+// SAFETY: whoever has it owns the entry and what hangs on it.
+unsafe impl Send for Dead {}
+
+impl Dead {
+    /// `bytes` is what the entry was counted as.
+    #[inline]
+    pub(crate) fn new(entry: EntryPtr, view: &Entry<'_>, bytes: usize) -> Self {
+        let behind = view.behind();
+        let class = if behind.is_none() { bytes } else { view.class() };
+        Self { entry, class: class as u32, behind }
+    }
+
+    /// Of an entry whose large collection another entry has taken over.
+    pub(crate) fn without_object(entry: EntryPtr, view: &Entry<'_>) -> Self {
+        Self { entry, class: view.class() as u32, behind: None }
+    }
+
+    /// Asks for the line that freeing it writes to.
+    pub(crate) fn prefetch(&self) {
+        crate::sync::prefetch(self.entry.0.as_ptr());
+    }
+
+    /// Asks for the lines that using it again writes to, of most entries: another thread may have
+    /// written them last, or have read them since.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_write(&self) {
+        let base = self.entry.0.as_ptr();
+        prefetch_to_write(base);
+        prefetch_to_write(base.wrapping_add(64));
+    }
+
+    /// Usable bytes of the entry itself, without what hangs on it.
+    #[inline]
+    pub(crate) fn class(&self) -> usize {
+        self.class as usize
+    }
+
+    /// True if something hangs on it.
+    pub(crate) fn is_laden(&self) -> bool {
+        self.behind.is_some()
+    }
+
+    /// Gives up the entry and keeps its memory.
+    ///
+    /// # Safety
+    /// The caller owns the entry, as for [`free`], and nothing hangs on it.
+    pub(crate) unsafe fn into_block(self) -> Block {
+        debug_assert!(!self.is_laden());
+        Block(self.entry.0)
+    }
+}
+
+/// Frees an entry; what hung on it comes back, to be freed in slices.
+///
+/// # Safety
+/// The caller owns the entry: no slot holds it and no pinned reader can still reach it.
+pub(crate) unsafe fn free(dead: Dead) -> Option<Big> {
+    let big = dead.behind.map(|behind| match behind {
+        // SAFETY: the pointer came from `Box::into_raw` in `build`, and the entry that held it is
+        // being freed, so this is the only owner.
+        Behind::Rope(rope) => Big::Rope(unsafe { Box::from_raw(rope) }),
+        // SAFETY: as above.
+        Behind::Object(object) => Big::Object(unsafe { Box::from_raw(object) }),
+    });
+    let layout = layout(dead.class as usize);
+    // SAFETY: the mark is in front of the entry, in the same allocation.
+    let start = unsafe { dead.entry.0.sub(FRONT) };
+    #[cfg(not(loom))]
+    // SAFETY: allocated in `build` with the same layout.
+    unsafe {
+        std::alloc::dealloc(start.as_ptr(), layout);
+    }
+    #[cfg(loom)]
+    {
+        // SAFETY: as above.
+        unsafe { start.cast::<Alive>().as_ref() }.free();
+        crate::model::bury(start.as_ptr(), layout);
+    }
+    big
+}
+
+/// What freeing an entry needs to know, read from the entry.
+///
+/// # Safety
+/// The caller owns the entry.
+pub(crate) unsafe fn dead(entry: EntryPtr) -> Dead {
+    // SAFETY: by the contract of this function.
+    let view = unsafe { view(entry, 0) };
+    Dead::new(entry, &view, view.class())
+}
