@@ -5,7 +5,7 @@
 //! are spread over all workers, so some are on the one that the scripts come in on. What counts is the
 //! 99th percentile of the GETs beside the scripts, compared with that beside nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Outcome;
 use crate::compare::fill;
@@ -42,10 +42,10 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// Reads its key, and lets time pass.
-const SCRIPT: &str = "redis.call('get', KEYS[1]) \
-    local function now() local t = redis.call('time') return t[1] * 1000000 + t[2] end \
-    local ends = now() + ARGV[1] repeat until now() > ends return 1";
+/// Reads its key, and lets time pass. It cannot ask for the time: that stands still.
+const SCRIPT: &str = "redis.call('get', KEYS[1]) for i = 1, ARGV[1] do end return 1";
+/// Rounds of the loop with which its speed is measured.
+const MEASURED_LOOPS: u64 = 30_000_000;
 /// How much slower the slowest hundredth may be beside scripts.
 const GOAL: f64 = 3.0;
 /// Replies later than this count as failed.
@@ -106,10 +106,11 @@ pub fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
         let server = stage.start(peer)?;
         let size = ValueSize::Fixed(plan.size);
         fill(&server, stage.load_core, Spec::fill(plan.keys, size, Ttl::None))?;
+        let loops = loops(&server, plan)?;
         let (mut quiet, mut beside, mut scripts) = (Series::default(), Series::default(), 0);
         for _ in 0..plan.rounds {
             quiet.add(&load(stage, plan, &server, Vec::new())?);
-            let result = load(stage, plan, &server, actions(plan))?;
+            let result = load(stage, plan, &server, actions(plan, loops))?;
             if let Some(error) = result.actions.iter().find_map(|(_, error)| error.as_ref()) {
                 return Err(format!("{}: {error}", peer.name).into());
             }
@@ -168,10 +169,21 @@ fn load(
 }
 
 /// One script after the other, for as long as the load lasts.
-fn actions(plan: &Plan) -> Vec<(Duration, Vec<u8>)> {
+/// How often the script has to loop on this server, to take as long as it is meant to.
+fn loops(server: &Server, plan: &Plan) -> Outcome<u64> {
+    let mut control = server.control()?;
+    let begin = Instant::now();
+    let loops = MEASURED_LOOPS.to_string();
+    for arg in ["1", &loops] {
+        let args = ["EVAL", SCRIPT, "1", "script's own", arg];
+        control.call(&args.map(str::as_bytes))?;
+    }
+    Ok((MEASURED_LOOPS as f64 * plan.script.as_secs_f64() / begin.elapsed().as_secs_f64()) as u64)
+}
+
+fn actions(plan: &Plan, loops: u64) -> Vec<(Duration, Vec<u8>)> {
     let count = (plan.time.as_secs_f64() / plan.script.as_secs_f64()) as usize;
-    let micros = plan.script.as_micros().to_string();
-    let args = ["EVAL", SCRIPT, "1", "script's own", &micros];
+    let args = ["EVAL", SCRIPT, "1", "script's own", &loops.to_string()];
     let mut request = format!("*{}\r\n", args.len());
     for arg in args {
         request.push_str(&format!("${}\r\n{arg}\r\n", arg.len()));

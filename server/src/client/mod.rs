@@ -352,6 +352,8 @@ pub struct Client {
     transaction: Option<Box<Transaction>>,
     /// Commands that would wait must not: EXEC or a script runs them.
     pub deny_blocking: bool,
+    /// What TIME answers to all commands of such a run: unix time in microseconds, once one has asked.
+    pub instant_us: Option<i64>,
     /// The commands come from a script.
     pub in_script: bool,
     /// The script has begun before, and nothing of that counts: it runs anew.
@@ -394,6 +396,7 @@ impl Client {
             deny_blocking: false,
             reply_mode: ReplyMode::On,
             wait: None,
+            instant_us: None,
             in_script: false,
             begins_anew: false,
             no_touch: false,

@@ -110,7 +110,7 @@ fn run(call: &mut Call<'_, '_>, transaction: &Transaction) -> Outcome {
         }
     }
     timing.finish(&ctx);
-    call.client.deny_blocking = false;
+    (call.client.deny_blocking, call.client.instant_us) = (false, None);
     if answers && call.client.reply_mode == ReplyMode::SkipNext {
         // A CLIENT REPLY SKIP among the commands means the one that follows EXEC.
         call.client.reply_mode = ReplyMode::Skip;

@@ -270,3 +270,31 @@ fn arguments_of_inner_commands_may_be_of_any_size() {
         }
     }
 }
+
+#[test]
+fn time_stands_still_in_a_script_and_in_a_transaction() {
+    let server = Server::dunlin(&[]);
+    let mut client = server.client();
+    let micros = |reply: &Value| {
+        let number = |at: usize| reply.items()[at].text().parse::<i64>().expect("a number");
+        number(0) * 1_000_000 + number(1)
+    };
+    let script = "local first = redis.call('time') for i = 1, 100000 do end
+        return {first, redis.call('time')}";
+    let mut last = micros(&client.run("TIME"));
+    for _ in 0..3 {
+        let script = client.call(&["EVAL", script, "0"]).items();
+        assert_eq!(script[0], script[1]);
+        client.run("MULTI");
+        client.run("TIME");
+        client.call(&["EVAL", "for i = 1, 100000 do end return redis.call('time')", "0"]);
+        client.run("TIME");
+        let transaction = client.run("EXEC").items();
+        assert_eq!([&transaction[0], &transaction[2]], [&transaction[1]; 2]);
+        for reply in [&script[0], &transaction[0], &client.run("TIME")] {
+            let now = micros(reply);
+            assert!(last < now, "{last} {now}");
+            last = now;
+        }
+    }
+}

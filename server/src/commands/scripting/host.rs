@@ -209,6 +209,7 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
         let client = &mut *self.caller.client;
         client.select(self.lent.db);
         (client.deny_blocking, client.in_script) = (self.lent.deny_blocking, false);
+        client.instant_us = client.instant_us.filter(|_| client.deny_blocking);
     }
 
     /// What refuses a command of a script, in Redis's order.

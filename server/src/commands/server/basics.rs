@@ -14,7 +14,12 @@ pub(super) const TIME: Command = Command::new("time", Arity::exactly(1), time)
     .tips(&["nondeterministic_output"]);
 
 fn time(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let now = call.server.clock.wall_us();
+    let read = || call.server.clock.wall_us();
+    // A script and a transaction happen at one instant.
+    let now = match call.client.deny_blocking {
+        true => *call.client.instant_us.get_or_insert_with(read),
+        false => read(),
+    };
     call.reply.array(2);
     call.reply.bulk_int(now.div_euclid(1_000_000));
     call.reply.bulk_int(now.rem_euclid(1_000_000));
