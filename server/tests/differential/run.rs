@@ -182,8 +182,16 @@ fn judge(
     Ok(!ACCEPTED[row].ends)
 }
 
+/// The reply to a command. Invalidations come when they come, and are left out: when keys expire is
+/// no matter of the commands.
 fn receive(client: &mut Client, step: &Step, who: &str) -> Result<Value, Box<Mismatch>> {
-    client.try_recv().map_err(|e| match e {
+    let reply = loop {
+        match client.try_recv() {
+            Ok(Value::Push(items)) if items.first() == Some(&Value::bulk("invalidate")) => {}
+            reply => break reply,
+        }
+    };
+    reply.map_err(|e| match e {
         Broken::Closed => broken(step, &format!("{who} closed the connection")),
         Broken::Timeout => broken(step, &format!("{who} does not answer")),
         Broken::Garbage(text) => broken(step, &format!("{who} sends {text}")),
