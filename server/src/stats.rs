@@ -1,5 +1,5 @@
-//! Counters, one set per worker and thread of the pool so that no thread writes a line another one writes; added up when
-//! somebody asks.
+//! Counters, one set per worker and thread of the pool so that no thread writes a line another one
+//! writes; added up when somebody asks.
 
 use crate::acl::Reason;
 use crate::commands::table::{CommandId, table};

@@ -104,35 +104,37 @@ fn every_script_is_one_instant() {
     assert_eq!(sum_by_mget(&mut client), TOTAL);
 }
 
+/// Has four clients at once do something often.
+fn from_four_clients(server: &Server, run: impl Fn(u64, &mut Client, &mut Rng) + Sync) {
+    thread::scope(|scope| {
+        for number in [1, 2, 3, 4] {
+            let (mut client, mut rng, run) = (server.client(), Rng::new(number), &run);
+            scope.spawn(move || (0..RUNS).for_each(|_| run(number, &mut client, &mut rng)));
+        }
+    });
+}
+
+fn sum_of_eight(server: &Server, name: &str) -> i64 {
+    let mut client = server.client();
+    (0..8).map(|i| client.run(&format!("GET {name}:{i}")).text().parse::<i64>().unwrap()).sum()
+}
+
 /// Writes first and wants another key then, which others are at: it gets it, or says so.
 #[test]
 fn a_script_that_goes_too_far_too_late_does_so_or_says_so() {
     const LATE: &str = "redis.call('incr', KEYS[1])
         for i = 1, #ARGV do redis.call('incr', ARGV[i]) end return 'far'";
     let server = Server::dunlin(&["--workers", "4"]);
-    thread::scope(|scope| {
-        for seed in [1, 2, 3, 4] {
-            let (mut client, mut rng) = (server.client(), Rng::new(seed));
-            scope.spawn(move || {
-                for _ in 0..RUNS {
-                    let script = format!("{LATE} -- {}", rng.below(100));
-                    let near = format!("near:{}", rng.below(8));
-                    // Now it is known, or believed, to keep to its key.
-                    let reply = eval(&mut client, &script, &[&near], NONE);
-                    assert_eq!(reply, Value::bulk("far"));
-                    let far = ["far:1", "far:2", "far:3"];
-                    let reply = eval(&mut client, &script, &[&near], &far);
-                    let late = reply.error_text();
-                    let late = late.is_some_and(|text| text.contains("declare the keys"));
-                    assert!(late || reply == Value::bulk("far"), "{reply:?}");
-                }
-            });
-        }
+    from_four_clients(&server, |_, client, rng| {
+        let script = format!("{LATE} -- {}", rng.below(100));
+        let near = format!("near:{}", rng.below(8));
+        // Now it is known, or believed, to keep to its key.
+        assert_eq!(eval(client, &script, &[&near], NONE), Value::bulk("far"));
+        let reply = eval(client, &script, &[&near], &["far:1", "far:2", "far:3"]);
+        let late = reply.error_text().is_some_and(|text| text.contains("declare the keys"));
+        assert!(late || reply == Value::bulk("far"), "{reply:?}");
     });
-    let mut client = server.client();
-    let near: i64 =
-        (0..8).map(|i| client.run(&format!("GET near:{i}")).text().parse::<i64>().unwrap()).sum();
-    assert_eq!(near, 4 * 2 * RUNS as i64, "what was written stays");
+    assert_eq!(sum_of_eight(&server, "near"), 4 * 2 * RUNS as i64, "what was written stays");
 }
 
 /// A queue: as long as it is empty, its script keeps to its keys. With a job it writes, and makes the
@@ -142,26 +144,15 @@ fn a_script_that_makes_names_is_never_too_late() {
     const TAKE: &str = "local job = redis.call('rpop', KEYS[1])
         if job then redis.call('incr', 'done:' .. job) end return job";
     let server = Server::dunlin(&["--workers", "4"]);
-    thread::scope(|scope| {
-        for seed in [1, 2, 3, 4] {
-            let (mut client, mut rng) = (server.client(), Rng::new(seed));
-            scope.spawn(move || {
-                for _ in 0..RUNS {
-                    let script = format!("{TAKE} -- {}", rng.below(100));
-                    let queue = format!("queue:{seed}");
-                    assert_eq!(eval(&mut client, &script, &[&queue], NONE), Value::NullBulk);
-                    let job = rng.below(8).to_string();
-                    client.run(&format!("LPUSH {queue} {job}"));
-                    let reply = eval(&mut client, &script, &[&queue], NONE);
-                    assert_eq!(reply, Value::bulk(&job));
-                }
-            });
-        }
+    from_four_clients(&server, |number, client, rng| {
+        let script = format!("{TAKE} -- {}", rng.below(100));
+        let queue = format!("queue:{number}");
+        assert_eq!(eval(client, &script, &[&queue], NONE), Value::NullBulk);
+        let job = rng.below(8).to_string();
+        client.run(&format!("LPUSH {queue} {job}"));
+        assert_eq!(eval(client, &script, &[&queue], NONE), Value::bulk(&job));
     });
-    let mut client = server.client();
-    let done: i64 =
-        (0..8).map(|i| client.run(&format!("GET done:{i}")).text().parse::<i64>().unwrap()).sum();
-    assert_eq!(done, 4 * RUNS as i64);
+    assert_eq!(sum_of_eight(&server, "done"), 4 * RUNS as i64);
 }
 
 /// The names of keys that one script uses and another one does not.

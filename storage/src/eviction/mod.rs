@@ -218,10 +218,6 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, limit: u64, now: 
         removed += count;
         keyspace.fold(id);
     }
-    if removed > 0 && writer.with_core(id, |core| core.eviction.active) {
-        fit(writer, id);
-        keyspace.fold(id);
-    }
     removed
 }
 
@@ -374,10 +370,12 @@ impl Keyspace {
         self.fold(shard);
         let max = self.budget.max.load(Ordering::Relaxed);
         let removed = evict(&mut writer, shard, max_items, max, now);
-        let shrinks = self.has_oversized(shard) && writer.shrink_empty_tables(shard);
-        if shrinks {
-            self.fold(shard);
+        if removed > 0 && writer.with_core(shard, |core| core.eviction.active) {
+            // Insertions do so by themselves; there may be none.
+            fit(&mut writer, shard);
         }
+        let shrinks = self.has_oversized(shard) && writer.shrink_empty_tables(shard);
+        self.fold(shard);
         self.lower_ceiling();
         SliceReport { removed, more: (removed > 0 || shrinks) && self.excess() > 0, busy: false }
     }
