@@ -23,6 +23,7 @@ pub mod latency;
 pub mod migrate;
 pub mod monitor;
 pub mod notify;
+pub mod overload;
 pub mod pause;
 pub mod pubsub;
 pub mod rates;

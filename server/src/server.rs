@@ -10,6 +10,7 @@ use crate::latency::LatencyMonitor;
 use crate::migrate::Sockets;
 use crate::monitor::Monitors;
 use crate::notify::{Class, Notifier};
+use crate::overload::Overload;
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::rates::Rates;
@@ -17,6 +18,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
 use crate::runtime::doors::Doors;
 use crate::runtime::logging::Log;
+use crate::runtime::phase::Phases;
 use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
 use crate::scripting::{Libraries, Runs, ScriptCache};
@@ -73,6 +75,10 @@ pub struct Server {
     pub tls: Tls,
     /// Time.
     pub clock: Clock,
+    /// What the workers know of their load.
+    pub overload: Overload,
+    /// Between start and end.
+    pub phases: Phases,
     /// Orderly end of the process.
     pub shutdown: Shutdown,
     /// 40 hexadecimal digits, new at each start.
@@ -146,6 +152,8 @@ impl Server {
             tls: Tls::default(),
             started: clock.now(),
             clock,
+            overload: Overload::new(limits.workers),
+            phases: Phases::default(),
             shutdown: Shutdown::default(),
             run_id,
             workers: limits.workers,

@@ -9,6 +9,7 @@ pub mod doors;
 pub mod listen;
 pub mod logging;
 pub mod pages;
+pub mod phase;
 pub mod pidfile;
 pub mod pool;
 pub mod shutdown;
