@@ -5,7 +5,7 @@ use crate::acl::Reason;
 use std::sync::atomic::Ordering;
 
 pub(super) const FAMILIES: &[Family] = &[
-    Family::gauge("connected_clients", "Clients.", |scrape, out| {
+    Family::gauge("connected_clients", "Connected clients.", |scrape, out| {
         out.only(scrape.clients.connected);
     }),
     Family::gauge("blocked_clients", "Clients in a blocking command.", |scrape, out| {

@@ -4,7 +4,7 @@ use super::{Family, MetricType};
 use crate::runtime::{container, process};
 
 pub(super) const FAMILIES: &[Family] = &[
-    Family::new(MetricType::Info, "build", "What runs.", |_, out| {
+    Family::new(MetricType::Info, "build", "The version that runs.", |_, out| {
         out.info(&[("version", env!("CARGO_PKG_VERSION"))]);
     }),
     Family::gauge("start_time", "When the process has started, unix time.", |scrape, out| {
