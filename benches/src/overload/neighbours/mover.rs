@@ -72,7 +72,7 @@ impl Mover {
     }
 
     /// What follows `at` in the bytes made of a head, the value and CRLF; empty at the end.
-    fn piece<'a>(head: &'a [u8], size: usize, at: usize) -> &'a [u8] {
+    fn piece(head: &[u8], size: usize, at: usize) -> &[u8] {
         match at {
             at if at < head.len() => &head[at..],
             at if at < head.len() + size => &BODY[..PORTION.min(head.len() + size - at)],
