@@ -12,6 +12,7 @@ pub mod pages;
 pub mod phase;
 pub mod pidfile;
 pub mod pool;
+pub mod refuse;
 pub mod shutdown;
 pub mod sweep;
 pub mod worker;
