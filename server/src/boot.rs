@@ -130,7 +130,7 @@ fn spawn_workers(
             (WorkerHandle { inbox, load: Default::default() }, receiver)
         })
         .unzip();
-    let acceptor = Acceptor { server, workers: handles.clone() };
+    let acceptor = Acceptor { server, workers: handles.clone(), refusals: Default::default() };
     let listeners = server.doors.start(settings, listeners);
     let mut duties = Some(Duties { acceptor, listeners });
     let plan = Plan::new(server.workers, settings.worker_affinity);

@@ -192,6 +192,15 @@ pub static DIRECTIVES: &[Directive] = &[
     row("maxclients", int(1, 4_294_967_295), "10000",
         "Clients served at once; lowered to what the file limit allows")
         .apply(|s, v| s.maxclients = v.u32()),
+    row("max-new-connections-per-cycle", int(1, 1000), "10",
+        "Connections accepted from a listener before other connections get their turn")
+        .apply(|s, v| s.arrivals.per_turn = v.u32()),
+    row("max-new-tls-connections-per-cycle", int(1, 1000), "1",
+        "Connections accepted from a TLS listener before other connections get their turn")
+        .apply(|s, v| s.arrivals.tls_per_turn = v.u32()),
+    row("accept-rate-min", int(1, 1_000_000), "10",
+        "Connections per second and worker that are accepted however overloaded the server is")
+        .apply(|s, v| s.arrivals.rate_min = v.u32()),
     row("admin-port", int(0, 65535), "0",
         "TCP port of the admin listener (HTTP: probes, metrics, dashboard); 0: none").immutable()
         .apply(|s, v| s.admin_port = u16::try_from(v.int()).unwrap_or(0)),
@@ -267,6 +276,14 @@ pub static DIRECTIVES: &[Directive] = &[
     row("tls-session-cache-timeout", int(0, INT_MAX), "300",
         "Seconds a TLS session can be resumed")
         .apply(|s, v| s.tls.session_cache_timeout = v.u32()),
+    row("tls-handshakes", int(1, 1024), "4",
+        "TLS handshakes that a worker makes at the same time; the newest goes first")
+        .apply(|s, v| s.arrivals.handshakes = v.u32()),
+    row("tls-handshakes-open", int(1, 1_000_000), "1024",
+        "TLS handshakes per worker that may be unfinished; with more the oldest is dropped")
+        .apply(|s, v| s.arrivals.handshakes_open = v.u32()),
+    row("tls-handshake-timeout", int(1, 3600), "5", "Seconds a TLS handshake may take")
+        .apply(|s, v| s.arrivals.handshake_timeout = v.u32()),
     row("tls-auto-reload-interval", int(0, INT_MAX), "60",
         "Seconds between looks whether the TLS files have changed; 0: only SIGHUP and CONFIG SET")
         .apply(|s, v| s.tls.auto_reload_interval = v.u32()),
@@ -463,7 +480,7 @@ pub(super) static MISSING: &[&str] = &[
     "dual-channel-replication-enabled", "enable-module-command", "events-per-io-thread",
     "extended-redis-compatibility", "hide-user-data-from-log", "ignore-warnings",
     "loading-process-events-interval-bytes", "locale-collate", "log-timestamp-format", "masterauth",
-    "masteruser", "max-new-connections-per-cycle", "max-new-tls-connections-per-cycle",
+    "masteruser",
     "min-replicas-max-lag", "min-replicas-to-write", "min-slaves-max-lag", "min-slaves-to-write",
     "no-appendfsync-on-rewrite", "oom-score-adj-values", "prefetch-batch-max-size", "primaryauth",
     "primaryuser", "propagation-error-behavior", "rdb-del-sync-files", "rdb-save-incremental-fsync",
