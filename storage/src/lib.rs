@@ -65,7 +65,7 @@ pub use memory::MemoryStats;
 pub use misses::Miss;
 pub use observer::{Cause, Change, Observer};
 pub use shard::{Baton, Errand, Job, ShardSet};
-pub use stats::StoreStats;
+pub use stats::{ShardStats, StoreStats};
 pub use value::object::{Object, Packed};
 pub use value::rope::{CHUNK, Rope};
 pub use value::string::{BIG_VALUE, Encoding, NewValue, Str, canonical_i64};
