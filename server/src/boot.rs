@@ -98,6 +98,7 @@ fn start(config: Config, acl: Acl, log: Log, limits: &Limits) -> &'static Server
         databases: settings.databases,
         max_memory: settings.maxmemory,
         policy: settings.maxmemory_policy,
+        miss_memory: settings.miss_memory,
         seed: None,
     };
     Box::leak(Box::new(Server::new(config, acl, log, store, limits)))

@@ -197,6 +197,8 @@ pub struct Settings {
     pub maxmemory: u64,
     /// What happens at `maxmemory`.
     pub maxmemory_policy: Policy,
+    /// Bytes at most for what is known of removed keys, 0 = nothing is.
+    pub miss_memory: u64,
     /// Bytes all clients together may hold, 0 = no limit.
     pub maxmemory_clients: u64,
     /// Limits of pending output per client class.
