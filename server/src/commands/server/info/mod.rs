@@ -1,6 +1,7 @@
 //! INFO: `field:value` lines in sections.
 
 mod figures;
+mod overload;
 mod process;
 mod sections;
 mod tables;
@@ -60,6 +61,7 @@ static SECTIONS: &[Section] = &[
     section("cluster", "Cluster", sections::cluster),
     section("keyspace", "Keyspace", sections::keyspace),
     section("dunlin", "Dunlin", sections::dunlin),
+    section("overload", "Overload", overload::overload),
 ];
 
 /// The text under construction.
