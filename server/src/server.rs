@@ -17,6 +17,7 @@ use crate::rates::Rates;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
 use crate::runtime::doors::Doors;
+use crate::runtime::heartbeat::Heartbeats;
 use crate::runtime::logging::Log;
 use crate::runtime::phase::Phases;
 use crate::runtime::pool::{self, Pool};
@@ -77,6 +78,8 @@ pub struct Server {
     pub clock: Clock,
     /// What the workers know of their load.
     pub overload: Overload,
+    /// Whether the workers come round.
+    pub heartbeats: Heartbeats,
     /// Between start and end.
     pub phases: Phases,
     /// Orderly end of the process.
@@ -153,6 +156,7 @@ impl Server {
             started: clock.now(),
             clock,
             overload: Overload::new(limits.workers),
+            heartbeats: Heartbeats::new(limits.workers),
             phases: Phases::default(),
             shutdown: Shutdown::default(),
             run_id,
