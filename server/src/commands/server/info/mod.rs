@@ -2,7 +2,6 @@
 
 mod figures;
 mod overload;
-mod process;
 mod sections;
 mod tables;
 
