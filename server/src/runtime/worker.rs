@@ -181,6 +181,11 @@ impl Worker {
         turns.max(before) > 1
     }
 
+    /// Whether turns are short, because several connections are active.
+    pub(crate) fn has_company(&self) -> bool {
+        self.sentinel.has_company()
+    }
+
     /// Time of the last turn.
     pub fn now(&self) -> Millis {
         self.now.get()
