@@ -328,8 +328,10 @@ impl Connection {
     /// a system call each, and whoever sends so much at once does not wait for the first reply.
     fn may_keep(&mut self, reply: &Reply, turn: &Turn) -> bool {
         let now = self.worker.now();
-        let keeps =
-            matches!(turn, Turn::Yield) && reply.pending() < KEPT_OUTPUT && self.flushed == now;
+        let keeps = matches!(turn, Turn::Yield)
+            && self.worker.has_company()
+            && reply.pending() < KEPT_OUTPUT
+            && self.flushed == now;
         self.flushed = now;
         keeps
     }
