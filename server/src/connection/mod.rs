@@ -131,7 +131,8 @@ impl Connection {
             self.session = Some(session);
             match event {
                 Ok(Event::Data) => {}
-                Ok(Event::Flushed) => {}
+                // So much at a time, like all others.
+                Ok(Event::Flushed) => tokio::task::yield_now().await,
                 Ok(Event::Room) => {
                     self.collect();
                     continue;
