@@ -255,6 +255,20 @@ pub struct Settings {
     pub notify_keyspace_events: u16,
     /// Milliseconds after which a running script makes those who need its shards answer BUSY.
     pub busy_reply_threshold: u64,
+    /// Dear work and new connections are limited by the load.
+    pub overload_control: bool,
+    /// Microseconds a worker's run queue may take to come round.
+    pub overload_target_delay: u64,
+    /// Milliseconds for which it must take longer than that to be an overload.
+    pub overload_interval: u64,
+    /// Microseconds from which a command is dear, 0 = none is.
+    pub dear_command_threshold: u64,
+    /// Dear commands that may ever run at once, per worker.
+    pub dear_commands_max_running: usize,
+    /// Those that may wait while more come than can be done, per worker.
+    pub dear_commands_max_waiting: usize,
+    /// Milliseconds for which they may.
+    pub dear_commands_max_wait: u64,
     /// Keys the tracking table holds.
     pub tracking_table_max_keys: u64,
     /// Entries the ACL log keeps.

@@ -4,6 +4,10 @@
 //! the replies with one system call per batch, and waits. While it waits it can be reached by its
 //! [`ClientShared::signal`]: kill, unblock, shutdown, messages in its inbox.
 //!
+//! Whatever it does at once is bounded: what a turn runs (see [`crate::overload::turn`]), what is read
+//! and what is sent before others get their turn. So one client with a deep pipeline or values of
+//! 100 MB is one among others.
+//!
 //! A client that writes its whole pipeline before it reads must not deadlock with us, so reading
 //! and executing go on while replies pile up, until [`PAUSE_OUTPUT`]; then execution pauses and
 //! TCP slows the sender. A paused connection whose socket takes nothing for [`STALL_SECONDS`] is
@@ -23,7 +27,8 @@ use crate::inbox::COLLECT;
 use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
-use output::{count_sent, has_room, poll_send};
+use dunlin_storage::Millis;
+use output::{SENT_PER_TURN, count_sent, has_room, poll_send};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -40,6 +45,10 @@ const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
 const STALL_SECONDS: u64 = 30;
 /// Replies which a connection that has not authenticated may leave unread.
 const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
+/// Replies that are not sent before the next turn of the same millisecond if there is more to run.
+const KEPT_OUTPUT: usize = 16 * 1024;
+/// After reading that much without asking the system who else is ready, a connection does.
+const READ_IN_A_ROW: usize = 64 * 1024;
 /// Bound of the last flush of a connection that is being closed.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// Subscriptions, or watches, that a closed connection ends before others get their turn: about 100 us.
@@ -65,7 +74,8 @@ enum End {
 /// Serves one accepted connection until it ends.
 pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Worker>) {
     let shared = session.client.shared.clone();
-    let mut connection = Connection { stream, shared, worker, session: Some(session) };
+    let session = Some(session);
+    let mut connection = Connection { stream, shared, worker, session, read: 0, flushed: 0 };
     let mut end = connection.run().await;
     if connection.shared.inbox.overflown() {
         connection.note_output_limit();
@@ -97,6 +107,10 @@ struct Connection {
     worker: Rc<Worker>,
     /// The session; away only while another thread runs it.
     session: Option<Box<Session>>,
+    /// Bytes read since the system was last asked who else is ready.
+    read: usize,
+    /// Time of the turn whose replies were last sent.
+    flushed: Millis,
 }
 
 impl Drop for Connection {
@@ -117,7 +131,8 @@ impl Connection {
             self.session = Some(session);
             match event {
                 Ok(Event::Data) => {}
-                Ok(Event::Flushed) => {}
+                // So much at a time, like all others.
+                Ok(Event::Flushed) => tokio::task::yield_now().await,
                 Ok(Event::Room) => {
                     self.collect();
                     continue;
@@ -154,11 +169,14 @@ impl Connection {
                 Err(end) => return Some(end),
             };
             if matches!(turn, Turn::Idle) && self.worker.is_crowded() {
-                behind_the_others().await;
+                self.behind_the_others().await;
             }
             // Before anything is sent, as in Redis: a reply that is too long is not begun.
             let over = self.over_output_limit(&session);
-            let written = if over { Ok(()) } else { self.flush(&mut session.reply) };
+            let written = match over || self.may_keep(&session.reply, &turn) {
+                true => Ok(()),
+                false => self.flush(&mut session.reply),
+            };
             session.publish(self.worker.now());
             let pending = session.reply.pending();
             // What waits for EXEC has been received and not executed, too.
@@ -276,6 +294,7 @@ impl Connection {
 
     async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
         let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
+        let in_a_row = &mut self.read;
         let stats = worker.stats();
         poll_fn(|cx| {
             match poll_send(cx, stream, &mut session.reply, shared, worker) {
@@ -291,6 +310,7 @@ impl Connection {
                 match pin!(stream.read_buf(room)).poll(cx) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
                     Poll::Ready(Ok(n)) => {
+                        *in_a_row += n;
                         stats.net_in.add(n as u64);
                         shared.net_in.add(n as u64);
                         stats.reads.add(1);
@@ -305,11 +325,27 @@ impl Connection {
         .await
     }
 
-    /// Writes as much of the pending replies as the socket takes at once.
+    /// Whether the replies of a turn may wait for those of the next one. Short turns would else cost
+    /// a system call each, and whoever sends so much at once does not wait for the first reply.
+    fn may_keep(&mut self, reply: &Reply, turn: &Turn) -> bool {
+        let now = self.worker.now();
+        let keeps = matches!(turn, Turn::Yield)
+            && self.worker.has_company()
+            && reply.pending() < KEPT_OUTPUT
+            && self.flushed == now;
+        self.flushed = now;
+        keeps
+    }
+
+    /// Writes as much of the pending replies as the socket takes at once and a turn may send.
     fn flush(&self, reply: &mut Reply) -> io::Result<()> {
-        while !reply.is_empty() {
+        let mut room = SENT_PER_TURN;
+        while !reply.is_empty() && room > 0 {
             match self.stream.try_write(reply) {
-                Ok(sent) => count_sent(sent, reply, &self.shared, &self.worker),
+                Ok(sent) => {
+                    room = room.saturating_sub(sent);
+                    count_sent(sent, reply, &self.shared, &self.worker);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -339,6 +375,25 @@ impl Connection {
         any
     }
 
+    /// Lets the tasks that are ready run first. Unlike [`tokio::task::yield_now`] it does not make the
+    /// runtime ask the system for new events in between, unless much has been read.
+    async fn behind_the_others(&mut self) {
+        if self.read >= READ_IN_A_ROW {
+            self.read = 0;
+            return tokio::task::yield_now().await;
+        }
+        let mut queued = false;
+        poll_fn(|cx| {
+            if queued {
+                return Poll::Ready(());
+            }
+            queued = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// client-output-buffer-limit.
     fn over_output_limit(&self, session: &Session) -> bool {
         let pending = session.reply.pending() as u64;
@@ -355,19 +410,4 @@ impl Connection {
         stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
         warn!(id = self.shared.id, "closing a client: client-output-buffer-limit");
     }
-}
-
-/// Lets the tasks that are ready run first. Unlike [`tokio::task::yield_now`] it does not make the
-/// runtime ask the system for new events in between.
-async fn behind_the_others() {
-    let mut queued = false;
-    poll_fn(|cx| {
-        if queued {
-            return Poll::Ready(());
-        }
-        queued = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
