@@ -1,8 +1,7 @@
 //! Accepting connections and placing them on workers.
 //!
-//! Each listener has one task, all of them on the first worker. A new connection goes to the less
-//! loaded of two workers drawn at random ("power of two choices"): with the few connections of a
-//! sidecar that is far more even than SO_REUSEPORT's hash of addresses.
+//! Each listener has one task, all of them on the first worker. [`crate::placement`] says which worker
+//! a new connection goes to.
 
 use super::doors::Door;
 use super::listen::{self, UnixSocket};
@@ -113,22 +112,12 @@ impl Acceptor {
             refuse(socket);
             return;
         }
-        let worker = self.choose();
+        let worker = &self.workers[self.server.placement.choose(self.server.random())];
         worker.load.connections.fetch_add(1, Ordering::Relaxed);
         if worker.inbox.try_send(Incoming { socket, addr, laddr }).is_err() {
             worker.load.connections.fetch_sub(1, Ordering::Relaxed);
             self.server.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn choose(&self) -> &WorkerHandle {
-        let count = self.workers.len();
-        let random = self.server.random();
-        let first = (random & 0xffff_ffff) as usize % count;
-        let second = (random >> 32) as usize % count;
-        let load = |i: usize| self.workers[i].load.connections.load(Ordering::Relaxed);
-        // Of two equal ones the lower index would fill up first: draw decides already.
-        if load(second) < load(first) { &self.workers[second] } else { &self.workers[first] }
     }
 }
 
