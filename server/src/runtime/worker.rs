@@ -438,7 +438,9 @@ impl Worker {
         self.server.keyspace.flush_limbo(&self.epoch.pin());
         memory::release_free();
         self.load.rests();
+        self.server.heartbeats.rest(self.index);
         self.server.placement.called(self.index).await;
+        self.beat();
     }
 
     /// Counts the connections that are ready at once: the turns from here until the system has been asked

@@ -17,17 +17,15 @@ fn move_to(admin: &mut Client, client: &str, worker: usize) {
     assert!(has, "the connection has not moved");
 }
 
-/// The worker that has the only connection beside `admin`, whose own does not move.
-fn elsewhere(admin: &mut Client, before: &[i64]) -> Vec<i64> {
-    (0..4).map(|worker| connections(admin, worker) - before[worker]).collect()
-}
-
 #[test]
 fn a_connection_goes_with_half_a_command_and_its_state() {
     // Nothing else moves.
     let server = start(&["--placement-gap", "100", "--workers-min", "0"]);
     let mut admin = server.client();
-    let before: Vec<i64> = (0..4).map(|worker| connections(&mut admin, worker)).collect();
+    let places = |admin: &mut Client| (0..4).map(|w| connections(admin, w)).collect::<Vec<i64>>();
+    // The connection that has found the server ready goes.
+    assert!(eventually(LIMIT, || places(&mut admin).iter().sum::<i64>() == 1));
+    let before = places(&mut admin);
     let mut client = server.client3();
     client.run("SELECT 3");
     client.run("CLIENT SETNAME mover");
@@ -44,12 +42,13 @@ fn a_connection_goes_with_half_a_command_and_its_state() {
             let list = admin.run(&format!("CLIENT LIST ID {number}")).text();
             list.contains("name=mover") && list.contains("db=3") && list.contains(" resp=3")
         }));
-        if elsewhere(&mut admin, &before)[worker] == 0 {
+        let mut wanted = before.clone();
+        wanted[worker] += 1;
+        if places(&mut admin) != wanted {
             move_to(&mut admin, &number, worker);
         }
-        let mut places = [0; 4];
-        places[worker] = 1;
-        assert_eq!(elsewhere(&mut admin, &before), places);
+        let arrived = eventually(LIMIT, || places(&mut admin) == wanted);
+        assert!(arrived, "{:?} instead of {wanted:?}", places(&mut admin));
         client.send(&whole[cut..]);
         assert_eq!(client.recv(), Value::ok());
         assert_eq!(client.run("GET key"), Value::bulk(&value));
