@@ -329,6 +329,15 @@ pub static DIRECTIVES: &[Directive] = &[
     row("workers", int(0, 1024), "0",
         "Worker threads; 0: as many as the CPU quota allows").immutable()
         .apply(|s, v| s.workers = v.u32()),
+    row("workers-min", int(0, 1024), "1",
+        "Workers that always serve; others are parked when there is little to do; 0: all")
+        .apply(|s, v| s.workers_min = v.u32()),
+    row("placement-window", int(1, 60_000), "1000",
+        "Milliseconds between looks at the load of workers; what moves and parks counts in these")
+        .apply(|s, v| s.placement_window = v.u32()),
+    row("placement-gap", int(0, 100), "30",
+        "Points of load between two workers above which connections move; 100: they do not")
+        .apply(|s, v| s.placement_gap = v.u32()),
     row("worker-affinity", Kind::Bool, "yes",
         "Pin each worker to a CPU when there are as many workers as CPUs").immutable()
         .apply(|s, v| s.worker_affinity = v.bool()),

@@ -215,6 +215,12 @@ pub struct Settings {
     pub huge_pages: bool,
     /// Workers; 0 = as many as the CPU quota allows.
     pub workers: u32,
+    /// Workers that always serve; 0 = all.
+    pub workers_min: u32,
+    /// Milliseconds between looks at the load of workers.
+    pub placement_window: u32,
+    /// Points of load between two workers above which connections move.
+    pub placement_gap: u32,
     /// Pin workers to CPUs.
     pub worker_affinity: bool,
     /// Shards; 0 = from the number of workers.

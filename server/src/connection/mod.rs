@@ -12,9 +12,12 @@
 //! and executing go on while replies pile up, until [`PAUSE_OUTPUT`]; then execution pauses and
 //! TCP slows the sender. A paused connection whose socket takes nothing for [`STALL_SECONDS`] is
 //! closed.
+//!
+//! A connection stays on its worker unless it is asked to go to another one ([`moving`]).
 
 mod away;
 mod blocked;
+mod moving;
 mod output;
 mod stream;
 pub(crate) mod tls;
@@ -29,6 +32,9 @@ use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
 use output::{SENT_PER_TURN, count_sent, has_room, poll_send};
+use moving::Presence;
+pub(crate) use moving::{Parcel, arrive};
+use output::{count_sent, has_room, poll_send};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -69,6 +75,8 @@ enum Event {
 enum End {
     Flush,
     Drop,
+    /// It does not end: it goes to another worker.
+    Move(usize),
 }
 
 /// Serves one accepted connection until it ends.
@@ -76,7 +84,14 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
     let shared = session.client.shared.clone();
     let session = Some(session);
     let mut connection = Connection { stream, shared, worker, session, read: 0, flushed: 0 };
+    let presence = Presence { worker: worker.clone(), shared: shared.clone(), moves: false };
+    let mut connection = Connection { presence, stream, shared, worker, session: Some(session) };
     let mut end = connection.run().await;
+    while let End::Move(to) = end {
+        let Some(back) = connection.depart(to) else { return };
+        connection = back;
+        end = connection.run().await;
+    }
     if connection.shared.inbox.overflown() {
         connection.note_output_limit();
         end = End::Drop;
@@ -102,6 +117,8 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
 }
 
 struct Connection {
+    /// First, so that others do not find the client any more when its socket is closed.
+    presence: Presence,
     stream: Stream,
     shared: std::sync::Arc<ClientShared>,
     worker: Rc<Worker>,
@@ -113,17 +130,14 @@ struct Connection {
     flushed: Millis,
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.worker.server.clients.remove(self.shared.id);
-        self.worker.server.tracker().gone(&self.shared);
-        self.worker.closed();
-    }
-}
-
 impl Connection {
     async fn run(&mut self) -> End {
         loop {
+            if self.shared.is_asked_to_go()
+                && let Some(to) = self.destination()
+            {
+                return End::Move(to);
+            }
             let Some(mut session) = self.session.take() else {
                 return End::Drop;
             };
