@@ -31,10 +31,9 @@ use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
-use output::{SENT_PER_TURN, count_sent, has_room, poll_send};
 use moving::Presence;
 pub(crate) use moving::{Parcel, arrive};
-use output::{count_sent, has_room, poll_send};
+use output::{SENT_PER_TURN, count_sent, has_room, poll_send};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -82,10 +81,8 @@ enum End {
 /// Serves one accepted connection until it ends.
 pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Worker>) {
     let shared = session.client.shared.clone();
-    let session = Some(session);
-    let mut connection = Connection { stream, shared, worker, session, read: 0, flushed: 0 };
-    let presence = Presence { worker: worker.clone(), shared: shared.clone(), moves: false };
-    let mut connection = Connection { presence, stream, shared, worker, session: Some(session) };
+    let presence = Presence { worker, shared, moves: false };
+    let mut connection = Connection::new(presence, stream, session);
     let mut end = connection.run().await;
     while let End::Move(to) = end {
         let Some(back) = connection.depart(to) else { return };
@@ -131,6 +128,12 @@ struct Connection {
 }
 
 impl Connection {
+    fn new(presence: Presence, stream: Stream, session: Box<Session>) -> Self {
+        let (shared, worker) = (presence.shared.clone(), presence.worker.clone());
+        let session = Some(session);
+        Connection { presence, stream, shared, worker, session, read: 0, flushed: 0 }
+    }
+
     async fn run(&mut self) -> End {
         loop {
             if self.shared.is_asked_to_go()

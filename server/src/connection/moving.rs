@@ -78,7 +78,7 @@ impl Connection {
     /// Sends the connection to another worker. It comes back if that has ended; if it can be
     /// registered nowhere, it ends.
     pub(super) fn depart(self, to: usize) -> Option<Connection> {
-        let Connection { mut presence, stream, shared, worker, session } = self;
+        let Connection { mut presence, stream, shared, worker, session, .. } = self;
         let (socket, session) = (Socket::from_stream(stream).ok()?, session?);
         let placement = &worker.server.placement;
         // Whatever it was signalled for is looked at when it has arrived.
@@ -90,8 +90,8 @@ impl Connection {
                 None
             }
             Err(Parcel { socket, session }) => {
-                let (stream, session) = (socket.into_stream().ok()?, Some(session));
-                Some(Connection { presence, stream, shared, worker, session })
+                let stream = socket.into_stream().ok()?;
+                Some(Connection::new(presence, stream, session))
             }
         }
     }
