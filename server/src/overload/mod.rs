@@ -6,6 +6,8 @@
 //! depends on the signal is dear work and new connections. How long a turn may be depends on who else
 //! is active ([`turn`]), overloaded or not.
 
+pub mod accept;
+pub mod arrivals;
 mod cost;
 pub mod dear;
 mod gate;
@@ -16,6 +18,7 @@ pub mod signal;
 pub mod turn;
 
 use crate::config::Settings;
+use arrivals::Arrivals;
 use dear::Dear;
 pub use recent::Spread;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +28,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Overload {
     workers: Box<[WorkerLoad]>,
+    /// New connections.
+    pub arrivals: Arrivals,
     dear: Dear,
     /// `overload-control`.
     control: AtomicBool,
@@ -95,6 +100,7 @@ impl Overload {
     pub fn new(workers: usize) -> Self {
         Overload {
             workers: (0..workers).map(|_| WorkerLoad::default()).collect(),
+            arrivals: Arrivals::default(),
             dear: Dear::new(workers),
             control: AtomicBool::new(true),
             target: AtomicU64::new(0),
