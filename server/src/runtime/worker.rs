@@ -17,7 +17,9 @@ use crate::stats::WorkerStats;
 use crate::tls::{self, handshake::Handshakes};
 use crate::tracking::Tend;
 use dunlin_protocol::Limits;
-use dunlin_storage::{Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
+use dunlin_storage::{
+    Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory, scheduling,
+};
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
@@ -258,6 +260,8 @@ impl Worker {
         duties: Option<Duties>,
     ) -> std::io::Result<()> {
         Worker::set_current(index);
+        // A system that does not allow it still runs the worker, behind what runs beside it.
+        let _ = scheduling::ask_for_short_slices();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BACKGROUND_THREADS)
