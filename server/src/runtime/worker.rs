@@ -466,9 +466,10 @@ impl Worker {
 
     /// A round of background work is over.
     fn note_quiet(&self) {
+        // First: who sends something meanwhile is seen by the next tick.
+        let (at, traffic) = (self.server.clock.now(), self.traffic());
         let keyspace = &self.server.keyspace;
         let calm = keyspace.limbo() == 0 && !keyspace.may_expire();
-        let (at, traffic) = (self.server.clock.now(), self.traffic());
         self.round.set(Round { at, traffic, calm });
     }
 
