@@ -30,13 +30,15 @@ use tokio::sync::mpsc;
 const IDLE_MILLIS: Millis = 1_000;
 /// Without a read for this long, a worker gives free memory back.
 const QUIET_MILLIS: Millis = 1_000;
-/// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
+/// Items of one slice of background work (expiry, eviction): about 100 us.
 const SLICE_ITEMS: usize = 512;
 /// Removed memory that may wait for the background. Beyond this every turn frees a part: big values
 /// are overwritten faster than ten times a second.
 const LIMBO_RELAXED: u64 = 4 * 1024 * 1024;
 /// Pieces freed per turn then, a few microseconds: two megabytes of big values.
 const FREED_PER_TURN: usize = 64;
+/// How long freeing goes on before connections get their turns.
+const FREEING_NS: u64 = 50_000;
 /// Slices per tick and shard in which the table of tracked keys is tended.
 const TENDED_SLICES: usize = 64;
 /// How long a script may still run when the process is to end.
@@ -445,7 +447,7 @@ impl Worker {
             if self.server.keyspace.limbo() > 0 {
                 self.server.keyspace.flush_limbo(&self.epoch.pin());
             }
-            while self.server.keyspace.free_slice(SLICE_ITEMS) {
+            while self.index == 0 && self.free_for_a_while() {
                 self.beat();
                 tokio::task::yield_now().await;
             }
@@ -453,6 +455,20 @@ impl Worker {
             self.release_when_idle();
             self.note_quiet();
         }
+    }
+
+    /// Frees some of what was removed as a whole; true if there is more. One thread can at a time, so it is
+    /// the first worker; how long a piece takes depends on what it is and where, so the time is bounded
+    /// and not the number.
+    fn free_for_a_while(&self) -> bool {
+        let clock = &self.server.clock;
+        let begun = clock.monotonic_ns();
+        while self.server.keyspace.free_slice(FREED_PER_TURN) {
+            if clock.monotonic_ns() - begun >= FREEING_NS {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether nothing can have come up since the last round of background work: nobody has sent or
