@@ -12,6 +12,7 @@ use crate::runtime::pages;
 use crate::runtime::pidfile::PidFile;
 use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::server::Server;
+use crate::snapshot;
 use dunlin_storage::Options;
 use std::io;
 use std::process::ExitCode;
@@ -75,6 +76,7 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
         pages::start(server)?;
     }
     let threads = spawn_workers(server, &settings, listeners)?;
+    snapshot::load(server)?;
     info!("ready to accept connections");
     for thread in threads {
         match thread.join() {
@@ -82,8 +84,9 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
             Err(_) => return Err(io::Error::other("a worker has panicked")),
         }
     }
+    let saved = snapshot::at_exit(server);
     info!("bye");
-    Ok(())
+    saved
 }
 
 /// The server lives as long as the process: sessions cross threads and refer to it without

@@ -23,6 +23,7 @@ use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
 use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
+use crate::snapshot::{self, Snapshots};
 use crate::stats::Stats;
 use crate::tls::Tls;
 use crate::tracking::Tracker;
@@ -77,6 +78,8 @@ pub struct Server {
     pub clock: Clock,
     /// What the workers know of their load.
     pub overload: Overload,
+    /// Snapshots of the data.
+    pub snapshots: Snapshots,
     /// Between start and end.
     pub phases: Phases,
     /// Orderly end of the process.
@@ -151,9 +154,10 @@ impl Server {
             doors: Doors::default(),
             tls: Tls::default(),
             started: clock.now(),
+            snapshots: Snapshots::new(clock.now()),
             clock,
             overload: Overload::new(limits.workers),
-            phases: Phases::default(),
+            phases: snapshot::first_phase(&config.settings()),
             shutdown: Shutdown::default(),
             run_id,
             workers: limits.workers,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::payload::Payload;
+use super::payload::{Payload, Strings};
 use super::reader::Reader;
 use super::{Items, Refused, kind, old};
 use dunlin_storage::value::listpack::Listpack;
@@ -82,8 +82,8 @@ fn packed_node(bytes: Cow<'_, [u8]>) -> Option<Option<Node<'_>>> {
 }
 
 /// The payload of a list.
-pub fn dump<'a>(nodes: impl IntoIterator<Item = Node<'a>>) -> Vec<u8> {
-    let mut payload = Payload::new(kind::LIST_LISTPACKS);
+pub fn dump<'a>(strings: Strings, nodes: impl IntoIterator<Item = Node<'a>>) -> Payload {
+    let mut payload = Payload::new(strings, kind::LIST_LISTPACKS);
     payload.items(nodes, |payload, node| {
         let (container, bytes) = match &node {
             Node::Plain(element) => (PLAIN, element),
@@ -92,5 +92,5 @@ pub fn dump<'a>(nodes: impl IntoIterator<Item = Node<'a>>) -> Vec<u8> {
         payload.number(container);
         payload.string(bytes);
     });
-    payload.seal()
+    payload
 }

@@ -19,7 +19,8 @@ mod crc64;
 pub mod hash;
 pub mod library;
 pub mod list;
-mod lzf;
+pub(crate) mod lzf;
+pub mod object;
 mod old;
 mod packed;
 mod payload;
@@ -34,10 +35,10 @@ mod tests;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use payload::{Payload, Strings};
 pub use reader::Items;
 
 use dunlin_storage::value::stream::Stream;
-use payload::Payload;
 use reader::Reader;
 
 /// Newest version that RESTORE takes: Redis 7.4's and 8.0's.
@@ -100,10 +101,18 @@ pub enum Value<'a> {
 
 /// The payload of a string.
 #[must_use]
-pub fn dump_string(bytes: &[u8]) -> Vec<u8> {
-    let mut payload = Payload::new(kind::STRING);
+pub fn dump_string(strings: Strings, bytes: &[u8]) -> Payload {
+    let mut payload = Payload::new(strings, kind::STRING);
     payload.string(bytes);
-    payload.seal()
+    payload
+}
+
+/// What is before the bytes of a string of this length in a value: its type and length.
+#[must_use]
+pub fn string_front(length: usize) -> Vec<u8> {
+    let mut front = vec![kind::STRING];
+    string::put_number(&mut front, length as u64);
+    front
 }
 
 /// Set by tests of servers that make damaged payloads.
@@ -115,19 +124,27 @@ pub fn skip_checksums(skip: bool) {
     SKIP_CHECKSUMS.store(skip, Ordering::Relaxed);
 }
 
+fn skips_checksums() -> bool {
+    SKIP_CHECKSUMS.load(Ordering::Relaxed)
+}
+
 /// Checks the footer of a payload and returns what is before it.
 pub fn verify(payload: &[u8]) -> Result<&[u8], Refused> {
     let (checked, checksum) = payload.split_last_chunk::<CHECKSUM>().ok_or(Refused::Footer)?;
     let (value, version) = checked.split_last_chunk::<2>().ok_or(Refused::Footer)?;
     let good = u16::from_le_bytes(*version) <= NEWEST_VERSION
-        && (SKIP_CHECKSUMS.load(Ordering::Relaxed)
-            || crc64::crc64(checked) == u64::from_le_bytes(*checksum));
+        && (skips_checksums() || crc64::crc64(checked) == u64::from_le_bytes(*checksum));
     if good { Ok(value) } else { Err(Refused::Footer) }
 }
 
 /// The value in a payload. Bytes between the value and the footer are ignored, as Redis does.
 pub fn load(payload: &[u8]) -> Result<Value<'_>, Refused> {
-    let (kind, body) = verify(payload)?.split_first().ok_or(Refused::Value)?;
+    load_value(verify(payload)?)
+}
+
+/// The value that a payload holds before its footer: what [`Payload::into_value`] gives.
+pub fn load_value(value: &[u8]) -> Result<Value<'_>, Refused> {
+    let (kind, body) = value.split_first().ok_or(Refused::Value)?;
     read(*kind, Reader::new(body)).ok_or(Refused::Value)
 }
 

@@ -84,6 +84,8 @@ fn flushdb(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn flushall(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     check_mode(call)?;
     call.flush((0..call.keyspace().databases()).map(DbId));
+    // What is written now has keys that were to go.
+    call.server.snapshots.cancel();
     call.reply.ok();
     Ok(Outcome::Done)
 }

@@ -71,7 +71,9 @@ fn plain(payload: &[u8]) -> Result<Plain, Refused> {
         }
         Value::SortedSet(body) => Plain::SortedSet(sorted_set(body)?),
         Value::Hash(body) => Plain::Hash(hash(body)?),
-        Value::Stream(stream) => Plain::Stream(stream::dump(&stream, stream::Form::Redis72)),
+        Value::Stream(stream) => Plain::Stream(
+            stream::dump(Strings::Packed, &stream, stream::Form::Redis72).into_value(),
+        ),
     })
 }
 

@@ -1,6 +1,7 @@
 //! INFO: `field:value` lines in sections.
 
 mod figures;
+mod persistence;
 mod process;
 mod sections;
 mod tables;
@@ -49,7 +50,7 @@ static SECTIONS: &[Section] = &[
     section("server", "Server", sections::server),
     section("clients", "Clients", sections::clients),
     section("memory", "Memory", sections::memory),
-    section("persistence", "Persistence", sections::persistence),
+    section("persistence", "Persistence", persistence::persistence),
     section("stats", "Stats", sections::stats),
     section("replication", "Replication", sections::replication),
     section("cpu", "CPU", sections::cpu),
