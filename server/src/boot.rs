@@ -1,6 +1,7 @@
 //! From a configuration to a running process and back to an exit code.
 
 use crate::acl::Acl;
+use crate::admin::Admin;
 use crate::config::{Config, Settings, check_exposure};
 use crate::runtime::accept::Acceptor;
 use crate::runtime::affinity::Plan;
@@ -70,14 +71,17 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     let _pidfile = PidFile::write(settings.pidfile.as_deref())?;
     let auth = !acl.default_is_open();
     let server = start(config, acl, log, &limits);
+    // Before anything that may take long, and until everything else has ended.
+    let _admin = Admin::start(server, &settings)?;
     server.tls.load(&settings.tls).map_err(|why| io::Error::other(format!("TLS: {why}")))?;
     info!("{}", announce::start_line(&settings, &limits, auth));
     if settings.huge_pages {
         pages::start(server)?;
     }
     let threads = spawn_workers(server, &settings, listeners)?;
-    snapshot::load(server)?;
-    info!("ready to accept connections");
+    if snapshot::load(server)? {
+        info!("ready to accept connections");
+    }
     for thread in threads {
         match thread.join() {
             Ok(end) => end?,

@@ -17,6 +17,7 @@ use crate::rates::Rates;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
 use crate::runtime::doors::Doors;
+use crate::runtime::heartbeat::Heartbeats;
 use crate::runtime::logging::Log;
 use crate::runtime::phase::Phases;
 use crate::runtime::pool::{self, Pool};
@@ -80,6 +81,8 @@ pub struct Server {
     pub overload: Overload,
     /// Snapshots of the data.
     pub snapshots: Snapshots,
+    /// Whether the workers come round.
+    pub heartbeats: Heartbeats,
     /// Between start and end.
     pub phases: Phases,
     /// Orderly end of the process.
@@ -157,6 +160,7 @@ impl Server {
             snapshots: Snapshots::new(clock.now()),
             clock,
             overload: Overload::new(limits.workers),
+            heartbeats: Heartbeats::new(limits.workers),
             phases: snapshot::first_phase(&config.settings()),
             shutdown: Shutdown::default(),
             run_id,

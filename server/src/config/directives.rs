@@ -192,6 +192,12 @@ pub static DIRECTIVES: &[Directive] = &[
     row("maxclients", int(1, 4_294_967_295), "10000",
         "Clients served at once; lowered to what the file limit allows")
         .apply(|s, v| s.maxclients = v.u32()),
+    row("admin-port", int(0, 65535), "0",
+        "TCP port of the admin listener (HTTP: probes, metrics, dashboard); 0: none").immutable()
+        .apply(|s, v| s.admin_port = u16::try_from(v.int()).unwrap_or(0)),
+    row("admin-bind", Kind::Words, "127.0.0.1",
+        "Addresses of the admin listener, which asks for no password").immutable()
+        .apply(|s, v| if let Value::Words(words) = v { s.admin_bind.clone_from(words); }),
     // ---- security
     row("requirepass", Kind::Text, "\"\"",
         "Password clients must give with AUTH or HELLO; empty: none").sensitive()

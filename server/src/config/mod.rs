@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use directives::{DIRECTIVES, Directive, Flags};
-pub use exposure::check_exposure;
+pub use exposure::{check_exposure, is_loopback};
 pub use settings::{
     Access, LoadOnCorrupt, LogFormat, LogLevel, Settings, TlsAuthClients, TlsSettings,
 };

@@ -176,6 +176,10 @@ pub struct Settings {
     pub timeout: u32,
     /// Seconds of silence in the middle of a command after which a client is closed, 0 = no limit.
     pub partial_command_timeout: u32,
+    /// Port of the admin listener, 0 = none.
+    pub admin_port: u16,
+    /// Addresses of the admin listener.
+    pub admin_bind: Vec<String>,
     /// Clients served at once.
     pub maxclients: u32,
     /// The password; empty = none.

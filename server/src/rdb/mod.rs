@@ -16,6 +16,7 @@
 //! see `old`), and written so that all since 7.0 read them.
 
 mod crc64;
+pub mod file;
 pub mod hash;
 pub mod library;
 pub mod list;
@@ -69,6 +70,8 @@ mod kind {
     pub(super) const STREAM_2: u8 = 19;
     pub(super) const SET_LISTPACK: u8 = 20;
     pub(super) const STREAM_3: u8 = 21;
+    /// In files of Valkey. Redis used the number for something else before 7.4 was released.
+    pub(super) const HASH_VALKEY: u8 = 22;
     pub(super) const HASH_EXPIRY: u8 = 24;
     pub(super) const HASH_LISTPACKEX: u8 = 25;
 }
@@ -124,28 +127,31 @@ pub fn skip_checksums(skip: bool) {
     SKIP_CHECKSUMS.store(skip, Ordering::Relaxed);
 }
 
-fn skips_checksums() -> bool {
-    SKIP_CHECKSUMS.load(Ordering::Relaxed)
-}
-
 /// Checks the footer of a payload and returns what is before it.
 pub fn verify(payload: &[u8]) -> Result<&[u8], Refused> {
     let (checked, checksum) = payload.split_last_chunk::<CHECKSUM>().ok_or(Refused::Footer)?;
     let (value, version) = checked.split_last_chunk::<2>().ok_or(Refused::Footer)?;
     let good = u16::from_le_bytes(*version) <= NEWEST_VERSION
-        && (skips_checksums() || crc64::crc64(checked) == u64::from_le_bytes(*checksum));
+        && (SKIP_CHECKSUMS.load(Ordering::Relaxed)
+            || crc64::crc64(checked) == u64::from_le_bytes(*checksum));
     if good { Ok(value) } else { Err(Refused::Footer) }
 }
 
 /// The value in a payload. Bytes between the value and the footer are ignored, as Redis does.
 pub fn load(payload: &[u8]) -> Result<Value<'_>, Refused> {
-    load_value(verify(payload)?)
+    let (kind, body) = verify(payload)?.split_first().ok_or(Refused::Value)?;
+    read(*kind, Reader::new(body)).ok_or(Refused::Value)
 }
 
-/// The value that a payload holds before its footer: what [`Payload::into_value`] gives.
-pub fn load_value(value: &[u8]) -> Result<Value<'_>, Refused> {
-    let (kind, body) = value.split_first().ok_or(Refused::Value)?;
-    read(*kind, Reader::new(body)).ok_or(Refused::Value)
+/// The value of type `kind` that these bytes of a file are ([`file::Record::Key`], or what is behind the
+/// type in [`Payload::into_value`]).
+pub fn read_value(kind: u8, body: &[u8]) -> Result<Value<'_>, Refused> {
+    let reader = Reader::new(body);
+    let value = match kind {
+        kind::HASH_VALKEY => hash::read_valkey(reader).map(Value::Hash),
+        _ => read(kind, reader),
+    };
+    value.ok_or(Refused::Value)
 }
 
 fn read(kind: u8, mut reader: Reader<'_>) -> Option<Value<'_>> {

@@ -9,7 +9,7 @@ const WITH_EXPIRY: u8 = 0x80;
 
 /// What an entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub(super) enum What {
     /// A key has this value.
     Value,
     /// A key's collection has these members, too.
@@ -35,7 +35,7 @@ impl What {
 
 /// An entry without its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head<'a> {
+pub(super) struct Head<'a> {
     /// What it says.
     pub what: What,
     /// Of which database.
@@ -48,7 +48,7 @@ pub struct Head<'a> {
 
 /// An entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     /// Everything but the value.
     pub head: Head<'a>,
     /// The value: a type and bytes as in an RDB file, or a text.
@@ -58,7 +58,7 @@ pub struct Entry<'a> {
 /// Entries on their way into blocks. A block that is full waits in `ready` until somebody has time to
 /// write it: entries are added under a pin of the epoch, or under a role, where nobody waits for a disk.
 #[derive(Debug, Default)]
-pub struct Filler {
+pub(super) struct Filler {
     current: Vec<u8>,
     ready: VecDeque<(Kind, Vec<u8>)>,
     entries: u64,
@@ -66,12 +66,12 @@ pub struct Filler {
 
 impl Filler {
     /// Adds an entry.
-    pub fn add(&mut self, head: &Head<'_>, value: &[u8]) {
+    pub(super) fn add(&mut self, head: &Head<'_>, value: &[u8]) {
         self.add_in_chunks(head, value.len(), std::iter::once(value));
     }
 
     /// Adds an entry whose value of `length` bytes comes in chunks.
-    pub fn add_in_chunks<'c>(
+    pub(super) fn add_in_chunks<'c>(
         &mut self,
         head: &Head<'_>,
         length: usize,
@@ -110,7 +110,7 @@ impl Filler {
     }
 
     /// Ends the block that is being filled.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if !self.current.is_empty() {
             let block = std::mem::take(&mut self.current);
             self.ready.push_back((Kind::Entries, block));
@@ -118,17 +118,17 @@ impl Filler {
     }
 
     /// A block that is ready to be written.
-    pub fn pop(&mut self) -> Option<(Kind, Vec<u8>)> {
+    pub(super) fn pop(&mut self) -> Option<(Kind, Vec<u8>)> {
         self.ready.pop_front()
     }
 
     /// Blocks that are ready to be written.
-    pub fn ready(&self) -> usize {
+    pub(super) fn ready(&self) -> usize {
         self.ready.len()
     }
 
     /// Entries added so far.
-    pub fn entries(&self) -> u64 {
+    pub(super) fn entries(&self) -> u64 {
         self.entries
     }
 }
@@ -147,11 +147,11 @@ fn put_head(head: &Head<'_>, length: usize) -> Vec<u8> {
 }
 
 /// The entries in the bytes of a block, or of all pieces of a long one. An error is the last item.
-pub struct Entries<'a>(&'a [u8]);
+pub(super) struct Entries<'a>(&'a [u8]);
 
 impl<'a> Entries<'a> {
     /// Reads from the front.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
         Entries(bytes)
     }
 
@@ -182,7 +182,7 @@ impl<'a> Entries<'a> {
 
 /// Bytes that are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub(super) struct Malformed;
 
 impl<'a> Iterator for Entries<'a> {
     type Item = Result<Entry<'a>, Malformed>;
@@ -248,7 +248,9 @@ mod tests {
         filler.add(&head(b"key"), b"value");
         filler.close();
         let (_, bytes) = filler.pop().expect("a block");
-        let last = |bytes: &[u8]| Entries::new(bytes).last();
+        fn last(bytes: &[u8]) -> Option<Result<Entry<'_>, Malformed>> {
+            Entries::new(bytes).last()
+        }
         for at in 1..bytes.len() {
             assert_eq!(last(&bytes[..at]), Some(Err(Malformed)), "cut at {at}");
         }
@@ -258,5 +260,21 @@ mod tests {
         let mut unknown = bytes;
         unknown[0] = 9;
         assert_eq!(last(&unknown), Some(Err(Malformed)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_judged(
+            bytes in proptest::collection::vec(
+                proptest::prop_oneof![0_u8..5, proptest::prelude::any::<u8>()],
+                0..200,
+            ),
+        ) {
+            let found: Vec<_> = Entries::new(&bytes).collect();
+            // Every entry takes bytes, so there are no more than that, and an error is the last one.
+            proptest::prop_assert!(found.len() <= bytes.len());
+            let errors = found.iter().filter(|entry| entry.is_err()).count();
+            proptest::prop_assert!(errors == usize::from(found.last().is_some_and(Result::is_err)));
+        }
     }
 }

@@ -4,11 +4,12 @@
 //! which make values of them and store them. Batches may be stored in any order: a file names no key
 //! twice, except in the parts of one collection, which are put together.
 
-use super::entry::{Entries, Entry, Head, What};
+use super::entry::{Entries, Head, What};
 use crate::commands::collection::Limits;
 use crate::rdb::{self, Refused, object};
 use crate::server::Server;
 use dunlin_storage::{DbId, Guard, Handle, Key, Millis, NewValue, ShardSet, Writer};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,8 +25,10 @@ pub(super) struct Item {
     pub(super) db: DbId,
     pub(super) key: Vec<u8>,
     pub(super) expire_at: Option<Millis>,
-    /// Type and value.
-    pub(super) value: Vec<u8>,
+    /// Type of the value.
+    pub(super) kind: u8,
+    /// Its bytes.
+    pub(super) body: Vec<u8>,
 }
 
 /// What a thread takes at a time.
@@ -140,19 +143,21 @@ impl Shared {
         if self.failure.get().is_some() {
             return;
         }
-        let filled = match batch {
+        // Whoever reads waits for room in the queue: a thread must not go away.
+        let filled = catch_unwind(AssertUnwindSafe(|| match batch {
             Batch::Entries(bytes) => self.fill_entries(handle, &bytes),
             Batch::Items(items) => items.iter().try_for_each(|item| self.fill_item(handle, item)),
-        };
-        if let Err(why) = filled {
+        }));
+        if let Err(why) = filled.unwrap_or_else(|_panic| Err("a defect of the server".to_owned())) {
+            // The first reason is as good as any.
             let _ = self.failure.set(why);
         }
     }
 
     fn fill_item(&self, handle: &Handle, item: &Item) -> Result<(), String> {
-        let Item { db, key, expire_at, value } = item;
+        let Item { db, key, expire_at, kind, body } = item;
         let head = Head { what: What::Value, db: *db, key, expire_at: *expire_at };
-        self.store(handle, &Entry { head, value })
+        self.store(handle, &head, *kind, body)
     }
 
     fn fill_entries(&self, handle: &Handle, bytes: &[u8]) -> Result<(), String> {
@@ -161,7 +166,10 @@ impl Shared {
             let entry = entry.map_err(|_malformed| "an entry is malformed".to_owned())?;
             count += 1;
             match entry.head.what {
-                What::Value | What::Part => self.store(handle, &entry)?,
+                What::Value | What::Part => {
+                    let (kind, body) = entry.value.split_first().ok_or("a value has no type")?;
+                    self.store(handle, &entry.head, *kind, body)?;
+                }
                 What::Void => {
                     let void = (self.database(entry.head.db)?, entry.head.key.into());
                     self.with_filled(|filled| filled.voids.push(void));
@@ -189,9 +197,9 @@ impl Shared {
     }
 
     /// Stores the value of an entry, unless its time is over.
-    fn store(&self, handle: &Handle, entry: &Entry<'_>) -> Result<(), String> {
-        let (server, Head { what, key, expire_at, .. }) = (self.server, entry.head);
-        let db = self.database(entry.head.db)?;
+    fn store(&self, handle: &Handle, head: &Head<'_>, kind: u8, body: &[u8]) -> Result<(), String> {
+        let (server, Head { what, key, expire_at, .. }) = (self.server, *head);
+        let db = self.database(head.db)?;
         let (now, loading) = (server.clock.now(), &server.snapshots.loading);
         let expire_at = expire_at.map(|at| server.clock.from_wall(at));
         if expire_at.is_some_and(|at| at <= now) {
@@ -201,8 +209,8 @@ impl Shared {
         if self.is_full() {
             return Ok(());
         }
-        let refused = |_: Refused| format!("a value of type {} is malformed", kind_of(entry.value));
-        let value = rdb::load_value(entry.value).map_err(refused)?;
+        let refused = |_: Refused| format!("a value of type {kind} is malformed");
+        let value = rdb::read_value(kind, body).map_err(refused)?;
         let key = server.keyspace.key(key);
         let guard = handle.pin();
         let mut writer = role_of(server, &key, &guard);
@@ -240,11 +248,6 @@ impl Shared {
         }
         is_full
     }
-}
-
-/// The number of the type of a value.
-fn kind_of(value: &[u8]) -> u8 {
-    value.first().copied().unwrap_or_default()
 }
 
 /// The role of the shard of a key. Nobody but the threads that load, and a slice of background work now

@@ -113,7 +113,7 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Broken::Io(error) => write!(f, "it cannot be read: {}", crate::files::reason(error)),
-            Broken::Magic => f.write_str("it is neither a snapshot nor an RDB file"),
+            Broken::Magic => f.write_str("this is neither a snapshot nor an RDB file"),
             Broken::Future(version) => write!(
                 f,
                 "it is of version {version}, and this server reads versions up to {VERSION}"
@@ -448,7 +448,7 @@ mod tests {
         let says = |bytes: &[u8]| read(bytes).expect_err("it is refused").to_string();
         assert_eq!(says(b""), "it ends too early");
         assert_eq!(says(b"DUNLIN\r"), "it ends too early");
-        assert_eq!(says(b"GIF89a"), "it is neither a snapshot nor an RDB file");
+        assert_eq!(says(b"GIF89a"), "this is neither a snapshot nor an RDB file");
         let mut future = file(false);
         future[8] = 7;
         let text = "it is of version 7, and this server reads versions up to 1";

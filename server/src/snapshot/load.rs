@@ -55,11 +55,12 @@ pub(crate) fn first_phase(settings: &Settings) -> Phases {
     }
 }
 
-/// Loads the file of the last snapshot, if there is one, and begins to serve.
+/// Loads the file of the last snapshot, if there is one, and begins to serve; false if the process is to
+/// end before that.
 ///
 /// # Errors
 /// Why it is refused.
-pub(crate) fn load(server: &'static Server) -> io::Result<()> {
+pub(crate) fn load(server: &'static Server) -> io::Result<bool> {
     let settings = server.settings();
     let (snapshots, loading) = (&server.snapshots, &server.snapshots.loading);
     let removed = files::clean(&files::directory(&settings));
@@ -72,14 +73,14 @@ pub(crate) fn load(server: &'static Server) -> io::Result<()> {
         loading.began.store(began, Ordering::Relaxed);
         match load_file(server, &path) {
             Ok(Loaded::All) => report(server, &path, began),
-            Ok(Loaded::Interrupted) => return Ok(()),
+            Ok(Loaded::Interrupted) => return Ok(false),
             Err(why) => refuse(server, &settings, &path, &why)?,
         }
         snapshots.note_changes(server.keyspace.stats().changes);
     }
     loading.over.store(true, Ordering::Relaxed);
     server.phases.enter(Phase::Serving);
-    Ok(())
+    Ok(true)
 }
 
 fn report(server: &Server, path: &Path, began: Millis) {

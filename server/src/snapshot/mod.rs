@@ -16,8 +16,8 @@
 //! There is no fork, so there is no second copy of what changes meanwhile and no stall before it
 //! begins: memory for a few blocks is all it takes. It is **not a picture of one instant**: each
 //! key has a value that it had at some moment between begin and end
-//! ([`dunlin_storage::Walk`] says what is promised), and of a set, sorted set or hash of more than
-//! [`PART_ITEMS`](part::PART_ITEMS) items that holds for each item; a large collection that is
+//! ([`dunlin_storage::Walk`] says what is promised), and of a set, sorted set or hash of more than 512
+//! items (`part`) that holds for each item; a large collection that is
 //! removed or replaced while it is written is left out. Those who need more than a warm cache need
 //! another program.
 //!

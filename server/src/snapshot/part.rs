@@ -29,7 +29,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Collections of more items are written in parts.
-pub const PART_ITEMS: usize = 512;
+pub(super) const PART_ITEMS: usize = 512;
 /// About how many bytes of a collection are read under one role.
 const PART_BYTES: usize = 64 * 1024;
 

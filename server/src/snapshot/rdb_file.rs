@@ -2,10 +2,10 @@
 
 use super::fill::{Batch, Filling, Item};
 use super::load::Wanted;
-use crate::rdb::file::{self, Broken, FileReader};
+use crate::rdb::file::{File, Record, Refused};
 use crate::server::Server;
 use dunlin_storage::DbId;
-use std::io::BufRead;
+use std::io::Read;
 use std::sync::atomic::Ordering;
 
 /// Bytes of keys and values that make a batch.
@@ -14,24 +14,25 @@ const BATCH: usize = 64 * 1024;
 /// Reads a file; nothing, if the process is to end.
 pub(super) fn read(
     server: &'static Server,
-    input: impl BufRead,
+    input: impl Read,
     filling: &Filling,
 ) -> Result<Option<Wanted>, String> {
-    let told = |broken: Broken| broken.to_string();
-    let mut reader = FileReader::begin(input).map_err(told)?;
+    let told = |refused: Refused| refused.to_string();
+    let mut file = File::open(input).map_err(told)?;
     let (mut wanted, mut items, mut bytes) = (Wanted::default(), Vec::new(), 0);
-    while let Some(item) = reader.next().map_err(told)? {
-        match item {
-            file::Item::Library(text) => wanted.libraries.push(text),
-            file::Item::Key { db, key, expire_at, value } => {
-                // One that is too large is refused like one that is not there.
+    while let Some(record) = file.next() {
+        match record.map_err(told)? {
+            Record::Library(text) => wanted.libraries.push(text),
+            Record::Sizes { .. } => {}
+            Record::Key { db, key, expire_at, kind, body } => {
+                // A database that is too large is refused like one that is not there.
                 let db = DbId(u8::try_from(db).unwrap_or(u8::MAX));
-                bytes += key.len() + value.len();
-                items.push(Item { db, key, expire_at, value });
+                bytes += key.len() + body.len();
+                items.push(Item { db, key, expire_at, kind, body });
             }
         }
         if bytes >= BATCH {
-            server.snapshots.loading.bytes.store(reader.bytes_read(), Ordering::Relaxed);
+            server.snapshots.loading.bytes.store(file.position(), Ordering::Relaxed);
             if server.shutdown.requested() {
                 return Ok(None);
             }

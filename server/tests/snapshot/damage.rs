@@ -56,7 +56,7 @@ fn what_is_wrong_is_said_in_one_line() {
     says(b"", "it ends too early");
     says(&whole[..whole.len() - 1], "it ends too early");
     says(&[&whole[..], b"x"].concat(), "is damaged (bytes behind the end)");
-    says(b"GIF89a and so on", "it is neither a snapshot nor an RDB file");
+    says(b"GIF89a and so on", "this is no RDB file");
     let mut future = whole.clone();
     future[8] = 200;
     says(&future, "it is of version 200, and this server reads versions up to 1");
@@ -89,10 +89,10 @@ fn forged(entries: &[u8]) -> Vec<u8> {
     file.extend_from_slice(&sums);
     let mut block = |kind: u8, number: u32, body: &[u8], sums: &mut Vec<u8>| {
         let length = u32::try_from(body.len()).unwrap().to_le_bytes();
-        let head = [&[kind, 0, 0, 0], &number.to_le_bytes()[..], &length, &length].concat();
-        let sum = xxh3_64(&[&head, body].concat()).to_le_bytes();
+        let head = [&[kind, 0, 0, 0][..], &number.to_le_bytes(), &length, &length].concat();
+        let sum = xxh3_64(&[&head[..], body].concat()).to_le_bytes();
         sums.extend(sum);
-        file.extend([&head, &sum[..], body].concat());
+        file.extend([&head[..], &sum, body].concat());
     };
     block(1, 0, entries, &mut sums);
     let all = xxh3_64(&sums).to_le_bytes();
@@ -103,7 +103,7 @@ fn forged(entries: &[u8]) -> Vec<u8> {
 
 fn entry(what: u8, db: u8, key_length: u32, value_length: u64, rest: &[u8]) -> Vec<u8> {
     let lengths = [&key_length.to_le_bytes()[..], b"k", &value_length.to_le_bytes()].concat();
-    [&[what, db], &lengths[..], rest].concat()
+    [&[what, db][..], &lengths, rest].concat()
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn wrong_contents_with_right_checksums_are_refused() {
         (entry(1, 200, 1, 3, b"\x00\x01v"), "keys in database 200, and there are 16"),
         (entry(1, 0, 1, 3, b"\x63\x01v"), "a value of type 99 is malformed"),
         (entry(1, 0, 1, 11, b"\x02\x81\x80\0\0\0\0\0\0\0v"), "a value of type 2 is malformed"),
-        (entry(1, 0, 1, 0, b""), "a value of type 0 is malformed"),
+        (entry(1, 0, 1, 0, b""), "a value has no type"),
         (entry(4, 0, 1, 3, b"lua"), "Missing library metadata"),
     ];
     for (entry, text) in cases {

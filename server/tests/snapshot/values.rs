@@ -152,7 +152,7 @@ fn under_changes_every_key_has_a_value_that_it_had() {
     }
     for key in 0..MOVING {
         match client.call(&["GET", &format!("moving:{key}")]) {
-            Value::Null => {}
+            value if value.is_null() => {}
             value => {
                 let value = text(&value);
                 let version: u64 = value.split('/').nth(1).and_then(|v| v.parse().ok()).unwrap();

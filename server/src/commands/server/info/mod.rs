@@ -2,7 +2,6 @@
 
 mod figures;
 mod persistence;
-mod process;
 mod sections;
 mod tables;
 

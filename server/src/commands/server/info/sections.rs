@@ -5,12 +5,11 @@
 
 use super::Text;
 use super::figures::{MemoryFigures, human};
-use super::process;
 use crate::acl::Reason;
 use crate::client::ClientShared;
 use crate::commands::call::Call;
 use crate::commands::server::{DUNLIN_VERSION, REDIS_VERSION};
-use crate::runtime::container;
+use crate::runtime::{container, process};
 use crate::server::Server;
 use crate::stats::{Gauge, WorkerStats};
 use dunlin_storage::DbId;
