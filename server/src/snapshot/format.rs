@@ -302,7 +302,7 @@ impl<R: Read> BlockReader<R> {
     }
 
     /// The next block; none if the file has ended as it should.
-    pub fn next(&mut self) -> Result<Option<Block>, Broken> {
+    pub fn next_block(&mut self) -> Result<Option<Block>, Broken> {
         let mut head = [0; BLOCK_HEAD];
         self.input.read_exact(&mut head)?;
         let number = self.number;
@@ -409,7 +409,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Vec<(Kind, Vec<u8>)>, Broken> {
         let mut reader = BlockReader::begin(bytes)?;
         let mut blocks = Vec::new();
-        while let Some(block) = reader.next()? {
+        while let Some(block) = reader.next_block()? {
             blocks.push((block.kind, block.unpack()?));
         }
         assert_eq!((reader.header(), reader.entries()), (HEAD, Some(2)));

@@ -171,7 +171,7 @@ fn read_blocks(
     let told = |broken: Broken| broken.to_string();
     let mut reader = BlockReader::begin(input).map_err(told)?;
     let mut long = Vec::new();
-    while let Some(block) = reader.next().map_err(told)? {
+    while let Some(block) = reader.next_block().map_err(told)? {
         server.snapshots.loading.bytes.store(reader.bytes_read(), Ordering::Relaxed);
         if server.shutdown.requested() {
             return Ok(None);

@@ -200,6 +200,7 @@ impl Snapshots {
         let job = Arc::new(Job::new(awaited));
         *current = Some(Arc::clone(&job));
         self.keys_done.store(0, Ordering::Relaxed);
+        self.keys_total.store(0, Ordering::Relaxed);
         self.began.store(now.max(1), Ordering::Relaxed);
         self.last_try.store(now, Ordering::Relaxed);
         self.wanted.notify_one();

@@ -2,7 +2,7 @@
 //! as ever.
 
 use crate::support::{Client, Rng, Server, Value, command};
-use crate::{Dir, LIMIT, info, loaded, saved, start, text};
+use crate::{Dir, LIMIT, info, loaded, saved, simple, start, text};
 use std::fs;
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn killed_at_any_point_the_last_snapshot_loads() {
     let (mut last, mut newer, mut older) = (0, 0, 0);
     for point in 1..=points {
         write(&mut client, point);
-        assert_eq!(client.run("BGSAVE"), Value::simple("Background saving started"));
+        assert_eq!(client.run("BGSAVE"), simple("Background saving started"));
         std::thread::sleep(Duration::from_micros(rng.below(160_000) as u64));
         server.signal("KILL");
         assert!(server.wait(LIMIT).is_some());
@@ -56,9 +56,9 @@ fn killed_at_any_point_the_last_snapshot_loads() {
         let found = version(&mut client);
         assert!(found == point || found == last, "{found} is neither {point} nor {last}");
         if found == point {
-            newer += 1
+            newer += 1;
         } else {
-            older += 1
+            older += 1;
         }
         last = found;
         assert_eq!(dir.names(), ["dump.dunlin"], "what was begun is removed");
@@ -94,7 +94,7 @@ fn a_full_disk_is_an_error_and_nothing_else() {
     let why = client.run("SAVE").error_text().expect("it cannot be written");
     assert!(why.starts_with("ERR The snapshot failed: File too large"), "{why}");
     goes_on(&mut client);
-    assert_eq!(client.run("BGSAVE"), Value::simple("Background saving started"));
+    assert_eq!(client.run("BGSAVE"), simple("Background saving started"));
     saved(&mut client);
     goes_on(&mut client);
     assert_eq!(dir.names(), ["dump.dunlin"]);
@@ -118,7 +118,7 @@ fn a_directory_that_takes_no_files_is_an_error_and_nothing_else() {
     goes_on(&mut client);
     let refused = Value::error("ERR Errors trying to SHUTDOWN. Check logs.");
     assert_eq!(client.run("SHUTDOWN SAVE"), refused);
-    assert_eq!(client.run("PING"), Value::simple("PONG"));
+    assert_eq!(client.run("PING"), simple("PONG"));
     client.send_command(&["SHUTDOWN", "NOSAVE"]);
     assert!(server.wait(LIMIT).is_some_and(|status| status.success()));
 }

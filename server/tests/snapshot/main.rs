@@ -62,7 +62,11 @@ fn start(dir: &Dir, args: &[&str]) -> Server {
 /// Waits until the server serves.
 fn loaded(server: &Server) {
     let mut client = server.client();
-    assert!(eventually(LIMIT, || client.run("PING") == Value::simple("PONG")), "it loads");
+    assert!(eventually(LIMIT, || client.run("PING") == simple("PONG")), "it loads");
+}
+
+fn simple(text: &str) -> Value {
+    Value::Simple(text.as_bytes().to_vec())
 }
 
 fn text(value: &Value) -> String {

@@ -1,7 +1,7 @@
 //! What is saved comes back: every type, every form, and what changes meanwhile.
 
 use crate::support::{Client, Rng, Value, command};
-use crate::{Dir, digest, fill, info, saved, start, text};
+use crate::{Dir, digest, fill, info, saved, simple, start, text};
 
 /// Every key with its type, encoding and time to live, rounded: what a digest does not show.
 fn forms(client: &mut Client) -> Vec<String> {
@@ -119,7 +119,7 @@ fn under_changes_every_key_has_a_value_that_it_had() {
     for key in 0..MOVING {
         assert_eq!(client.call(&["SET", &format!("moving:{key}"), &value_of(key, 0)]), Value::ok());
     }
-    assert_eq!(client.run("BGSAVE"), Value::simple("Background saving started"));
+    assert_eq!(client.run("BGSAVE"), simple("Background saving started"));
     let (mut rng, mut version) = (Rng::new(3), 0_u64);
     let mut came = 0;
     while info(&mut client, "rdb_bgsave_in_progress") == "1" {
@@ -148,7 +148,7 @@ fn under_changes_every_key_has_a_value_that_it_had() {
         client.send(&command(&["GET", &format!("still:{key}")]));
     }
     for key in 0..STILL {
-        assert_eq!(client.recv(), Value::bulk(&value_of(key, 300)), "still:{key}");
+        assert_eq!(client.recv(), Value::bulk(value_of(key, 300)), "still:{key}");
     }
     for key in 0..MOVING {
         match client.call(&["GET", &format!("moving:{key}")]) {
@@ -180,7 +180,7 @@ fn a_changing_collection_keeps_what_stays() {
         "for i = 1, 5000 do redis.call('SADD', 'gone:set', 'member' .. i) end",
         "0",
     ]);
-    assert_eq!(client.run("BGSAVE"), Value::simple("Background saving started"));
+    assert_eq!(client.run("BGSAVE"), simple("Background saving started"));
     let mut round = 0;
     while info(&mut client, "rdb_bgsave_in_progress") == "1" {
         for _ in 0..100 {
@@ -209,7 +209,7 @@ fn a_collection_that_goes_meanwhile_is_left_out() {
         line.extend((0..1000).map(|item| format!("a member of the set {}", chunk * 1000 + item)));
         client.call(&line);
     }
-    assert_eq!(client.run("BGSAVE"), Value::simple("Background saving started"));
+    assert_eq!(client.run("BGSAVE"), simple("Background saving started"));
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "1");
     assert_eq!(client.run("DEL set"), Value::Int(1));
