@@ -30,6 +30,13 @@ pub(crate) async fn keep(server: &'static Server) {
 
 fn look_at_points(server: &'static Server) {
     let (snapshots, settings) = (&server.snapshots, server.settings());
+    if snapshots.flushed.load(Ordering::Relaxed)
+        && save::may_begin(server)
+        && snapshots.request(false, server.clock.now()).is_ok()
+    {
+        snapshots.flushed.store(false, Ordering::Relaxed);
+        tracing::info!("all keys were flushed: saving a snapshot");
+    }
     if settings.save_points.is_empty() || !save::may_begin(server) {
         return;
     }

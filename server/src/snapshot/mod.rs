@@ -143,6 +143,8 @@ pub struct Snapshots {
     current: Mutex<Option<Arc<Job>>>,
     /// Tells the keeper of a new job.
     wanted: Notify,
+    /// All keys were flushed, and the file is to say so as soon as one may be written.
+    flushed: AtomicBool,
     at_exit: AtomicU8,
     last_save: AtomicI64,
     /// When the last one was tried, whatever came of it.
@@ -168,6 +170,7 @@ impl Snapshots {
         Snapshots {
             current: Mutex::default(),
             wanted: Notify::new(),
+            flushed: AtomicBool::new(false),
             at_exit: AtomicU8::new(0),
             last_save: AtomicI64::new(now),
             last_try: AtomicI64::new(now),
@@ -212,6 +215,13 @@ impl Snapshots {
         let job = self.current().clone()?;
         job.cancelled.store(true, Ordering::Relaxed);
         Some(job)
+    }
+
+    /// All keys were flushed. What is being written has keys that were to go; `saves`: and so has the file
+    /// of the last snapshot, which another one is to replace soon.
+    pub fn flushed(&self, saves: bool) {
+        self.cancel();
+        self.flushed.store(saves, Ordering::Relaxed);
     }
 
     /// The job under way has ended.

@@ -88,6 +88,21 @@ fn save_points_ask_for_snapshots() {
 }
 
 #[test]
+fn what_was_flushed_does_not_come_back() {
+    let dir = Dir::new();
+    let mut server = start(&dir, &["--save", "3600 1"]);
+    let mut client = server.client();
+    client.run("SET key value");
+    assert_eq!(client.run("SAVE"), Value::ok());
+    assert_eq!(client.run("FLUSHALL"), Value::ok());
+    assert!(eventually(LIMIT, || info(&mut client, "rdb_saves") == "2"));
+    server.signal("KILL");
+    assert!(server.wait(LIMIT).is_some());
+    let server = start(&dir, &[]);
+    assert_eq!(server.client().run("DBSIZE"), Value::Int(0));
+}
+
+#[test]
 fn the_end_of_the_process_saves_if_it_is_to() {
     let cases: [(&[&str], &str, bool); 6] = [
         (&[], "SHUTDOWN", false),

@@ -89,11 +89,11 @@ fn keys_whose_time_is_over_stay_away() {
     let server = start(&dir, &[]);
     let mut client = server.client();
     client.run("SET stays 1 PX 100000000");
-    client.run("SET goes 1 PX 300");
+    client.run("SET goes 1 PX 4000");
     client.run("DEBUG SET-ACTIVE-EXPIRE 0");
     assert_eq!(client.run("SAVE"), Value::ok());
     drop(server);
-    std::thread::sleep(std::time::Duration::from_millis(400));
+    std::thread::sleep(std::time::Duration::from_millis(4100));
     let server = start(&dir, &[]);
     let mut client = server.client();
     assert_eq!(client.run("DBSIZE"), Value::Int(1));

@@ -84,8 +84,8 @@ fn flushdb(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn flushall(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     check_mode(call)?;
     call.flush((0..call.keyspace().databases()).map(DbId));
-    // What is written now has keys that were to go.
-    call.server.snapshots.cancel();
+    let has_points = !call.server.settings().save_points.is_empty();
+    call.server.snapshots.flushed(has_points);
     call.reply.ok();
     Ok(Outcome::Done)
 }
