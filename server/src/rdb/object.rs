@@ -86,14 +86,7 @@ fn dump_sorted_set(strings: Strings, set: SortedSetRef<'_>) -> Payload {
 }
 
 fn dump_list(strings: Strings, list: ListRef<'_>, limits: &list::Limits) -> Payload {
-    let mut nodes = Vec::with_capacity(list.node_count());
-    list.for_each_node(limits, &mut |node| {
-        nodes.push(match node {
-            NodeRef::Packed(list) => Node::Packed(list.to_vec().into()),
-            NodeRef::Plain(element) => Node::Plain(element.to_vec().into()),
-        });
-    });
-    rdb::list::dump(strings, nodes)
+    rdb::list::dump(strings, |visit| list.for_each_node(limits, visit))
 }
 
 /// What a value that was read becomes; `None` if all of it has expired.

@@ -85,12 +85,20 @@ impl Payload {
         items: impl IntoIterator<Item = T>,
         write: impl Fn(&mut Self, T),
     ) {
+        self.counted(|payload| {
+            let mut count = 0;
+            for item in items {
+                write(payload, item);
+                count += 1;
+            }
+            count
+        });
+    }
+
+    /// Writes what `write` does after how many items it says that these are.
+    pub(super) fn counted(&mut self, write: impl FnOnce(&mut Self) -> u64) {
         let start = self.bytes.len();
-        let mut count = 0;
-        for item in items {
-            write(self, item);
-            count += 1;
-        }
+        let count = write(self);
         // Only now the number is sure: a hash does not know how many of its fields have expired.
         let mut length = Vec::new();
         string::put_number(&mut length, count);

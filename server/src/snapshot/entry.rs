@@ -67,32 +67,40 @@ pub(super) struct Filler {
 impl Filler {
     /// Adds an entry.
     pub(super) fn add(&mut self, head: &Head<'_>, value: &[u8]) {
-        self.add_in_chunks(head, value.len(), std::iter::once(value));
+        let Ok(()) = self.add_in_chunks(head, value.len(), std::iter::once(value), |_| {
+            Ok::<(), std::convert::Infallible>(())
+        });
     }
 
-    /// Adds an entry whose value of `length` bytes comes in chunks.
-    pub(super) fn add_in_chunks<'c>(
+    /// Adds an entry whose value of `length` bytes comes in chunks, after each of which there is time to
+    /// write what is ready.
+    pub(super) fn add_in_chunks<'c, E>(
         &mut self,
         head: &Head<'_>,
         length: usize,
         chunks: impl Iterator<Item = &'c [u8]>,
-    ) {
+        mut write: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.entries += 1;
         let whole = put_head(head, length);
         let total = whole.len().saturating_add(length);
         if total > BLOCK {
             self.close();
             self.piece(&whole);
-            chunks.for_each(|chunk| self.piece(chunk));
+            for chunk in chunks {
+                self.piece(chunk);
+                write(self)?;
+            }
             let last = std::mem::take(&mut self.current);
             self.ready.push_back((Kind::LastPiece, last));
-            return;
+            return Ok(());
         }
         if self.current.len() + total > BLOCK {
             self.close();
         }
         self.current.extend_from_slice(&whole);
         chunks.for_each(|chunk| self.current.extend_from_slice(chunk));
+        Ok(())
     }
 
     /// Adds a chunk of a long entry, of which all pieces are full but the last.
@@ -235,7 +243,10 @@ mod tests {
         let (mut filler, mut wanted) = (Filler::default(), Vec::new());
         for (i, length) in lengths.into_iter().enumerate() {
             let (key, value) = (format!("key {i}").into_bytes(), vec![b'0' + i as u8; length]);
-            filler.add_in_chunks(&head(&key), length, value.chunks(1000));
+            let chunks = value.chunks(1000);
+            let Ok(()) = filler.add_in_chunks(&head(&key), length, chunks, |_| {
+                Ok::<(), std::convert::Infallible>(())
+            });
             wanted.push((key, value));
         }
         assert_eq!(filler.entries(), lengths.len() as u64);

@@ -14,6 +14,7 @@
 
 use super::Failed;
 use super::entry::{Filler, Head, What};
+use super::format::BLOCK;
 use crate::rdb::object;
 use crate::rdb::stream::Form;
 use crate::rdb::{self, Payload, Strings};
@@ -80,7 +81,9 @@ pub(super) fn add(
         };
         let more = match step {
             Step::Whole(payload, expire_at) => {
-                filler.add(&head(What::Value, expire_at), &payload.into_value());
+                let value = payload.into_value();
+                let (head, chunks) = (head(What::Value, expire_at), value.chunks(BLOCK));
+                filler.add_in_chunks(&head, value.len(), chunks, &mut write)?;
                 false
             }
             Step::Part { items, expire_at, more } => {

@@ -227,8 +227,8 @@ impl Saving<'_> {
                 let front = rdb::string_front(rope.len());
                 let chunks = rope.chunks().map(|chunk| chunk.as_ref());
                 let chunks = std::iter::once(front.as_slice()).chain(chunks);
-                filler.add_in_chunks(&head, front.len() + rope.len(), chunks);
-                Ok(())
+                let length = front.len() + rope.len();
+                filler.add_in_chunks(&head, length, chunks, |filler| self.write_ready(filler))
             }
             Later::Large(db, key) => {
                 part::add(server, handle, filler, (db, key), |filler| self.write_ready(filler))

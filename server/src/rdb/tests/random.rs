@@ -42,7 +42,7 @@ fn dumped() -> impl Strategy<Value = (Plain, Vec<u8>)> {
                 [one] if !one.is_empty() => list::Node::Plain(one.into()),
                 several => list::Node::Packed(listpack(several).into()),
             });
-            (Plain::List(texts.clone()), list::dump(Strings::Packed, nodes).seal())
+            (Plain::List(texts.clone()), dump_list(nodes))
         }),
         names().prop_map(|names| (
             Plain::Set(names.clone()),

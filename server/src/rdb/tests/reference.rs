@@ -18,7 +18,7 @@ fn lists_of_redis() {
     let one = b"\x12\x01\x02\x10\x10\0\0\0\x03\0\x81a\x02\x01\x01\x82bc\x03\xff";
     assert_eq!(plain(&sealed(one, 10)), list_of(&["a", "1", "bc"]));
     let first = list::Node::Packed(one[4..].into());
-    assert_eq!(list::dump(Strings::Packed, [first.clone()]).seal(), sealed(one, 10));
+    assert_eq!(dump_list([first.clone()]), sealed(one, 10));
 
     let two = b"\x12\x02\x02\x0d\x0d\0\0\0\x02\0\x81a\x02\x81b\x02\xff\
         \x02\x0a\x0a\0\0\0\x01\0\x81c\x02\xff";
@@ -28,7 +28,7 @@ fn lists_of_redis() {
     let long = b"\x12\x02\x02\x10\x10\0\0\0\x03\0\x81a\x02\x01\x01\x82bc\x03\xff\x01\x04long";
     assert_eq!(plain(&sealed(long, 10)), list_of(&["a", "1", "bc", "long"]));
     let plain_node = list::Node::Plain(b"long"[..].into());
-    assert_eq!(list::dump(Strings::Packed, [first, plain_node]).seal(), sealed(long, 10));
+    assert_eq!(dump_list([first, plain_node]), sealed(long, 10));
 }
 
 #[test]
