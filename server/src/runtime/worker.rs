@@ -13,6 +13,7 @@ use crate::placement::{self, Load};
 use crate::runtime::clock::Reading;
 use crate::server::Server;
 use crate::session::{Session, Turn};
+use crate::snapshot;
 use crate::stats::WorkerStats;
 use crate::tls::{self, handshake::Handshakes};
 use crate::tracking::Tend;
@@ -312,6 +313,7 @@ impl Worker {
         if let Some(Duties { acceptor, listeners }) = duties {
             tokio::task::spawn_local(shutdown::on_signals(self.server)?);
             tokio::task::spawn_local(tls::keep_current(self.server)?);
+            tokio::task::spawn_local(snapshot::keep(self.server));
             tokio::task::spawn_local(acceptor.accept_from(listeners));
             tokio::task::spawn_local(placement::direct(self.server));
         }
