@@ -201,6 +201,7 @@ impl Server {
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.runs.set_patience(settings.busy_reply_threshold);
         self.latency.configure(settings.latency_monitor_threshold);
+        self.overload.configure(&settings);
         self.notifier.configure(settings.notify_keyspace_events);
         self.monitors.configure(settings.output_limits.normal.hard);
         let limits = &settings.output_limits;

@@ -8,6 +8,7 @@ use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
+use crate::overload::sentinel::Sentinel;
 use crate::runtime::clock::Reading;
 use crate::server::Server;
 use crate::session::{Session, Turn};
@@ -124,6 +125,8 @@ pub struct Worker {
     /// Time of the last turn.
     now: Cell<Millis>,
     handshakes: Handshakes,
+    /// Watches how long the run queue takes.
+    sentinel: Rc<Sentinel>,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
     quiet: Cell<(Millis, u64, bool)>,
 }
@@ -152,13 +155,16 @@ impl Worker {
             let guard = self.epoch.pin();
             let Reading { now, monotonic_ns: began } = self.server.clock.read();
             self.now.set(now);
+            let allowed = self.sentinel.turn_begins(session.client.shared.id, began);
             let (server, stats) = (self.server, self.stats());
             let mut held = None;
             let ctx = Context { server, stats, guard: &guard, now, began, pooled: false };
-            match session.turn(&ctx, &mut held) {
+            let ran = match session.turn(&ctx, allowed, &mut held) {
                 Turn::Block => park(server, session, held.as_mut()),
                 turn => Ran::Home(session, turn),
-            }
+            };
+            self.sentinel.turn_ended(began);
+            ran
         };
         self.leftovers();
         if self.server.keyspace.limbo() > LIMBO_RELAXED {
@@ -260,6 +266,7 @@ impl Worker {
             epoch: server.keyspace.handle(),
             now: Cell::default(),
             handshakes: Handshakes::default(),
+            sentinel: Sentinel::new(server, index),
             quiet: Cell::default(),
         });
         let end = runtime.block_on(worker.main(inbox, duties));
@@ -272,6 +279,7 @@ impl Worker {
         mut inbox: mpsc::Receiver<Incoming>,
         duties: Option<Duties>,
     ) -> std::io::Result<()> {
+        self.sentinel.start();
         tokio::task::spawn_local(self.clone().background());
         if let Some(Duties { acceptor, listeners }) = duties {
             tokio::task::spawn_local(shutdown::on_signals(self.server)?);

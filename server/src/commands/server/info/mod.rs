@@ -1,6 +1,7 @@
 //! INFO: `field:value` lines in sections.
 
 mod figures;
+mod overload;
 mod sections;
 mod tables;
 
@@ -59,6 +60,7 @@ static SECTIONS: &[Section] = &[
     section("cluster", "Cluster", sections::cluster),
     section("keyspace", "Keyspace", sections::keyspace),
     section("dunlin", "Dunlin", sections::dunlin),
+    section("overload", "Overload", overload::overload),
 ];
 
 /// The text under construction.
