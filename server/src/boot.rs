@@ -98,6 +98,7 @@ fn start(config: Config, acl: Acl, log: Log, limits: &Limits) -> &'static Server
         databases: settings.databases,
         max_memory: settings.maxmemory,
         policy: settings.maxmemory_policy,
+        miss_memory: settings.miss_memory,
         seed: None,
     };
     Box::leak(Box::new(Server::new(config, acl, log, store, limits)))
@@ -125,9 +126,10 @@ fn spawn_workers(
     listeners: Listeners,
 ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
     let (handles, inboxes): (Vec<_>, Vec<_>) = (0..server.workers)
-        .map(|_| {
+        .map(|index| {
             let (inbox, receiver) = mpsc::channel(INBOX);
-            (WorkerHandle { inbox, load: Default::default() }, receiver)
+            let load = server.placement.load(index).clone();
+            (WorkerHandle { inbox, load }, receiver)
         })
         .unzip();
     let acceptor = Acceptor { server, workers: handles.clone(), refusals: Default::default() };

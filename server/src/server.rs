@@ -12,6 +12,7 @@ use crate::monitor::Monitors;
 use crate::notify::{Class, Notifier};
 use crate::overload::Overload;
 use crate::pause::Pause;
+use crate::placement::Placement;
 use crate::pubsub::PubSub;
 use crate::rates::Rates;
 use crate::runtime::clock::Clock;
@@ -76,6 +77,8 @@ pub struct Server {
     pub tls: Tls,
     /// Time.
     pub clock: Clock,
+    /// Which worker serves whom.
+    pub placement: Placement,
     /// What the workers know of their load.
     pub overload: Overload,
     /// Whether the workers come round.
@@ -155,6 +158,7 @@ impl Server {
             tls: Tls::default(),
             started: clock.now(),
             clock,
+            placement: Placement::new(limits.workers),
             overload: Overload::new(limits.workers),
             heartbeats: Heartbeats::new(limits.workers),
             phases: Phases::default(),
@@ -196,6 +200,7 @@ impl Server {
             limit.store(value, Ordering::Relaxed);
         }
         hot.hll_sparse_max.store(settings.hll_sparse_max_bytes, Ordering::Relaxed);
+        self.placement.configure(settings.workers_min);
         self.acl.apply(&settings);
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);

@@ -136,6 +136,9 @@ const LONG_MAX: i64 = i64::MAX;
 /// Longest string value that any limit may allow: lengths in entries are 32 bits.
 const MAX_BULK: u64 = 4 << 30;
 
+/// Most bytes for the causes of misses: they are taken a half at a time, which must not take long.
+const MAX_MISS_MEMORY: u64 = 64 << 20;
+
 const fn int(min: i64, max: i64) -> Kind {
     Kind::Int { min, max }
 }
@@ -298,6 +301,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("maxmemory-clients", MAXMEMORY_CLIENTS, "auto",
         "Bytes all clients' buffers may hold, or % of maxmemory; 0: no limit; auto: 10 % of the machine")
         .apply(|s, v| s.maxmemory_clients = v.memory(s.maxmemory)),
+    row("miss-memory", memory(0, MAX_MISS_MEMORY), "4mb",
+        "Bytes at most, two per removed key, for the causes of misses; 0: every miss is of a key never set")
+        .immutable().apply(|s, v| s.miss_memory = v.memory(0)),
     row("maxmemory-eviction-tenacity", int(0, 100), "10",
         "Effort per eviction (accepted, no effect)"),
     row("client-output-buffer-limit", Kind::OutputLimits,
@@ -332,6 +338,15 @@ pub static DIRECTIVES: &[Directive] = &[
     row("workers", int(0, 1024), "0",
         "Worker threads; 0: as many as the CPU quota allows").immutable()
         .apply(|s, v| s.workers = v.u32()),
+    row("workers-min", int(0, 1024), "1",
+        "Workers that always serve; others are parked when there is little to do; 0: all")
+        .apply(|s, v| s.workers_min = v.u32()),
+    row("placement-window", int(1, 60_000), "1000",
+        "Milliseconds between looks at the load of workers; what moves and parks counts in these")
+        .apply(|s, v| s.placement_window = v.u32()),
+    row("placement-gap", int(0, 100), "30",
+        "Points of load between two workers above which connections move; 100: they do not")
+        .apply(|s, v| s.placement_gap = v.u32()),
     row("worker-affinity", Kind::Bool, "yes",
         "Pin each worker to a CPU when there are as many workers as CPUs").immutable()
         .apply(|s, v| s.worker_affinity = v.bool()),

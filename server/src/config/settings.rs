@@ -209,6 +209,8 @@ pub struct Settings {
     pub maxmemory: u64,
     /// What happens at `maxmemory`.
     pub maxmemory_policy: Policy,
+    /// Bytes at most for what is known of removed keys, 0 = nothing is.
+    pub miss_memory: u64,
     /// Bytes all clients together may hold, 0 = no limit.
     pub maxmemory_clients: u64,
     /// Limits of pending output per client class.
@@ -227,6 +229,12 @@ pub struct Settings {
     pub huge_pages: bool,
     /// Workers; 0 = as many as the CPU quota allows.
     pub workers: u32,
+    /// Workers that always serve; 0 = all.
+    pub workers_min: u32,
+    /// Milliseconds between looks at the load of workers.
+    pub placement_window: u32,
+    /// Points of load between two workers above which connections move.
+    pub placement_gap: u32,
     /// Pin workers to CPUs.
     pub worker_affinity: bool,
     /// Shards; 0 = from the number of workers.

@@ -9,10 +9,13 @@
 //! 100 MB is one among others.
 //!
 //! Reading and executing go on while replies pile up, within limits: see [`held_back`].
+//!
+//! A connection stays on its worker unless it is asked to go to another one ([`moving`]).
 
 mod away;
 mod blocked;
 mod held_back;
+mod moving;
 mod output;
 mod stream;
 pub(crate) mod tls;
@@ -26,6 +29,8 @@ use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
+use moving::Presence;
+pub(crate) use moving::{Parcel, arrive};
 use output::{SENT_PER_TURN, count_sent, has_room, poll_send};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -63,15 +68,21 @@ enum Event {
 enum End {
     Flush,
     Drop,
+    /// It does not end: it goes to another worker.
+    Move(usize),
 }
 
 /// Serves one accepted connection until it ends.
 pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Worker>) {
     let shared = session.client.shared.clone();
-    let session = Some(session);
-    let (read, flushed, held_back) = (0, 0, None);
-    let mut connection = Connection { stream, shared, worker, session, read, flushed, held_back };
+    let presence = Presence { worker, shared, moves: false };
+    let mut connection = Connection::new(presence, stream, session);
     let mut end = connection.run().await;
+    while let End::Move(to) = end {
+        let Some(back) = connection.depart(to) else { return };
+        connection = back;
+        end = connection.run().await;
+    }
     if connection.shared.inbox.overflown() {
         connection.note_output_limit();
         end = End::Drop;
@@ -97,6 +108,8 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
 }
 
 struct Connection {
+    /// First, so that others do not find the client any more when its socket is closed.
+    presence: Presence,
     stream: Stream,
     shared: std::sync::Arc<ClientShared>,
     worker: Rc<Worker>,
@@ -110,18 +123,21 @@ struct Connection {
     held_back: Option<Millis>,
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.worker.server.clients.remove(self.shared.id);
-        self.worker.server.overload.bytes.forget(&self.shared);
-        self.worker.server.tracker().gone(&self.shared);
-        self.worker.closed();
-    }
-}
-
 impl Connection {
+    fn new(presence: Presence, stream: Stream, session: Box<Session>) -> Self {
+        let (shared, worker) = (presence.shared.clone(), presence.worker.clone());
+        let session = Some(session);
+        let (read, flushed, held_back) = (0, 0, None);
+        Connection { presence, stream, shared, worker, session, read, flushed, held_back }
+    }
+
     async fn run(&mut self) -> End {
         loop {
+            if self.shared.is_asked_to_go()
+                && let Some(to) = self.destination()
+            {
+                return End::Move(to);
+            }
             let Some(mut session) = self.session.take() else {
                 return End::Drop;
             };
@@ -129,7 +145,8 @@ impl Connection {
             self.session = Some(session);
             match event {
                 Ok(Event::Data) => {}
-                Ok(Event::Flushed) => {}
+                // So much at a time, like all others.
+                Ok(Event::Flushed) => tokio::task::yield_now().await,
                 Ok(Event::Room) => {
                     self.collect();
                     continue;
@@ -316,8 +333,10 @@ impl Connection {
     /// a system call each, and whoever sends so much at once does not wait for the first reply.
     fn may_keep(&mut self, reply: &Reply, turn: &Turn) -> bool {
         let now = self.worker.now();
-        let keeps =
-            matches!(turn, Turn::Yield) && reply.pending() < KEPT_OUTPUT && self.flushed == now;
+        let keeps = matches!(turn, Turn::Yield)
+            && self.worker.has_company()
+            && reply.pending() < KEPT_OUTPUT
+            && self.flushed == now;
         self.flushed = now;
         keeps
     }

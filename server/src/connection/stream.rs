@@ -98,6 +98,9 @@ impl Stream {
     pub(crate) async fn write_all(&self, reply: &mut Reply) -> io::Result<()> {
         while !reply.is_empty() || self.has_unsent() {
             poll_fn(|cx| self.poll_write(cx, reply)).await?;
+            if !reply.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }

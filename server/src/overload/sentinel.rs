@@ -58,6 +58,8 @@ pub struct Sentinel {
     work: Cell<(u64, u64)>,
     /// The client that had the last turn, and when there was last a turn of another one.
     company: Cell<(u64, u64)>,
+    /// Whether that was of late.
+    has_company: Cell<bool>,
     /// Commands per turn beside others.
     budget: Cell<usize>,
     waker: OnceCell<Waker>,
@@ -90,6 +92,7 @@ impl Sentinel {
             measured: Cell::default(),
             work: Cell::default(),
             company: Cell::default(),
+            has_company: Cell::default(),
             budget: Cell::new(turn::ALONE),
             waker: OnceCell::new(),
             state: RefCell::new(state),
@@ -111,12 +114,20 @@ impl Sentinel {
             seen = now;
             self.company.set((client, now));
         }
-        match now.saturating_sub(seen) < COMPANY {
+        let has_company = now.saturating_sub(seen) < COMPANY;
+        self.has_company.set(has_company);
+        match has_company {
             true => {
                 Allowance { commands: self.budget.get(), nanos: turn::LONGEST.as_nanos() as u64 }
             }
             false => Allowance { commands: turn::ALONE, nanos: u64::MAX },
         }
+    }
+
+    /// Whether the last turn was a short one, for the sake of others.
+    #[inline]
+    pub fn has_company(&self) -> bool {
+        self.has_company.get()
     }
 
     /// A turn that has begun at `began` is over.

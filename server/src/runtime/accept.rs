@@ -3,9 +3,7 @@
 //! Each listener has one task, all of them on the first worker: trouble of one does not hold up the
 //! others. A task accepts a few connections in a turn and then lets the established ones go on; how
 //! fast while workers are overloaded is decided by [`crate::overload::accept`], and so is what an error
-//! means. A new connection goes to the less loaded of two workers drawn at random ("power of two
-//! choices"): with the few connections of a sidecar that is far more even than SO_REUSEPORT's hash of
-//! addresses.
+//! means. [`crate::placement`] says which worker a new connection goes to.
 
 use super::doors::Door;
 use super::listen::{self, UnixSocket};
@@ -242,21 +240,11 @@ impl Acceptor {
             self.refusals.refuse(socket);
             return;
         }
-        let worker = self.choose();
+        let worker = &self.workers[self.server.placement.choose(self.server.random())];
         worker.load.connections.fetch_add(1, Ordering::Relaxed);
         if worker.inbox.try_send(Incoming { socket, addr, laddr }).is_err() {
             worker.load.connections.fetch_sub(1, Ordering::Relaxed);
             self.server.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn choose(&self) -> &WorkerHandle {
-        let count = self.workers.len();
-        let random = self.server.random();
-        let first = (random & 0xffff_ffff) as usize % count;
-        let second = (random >> 32) as usize % count;
-        let load = |i: usize| self.workers[i].load.connections.load(Ordering::Relaxed);
-        // Of two equal ones the lower index would fill up first: draw decides already.
-        if load(second) < load(first) { &self.workers[second] } else { &self.workers[first] }
     }
 }

@@ -6,9 +6,10 @@ use super::{shutdown, sweep};
 use crate::acl::Login;
 use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
-use crate::connection::{self, Stream};
+use crate::connection::{self, Parcel, Stream};
 use crate::dispatch::Context;
 use crate::overload::sentinel::Sentinel;
+use crate::placement::{self, Load};
 use crate::runtime::clock::Reading;
 use crate::server::Server;
 use crate::session::{Session, Turn};
@@ -21,7 +22,7 @@ use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
@@ -98,13 +99,6 @@ pub struct Duties {
     pub listeners: mpsc::UnboundedReceiver<Listener>,
 }
 
-/// How loaded a worker is, for the placement of new connections.
-#[derive(Debug, Default)]
-pub struct Load {
-    /// Connections.
-    pub connections: AtomicUsize,
-}
-
 /// The way to a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerHandle {
@@ -127,6 +121,8 @@ pub struct Worker {
     handshakes: Handshakes,
     /// Watches how long the run queue takes.
     sentinel: Rc<Sentinel>,
+    /// Time of the last look at the queue.
+    looked: Cell<Millis>,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
     quiet: Cell<(Millis, u64, bool)>,
 }
@@ -179,6 +175,11 @@ impl Worker {
     pub fn is_crowded(&self) -> bool {
         let (turns, before) = TURNS.get();
         turns.max(before) > 1
+    }
+
+    /// Whether turns are short, because several connections are active.
+    pub(crate) fn has_company(&self) -> bool {
+        self.sentinel.has_company()
     }
 
     /// Time of the last turn.
@@ -241,7 +242,7 @@ impl Worker {
 
     /// A connection has ended.
     pub(crate) fn closed(&self) {
-        self.load.connections.fetch_sub(1, Ordering::Relaxed);
+        self.load.connections.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Body of the worker's thread; returns after shutdown, when its connections are gone.
@@ -259,6 +260,7 @@ impl Worker {
             .on_thread_start(yield_to_workers)
             .on_thread_park(|| TURNS.set((0, TURNS.get().0)))
             .build_local(tokio::runtime::LocalOptions::default())?;
+        load.attach();
         let worker = Rc::new(Worker {
             index,
             server,
@@ -267,6 +269,7 @@ impl Worker {
             now: Cell::default(),
             handshakes: Handshakes::default(),
             sentinel: Sentinel::new(server, index),
+            looked: Cell::new(server.clock.now()),
             quiet: Cell::default(),
         });
         let end = runtime.block_on(worker.main(inbox, duties));
@@ -285,7 +288,9 @@ impl Worker {
             tokio::task::spawn_local(shutdown::on_signals(self.server)?);
             tokio::task::spawn_local(tls::keep_current(self.server)?);
             tokio::task::spawn_local(acceptor.accept_from(listeners));
+            tokio::task::spawn_local(placement::direct(self.server));
         }
+        let mut parcels = self.server.placement.take_parcels(self.index);
         let mut stop = self.server.shutdown.watch();
         loop {
             tokio::select! {
@@ -293,6 +298,7 @@ impl Worker {
                     Some(incoming) => self.clone().open(incoming),
                     None => break,
                 },
+                Some(parcel) = parcels.recv() => connection::arrive(parcel, self.clone()),
                 () = stop.requested() => break,
             }
         }
@@ -310,14 +316,27 @@ impl Worker {
             tokio::time::sleep(grace).await;
             runs.end_all();
         });
-        let ended = async {
-            while self.load.connections.load(Ordering::Relaxed) > 0 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(limit, ended).await.map_err(|_elapsed| {
+        tokio::time::timeout(limit, self.clone().ended(parcels)).await.map_err(|_elapsed| {
             std::io::Error::other("connections did not end within shutdown-timeout")
         })
+    }
+
+    /// Waits until all connections are gone. Some may be on the way from other workers.
+    async fn ended(self: Rc<Self>, mut parcels: mpsc::UnboundedReceiver<Parcel>) {
+        loop {
+            while self.load.connections.load(Ordering::Acquire) > 0 {
+                match parcels.try_recv() {
+                    Ok(parcel) => connection::arrive(parcel, self.clone()),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+                }
+            }
+            // From here on they stay where they are; one may have left just before.
+            parcels.close();
+            match parcels.try_recv() {
+                Ok(parcel) => connection::arrive(parcel, self.clone()),
+                Err(_) => return,
+            }
+        }
     }
 
     fn open(self: Rc<Self>, incoming: Incoming) {
@@ -398,6 +417,10 @@ impl Worker {
             self.beat();
             let hz = self.server.settings().hz.max(1);
             tokio::time::sleep(Duration::from_secs(1) / hz).await;
+            if !self.server.placement.needs(self.index) {
+                self.rest().await;
+            }
+            self.look_at_the_queue().await;
             if self.index == 0 {
                 self.housekeeping();
                 self.recall_the_impatient();
@@ -409,7 +432,7 @@ impl Worker {
             }
             self.slices(Self::evict).await;
             self.serve_ready();
-            if self.server.keyspace.memory().limbo > 0 {
+            if self.server.keyspace.limbo() > 0 {
                 self.server.keyspace.flush_limbo(&self.epoch.pin());
             }
             while self.server.keyspace.free_slice(SLICE_ITEMS) {
@@ -419,6 +442,28 @@ impl Worker {
             self.tend_tracking().await;
             self.release_when_idle();
         }
+    }
+
+    /// Parked: gives back what this thread keeps and waits to be called. Others do its share of the
+    /// background work.
+    async fn rest(&self) {
+        self.server.keyspace.flush_limbo(&self.epoch.pin());
+        memory::release_free();
+        self.load.rests();
+        self.server.heartbeats.rest(self.index);
+        self.server.placement.called(self.index).await;
+        self.beat();
+    }
+
+    /// Counts the connections that are ready at once: the turns from here until the system has been asked
+    /// for events and those that were ready have had theirs.
+    async fn look_at_the_queue(&self) {
+        let before = TURNS.get().0;
+        tokio::task::yield_now().await;
+        let ready = TURNS.get().0.wrapping_sub(before);
+        let now = self.server.clock.now();
+        let passed = now.saturating_sub(self.looked.replace(now));
+        self.load.saw_ready(ready, u64::try_from(passed).unwrap_or(0));
     }
 
     /// Calls back those who wait behind a script that takes its time: they are told so.
@@ -444,10 +489,13 @@ impl Worker {
         }
     }
 
-    /// The shards whose background work is this worker's.
+    /// The shards whose background work is this worker's. While workers are called or parked, two may
+    /// think so of one, or nobody; both are over with the next tick.
     fn own_shards(&self) -> Vec<ShardId> {
-        (self.index..self.server.keyspace.shards())
-            .step_by(self.server.workers)
+        let active = self.server.placement.active().max(1);
+        let first = if self.index < active { self.index } else { usize::MAX };
+        (first..self.server.keyspace.shards())
+            .step_by(active)
             .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
             .collect()
     }

@@ -13,6 +13,7 @@ mod clients;
 mod commands;
 mod keyspace;
 mod memory;
+mod overload;
 mod process;
 mod samples;
 mod workers;
@@ -101,6 +102,7 @@ static FAMILIES: &[&[Family]] = &[
     memory::FAMILIES,
     clients::FAMILIES,
     workers::FAMILIES,
+    overload::FAMILIES,
 ];
 
 /// What the rows read from: the server, and what several of them need.

@@ -4,6 +4,7 @@ mod figures;
 mod overload;
 mod sections;
 mod tables;
+mod workers;
 
 use super::docs;
 use crate::commands::call::Call;
@@ -59,6 +60,7 @@ static SECTIONS: &[Section] = &[
     section("latencystats", "Latencystats", tables::latencystats).on_demand(),
     section("cluster", "Cluster", sections::cluster),
     section("keyspace", "Keyspace", sections::keyspace),
+    section("workers", "Workers", workers::workers),
     section("dunlin", "Dunlin", sections::dunlin),
     section("overload", "Overload", overload::overload),
 ];
