@@ -153,7 +153,7 @@ impl Server {
             libraries: Libraries::default(),
             sockets: Sockets::default(),
             runs: Arc::default(),
-            pool: Pool::new(limits.workers),
+            pool: Pool::new(limits.workers, limits.workers),
             doors: Doors::default(),
             tls: Tls::default(),
             started: clock.now(),

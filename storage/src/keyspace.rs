@@ -424,11 +424,17 @@ impl Keyspace {
         Policy::from_u8(self.budget.policy.load(Ordering::Relaxed))
     }
 
+    /// [`MemoryStats::used`] alone, without a look at every table.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.shards.iter().map(Shard::bytes).sum()
+    }
+
     /// What the store holds right now.
     #[must_use]
     pub fn memory(&self) -> MemoryStats {
         MemoryStats {
-            used: self.shards.iter().map(Shard::bytes).sum(),
+            used: self.used_bytes(),
             tables: self.tables.iter().map(Table::table_bytes).sum(),
             entries: self.tables.iter().map(Table::entry_bytes).sum(),
             eviction: self.shards.iter().map(Shard::eviction_bytes).sum(),

@@ -29,8 +29,8 @@ use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
-use moving::Presence;
 pub(crate) use moving::{Parcel, arrive};
+use moving::{Presence, get_known};
 use output::{SENT_PER_TURN, count_sent, has_room, poll_send};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -81,6 +81,7 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
     while let End::Move(to) = end {
         let Some(back) = connection.depart(to) else { return };
         connection = back;
+        get_known().await;
         end = connection.run().await;
     }
     if connection.shared.inbox.overflown() {

@@ -104,12 +104,21 @@ pub(crate) fn arrive(parcel: Parcel, worker: Rc<Worker>) {
     let shared = session.client.shared.clone();
     shared.settle_at(worker.index, worker.server.clock.now());
     match socket.into_stream() {
-        Ok(stream) => drop(tokio::task::spawn_local(serve(stream, session, worker))),
+        Ok(stream) => drop(tokio::task::spawn_local(async move {
+            get_known().await;
+            serve(stream, session, worker).await;
+        })),
         Err(error) => {
             tracing::warn!(id = shared.id, %error, "closing a client: it could not be moved");
             drop(Presence { worker, shared, moves: false });
         }
     }
+}
+
+/// Lets the runtime ask the system once. Until then it does not know whether a socket that has just been
+/// registered is ready, and whoever reads without waiting, as at a shutdown, finds nothing.
+pub(super) async fn get_known() {
+    tokio::task::yield_now().await;
 }
 
 impl Socket {

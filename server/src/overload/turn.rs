@@ -107,7 +107,7 @@ mod tests {
     fn many_deep_pipelines_share_the_round() {
         let (budget, _) = settle(250, &vec![100_000; 100]);
         assert_eq!(budget, USUAL);
-        let (budget, _) = settle(250, &vec![100_000; 10]);
+        let (budget, _) = settle(250, &[100_000; 10]);
         assert_eq!(budget, 200);
     }
 

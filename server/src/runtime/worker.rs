@@ -27,6 +27,8 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 
+/// Between two sweeps of the clients while none of them does anything.
+const IDLE_SWEEP_MILLIS: Millis = 1_000;
 /// Without a read for this long, a worker gives free memory back.
 const QUIET_MILLIS: Millis = 1_000;
 /// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
@@ -121,6 +123,8 @@ pub struct Worker {
     handshakes: Handshakes,
     /// Watches how long the run queue takes.
     sentinel: Rc<Sentinel>,
+    /// Time of the last sweep, and reads and writes until then.
+    swept: Cell<(Millis, u64)>,
     /// Time of the last look at the queue.
     looked: Cell<Millis>,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
@@ -269,6 +273,7 @@ impl Worker {
             now: Cell::default(),
             handshakes: Handshakes::default(),
             sentinel: Sentinel::new(server, index),
+            swept: Cell::default(),
             looked: Cell::new(server.clock.now()),
             quiet: Cell::default(),
         });
@@ -559,10 +564,17 @@ impl Worker {
     fn housekeeping(&self) {
         let server = self.server;
         server.clock.resync();
-        let used = server.keyspace.memory().used;
+        let used = server.keyspace.used_bytes();
         server.peak_memory.fetch_max(used, Ordering::Relaxed);
-        server.rates.tick(server.clock.now(), &server.stats);
-        sweep::sweep(server);
+        let now = server.clock.now();
+        server.rates.tick(now, &server.stats);
+        // While nothing is read or written, what a sweep looks for comes with the seconds.
+        let traffic = server.stats.sum(|w| &w.reads) + server.stats.sum(|w| &w.writes);
+        let (swept, seen) = self.swept.get();
+        if traffic != seen || now - swept >= IDLE_SWEEP_MILLIS {
+            self.swept.set((now, traffic));
+            sweep::sweep(server);
+        }
     }
 }
 

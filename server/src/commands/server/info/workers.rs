@@ -17,6 +17,7 @@ pub(super) fn workers(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("connections_moved", read(&counts.moved));
     text.line("connections_stayed", read(&counts.stayed));
     text.line("pool_threads", server.pool.threads());
+    text.line("pool_threads_max", server.pool.size());
     for index in 0..placement.workers() {
         let (load, stats) = (placement.load(index), server.stats.worker(index));
         let state = if placement.needs(index) { "active" } else { "parked" };
