@@ -11,6 +11,7 @@ use crate::config::{OutputLimit, OutputLimits};
 use crate::inbox::Inbox;
 use crate::interest::Watched;
 use crate::monitor::Monitoring;
+use crate::overload::bytes::Reported;
 use crate::pubsub::{Figures, Kind, Subscriptions};
 use crate::stats::Counter;
 use crate::tracking::{Mode, Redirect, Tracking};
@@ -130,6 +131,10 @@ pub struct ClientShared {
     pub query_room: AtomicU64,
     /// Bytes of replies not yet sent.
     pub output: AtomicU64,
+    /// Memory that these replies take.
+    pub reply_room: AtomicU64,
+    /// What the client's task has reported of its buffers.
+    pub reported: Reported,
     /// Messages that others have sent to the client.
     pub inbox: Inbox,
     /// What the client has subscribed to.
@@ -189,6 +194,8 @@ impl ClientShared {
             query_buffer: Default::default(),
             query_room: Default::default(),
             output: Default::default(),
+            reply_room: Default::default(),
+            reported: Default::default(),
             inbox: Default::default(),
             subscriptions: Default::default(),
             transaction: Default::default(),
@@ -238,6 +245,8 @@ impl ClientShared {
     pub const GONE: u32 = 16384;
     /// Its command runs on the pool, or waits for that.
     pub const POOLED: u32 = 32768;
+    /// It is not served until it reads what waits for it.
+    pub const HELD_BACK: u32 = 65536;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -314,7 +323,20 @@ impl ClientShared {
     pub fn held(&self) -> u64 {
         let subscriptions = self.subscriptions.bytes.load(Ordering::Relaxed);
         let interests = self.interests.load(Ordering::Relaxed) + self.transaction.bytes();
-        self.query_room.load(Ordering::Relaxed) + self.unsent() + subscriptions + interests
+        self.buffers() + self.inbox.waiting() + subscriptions + interests
+    }
+
+    /// Memory of the buffers that only its own task changes.
+    #[inline]
+    pub fn buffers(&self) -> u64 {
+        self.query_room.load(Ordering::Relaxed) + self.reply_room.load(Ordering::Relaxed)
+    }
+
+    /// Publishes how much of the replies is left to send.
+    #[inline]
+    pub fn set_output(&self, reply: &Reply) {
+        self.output.store(reply.pending() as u64, Ordering::Relaxed);
+        self.reply_room.store(reply.capacity() as u64, Ordering::Relaxed);
     }
 
     /// A copy of the names.

@@ -310,6 +310,15 @@ pub static DIRECTIVES: &[Directive] = &[
         "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
         "Pending output per class: class, hard bytes, soft bytes, seconds above soft; 0: no limit")
         .apply(|s, v| if let Value::OutputLimits(limits) = v { s.output_limits = *limits; }),
+    row("client-output-pause", memory(1 << 16, LONG_MAX as u64), "64mb",
+        "Unsent replies at which a client is not served until it reads")
+        .apply(|s, v| s.output_pause.always = v.size()),
+    row("client-output-pause-scarce", memory(1 << 16, LONG_MAX as u64), "1mb",
+        "The same when 80 % of maxmemory-clients are in use")
+        .apply(|s, v| s.output_pause.when_scarce = v.size()),
+    row("client-output-stall-timeout", int(1, INT_MAX), "30",
+        "Seconds after which a client is closed that reads nothing and is not served until it does")
+        .apply(|s, v| s.output_pause.stall_timeout = v.u32()),
     row("client-query-buffer-limit", memory(1 << 20, LONG_MAX as u64), "1gb",
         "Bytes of unprocessed input per client")
         .apply(|s, v| s.client_query_buffer_limit = v.size()),

@@ -172,6 +172,18 @@ pub struct ArrivalSettings {
     pub handshake_timeout: u32,
 }
 
+/// When a client is not served until it reads.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct OutputPause {
+    /// With so many bytes unsent.
+    pub always: usize,
+    /// With so many bytes unsent, when `maxmemory_clients` is nearly used up.
+    pub when_scarce: usize,
+    /// Seconds after which it is closed if it reads nothing.
+    pub stall_timeout: u32,
+}
+
 /// Everything the server reads from its configuration.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -218,6 +230,8 @@ pub struct Settings {
     pub maxmemory_clients: u64,
     /// Limits of pending output per client class.
     pub output_limits: OutputLimits,
+    /// When a client is not served because of its pending output.
+    pub output_pause: OutputPause,
     /// Bytes a client's unprocessed input may hold.
     pub client_query_buffer_limit: usize,
     /// Longest argument and string value.

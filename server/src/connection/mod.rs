@@ -8,15 +8,13 @@
 //! and what is sent before others get their turn. So one client with a deep pipeline or values of
 //! 100 MB is one among others.
 //!
-//! A client that writes its whole pipeline before it reads must not deadlock with us, so reading
-//! and executing go on while replies pile up, until [`PAUSE_OUTPUT`]; then execution pauses and
-//! TCP slows the sender. A paused connection whose socket takes nothing for [`STALL_SECONDS`] is
-//! closed.
+//! Reading and executing go on while replies pile up, within limits: see [`held_back`].
 //!
 //! A connection stays on its worker unless it is asked to go to another one ([`moving`]).
 
 mod away;
 mod blocked;
+mod held_back;
 mod moving;
 mod output;
 mod stream;
@@ -44,10 +42,6 @@ use std::time::Duration;
 pub(crate) use stream::{CLOSED, Stream};
 use tracing::warn;
 
-/// Replies not yet sent at which a connection stops executing.
-const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
-/// A connection with that much pending which sends nothing for this long is closed.
-const STALL_SECONDS: u64 = 30;
 /// Replies which a connection that has not authenticated may leave unread.
 const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Replies that are not sent before the next turn of the same millisecond if there is more to run.
@@ -126,13 +120,16 @@ struct Connection {
     read: usize,
     /// Time of the turn whose replies were last sent.
     flushed: Millis,
+    /// Since when the client is held back and has read nothing.
+    held_back: Option<Millis>,
 }
 
 impl Connection {
     fn new(presence: Presence, stream: Stream, session: Box<Session>) -> Self {
         let (shared, worker) = (presence.shared.clone(), presence.worker.clone());
         let session = Some(session);
-        Connection { presence, stream, shared, worker, session, read: 0, flushed: 0 }
+        let (read, flushed, held_back) = (0, 0, None);
+        Connection { presence, stream, shared, worker, session, read, flushed, held_back }
     }
 
     async fn run(&mut self) -> End {
@@ -196,6 +193,7 @@ impl Connection {
                 false => self.flush(&mut session.reply),
             };
             session.publish(self.worker.now());
+            self.report();
             let pending = session.reply.pending();
             // What waits for EXEC has been received and not executed, too.
             let queued = session.client.transaction().map_or(0, Transaction::bytes);
@@ -215,12 +213,13 @@ impl Connection {
                 return Some(End::Drop);
             }
             if self.shared.kill.load(Ordering::Acquire) {
-                // A client that killed itself still gets its reply.
-                return Some(End::Flush);
+                // A client that killed itself still gets its reply; one that held too much does not.
+                let evicted = self.worker.server.overload.bytes.is_forgotten(&self.shared);
+                return Some(if evicted { End::Drop } else { End::Flush });
             }
             match turn {
                 Turn::Idle => return None,
-                Turn::Yield if pending >= PAUSE_OUTPUT => return None,
+                Turn::Yield if self.has_too_much(pending) => return None,
                 Turn::Yield | Turn::Handover(_) | Turn::Pool(_) | Turn::Block => {
                     tokio::task::yield_now().await;
                 }
@@ -297,19 +296,7 @@ impl Connection {
         self.turns().await.unwrap_or(End::Flush)
     }
 
-    /// Sends what is pending, reads what has come, or is signalled.
-    async fn wait(&mut self, session: &mut Session) -> io::Result<Event> {
-        let stalled = session.reply.pending() >= PAUSE_OUTPUT;
-        if !stalled {
-            return self.wait_io(session, true).await;
-        }
-        let patience = Duration::from_secs(STALL_SECONDS);
-        match tokio::time::timeout(patience, self.wait_io(session, false)).await {
-            Ok(event) => event,
-            Err(_elapsed) => Ok(Event::Stalled),
-        }
-    }
-
+    /// [`Connection::wait`], whether or not the client is held back (then it is not read from).
     async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
         let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
         let in_a_row = &mut self.read;
@@ -381,6 +368,21 @@ impl Connection {
         session.reply.shrink();
         let room = session.decoder.capacity() as u64;
         self.shared.query_room.store(room, Ordering::Relaxed);
+        self.shared.set_output(&session.reply);
+        self.report();
+    }
+
+    /// What the client holds counts among what all clients hold.
+    fn report(&self) {
+        let server = self.worker.server;
+        if server.overload.bytes.note(&self.shared) {
+            server.overload.bytes.relieve(server);
+        }
+    }
+
+    /// Whether so much is unsent that the client is not served for the time being.
+    fn has_too_much(&self, pending: usize) -> bool {
+        pending >= self.worker.server.overload.bytes.pause_at()
     }
 
     /// Turns as many messages into replies as one write takes; whether there were any.
@@ -388,7 +390,7 @@ impl Connection {
         let Some(session) = self.session.as_mut() else { return false };
         let any = self.shared.inbox.drain(&mut session.reply, COLLECT);
         if any {
-            self.shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
+            self.shared.set_output(&session.reply);
         }
         any
     }

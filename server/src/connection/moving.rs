@@ -48,6 +48,7 @@ impl Drop for Presence {
     fn drop(&mut self) {
         if !self.moves {
             self.worker.server.clients.remove(self.shared.id);
+            self.worker.server.overload.bytes.forget(&self.shared);
             self.worker.server.tracker().gone(&self.shared);
         }
         self.worker.closed();

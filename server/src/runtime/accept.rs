@@ -23,6 +23,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
+/// A turn ends after so many nanoseconds, however few it has accepted.
+const TURN_NS: u64 = 50_000;
 /// Clients that are told, between two pauses, that there are no descriptors.
 const TURNED_AWAY: usize = 64;
 /// Of these, before other connections get their turn.
@@ -169,7 +171,12 @@ impl Acceptor {
     /// Accepts as many as one turn may, or waits when accepting fails.
     async fn turn(&self, entrance: &mut Entrance) {
         let settings = self.server.settings();
-        for _ in 0..entrance.listener.per_turn(&settings) {
+        let clock = &self.server.clock;
+        let end = clock.monotonic_ns() + TURN_NS;
+        for number in 0..entrance.listener.per_turn(&settings) {
+            if number > 0 && clock.monotonic_ns() > end {
+                return;
+            }
             let delayed = self.wait_for_admission(&settings).await;
             let accept = || entrance.listener.accept(&settings);
             match entrance.bell.try_io(Interest::READABLE, accept) {
