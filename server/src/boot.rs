@@ -98,6 +98,7 @@ fn start(config: Config, acl: Acl, log: Log, limits: &Limits) -> &'static Server
         databases: settings.databases,
         max_memory: settings.maxmemory,
         policy: settings.maxmemory_policy,
+        miss_memory: settings.miss_memory,
         seed: None,
     };
     Box::leak(Box::new(Server::new(config, acl, log, store, limits)))
@@ -130,7 +131,7 @@ fn spawn_workers(
             (WorkerHandle { inbox, load: Default::default() }, receiver)
         })
         .unzip();
-    let acceptor = Acceptor { server, workers: handles.clone() };
+    let acceptor = Acceptor { server, workers: handles.clone(), refusals: Default::default() };
     let listeners = server.doors.start(settings, listeners);
     let mut duties = Some(Duties { acceptor, listeners });
     let plan = Plan::new(server.workers, settings.worker_affinity);

@@ -14,6 +14,7 @@ pub mod phase;
 pub mod pidfile;
 pub mod pool;
 pub mod process;
+pub mod refuse;
 pub mod shutdown;
 pub mod sweep;
 pub mod worker;

@@ -6,12 +6,14 @@
 
 mod clients;
 mod commands;
+mod limits;
 mod overview;
 mod shards;
 mod text;
 
 use super::Site;
-use super::history::{KINDS, Sample};
+use super::clients::Totals;
+use super::history::{CAUSES, KINDS, Sample};
 use super::memory::CLASSES;
 use serde::Serialize;
 
@@ -23,12 +25,15 @@ struct Report<'a> {
     kinds: [&'static str; KINDS.len()],
     /// Names of what `memory` of a sample has a figure of.
     classes: [&'static str; CLASSES.len()],
+    /// Names of what `misses` of a sample has a figure of.
+    causes: [&'static str; CAUSES.len()],
     /// Number of the sample after the last one here.
     next: u64,
     samples: Vec<&'a Sample>,
     databases: Vec<overview::Database>,
     workers: Vec<overview::Worker>,
     shards: Vec<shards::Range>,
+    limits: Vec<limits::Limit>,
     commands: Vec<commands::Command>,
     slowlog: commands::Slowlog,
     clients: Vec<clients::Client>,
@@ -42,15 +47,18 @@ pub(super) fn report(site: &Site, since: u64) -> serde_json::Result<Vec<u8>> {
     let server = site.server;
     let history = site.history.borrow();
     let settings = server.settings();
+    let clients = Totals::read(&server.clients, server.workers);
     serde_json::to_vec(&Report {
         server: overview::Overview::read(server, &settings),
         kinds: KINDS,
         classes: CLASSES,
+        causes: CAUSES,
         next: history.next(),
         samples: history.since(since),
         databases: overview::databases(server),
-        workers: overview::workers(server),
+        workers: overview::workers(server, &clients),
         shards: shards::ranges(server),
+        limits: limits::all(server, &settings, &clients),
         commands: commands::all(server),
         slowlog: commands::Slowlog::read(server, &settings),
         clients: clients::top(server),

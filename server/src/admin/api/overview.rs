@@ -1,5 +1,6 @@
 //! The server as a whole, its databases and its workers.
 
+use crate::admin::clients::Totals;
 use crate::admin::ranges;
 use crate::config::Settings;
 use crate::runtime::heartbeat::Silence;
@@ -88,8 +89,8 @@ pub(super) struct Worker {
     overloaded: bool,
 }
 
-pub(super) fn workers(server: &Server) -> Vec<Worker> {
-    let clients = crate::admin::clients::Totals::read(&server.clients, server.workers).by_worker;
+pub(super) fn workers(server: &Server, clients: &Totals) -> Vec<Worker> {
+    let clients = &clients.by_worker;
     let silences: Vec<Silence> = server.heartbeats.silences(server.clock.now()).collect();
     let of = |range: std::ops::Range<usize>| Worker {
         name: ranges::name(&range),

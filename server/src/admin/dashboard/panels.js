@@ -1,15 +1,15 @@
 // ---- what the page shows: tiles, charts, tables. Each reads the latest report and the samples.
 
 const sum = (list) => list.reduce((total, x) => total + x, 0);
-const ratio = (s) => s.hits / (s.hits + s.misses);
-const total = (samples, fields) => Object.fromEntries(fields.map((f) => [f, sum(samples.map((s) => s[f]))]));
+const ratio = (s) => s.hits / (s.hits + sum(s.misses));
+const smoothRatio = (samples) => ratio({ hits: sum(samples.map((s) => s.hits)), misses: samples.flatMap((s) => s.misses) });
 const named = (names, colours, field) => names.map((name, i) => ({ name, colour: colours[i], get: (s) => s[field][i] }));
 const perSecond = (x) => `${group(x)} /s`;
 
 const TILES = [
   { name: "Operations", get: (s) => sum(s.ops), show: rate, note: (r, s) => `${text(cpus(s.cpu))} of ${r.server.workers} ${r.server.workers === 1 ? "worker" : "workers"}` },
   { name: "Latency p99", get: (s) => s.latency.p99 || NaN, show: (x) => nanos(x || 0), note: (r, s) => `last minute ${text(nanos(s.latency_minute.p99))}` },
-  { name: "Hit ratio", get: ratio, now: (samples) => ratio(total(samples.slice(-10), ["hits", "misses"])), full: 1, show: percent, note: (r, s) => `${text(rate(s.misses))} misses` },
+  { name: "Hit ratio", get: ratio, now: (samples) => smoothRatio(samples.slice(-10)), full: 1, show: percent, note: (r, s) => `${text(rate(sum(s.misses)))} misses` },
   { name: "Memory", get: (s) => s.store, show: bytes, note: (r, s) => (r.server.maxmemory ? `${text(percent(s.store / r.server.maxmemory))} of ${text(bytes(r.server.maxmemory))}` : "no limit") },
   { name: "Keys", get: (s) => s.keys, show: count, note: (r) => `${text(count(sum(r.databases.map((d) => d.expires))))} with expiry` },
   { name: "Clients", get: (s) => s.clients, show: count, note: (r, s) => `${text(rate(s.connections))} new, at most ${group(r.server.max_clients)}` },
@@ -45,7 +45,7 @@ class Tile {
 const charts = (report) => [
   { title: "Operations", hint: "per second, by kind", kind: "stack", format: rate, exact: perSecond, min: 10, series: named(report.kinds, ["--c1", "--c2", "--c4", "--c3", "--c7"], "ops") },
   { title: "Latency", hint: "time in execution, log scale", kind: "lines", format: nanos, exact: (x) => `${group(x)} ns`, log: true, empty: "No commands", series: [["p50", "--q1"], ["p99", "--q2"], ["p99.9", "--q3"]].map(([name, c]) => ({ name, colour: c, get: (s) => s.latency[name.replace(".", "")] })) },
-  { title: "Hits and misses", hint: "lookups per second", kind: "stack", format: rate, exact: perSecond, min: 10, empty: "No lookups", series: [{ name: "hits", colour: "--c1", get: (s) => s.hits }, { name: "misses", colour: "--c6", get: (s) => s.misses }] },
+  { title: "Hits and misses", hint: "lookups per second, misses by what became of the key", kind: "stack", format: rate, exact: perSecond, min: 10, empty: "No lookups", series: [{ name: "hits", colour: "--c1", get: (s) => s.hits }, ...named(report.causes, ["--c7", "--c3", "--c6", "--c5"], "misses")] },
   { title: "Memory", hint: "by class", kind: "stack", format: bytes, exact: (x) => `${group(x)} B`, base: 1024, min: 1 << 20, limit: () => [view.report.server.maxmemory, "maxmemory"], series: named(report.classes, ["--c1", "--c2", "--c3", "--c6", "--c4", "--c5", "--c7"], "memory") },
   { title: "Evictions and expiries", hint: "keys per second", kind: "lines", format: rate, exact: perSecond, min: 10, empty: "Nothing has left", series: [{ name: "evicted", colour: "--c6", get: (s) => s.evicted }, { name: "expired", colour: "--c1", get: (s) => s.expired }] },
   { title: "Network", hint: "bytes per second", kind: "lines", format: byteRate, exact: (x) => `${group(x)} B/s`, base: 1024, min: 1024, series: [{ name: "received", colour: "--c2", get: (s) => s.net_in }, { name: "sent", colour: "--c1", get: (s) => s.net_out }] },
@@ -199,6 +199,25 @@ class Clients {
   }
 }
 
+const FORMATS = { count, bytes, rate };
+
+class Limits {
+  constructor() {
+    const show = (l, x) => text(FORMATS[l.unit](x));
+    const state = (l) => (l.holds ? "bad" : l.share > 0.9 ? "warn" : "");
+    this.table = new Table("Limits", [
+      { name: "Limit", cell: (l) => l.name },
+      { name: "Used", cell: (l) => (l.value !== null && l.limit ? h("span", null, meter(l.share, state(l)), text(percent(l.share))) : ""), wide: true },
+      { name: "Now", number: true, cell: (l) => (l.value === null ? "" : show(l, l.value)), title: (l) => (l.value === null ? "" : group(l.value)) },
+      { name: "At most", number: true, cell: (l) => (l.limit === null ? "no limit" : show(l, l.limit)), title: (l) => (l.limit === null ? "" : group(l.limit)) },
+      { name: "State", cell: (l) => h(`span.mark.${l.holds ? "bad" : "good"}`, null, h("span.dot", { "aria-hidden": "true" }), l.holds ? "holds back" : "open") },
+      { name: "So far", cell: (l) => l.note, wide: true },
+    ], "No limits");
+    this.element = card("half", "Limits", "what is held back, and how near it is", this.table.element).element;
+  }
+  show(report) { this.table.show(report.limits.map((l) => ({ ...l, share: l.value !== null && l.limit ? l.value / l.limit : 0 }))); }
+}
+
 class Databases {
   constructor() {
     this.table = new Table("Databases", [
@@ -212,4 +231,4 @@ class Databases {
   show(report) { this.table.show(report.databases); }
 }
 
-const PANELS = [Workers, Shards, Commands, SlowLog, Clients, Databases];
+const PANELS = [Workers, Shards, Commands, SlowLog, Limits, Databases, Clients];

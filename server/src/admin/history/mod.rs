@@ -13,7 +13,7 @@ use crate::commands::spec::Flags;
 use crate::commands::table::table;
 use crate::runtime::{container, process};
 use crate::server::Server;
-use dunlin_storage::Millis;
+use dunlin_storage::{Millis, Miss};
 pub(super) use latency::Percentiles;
 use latency::Window;
 use serde::Serialize;
@@ -25,6 +25,9 @@ const KEPT: usize = 300;
 /// Kinds of commands, in the order in which they are shown.
 pub(super) const KINDS: [&str; KIND_COUNT] = ["reads", "writes", "scripts", "pub/sub", "other"];
 const KIND_COUNT: usize = 5;
+
+/// Causes of misses, likewise.
+pub(super) const CAUSES: [&str; Miss::ALL.len()] = ["never set", "expired", "evicted", "deleted"];
 
 /// The kind of a command with such flags: an index of [`KINDS`].
 fn kind(flags: Flags) -> usize {
@@ -41,7 +44,8 @@ pub(super) struct Sample {
     /// Executions by kind of command.
     ops: [f64; KIND_COUNT],
     hits: f64,
-    misses: f64,
+    /// Misses by cause.
+    misses: [f64; Miss::ALL.len()],
     expired: f64,
     evicted: f64,
     net_in: f64,
@@ -72,7 +76,7 @@ struct Counters {
     steady_ns: u64,
     ops: [u64; KIND_COUNT],
     hits: u64,
-    misses: u64,
+    misses: [u64; Miss::ALL.len()],
     expired: u64,
     evicted: u64,
     net_in: u64,
@@ -97,7 +101,7 @@ impl Counters {
             steady_ns: server.clock.monotonic_ns(),
             ops,
             hits: stats.sum(|w| &w.hits),
-            misses: stats.sum(|w| &w.misses),
+            misses: stats.misses_by_cause(),
             expired: store.expired_keys,
             evicted: store.evicted_keys,
             net_in: stats.sum(|w| &w.net_in),
@@ -113,15 +117,11 @@ impl Counters {
     fn since(&self, before: &Counters) -> Sample {
         let seconds = self.steady_ns.saturating_sub(before.steady_ns).max(1) as f64 / 1e9;
         let rate = |old: u64, new: u64| round(new.saturating_sub(old) as f64 / seconds);
-        let mut ops = [0.0; KIND_COUNT];
-        for (rates, (old, new)) in ops.iter_mut().zip(before.ops.iter().zip(&self.ops)) {
-            *rates = rate(*old, *new);
-        }
         let workers = before.workers.iter().zip(&self.workers);
         Sample {
-            ops,
+            ops: std::array::from_fn(|i| rate(before.ops[i], self.ops[i])),
             hits: rate(before.hits, self.hits),
-            misses: rate(before.misses, self.misses),
+            misses: std::array::from_fn(|i| rate(before.misses[i], self.misses[i])),
             expired: rate(before.expired, self.expired),
             evicted: rate(before.evicted, self.evicted),
             net_in: rate(before.net_in, self.net_in),

@@ -3,7 +3,7 @@
 use super::samples::Samples;
 use super::{Family, Scrape};
 use crate::admin::ranges;
-use dunlin_storage::{DbId, ShardId, ShardStats};
+use dunlin_storage::{DbId, Miss, ShardId, ShardStats};
 
 pub(super) const FAMILIES: &[Family] = &[
     Family::counter("keyspace_hits", "Lookups that found their key.", |scrape, out| {
@@ -11,6 +11,11 @@ pub(super) const FAMILIES: &[Family] = &[
     }),
     Family::counter("keyspace_misses", "Lookups that did not find their key.", |scrape, out| {
         out.only(scrape.server.stats.sum(|w| &w.misses));
+    }),
+    Family::counter("missed_keys", "The same, by what became of the key.", |scrape, out| {
+        for (why, count) in Miss::ALL.iter().zip(scrape.server.stats.misses_by_cause()) {
+            out.of(("cause", why.name()), count);
+        }
     }),
     Family::counter("expired_keys", "Keys removed because they had expired.", |scrape, out| {
         out.only(scrape.store.expired_keys);

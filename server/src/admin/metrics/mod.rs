@@ -12,6 +12,7 @@
 mod clients;
 mod commands;
 mod keyspace;
+mod limits;
 mod memory;
 mod process;
 mod samples;
@@ -101,6 +102,7 @@ static FAMILIES: &[&[Family]] = &[
     memory::FAMILIES,
     clients::FAMILIES,
     workers::FAMILIES,
+    limits::FAMILIES,
 ];
 
 /// What the rows read from: the server, and what several of them need.
