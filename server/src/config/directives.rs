@@ -210,6 +210,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("admin-bind", Kind::Words, "127.0.0.1",
         "Addresses of the admin listener, which asks for no password").immutable()
         .apply(|s, v| if let Value::Words(words) = v { s.admin_bind.clone_from(words); }),
+    row("admin-show-keys", Kind::Bool, "yes",
+        "Whether the dashboard shows names of keys and the arguments of slow commands")
+        .apply(|s, v| s.admin_show_keys = v.bool()),
     // ---- security
     row("requirepass", Kind::Text, "\"\"",
         "Password clients must give with AUTH or HELLO; empty: none").sensitive()

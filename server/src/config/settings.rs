@@ -210,6 +210,8 @@ pub struct Settings {
     pub admin_port: u16,
     /// Addresses of the admin listener.
     pub admin_bind: Vec<String>,
+    /// The dashboard shows names of keys.
+    pub admin_show_keys: bool,
     /// Clients served at once.
     pub maxclients: u32,
     /// How new connections are let in.
