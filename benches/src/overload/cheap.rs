@@ -12,7 +12,7 @@ use super::traffic::{Class, Phase, Request, Traffic};
 use super::{Plan, busy, drive, mib, mid, point, rounds, spread};
 use crate::Outcome;
 use crate::peer::{Peer, Server, Stage};
-use crate::report::{Report, Table, number};
+use crate::report::{Report, Table, median, number};
 
 /// Loads as multiples of the capacity.
 const FACTORS: [f64; 6] = [0.5, 0.9, 1.5, 2.0, 5.0, 10.0];
@@ -26,8 +26,8 @@ const CONNECTIONS: usize = 100;
 const WINDOW: usize = 8;
 /// Slices in which latencies are looked at after the load, in microseconds.
 const SLICE: u32 = 25_000;
-/// A p99 so near that of the time before is the same: 250 requests are a slice.
-const SAME: f64 = 1.5;
+/// A p99 so near that of the time before is the same: it is of some hundred requests.
+const SAME: f64 = 2.0;
 
 const THROUGHPUT_GOAL: f64 = 0.95;
 const RECOVERY_GOAL_MS: f64 = 200.0;
@@ -103,8 +103,12 @@ fn step(
     let traffic = Traffic { phases, ..traffic.clone() };
     let (outcomes, usage) = drive(server, &traffic, &mut [])?;
     let received = outcomes.received(1);
-    let base_p99 = outcomes.ms(0, 0.99);
-    let end = ((BEFORE + plan.seconds) * 1e6) as u32;
+    let begin = (BEFORE * 1e6) as u32;
+    let end = begin + (plan.seconds * 1e6) as u32;
+    // Of the slices' p99s the middle one: a pause of the machine is in few of them.
+    let before = slices(&outcomes.trace, None, 0, SLICE);
+    let before = before.iter().take((begin / SLICE) as usize);
+    let base_p99 = median(&before.map(|slice| percentile(slice, 0.99)).collect::<Vec<_>>());
     let after = slices(&outcomes.trace, None, end, SLICE);
     let calm = |slice: &Vec<_>| percentile(slice, 0.99) <= SAME * base_p99;
     let recovered = after.windows(2).position(|pair| pair.iter().all(calm));

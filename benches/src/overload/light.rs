@@ -13,9 +13,7 @@ use crate::peer::Server;
 use std::time::Duration;
 
 const CONNECTIONS: usize = 50;
-/// Seconds alone.
-pub(super) const ALONE: f64 = 1.0;
-/// The neighbours' first part is theirs to get going.
+/// Seconds that are not looked at: the first of the load, the first of the neighbours.
 const GETTING_GOING: f64 = 0.2;
 
 /// Light clients in the phases of a scenario.
@@ -52,12 +50,12 @@ impl Light {
     pub(super) fn new(plan: &Plan, seed: u64) -> Self {
         let rate = plan.light_rate;
         let phases = vec![
-            Phase::new(0.2, rate),
-            Phase::new(ALONE, rate),
+            Phase::new(GETTING_GOING, rate),
+            Phase::new(plan.seconds, rate),
             Phase::new(GETTING_GOING, rate),
             Phase::new(plan.seconds, rate),
         ];
-        let from = Duration::from_secs_f64(0.2 + ALONE);
+        let from = Duration::from_secs_f64(GETTING_GOING + plan.seconds);
         let until = from + Duration::from_secs_f64(GETTING_GOING + plan.seconds);
         let traffic = Traffic { seed, ..gets(plan, CONNECTIONS, phases) };
         Self { traffic, span: Span { from, until } }
