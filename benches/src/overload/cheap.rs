@@ -44,7 +44,7 @@ struct Step {
     recovery: f64,
     growth: f64,
     busy: f64,
-    own_pause: f64,
+    own: f64,
 }
 
 /// One server in one round.
@@ -124,7 +124,7 @@ fn step(
         recovery: recovered.map_or(AFTER * 1000.0, |at| at as f64 * slice_ms),
         growth: mib(usage[2].peak.saturating_sub(usage[0].rss)),
         busy: busy(&traffic, &usage, 1),
-        own_pause: outcomes.own_pause_ms(),
+        own: outcomes.own_ms(),
     })
 }
 
@@ -164,7 +164,7 @@ fn table(stage: &Stage, plan: &Plan, results: &[Vec<Visit>]) -> Table {
         "back after ms",
         "RSS + MiB",
         "server busy",
-        "own pause ms",
+        "own p99 ms",
     ];
     let mut table = Table::new(&title, &columns);
     for (peer, visits) in stage.peers.iter().zip(results) {
@@ -186,7 +186,7 @@ fn table(stage: &Stage, plan: &Plan, results: &[Vec<Visit>]) -> Table {
                 of(|s| s.recovery, 0),
                 of(|s| s.growth, 1),
                 of(|s| s.busy, 2),
-                of(|s| s.own_pause, 1),
+                of(|s| s.own, 3),
             ]);
         }
     }

@@ -38,8 +38,8 @@ pub(super) struct Noticed {
     pub(super) failed: f64,
     /// The server's share of its core beside them.
     pub(super) busy: f64,
-    /// The generator's longest turn, in milliseconds.
-    pub(super) own_pause: f64,
+    /// p99 of the generator's own turns, in milliseconds.
+    pub(super) own: f64,
     /// What the server had used at the begin and at the end of the neighbours' time.
     pub(super) before: Usage,
     pub(super) after: Usage,
@@ -92,7 +92,7 @@ impl Light {
             p99: outcomes.ms(3, 0.99),
             failed: 100.0 * (1.0 - outcomes.of(3, Fate::Good) as f64 / offered),
             busy: busy(&self.traffic, usage, 3),
-            own_pause: outcomes.own_pause_ms(),
+            own: outcomes.own_ms(),
             before: usage.get(2).copied().unwrap_or_default(),
             after: usage.get(4).copied().unwrap_or_default(),
         }
