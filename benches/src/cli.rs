@@ -4,14 +4,14 @@ mod overload;
 
 use std::time::Duration;
 
+pub(crate) use self::overload::{overhead_plan, overload_plan};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use dunlin_benches::open::Arrivals;
 use dunlin_benches::peer::{Peer, Stage};
 use dunlin_benches::request::{Op, ValueSize};
 use dunlin_benches::scan::Wire;
 use dunlin_benches::{
-    Outcome, compare, expiry, latency, maxmemory, memory, mixes, overhead, overload, scripts,
-    stall, standard, storage,
+    Outcome, compare, expiry, latency, maxmemory, memory, mixes, scripts, stall, standard, storage,
 };
 
 pub(crate) fn command() -> Command {
