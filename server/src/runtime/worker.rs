@@ -8,6 +8,7 @@ use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
 use crate::connection::{self, Stream};
 use crate::dispatch::Context;
+use crate::insight::Surveyor;
 use crate::runtime::clock::Reading;
 use crate::server::Server;
 use crate::session::{Session, Turn};
@@ -16,7 +17,7 @@ use crate::tls::{self, handshake::Handshakes};
 use crate::tracking::Tend;
 use dunlin_protocol::Limits;
 use dunlin_storage::{Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -126,6 +127,7 @@ pub struct Worker {
     handshakes: Handshakes,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
     quiet: Cell<(Millis, u64, bool)>,
+    surveyor: RefCell<Surveyor>,
 }
 
 impl Worker {
@@ -261,6 +263,7 @@ impl Worker {
             now: Cell::default(),
             handshakes: Handshakes::default(),
             quiet: Cell::default(),
+            surveyor: RefCell::default(),
         });
         let end = runtime.block_on(worker.main(inbox, duties));
         server.heartbeats.rest(index);
@@ -409,8 +412,19 @@ impl Worker {
                 tokio::task::yield_now().await;
             }
             self.tend_tracking().await;
+            self.look_around();
             self.release_when_idle();
         }
+    }
+
+    /// Follows what is used and what it takes.
+    fn look_around(&self) {
+        let guard = self.epoch.pin();
+        let mut surveyor = self.surveyor.borrow_mut();
+        let (server, shards) = (self.server, self.own_shards());
+        server.insight.tick(server, self.index, &mut surveyor, &shards, &guard);
+        drop(guard);
+        self.leftovers();
     }
 
     /// Calls back those who wait behind a script that takes its time: they are told so.
