@@ -214,6 +214,7 @@ class Keys {
     this.by = "hot";
     const made = card("half", "Keys", "", ...Object.values(this.tables).map((t) => t.element));
     const choose = (by) => { this.by = by; this.show(view.report); };
+    made.element.classList.add("steady");
     made.head.append(segmented("What to show of keys", [["hot", "Hottest"], ["big", "Biggest"], ["prefixes", "Prefixes"]], this.by, choose));
     Object.assign(this, { element: made.element, note: made.note });
   }
