@@ -19,6 +19,7 @@ pub mod escape;
 mod files;
 pub mod glob;
 pub mod inbox;
+pub mod insight;
 pub mod interest;
 pub mod latency;
 pub mod migrate;

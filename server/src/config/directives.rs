@@ -450,6 +450,14 @@ pub static DIRECTIVES: &[Directive] = &[
     row("latency-monitor-threshold", int(0, LONG_MAX), "0",
         "Milliseconds from which LATENCY records an event; 0: off")
         .apply(|s, v| s.latency_monitor_threshold = v.u64()),
+    row("hot-key-sampling", int(0, 1_000_000), "1000",
+        "Commands per second and worker whose keys are looked at, for hot keys and prefixes; 0: none")
+        .apply(|s, v| s.hot_key_sampling = v.u32()),
+    row("prefix-separator", Kind::Text, ":",
+        "What ends the prefix of a key, for figures by prefix; empty: keys have none")
+        .apply(|s, v| s.prefix_separator = v.bytes()),
+    row("prefix-depth", int(1, 16), "1", "How many separators of a key its prefix reaches")
+        .apply(|s, v| s.prefix_depth = v.u32()),
     row("latency-tracking", Kind::Bool, "yes", "Keep a latency histogram per command")
         .apply(|s, v| s.latency_tracking = v.bool()),
     row("latency-tracking-info-percentiles", Kind::Percentiles, "50 99 99.9",

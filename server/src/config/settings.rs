@@ -276,6 +276,12 @@ pub struct Settings {
     pub hll_sparse_max_bytes: usize,
     /// Milliseconds from which the latency monitor records an event, 0 = off.
     pub latency_monitor_threshold: u64,
+    /// Commands per second and worker whose keys are looked at, 0 = none.
+    pub hot_key_sampling: u32,
+    /// What ends the prefix of a key; empty = nothing.
+    pub prefix_separator: Vec<u8>,
+    /// How many separators a prefix reaches.
+    pub prefix_depth: u32,
     /// Keep latency histograms per command.
     pub latency_tracking: bool,
     /// Percentiles INFO latencystats shows.

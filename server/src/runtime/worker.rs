@@ -8,6 +8,7 @@ use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
 use crate::connection::{self, Parcel, Stream};
 use crate::dispatch::Context;
+use crate::insight::Surveyor;
 use crate::overload::sentinel::Sentinel;
 use crate::placement::{self, Load};
 use crate::runtime::clock::Reading;
@@ -21,7 +22,7 @@ use dunlin_protocol::Limits;
 use dunlin_storage::{
     Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory, scheduling,
 };
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -147,6 +148,7 @@ pub struct Worker {
     looked: Cell<Millis>,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
     quiet: Cell<(Millis, u64, bool)>,
+    surveyor: RefCell<Surveyor>,
 }
 
 impl Worker {
@@ -297,6 +299,7 @@ impl Worker {
             round: Cell::default(),
             looked: Cell::new(server.clock.now()),
             quiet: Cell::default(),
+            surveyor: RefCell::default(),
         });
         let end = runtime.block_on(worker.main(inbox, duties));
         server.heartbeats.rest(index);
@@ -471,6 +474,7 @@ impl Worker {
                 tokio::task::yield_now().await;
             }
             self.tend_tracking().await;
+            self.look_around();
             self.release_when_idle();
             self.note_quiet();
         }
@@ -538,6 +542,16 @@ impl Worker {
     fn since_last_look(&self) -> u64 {
         let now = self.server.clock.now();
         u64::try_from(now.saturating_sub(self.looked.replace(now))).unwrap_or(0)
+    }
+
+    /// Follows what is used and what it takes.
+    fn look_around(&self) {
+        let guard = self.epoch.pin();
+        let mut surveyor = self.surveyor.borrow_mut();
+        let (server, shards) = (self.server, self.own_shards());
+        server.insight.tick(server, self.index, &mut surveyor, &shards, &guard);
+        drop(guard);
+        self.leftovers();
     }
 
     /// Calls back those who wait behind a script that takes its time: they are told so.
