@@ -1,7 +1,7 @@
 //! From a configuration to a running process and back to an exit code.
 
 use crate::acl::Acl;
-use crate::config::{Config, Settings, check_exposure};
+use crate::config::{Config, Settings, Task, check_exposure};
 use crate::runtime::accept::Acceptor;
 use crate::runtime::affinity::Plan;
 use crate::runtime::announce;
@@ -10,8 +10,10 @@ use crate::runtime::listen::Listeners;
 use crate::runtime::logging::Log;
 use crate::runtime::pages;
 use crate::runtime::pidfile::PidFile;
+use crate::runtime::shutdown;
 use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::server::Server;
+use crate::tools;
 use dunlin_storage::Options;
 use std::io;
 use std::process::ExitCode;
@@ -24,19 +26,25 @@ const MIN_SHARDS: usize = 16;
 const SHARDS_PER_WORKER: usize = 8;
 const MAX_SHARDS: usize = 4096;
 
-/// Runs the server as the command line and the environment say; returns when it has ended.
+/// Does what the command line and the environment say; returns when it is done, or when the server has
+/// ended.
 pub fn main() -> ExitCode {
-    let config = match Config::load(std::env::args_os(), std::env::vars_os()) {
-        Ok(config) => config,
-        Err(error) => {
-            if error.exit_code() == 0 {
-                println!("{error}");
+    match Task::read(std::env::args_os(), std::env::vars_os()) {
+        Ok(Task::Serve(config)) => run(config),
+        Ok(Task::Check { config, faults }) => tools::check::run(&config, faults),
+        Ok(Task::Ping { config, place }) => tools::ping::run(&config.settings(), place),
+        Err(text) => {
+            if text.exit_code() == 0 {
+                println!("{text}");
             } else {
-                eprintln!("{error}");
+                eprintln!("{text}");
             }
-            return ExitCode::from(error.exit_code());
+            ExitCode::from(text.exit_code())
         }
-    };
+    }
+}
+
+fn run(config: Config) -> ExitCode {
     let log = match Log::start(&config.settings()) {
         Ok(log) => log,
         Err(error) => {
@@ -74,6 +82,7 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     if settings.huge_pages {
         pages::start(server)?;
     }
+    shutdown::start(server)?;
     let threads = spawn_workers(server, &settings, listeners)?;
     info!("ready to accept connections");
     for thread in threads {
@@ -82,6 +91,8 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
             Err(_) => return Err(io::Error::other("a worker has panicked")),
         }
     }
+    // Nobody is connected and nothing changes any more.
+    server.shutdown.ended();
     info!("bye");
     Ok(())
 }

@@ -36,6 +36,7 @@ pub mod session;
 pub mod slowlog;
 pub mod stats;
 pub mod tls;
+mod tools;
 pub mod tracking;
 
 pub use dispatch::Context;

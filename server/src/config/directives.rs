@@ -354,10 +354,10 @@ pub static DIRECTIVES: &[Directive] = &[
         "OOM killer's score (accepted, no effect)"),
     row("disable-thp", Kind::Bool, "yes",
         "Transparent huge pages (accepted, no effect)").immutable(),
-    row("shutdown-timeout", int(0, INT_MAX), "10", "Seconds a shutdown may take")
+    row("shutdown-timeout", int(0, INT_MAX), "10", "Seconds a shutdown may take before the process ends itself; at least 5")
         .apply(|s, v| s.shutdown_timeout = v.u32()),
     row("drain-seconds", int(0, 3600), "0",
-        "Seconds a shutdown goes on serving after it stopped accepting")
+        "Seconds that clients are served on after SIGTERM, at most shutdown-timeout less 5")
         .apply(|s, v| s.drain_seconds = v.u32()),
     // ---- log
     row("loglevel", Kind::Enum(&LogLevel::NAMES), "notice", "Lowest severity that is logged")

@@ -9,6 +9,7 @@ use super::listen::{self, UnixSocket};
 use super::worker::{Incoming, Socket, WorkerHandle};
 use crate::server::Server;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -50,20 +51,55 @@ impl Acceptor {
 
     /// Accepts until shutdown, or until the listener is closed.
     async fn accept(self, listener: Listener) -> io::Result<()> {
+        let _open = self.server.shutdown.open_door();
         let mut stop = self.server.shutdown.watch();
         tokio::select! {
-            end = self.accept_all(listener) => end,
-            () = stop.requested() => Ok(()),
+            end = self.accept_all(&listener) => end,
+            () = stop.draining() => {
+                self.accept_rest(&listener);
+                Ok(())
+            }
         }
     }
 
-    async fn accept_all(&self, listener: Listener) -> io::Result<()> {
+    /// Lets in who stands at the door when it is to be closed: the kernel has told them that they are
+    /// connected, and would reset them.
+    fn accept_rest(&self, listener: &Listener) {
+        for _ in 0..self.server.settings().tcp_backlog.saturating_add(1) {
+            let accepted = match listener {
+                Listener::Tcp(door) => self.accept_one(door, Socket::Tcp),
+                Listener::Tls(door) => self.accept_one(door, Socket::Tls),
+                Listener::Unix(socket) => socket.listener.accept().and_then(|(stream, _)| {
+                    stream.set_nonblocking(true)?;
+                    let name = name_of(socket);
+                    self.place(Socket::Unix(stream), name.clone(), name);
+                    Ok(())
+                }),
+            };
+            match accepted {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // A connection that is gone already; the next one may not be.
+                _ => {}
+            }
+        }
+        if let Listener::Tcp(door) | Listener::Tls(door) = listener {
+            door.close();
+        }
+    }
+
+    fn accept_one(&self, door: &Door, kind: fn(std::net::TcpStream) -> Socket) -> io::Result<()> {
+        let (stream, peer) = door.socket().accept()?;
+        self.admit(stream, peer, kind);
+        Ok(())
+    }
+
+    async fn accept_all(&self, listener: &Listener) -> io::Result<()> {
         match listener {
             Listener::Tcp(door) => self.accept_tcp(door, Socket::Tcp).await,
             Listener::Tls(door) => self.accept_tcp(door, Socket::Tls).await,
             Listener::Unix(socket) => {
                 let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
-                let name = format!("{}:0", socket.path().display());
+                let name = name_of(socket);
                 loop {
                     match listener.accept().await {
                         Ok((stream, _)) => {
@@ -79,7 +115,7 @@ impl Acceptor {
 
     async fn accept_tcp(
         &self,
-        door: Arc<Door>,
+        door: &Door,
         kind: fn(std::net::TcpStream) -> Socket,
     ) -> io::Result<()> {
         let listener = door.listener()?;
@@ -90,19 +126,23 @@ impl Acceptor {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let stream = stream.into_std()?;
-                    let keepalive = self.server.settings().tcp_keepalive;
-                    // An option that cannot be set is no reason to refuse the client.
-                    let _ = listen::prepare_tcp(&stream, keepalive);
-                    let laddr = stream
-                        .local_addr()
-                        .map_or_else(|_| "?:0".to_owned(), |addr| addr.to_string());
-                    self.place(kind(stream), peer.to_string(), laddr);
-                }
+                Ok((stream, peer)) => self.admit(stream.into_std()?, peer, kind),
                 Err(error) => failed(&error).await,
             }
         }
+    }
+
+    fn admit(
+        &self,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+        kind: fn(std::net::TcpStream) -> Socket,
+    ) {
+        let keepalive = self.server.settings().tcp_keepalive;
+        // An option that cannot be set is no reason to refuse the client.
+        let _ = listen::prepare_tcp(&stream, keepalive);
+        let laddr = stream.local_addr().map_or_else(|_| "?:0".to_owned(), |addr| addr.to_string());
+        self.place(kind(stream), peer.to_string(), laddr);
     }
 
     fn place(&self, socket: Socket, addr: String, laddr: String) {
@@ -130,6 +170,10 @@ impl Acceptor {
         // Of two equal ones the lower index would fill up first: draw decides already.
         if load(second) < load(first) { &self.workers[second] } else { &self.workers[first] }
     }
+}
+
+fn name_of(socket: &UnixSocket) -> String {
+    format!("{}:0", socket.path().display())
 }
 
 async fn failed(error: &io::Error) {

@@ -33,13 +33,18 @@ impl Door {
         tokio::net::TcpListener::from_std(self.listener.try_clone()?)
     }
 
+    /// The listener itself; it never blocks.
+    pub(super) fn socket(&self) -> &TcpListener {
+        &self.listener
+    }
+
     /// Waits until nobody is to be accepted any more.
     pub(super) async fn closed(&self) {
         self.closed.notified().await;
     }
 
     /// The port is free at once, though who accepts has not noticed yet.
-    fn close(&self) {
+    pub(super) fn close(&self) {
         // A listener that does not listen any more is closed already.
         let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
         self.closed.notify_one();

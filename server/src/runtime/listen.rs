@@ -20,6 +20,10 @@ use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::config::Settings;
 
+/// What is wrong when there is nothing to listen on.
+pub(crate) const NOWHERE: &str =
+    "configured to listen nowhere: no port, no tls-port and no unixsocket";
+
 /// A TCP listener, and the word of `bind` that it is for.
 #[derive(Debug)]
 pub struct Opened {
@@ -64,8 +68,7 @@ impl Listeners {
             listeners.unix = Some(socket);
         }
         if listeners.tcp.is_empty() && listeners.tls.is_empty() && listeners.unix.is_none() {
-            let why = "configured to listen nowhere: no port, no tls-port and no unixsocket";
-            return Err(why.into());
+            return Err(NOWHERE.into());
         }
         Ok(listeners)
     }
@@ -134,6 +137,21 @@ fn resolve(name: &str, port: u16) -> io::Result<SocketAddr> {
         },
     };
     Ok(SocketAddr::new(ip, port))
+}
+
+/// Where a client on this machine finds what listens on this word of `bind`.
+///
+/// # Errors
+/// When it is a name that means nothing here.
+pub(crate) fn reachable(word: &str, port: u16) -> io::Result<SocketAddr> {
+    let mut address = resolve(word.strip_prefix('-').unwrap_or(word), port)?;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(address)
 }
 
 fn resolve_name(name: &str, port: u16) -> io::Result<SocketAddr> {
@@ -303,6 +321,19 @@ mod tests {
         let mut second = Listeners::default();
         let taken = second.open_tcp(&["-127.0.0.1".into()], port, 16);
         assert!(taken.is_err(), "a taken port is an error even for an optional address");
+    }
+
+    #[test]
+    fn whatever_it_listens_on_is_reachable_from_here() {
+        let at = |word| reachable(word, 7).map(|address| address.to_string());
+        for (word, address) in [
+            ("*", "127.0.0.1:7"),
+            ("0.0.0.0", "127.0.0.1:7"),
+            ("-::*", "[::1]:7"),
+            ("192.0.2.1", "192.0.2.1:7"),
+        ] {
+            assert_eq!(at(word).unwrap(), address);
+        }
     }
 
     #[test]

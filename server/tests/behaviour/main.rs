@@ -1,6 +1,7 @@
 //! How the server behaves as a process: starting, stopping, limits, logins, sockets.
 
 mod acl;
+mod draining;
 mod hangup;
 mod limits;
 mod listening;
@@ -10,3 +11,4 @@ mod shutdown;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;
+mod tools;

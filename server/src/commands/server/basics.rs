@@ -94,15 +94,18 @@ fn shutdown(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         return Err(SYNTAX);
     }
     if abort {
-        // A shutdown takes no longer than the commands in hand: there is nothing to take back.
-        return Err("ERR No shutdown in progress.".into());
+        // Nobody is let in any more once it has begun, and that cannot be taken back.
+        return Err(match call.server.shutdown.is_under_way() {
+            true => "ERR The shutdown cannot be aborted any more.".into(),
+            false => "ERR No shutdown in progress.".into(),
+        });
     }
     if save && !force {
         tracing::warn!("SHUTDOWN SAVE refused: there are no snapshots");
         return Err("ERR Errors trying to SHUTDOWN. Check logs.".into());
     }
     tracing::info!("SHUTDOWN by a client");
-    call.server.shutdown.request(&call.server.clients);
+    call.server.shutdown.request();
     Ok(Outcome::Close)
 }
 
