@@ -1,8 +1,10 @@
 //! From a configuration to a running process and back to an exit code.
 
 use crate::acl::Acl;
+use crate::admin::Admin;
 use crate::config::{Config, Settings, Task, check_exposure};
 use crate::runtime::accept::Acceptor;
+use crate::runtime::activation;
 use crate::runtime::affinity::Plan;
 use crate::runtime::announce;
 use crate::runtime::container::Limits;
@@ -11,6 +13,7 @@ use crate::runtime::logging::Log;
 use crate::runtime::pages;
 use crate::runtime::pidfile::PidFile;
 use crate::runtime::shutdown;
+use crate::runtime::supervisor::Supervisor;
 use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::server::Server;
 use crate::tools;
@@ -73,10 +76,13 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     for warning in announce::warnings(&settings, &limits) {
         warn!("{warning}");
     }
-    let listeners = bind(&settings)?;
+    let listeners = bind(&settings, acl.default_is_open())?;
+    let supervisor = Supervisor::find(settings.supervised).map_err(io::Error::other)?;
     let _pidfile = PidFile::write(settings.pidfile.as_deref())?;
     let auth = !acl.default_is_open();
-    let server = start(config, acl, log, &limits);
+    let server = start(config, acl, log, &limits, supervisor);
+    // Before anything that may take long, and until everything else has ended.
+    let _admin = Admin::start(server, &settings)?;
     server.tls.load(&settings.tls).map_err(|why| io::Error::other(format!("TLS: {why}")))?;
     info!("{}", announce::start_line(&settings, &limits, auth));
     if settings.huge_pages {
@@ -99,7 +105,13 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
 
 /// The server lives as long as the process: sessions cross threads and refer to it without
 /// counting references.
-fn start(config: Config, acl: Acl, log: Log, limits: &Limits) -> &'static Server {
+fn start(
+    config: Config,
+    acl: Acl,
+    log: Log,
+    limits: &Limits,
+    supervisor: Supervisor,
+) -> &'static Server {
     let settings = config.settings();
     let store = Options {
         shards: shards(settings.shards, limits.workers),
@@ -108,7 +120,9 @@ fn start(config: Config, acl: Acl, log: Log, limits: &Limits) -> &'static Server
         policy: settings.maxmemory_policy,
         seed: None,
     };
-    Box::leak(Box::new(Server::new(config, acl, log, store, limits)))
+    let mut server = Server::new(config, acl, log, store, limits);
+    server.supervisor = supervisor;
+    Box::leak(Box::new(server))
 }
 
 fn shards(setting: u32, workers: usize) -> usize {
@@ -119,7 +133,16 @@ fn shards(setting: u32, workers: usize) -> usize {
     wanted.next_power_of_two().min(MAX_SHARDS)
 }
 
-fn bind(settings: &Settings) -> io::Result<Listeners> {
+fn bind(settings: &Settings, passwordless: bool) -> io::Result<Listeners> {
+    if let Some(given) = activation::take(settings).map_err(io::Error::other)? {
+        for (tls, listener) in &given.inherited {
+            let address = listener.local_addr()?;
+            info!(%address, tls, "serving a socket of the supervisor");
+            let as_if = activation::as_if(settings, *tls, address);
+            check_exposure(&as_if, passwordless).map_err(io::Error::other)?;
+        }
+        return Ok(given);
+    }
     let open = Listeners::open(settings).map_err(io::Error::other)?;
     for skipped in &open.skipped {
         warn!("{skipped}");

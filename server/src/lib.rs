@@ -6,6 +6,7 @@
 #![warn(clippy::disallowed_methods)]
 
 pub mod acl;
+pub mod admin;
 pub mod blocking;
 pub mod boot;
 pub mod client;

@@ -19,6 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Bytes that may wait for a monitor when `client-output-buffer-limit` sets no limit for normal
 /// clients: one that does not read must not cost memory.
 const DEFAULT_LIMIT: u64 = 32 << 20;
+/// Bytes of arguments in a line; of what is longer the end is left out. Redis shows all of it, and
+/// everybody waits while it copies 512 MB.
+const MAX_ARGS_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 struct Shared {
@@ -138,22 +141,46 @@ fn line(now_micros: i64, client: &Client, entry: &Entry, request: &Request<'_>) 
     };
     let mut line = prefix(now_micros, client.db.0, addr, unix);
     let secrets = Secrets::of(entry, request);
+    let mut room = MAX_ARGS_BYTES;
     for i in 0..request.len() {
+        if room == 0 {
+            line.extend(format!(" ... ({} more arguments)", request.len() - i).as_bytes());
+            break;
+        }
         line.extend(b" \"");
         if secrets.hide(request, i) {
             line.extend(REDACTED.as_bytes());
         } else {
-            match request.value(i) {
-                ArgValue::Slice(bytes) => escape(bytes, &mut line),
-                ArgValue::Chunks { chunks, .. } => {
-                    chunks.iter().for_each(|chunk| escape(chunk, &mut line));
-                }
-            }
+            put(request.value(i), &mut room, &mut line);
         }
         line.push(b'"');
     }
     line.extend(b"\r\n");
     line
+}
+
+/// As much of an argument as there is room for.
+fn put(value: ArgValue<'_>, room: &mut usize, line: &mut Vec<u8>) {
+    let mut shown = 0;
+    let mut show = |bytes: &[u8]| {
+        let part = &bytes[..bytes.len().min(*room)];
+        escape(part, line);
+        *room -= part.len();
+        shown += part.len();
+    };
+    let length = match value {
+        ArgValue::Slice(bytes) => {
+            show(bytes);
+            bytes.len()
+        }
+        ArgValue::Chunks { len, chunks } => {
+            chunks.iter().for_each(|chunk| show(chunk));
+            len
+        }
+    };
+    if shown < length {
+        line.extend(format!("... ({} more bytes)", length - shown).as_bytes());
+    }
 }
 
 fn prefix(now_micros: i64, db: u8, addr: &str, unix: bool) -> Vec<u8> {

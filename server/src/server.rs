@@ -17,10 +17,12 @@ use crate::rates::Rates;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
 use crate::runtime::doors::Doors;
+use crate::runtime::heartbeat::Heartbeats;
 use crate::runtime::logging::Log;
 use crate::runtime::phase::Phases;
 use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::supervisor::Supervisor;
 use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
 use crate::stats::Stats;
@@ -77,10 +79,14 @@ pub struct Server {
     pub clock: Clock,
     /// What the workers know of their load.
     pub overload: Overload,
+    /// Whether the workers come round.
+    pub heartbeats: Heartbeats,
     /// Between start and end.
     pub phases: Phases,
     /// Orderly end of the process.
     pub shutdown: Shutdown,
+    /// Who has started us.
+    pub supervisor: Supervisor,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
     /// Time of the start.
@@ -153,8 +159,10 @@ impl Server {
             started: clock.now(),
             clock,
             overload: Overload::new(limits.workers),
+            heartbeats: Heartbeats::new(limits.workers),
             phases: Phases::default(),
             shutdown: Shutdown::default(),
+            supervisor: Supervisor::default(),
             run_id,
             workers: limits.workers,
             active_expire: AtomicBool::new(true),

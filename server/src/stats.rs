@@ -134,6 +134,27 @@ impl Histogram {
         }
     }
 
+    /// The upper bound of the bucket that holds the value at `percent` of those
+    /// that [`Histogram::add_to`] has added up; 0 if there are none.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a percentage of a count, never negative"
+    )]
+    pub fn percentile(counts: &[u64], percent: f64) -> u64 {
+        let total: u64 = counts.iter().sum();
+        let rank = ((percent.clamp(0.0, 100.0) / 100.0 * total as f64).ceil() as u64).max(1);
+        let mut seen = 0;
+        for (index, count) in counts.iter().enumerate() {
+            seen += count;
+            if seen >= rank {
+                return Self::upper(index);
+            }
+        }
+        0
+    }
+
     fn reset(&self) {
         self.counts.iter().for_each(Counter::reset);
     }
@@ -199,6 +220,11 @@ impl Default for WorkerStats {
 }
 
 impl WorkerStats {
+    /// Executions of all commands.
+    pub fn calls(&self) -> u64 {
+        self.commands.iter().map(|command| command.calls.get()).sum()
+    }
+
     /// Counts a hit.
     #[inline]
     pub fn hit(&self) {
@@ -308,8 +334,7 @@ impl Stats {
 
     /// Executions of all commands.
     pub fn calls(&self) -> u64 {
-        let of = |worker: &WorkerStats| worker.commands.iter().map(|c| c.calls.get()).sum::<u64>();
-        self.workers().map(of).sum()
+        self.workers().map(WorkerStats::calls).sum()
     }
 
     /// Sum of one counter of one command.
@@ -350,5 +375,29 @@ impl Stats {
             counter.store(0, Ordering::Relaxed);
         }
         self.denied.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn histogram(values: &[(u64, u64)]) -> Vec<u64> {
+        let histogram = Histogram::default();
+        values.iter().for_each(|(value, n)| histogram.record(*value, *n));
+        let mut counts = Vec::new();
+        histogram.add_to(&mut counts);
+        counts
+    }
+
+    #[test]
+    fn percentiles_find_their_bucket() {
+        let counts = histogram(&[(10, 50), (20, 49), (1_000_000, 1)]);
+        assert_eq!(Histogram::percentile(&counts, 50.0), 10);
+        assert_eq!(Histogram::percentile(&counts, 99.0), 20);
+        let max = Histogram::percentile(&counts, 100.0);
+        assert!((1_000_000..1_063_000).contains(&max), "{max}");
+        assert_eq!(Histogram::percentile(&counts, 0.0), 10);
+        assert_eq!(Histogram::percentile(&[], 50.0), 0);
     }
 }

@@ -10,7 +10,7 @@ use crate::memory::MemoryStats;
 use crate::observer::Observer;
 use crate::reclaim::{Big, Reclaim, retire_table};
 use crate::shard::Shard;
-use crate::stats::StoreStats;
+use crate::stats::{ShardStats, StoreStats};
 use crate::sync::{Arc, AtomicI64, AtomicU8, AtomicU64, Collector, Ordering, OwnLine};
 use crate::table::bucket::bump;
 use crate::table::iter::POSITION_END;
@@ -411,6 +411,19 @@ impl Keyspace {
     #[must_use]
     pub fn stats(&self) -> StoreStats {
         StoreStats::collect(&self.shards)
+    }
+
+    /// Figures of one shard; zeros if there is no such shard.
+    #[must_use]
+    pub fn shard_stats(&self, id: ShardId) -> ShardStats {
+        let index = usize::from(id.0);
+        let Some(shard) = self.shards.get(index) else { return ShardStats::default() };
+        ShardStats {
+            keys: self.tables.iter().skip(index).step_by(self.shards()).map(Table::len).sum(),
+            bytes: shard.bytes(),
+            changes: shard.words().changes.load(Ordering::Relaxed),
+            role_taken: shard.words().taken.load(Ordering::Relaxed),
+        }
     }
 
     /// Sets the counters to zero.

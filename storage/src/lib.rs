@@ -63,7 +63,7 @@ pub use keyspace::{DbId, Keyspace, Options, PREFETCH_MAX, Touch};
 pub use memory::MemoryStats;
 pub use observer::{Cause, Change, Observer};
 pub use shard::{Baton, Errand, Job, ShardSet};
-pub use stats::StoreStats;
+pub use stats::{ShardStats, StoreStats};
 pub use value::object::{Object, Packed};
 pub use value::rope::{CHUNK, Rope};
 pub use value::string::{BIG_VALUE, Encoding, NewValue, Str, canonical_i64};

@@ -29,6 +29,19 @@ pub struct StoreStats {
     pub capped: u64,
 }
 
+/// Figures of one shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardStats {
+    /// Keys of all databases.
+    pub keys: u64,
+    /// Bytes that count against the budget.
+    pub bytes: u64,
+    /// See [`StoreStats::changes`].
+    pub changes: u64,
+    /// See [`StoreStats::role_taken`].
+    pub role_taken: u64,
+}
+
 impl StoreStats {
     pub(crate) fn collect(shards: &[Shard]) -> Self {
         let mut sum = Self::default();

@@ -19,6 +19,7 @@ use dunlin_protocol::{Mark, Reply};
 use dunlin_storage::{DbId, Millis};
 use signal::Signal;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use transaction::Transaction;
@@ -609,6 +610,12 @@ impl Registry {
     /// All clients, by id.
     pub fn all(&self) -> Vec<Arc<ClientShared>> {
         self.lock().values().cloned().collect()
+    }
+
+    /// Up to `count` clients with numbers above `after`, by id: for a walk that locks briefly.
+    pub fn page(&self, after: u64, count: usize) -> Vec<Arc<ClientShared>> {
+        let above = (Bound::Excluded(after), Bound::Unbounded);
+        self.lock().range(above).take(count).map(|(_, client)| client.clone()).collect()
     }
 
     /// Number of clients.

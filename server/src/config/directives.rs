@@ -6,7 +6,7 @@
 //! down anywhere else. A row whose help ends in `(accepted, no effect)` exists because clients,
 //! scripts or packaged files set it; Dunlin keeps the value and acts on nothing.
 
-use super::settings::{Access, LogFormat, LogLevel, Settings, TlsAuthClients};
+use super::settings::{Access, LogFormat, LogLevel, Settings, Supervision, TlsAuthClients};
 use super::split;
 use super::value::{Kind, Value};
 
@@ -192,6 +192,12 @@ pub static DIRECTIVES: &[Directive] = &[
     row("maxclients", int(1, 4_294_967_295), "10000",
         "Clients served at once; lowered to what the file limit allows")
         .apply(|s, v| s.maxclients = v.u32()),
+    row("admin-port", int(0, 65535), "0",
+        "TCP port of the admin listener (HTTP: probes, metrics, dashboard); 0: none").immutable()
+        .apply(|s, v| s.admin_port = u16::try_from(v.int()).unwrap_or(0)),
+    row("admin-bind", Kind::Words, "127.0.0.1",
+        "Addresses of the admin listener, which asks for no password").immutable()
+        .apply(|s, v| if let Value::Words(words) = v { s.admin_bind.clone_from(words); }),
     // ---- security
     row("requirepass", Kind::Text, "\"\"",
         "Password clients must give with AUTH or HELLO; empty: none").sensitive()
@@ -338,8 +344,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("daemonize", Kind::Never(
         "Dunlin stays in the foreground: run it under a supervisor")
         , "no", "Always no").immutable(),
-    row("supervised", Kind::Enum(&["upstart", "systemd", "auto", "no"]), "no",
-        "Supervision protocol (accepted, no effect)").immutable(),
+    row("supervised", Kind::Enum(&Supervision::NAMES), "no",
+        "Tell systemd of the start and the end; auto: if it is there").immutable()
+        .apply(|s, v| s.supervised = Supervision::ALL[v.index()]),
     row("pidfile", Kind::Text, "\"\"",
         "File that holds the process id while the server runs").immutable()
         .apply(|s, v| s.pidfile = v.path()),

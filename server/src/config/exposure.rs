@@ -31,7 +31,9 @@ pub fn check_exposure(settings: &Settings, passwordless: bool) -> Result<(), Str
     ))
 }
 
-fn is_loopback(address: &str) -> bool {
+/// Whether an address of `bind` can be reached from this machine only.
+#[must_use]
+pub fn is_loopback(address: &str) -> bool {
     let address = address.strip_prefix('-').unwrap_or(address);
     match address.parse::<IpAddr>() {
         Ok(ip) => ip.to_canonical().is_loopback(),

@@ -32,8 +32,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use directives::{DIRECTIVES, Directive, Flags};
-pub use exposure::check_exposure;
-pub use settings::{Access, LogFormat, LogLevel, Settings, TlsAuthClients, TlsSettings};
+pub use exposure::{check_exposure, is_loopback};
+pub use settings::{
+    Access, LogFormat, LogLevel, Settings, Supervision, TlsAuthClients, TlsSettings,
+};
 pub use split::{quote, split_words};
 pub use task::Task;
 pub use users::Declaration;

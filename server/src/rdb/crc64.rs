@@ -36,8 +36,13 @@ const fn tables() -> [[u64; 256]; 8] {
 
 /// The checksum of `bytes`.
 pub(super) fn crc64(bytes: &[u8]) -> u64 {
+    update(0, bytes)
+}
+
+/// The checksum of what had the checksum `crc` and `bytes` after it.
+pub(super) fn update(crc: u64, bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
-    let crc = words.iter().fold(0, |crc, word| {
+    let crc = words.iter().fold(crc, |crc, word| {
         let mixed = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
         mixed
             .iter()
@@ -66,6 +71,8 @@ mod tests {
                 crc >> 8 ^ TABLES[0][usize::from(crc.to_le_bytes()[0] ^ byte)]
             });
             assert_eq!(crc64(&bytes[..len]), slow, "{len} bytes");
+            let (first, second) = bytes[..len].split_at(len / 3);
+            assert_eq!(update(crc64(first), second), slow, "{len} bytes in two pieces");
         }
     }
 }

@@ -61,6 +61,22 @@ pub(super) fn read(kind: u8, mut reader: Reader<'_>) -> Option<Body<'_>> {
     }
 }
 
+/// Reads a hash whose fields have times, as Valkey writes it.
+pub(super) fn read_valkey(reader: Reader<'_>) -> Option<Body<'_>> {
+    let fields = Items::new(reader, 10, |reader| {
+        let (name, value) = (reader.string()?, reader.string()?);
+        let expire_at = match reader.millis()? {
+            NO_EXPIRY => None,
+            at => Some(at).filter(|at| *at >= 0)?.into(),
+        };
+        Some(Field { name, value, expire_at })
+    });
+    fields.map(Body::Fields)
+}
+
+/// In place of a time in Valkey's hashes.
+const NO_EXPIRY: Millis = -1;
+
 fn listpack(bytes: Cow<'_, [u8]>) -> Option<Body<'_>> {
     packed::listpack(bytes, |list| packed::is_unique(list, packed::PAIR)).map(Body::Listpack)
 }

@@ -16,6 +16,7 @@
 //! see `old`), and written so that all since 7.0 read them.
 
 mod crc64;
+pub mod file;
 pub mod hash;
 pub mod library;
 pub mod list;
@@ -68,6 +69,8 @@ mod kind {
     pub(super) const STREAM_2: u8 = 19;
     pub(super) const SET_LISTPACK: u8 = 20;
     pub(super) const STREAM_3: u8 = 21;
+    /// In files of Valkey. Redis used the number for something else before 7.4 was released.
+    pub(super) const HASH_VALKEY: u8 = 22;
     pub(super) const HASH_EXPIRY: u8 = 24;
     pub(super) const HASH_LISTPACKEX: u8 = 25;
 }
@@ -129,6 +132,16 @@ pub fn verify(payload: &[u8]) -> Result<&[u8], Refused> {
 pub fn load(payload: &[u8]) -> Result<Value<'_>, Refused> {
     let (kind, body) = verify(payload)?.split_first().ok_or(Refused::Value)?;
     read(*kind, Reader::new(body)).ok_or(Refused::Value)
+}
+
+/// The value of type `kind` that these bytes of a file are ([`file::Record::Key`]).
+pub fn read_value(kind: u8, body: &[u8]) -> Result<Value<'_>, Refused> {
+    let reader = Reader::new(body);
+    let value = match kind {
+        kind::HASH_VALKEY => hash::read_valkey(reader).map(Value::Hash),
+        _ => read(kind, reader),
+    };
+    value.ok_or(Refused::Value)
 }
 
 fn read(kind: u8, mut reader: Reader<'_>) -> Option<Value<'_>> {

@@ -99,6 +99,28 @@ fn head(reader: &mut Reader<'_>) -> Option<Head> {
     }))
 }
 
+/// How many bytes of a string's head follow its first; `None`: no head begins so.
+pub(super) fn bytes_after(first: u8) -> Option<usize> {
+    match first {
+        INT8 => Some(1),
+        INT16 => Some(2),
+        INT32 | LEN32 => Some(4),
+        LEN64 => Some(8),
+        LZF => Some(0),
+        _ => [Some(0), Some(1), None, None][usize::from(first >> 6)],
+    }
+}
+
+/// Whether a string that begins so is an integer: its head is all there is of it.
+pub(super) fn is_integer(first: u8) -> bool {
+    matches!(first, INT8 | INT16 | INT32)
+}
+
+/// Whether a string that begins so is compressed.
+pub(super) fn is_packed(first: u8) -> bool {
+    first == LZF
+}
+
 /// Reads a length, or another number in the encoding of lengths.
 pub(super) fn number(reader: &mut Reader<'_>) -> Option<u64> {
     match head(reader)? {

@@ -32,6 +32,16 @@ pub enum Listener {
     Unix(UnixSocket),
 }
 
+impl Listener {
+    /// Whether it is the supervisor's: then its queue waits for the next process.
+    fn is_inherited(&self) -> bool {
+        match self {
+            Listener::Tcp(door) | Listener::Tls(door) => door.is_inherited(),
+            Listener::Unix(socket) => socket.is_inherited(),
+        }
+    }
+}
+
 /// Places accepted connections.
 #[derive(Clone)]
 pub struct Acceptor {
@@ -56,7 +66,9 @@ impl Acceptor {
         tokio::select! {
             end = self.accept_all(&listener) => end,
             () = stop.draining() => {
-                self.accept_rest(&listener);
+                if !listener.is_inherited() {
+                    self.accept_rest(&listener);
+                }
                 Ok(())
             }
         }

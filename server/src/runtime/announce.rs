@@ -1,7 +1,7 @@
 //! What the server says about itself when it starts: the limits it will really work with.
 
 use super::container::{Limits, RESERVED_FDS};
-use crate::config::Settings;
+use crate::config::{Settings, is_loopback};
 
 /// One line with the effective limits; `auth`: connections have to log in.
 #[must_use]
@@ -11,10 +11,11 @@ pub fn start_line(settings: &Settings, limits: &Limits, auth: bool) -> String {
     let unix = settings.unixsocket.as_ref().map_or("none".to_owned(), |p| p.display().to_string());
     let number = |port: u16| if port == 0 { "none".to_owned() } else { port.to_string() };
     let (port, tls_port) = (number(settings.port), number(settings.tls.port));
+    let admin = number(settings.admin_port);
     format!(
         "dunlin {} pid={} maxmemory={} policy={} machine-memory={} container-limit={} \
          client-memory={} workers={} cpus={} cpu-quota={quota} fds={} maxclients={} bind=\"{}\" \
-         port={port} tls-port={tls_port} unixsocket={unix} auth={} protected-mode={}",
+         port={port} tls-port={tls_port} admin-port={admin} unixsocket={unix} auth={} protected-mode={}",
         env!("CARGO_PKG_VERSION"),
         std::process::id(),
         memory(settings.maxmemory),
@@ -54,6 +55,16 @@ pub fn warnings(settings: &Settings, limits: &Limits) -> Vec<String> {
     }
     if settings.maxmemory == 0 {
         lines.push("maxmemory 0: the store may grow until the system ends the process".into());
+    }
+    let is_open = |address: &&String| !is_loopback(address);
+    if settings.admin_port != 0
+        && let Some(open) = settings.admin_bind.iter().find(is_open)
+    {
+        lines.push(format!(
+            "admin-bind {open}: everybody who reaches port {} sees figures, clients and names of \
+             keys without a password",
+            settings.admin_port
+        ));
     }
     if usize::try_from(settings.workers).is_ok_and(|wanted| wanted > limits.cpu.workers()) {
         lines.push(format!(
@@ -112,6 +123,7 @@ mod tests {
             "bind=\"127.0.0.1 -::1\"",
             "port=6379",
             "tls-port=none",
+            "admin-port=none",
             "unixsocket=none",
             "auth=yes",
         ] {
@@ -131,6 +143,11 @@ mod tests {
         settings.maxmemory = 1 << 30;
         settings.workers = 2;
         assert_eq!(warnings(&settings, &limits()).len(), 2);
+        settings.admin_port = 9121;
+        assert_eq!(warnings(&settings, &limits()).len(), 2, "on loopback");
+        settings.admin_bind.push("0.0.0.0".into());
+        assert!(warnings(&settings, &limits()).iter().any(|line| line.starts_with("admin-bind 0")));
+        settings.admin_port = 0;
         settings.maxmemory = 0;
         settings.workers = 1;
         let found = warnings(&settings, &limits());

@@ -25,6 +25,8 @@ const NOWHERE: &str = "The server would listen nowhere.";
 pub struct Door {
     listener: TcpListener,
     closed: Notify,
+    /// It is the supervisor's: it stays open when we end.
+    inherited: bool,
 }
 
 impl Door {
@@ -41,6 +43,11 @@ impl Door {
     /// Waits until nobody is to be accepted any more.
     pub(super) async fn closed(&self) {
         self.closed.notified().await;
+    }
+
+    /// Whether it stays open when we end.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.inherited
     }
 
     /// The port is free at once, though who accepts has not noticed yet.
@@ -87,7 +94,7 @@ fn open(address: &Address, backlog: u32) -> Result<Option<Arc<Door>>, String> {
 }
 
 fn door(listener: TcpListener) -> Arc<Door> {
-    Arc::new(Door { listener, closed: Notify::new() })
+    Arc::new(Door { listener, closed: Notify::new(), inherited: false })
 }
 
 impl Address {
@@ -114,8 +121,13 @@ impl Doors {
         all.extend(of(true, settings.tls.port, listeners.tls));
         let unix = listeners.unix.map(Listener::Unix);
         let tcp = all.iter().map(|(address, door)| address.listener(door));
+        // CONFIG SET has no say in what the supervisor has opened.
+        let inherited = listeners.inherited.into_iter().map(|(tls, listener)| {
+            let door = Arc::new(Door { listener, closed: Notify::new(), inherited: true });
+            if tls { Listener::Tls(door) } else { Listener::Tcp(door) }
+        });
         // The receiver is there.
-        tcp.chain(unix).for_each(|listener| drop(sender.send(listener)));
+        tcp.chain(unix).chain(inherited).for_each(|listener| drop(sender.send(listener)));
         self.new.get_or_init(|| sender);
         receiver
     }

@@ -42,6 +42,8 @@ pub struct Listeners {
     pub tls: Vec<Opened>,
     /// The unix socket.
     pub unix: Option<UnixSocket>,
+    /// TCP sockets that the supervisor has opened, and whether they are for TLS.
+    pub inherited: Vec<(bool, TcpListener)>,
     /// Optional addresses that could not be had, for the log.
     pub skipped: Vec<String>,
 }
@@ -165,8 +167,9 @@ pub struct UnixSocket {
     /// The listener.
     pub listener: UnixListener,
     path: PathBuf,
-    /// Device and inode of the file, to remove no other one that has taken its place.
-    identity: (u64, u64),
+    /// Device and inode of the file, to remove no other one that has taken its place. `None`: the
+    /// supervisor has made it, and will remove it.
+    identity: Option<(u64, u64)>,
 }
 
 impl UnixSocket {
@@ -187,8 +190,24 @@ impl UnixSocket {
         Ok(UnixSocket {
             listener: socket.into(),
             path: std::path::absolute(path)?,
-            identity: (meta.dev(), meta.ino()),
+            identity: Some((meta.dev(), meta.ino())),
         })
+    }
+
+    /// One that the supervisor has opened.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn inherited(listener: UnixListener) -> io::Result<UnixSocket> {
+        listener.set_nonblocking(true)?;
+        let path = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
+        Ok(UnixSocket { listener, path, identity: None })
+    }
+
+    /// Whether it stays open when we end.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.identity.is_none()
     }
 
     /// Where it listens.
@@ -202,7 +221,7 @@ impl Drop for UnixSocket {
     fn drop(&mut self) {
         use std::os::unix::fs::MetadataExt as _;
         let own = fs::symlink_metadata(&self.path)
-            .is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity);
+            .is_ok_and(|meta| Some((meta.dev(), meta.ino())) == self.identity);
         if own {
             let _ = fs::remove_file(&self.path);
         }

@@ -15,12 +15,13 @@
 //! once. So does the end of `shutdown-timeout`, with a look at who has not ended.
 //!
 //! All this is conducted on a thread of its own, which sleeps until then: a worker that hangs must
-//! not be what keeps the process from ending.
+//! not be what keeps the process from ending. It is also who talks to the supervisor.
 
 use crate::client::{Registry, line};
 use crate::runtime::phase::Phase;
 use crate::server::Server;
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, pending};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -182,6 +183,7 @@ async fn conduct(server: &'static Server, mut signals: Signals) {
             name == SIGTERM
         }
         () = server.shutdown.command.notified() => false,
+        never = report_to_supervisor(server) => match never {},
     };
     let settings = server.settings();
     let limit = Duration::from_secs(u64::from(settings.shutdown_timeout)).max(FOR_THE_END);
@@ -189,6 +191,7 @@ async fn conduct(server: &'static Server, mut signals: Signals) {
     let mut ended = server.shutdown.watch();
     let orderly = async {
         server.phases.enter(Phase::Draining);
+        server.supervisor.stopping();
         server.shutdown.close_doors().await;
         if may_drain && !drain.is_zero() {
             serve_on(server, drain, &mut signals).await;
@@ -208,6 +211,21 @@ async fn conduct(server: &'static Server, mut signals: Signals) {
     // What the main thread still has to do takes as long as it takes, and no longer than wanted.
     signals.next().await;
     end_at_once();
+}
+
+/// Tells the supervisor when the server is ready, and from then on that it works, as long as it does.
+async fn report_to_supervisor(server: &Server) -> Infallible {
+    while !server.phases.is_ready() {
+        sleep(10 * LOOK).await;
+    }
+    server.supervisor.ready();
+    let Some(interval) = server.supervisor.watchdog() else { return pending().await };
+    loop {
+        if server.heartbeats.hanging(server.clock.now()).is_none() {
+            server.supervisor.alive();
+        }
+        sleep(interval).await;
+    }
 }
 
 /// Draining, until it has been long enough.

@@ -262,7 +262,9 @@ impl Worker {
             handshakes: Handshakes::default(),
             quiet: Cell::default(),
         });
-        runtime.block_on(worker.main(inbox, duties))
+        let end = runtime.block_on(worker.main(inbox, duties));
+        server.heartbeats.rest(index);
+        end
     }
 
     async fn main(
@@ -375,9 +377,15 @@ impl Worker {
         tokio::task::spawn_local(connection::serve(stream, session, self));
     }
 
+    /// Says that the worker comes round, as its background work does.
+    fn beat(&self) {
+        self.server.heartbeats.beat(self.index, self.server.clock.now());
+    }
+
     /// Expiry, eviction and freeing for this worker's shards, in slices between connections.
     async fn background(self: Rc<Self>) {
         loop {
+            self.beat();
             let hz = self.server.settings().hz.max(1);
             tokio::time::sleep(Duration::from_secs(1) / hz).await;
             if self.index == 0 {
@@ -395,6 +403,7 @@ impl Worker {
                 self.server.keyspace.flush_limbo(&self.epoch.pin());
             }
             while self.server.keyspace.free_slice(SLICE_ITEMS) {
+                self.beat();
                 tokio::task::yield_now().await;
             }
             self.tend_tracking().await;
@@ -457,6 +466,7 @@ impl Worker {
                     left.push(shard);
                 }
                 if report.removed > 0 || report.more {
+                    self.beat();
                     self.leftovers();
                     tokio::task::yield_now().await;
                 }

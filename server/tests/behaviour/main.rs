@@ -9,6 +9,7 @@ mod login;
 mod newer;
 mod shutdown;
 mod start;
+mod supervised;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;

@@ -2,10 +2,11 @@
 //! sent, what has to come back, and afterwards the server is alive and its memory and descriptors
 //! are where they were.
 //!
-//! Rows 17 (MULTI), 42 (wrong types) and 49 (blocking) begin when their commands exist. Row 56, a
-//! forged name in a certificate, is in the tests of TLS.
+//! Row 56, a forged name in a certificate, is in the tests of TLS, row 58, damaged files, in those of
+//! snapshots, rows 47 and 55 in those of doors.
 
 mod collections;
+mod lines;
 mod numbers;
 mod patterns;
 mod payloads;

@@ -1,7 +1,6 @@
 //! INFO: `field:value` lines in sections.
 
 mod figures;
-mod process;
 mod sections;
 mod tables;
 

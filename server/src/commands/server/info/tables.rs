@@ -63,7 +63,7 @@ pub(super) fn latencystats(call: &mut Call<'_, '_>, text: &mut Text) {
         }
         let values: Vec<String> = percentiles
             .iter()
-            .map(|p| format!("p{p}={}", micros(percentile(&counts, *p))))
+            .map(|p| format!("p{p}={}", micros(Histogram::percentile(&counts, *p))))
             .collect();
         text.line(&format!("latency_percentiles_usec_{}", entry.full_name), values.join(","));
     }
@@ -74,48 +74,9 @@ fn micros(nanos: u64) -> String {
     format!("{}.{:03}", nanos / 1000, nanos % 1000)
 }
 
-/// The upper bound of the bucket that holds the value at `percent`.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a percentage of a count, never negative"
-)]
-fn percentile(counts: &[u64], percent: f64) -> u64 {
-    let total: u64 = counts.iter().sum();
-    let rank = ((percent.clamp(0.0, 100.0) / 100.0 * total as f64).ceil() as u64).max(1);
-    let mut seen = 0;
-    for (index, count) in counts.iter().enumerate() {
-        seen += count;
-        if seen >= rank {
-            return Histogram::upper(index);
-        }
-    }
-    0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn histogram(values: &[(u64, u64)]) -> Vec<u64> {
-        let histogram = Histogram::default();
-        values.iter().for_each(|(value, n)| histogram.record(*value, *n));
-        let mut counts = Vec::new();
-        histogram.add_to(&mut counts);
-        counts
-    }
-
-    #[test]
-    fn percentiles_find_their_bucket() {
-        let counts = histogram(&[(10, 50), (20, 49), (1_000_000, 1)]);
-        assert_eq!(percentile(&counts, 50.0), 10);
-        assert_eq!(percentile(&counts, 99.0), 20);
-        let max = percentile(&counts, 100.0);
-        assert!((1_000_000..1_063_000).contains(&max), "{max}");
-        assert_eq!(percentile(&counts, 0.0), 10);
-        assert_eq!(percentile(&[], 50.0), 0);
-    }
 
     #[test]
     fn figures_are_printed_in_microseconds() {

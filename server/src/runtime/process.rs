@@ -4,15 +4,20 @@ use std::sync::OnceLock;
 
 /// CPU seconds of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct CpuTime {
-    pub(super) user: f64,
-    pub(super) system: f64,
-    pub(super) children_user: f64,
-    pub(super) children_system: f64,
+pub struct CpuTime {
+    /// In its own code.
+    pub user: f64,
+    /// In the kernel.
+    pub system: f64,
+    /// Of ended children, in their own code.
+    pub children_user: f64,
+    /// Of ended children, in the kernel.
+    pub children_system: f64,
 }
 
 /// CPU seconds, from `/proc/self/stat`; zeros where there is none.
-pub(super) fn cpu_time() -> CpuTime {
+#[must_use]
+pub fn cpu_time() -> CpuTime {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     parse_stat(&text, rustix::param::clock_ticks_per_second())
 }
@@ -34,8 +39,20 @@ fn parse_stat(text: &str, ticks_per_second: u64) -> CpuTime {
     }
 }
 
+/// Open file descriptors; 0 where nothing tells.
+#[must_use]
+pub fn open_fds() -> u64 {
+    const FDS: &str = "/proc/self/fd";
+    // Newer kernels say how many there are; older ones say 0 and have them counted.
+    match std::fs::metadata(FDS).map_or(0, |meta| meta.len()) {
+        0 => std::fs::read_dir(FDS).map_or(0, |fds| fds.count() as u64),
+        count => count,
+    }
+}
+
 /// Name, release and machine of the operating system.
-pub(super) fn os() -> &'static str {
+#[must_use]
+pub fn os() -> &'static str {
     static OS: OnceLock<String> = OnceLock::new();
     OS.get_or_init(|| {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -46,6 +63,14 @@ pub(super) fn os() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_open_file_is_counted() {
+        let before = open_fds();
+        let files: Vec<_> = (0..50).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        // Other tests open and close files as well, but not that many.
+        assert!(open_fds() >= before + 25, "{before} before {} more", files.len());
+    }
 
     #[test]
     fn name_with_parentheses_does_not_shift_the_fields() {
