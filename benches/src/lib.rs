@@ -22,7 +22,8 @@
 //! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill.
 //! - [`report`]: tables, medians, JSON.
 //! - [`compare`], [`standard`], [`latency`], [`stall`], [`scripts`], [`memory`], [`collections`],
-//!   [`maxmemory`], [`expiry`], [`storage`], [`mixes`]: the subcommands of `dunlin-bench`.
+//!   [`maxmemory`], [`expiry`], [`storage`], [`mixes`], [`overload`], [`overhead`]: the subcommands of
+//!   `dunlin-bench`.
 //! - [`floor`]: the cheapest server there can be, to compare with.
 
 #![expect(clippy::disallowed_methods, reason = "measuring reads the real clock")]
@@ -39,6 +40,8 @@ pub mod maxmemory;
 pub mod memory;
 pub mod mixes;
 pub mod open;
+pub mod overhead;
+pub mod overload;
 pub mod peer;
 pub mod process;
 pub mod report;

@@ -86,6 +86,12 @@ impl Link {
     /// Takes the next whole reply out of what was received.
     #[inline]
     pub(crate) fn next_reply(&mut self, wire: Wire) -> Outcome<Option<Reply<'_>>> {
+        Ok(self.next_raw(wire)?.map(|(reply, _)| reply))
+    }
+
+    /// The same, with the reply's bytes.
+    #[inline]
+    pub(crate) fn next_raw(&mut self, wire: Wire) -> Outcome<Option<(Reply<'_>, &[u8])>> {
         if self.start == self.end {
             return Ok(None);
         }
@@ -93,7 +99,7 @@ impl Link {
         match scan(wire, bytes) {
             Scan::Whole(reply, used) => {
                 self.start += used;
-                Ok(Some(reply))
+                Ok(Some((reply, &bytes[..used])))
             }
             Scan::Partial => Ok(None),
             Scan::Broken => {

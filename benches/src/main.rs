@@ -6,8 +6,8 @@ use clap::ArgMatches;
 use cli::stage;
 use dunlin_benches::report::Report;
 use dunlin_benches::{
-    Outcome, collections, compare, expiry, floor, latency, maxmemory, memory, mixes, process,
-    scripts, stall, standard, storage,
+    Outcome, collections, compare, expiry, floor, latency, maxmemory, memory, mixes, overhead,
+    overload, process, scripts, stall, standard, storage,
 };
 
 #[global_allocator]
@@ -42,6 +42,8 @@ fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
         Some(("maxmemory", m)) => maxmemory::run(&stage(m)?, &cli::maxmemory_plan(m)?, report),
         Some(("expiry", m)) => expiry::run(&stage(m)?, &cli::expiry_plan(m), report),
         Some(("storage", m)) => storage::run(&cli::storage_plan(m), report),
+        Some(("overload", m)) => overload::run(&stage(m)?, &cli::overload_plan(m), report),
+        Some(("overhead", m)) => overhead::run(&stage(m)?, &cli::overhead_plan(m), report),
         Some(("mixes", m)) => mixes::run(&cli::mixes_plan(m)?, report),
         _ => Err("no such subcommand".into()),
     }

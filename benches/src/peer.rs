@@ -48,6 +48,12 @@ impl Peer {
         self
     }
 
+    /// The same server under another name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
     /// Whether its program is there.
     #[must_use]
     pub fn is_installed(&self) -> bool {
@@ -147,7 +153,7 @@ impl Stage {
         Ok(Server { name: peer.name.clone(), addr, wire: peer.wire, process })
     }
 
-    fn free_port(&self) -> Outcome<u16> {
+    pub(crate) fn free_port(&self) -> Outcome<u16> {
         for _ in 0..PORTS {
             let port = self.first_port + NEXT_PORT.fetch_add(1, Ordering::Relaxed) % PORTS;
             if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

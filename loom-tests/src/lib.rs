@@ -68,7 +68,14 @@ impl Shared {
     pub fn new(shards: usize) -> Self {
         let seed = Some([1, 2, 3, 4]);
         let policy = Policy::AllKeysLru;
-        Self(Arc::new(Keyspace::new(Options { shards, databases: 1, max_memory: 0, policy, seed })))
+        Self(Arc::new(Keyspace::new(Options {
+            shards,
+            databases: 1,
+            max_memory: 0,
+            miss_memory: 0,
+            policy,
+            seed,
+        })))
     }
 
     /// Runs `work` on another thread, which has a handle of its own.

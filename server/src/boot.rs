@@ -18,7 +18,7 @@ use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::server::Server;
 use crate::tools;
 use dunlin_storage::Options;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
@@ -38,7 +38,8 @@ pub fn main() -> ExitCode {
         Ok(Task::Ping { config, place }) => tools::ping::run(&config.settings(), place),
         Err(text) => {
             if text.exit_code() == 0 {
-                println!("{text}");
+                // A reader that has seen enough, such as `head`, is no failure.
+                let _ = writeln!(io::stdout(), "{text}");
             } else {
                 eprintln!("{text}");
             }
@@ -118,6 +119,7 @@ fn start(
         databases: settings.databases,
         max_memory: settings.maxmemory,
         policy: settings.maxmemory_policy,
+        miss_memory: settings.miss_memory,
         seed: None,
     };
     let mut server = Server::new(config, acl, log, store, limits);
@@ -161,7 +163,7 @@ fn spawn_workers(
             (WorkerHandle { inbox, load: Default::default() }, receiver)
         })
         .unzip();
-    let acceptor = Acceptor { server, workers: handles.clone() };
+    let acceptor = Acceptor { server, workers: handles.clone(), refusals: Default::default() };
     let listeners = server.doors.start(settings, listeners);
     let mut duties = Some(Duties { acceptor, listeners });
     let plan = Plan::new(server.workers, settings.worker_affinity);

@@ -4,6 +4,7 @@
 use crate::acl::Reason;
 use crate::commands::table::{CommandId, table};
 use crate::runtime::pool;
+use dunlin_storage::Miss;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -177,6 +178,8 @@ pub struct WorkerStats {
     pub hits: Counter,
     /// Lookups that did not.
     pub misses: Counter,
+    /// Of these, those whose key has been there: by the number of [`Miss`], less one.
+    gone: [Counter; Miss::ALL.len() - 1],
     /// Connections accepted.
     pub connections: Counter,
     /// Bytes read from sockets.
@@ -206,6 +209,7 @@ impl Default for WorkerStats {
             commands: table().entries().iter().map(|_| CommandStats::default()).collect(),
             hits: Counter::default(),
             misses: Counter::default(),
+            gone: Default::default(),
             connections: Counter::default(),
             net_in: Counter::default(),
             net_out: Counter::default(),
@@ -233,8 +237,23 @@ impl WorkerStats {
 
     /// Counts a miss.
     #[inline]
-    pub fn miss(&self) {
+    pub fn miss(&self, why: Miss) {
         self.misses.add(1);
+        if let Some(counter) = (why as usize).checked_sub(1).map(|i| &self.gone[i]) {
+            counter.add(1);
+        }
+    }
+
+    /// Misses by the number of [`Miss`].
+    pub fn misses_by_cause(&self) -> [u64; Miss::ALL.len()] {
+        let mut counts = [0; Miss::ALL.len()];
+        for (count, counter) in counts[1..].iter_mut().zip(&self.gone) {
+            *count = counter.get();
+        }
+        // Read last, and added to first: it is never less than its parts.
+        let gone = counts.iter().sum::<u64>();
+        counts[Miss::NeverSet as usize] = self.misses.get().saturating_sub(gone);
+        counts
     }
 
     /// Figures of command `id`.
@@ -273,6 +292,7 @@ impl WorkerStats {
         ] {
             counter.reset();
         }
+        self.gone.iter().for_each(Counter::reset);
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
@@ -330,6 +350,16 @@ impl Stats {
     /// Sum of one counter over the workers.
     pub fn sum(&self, counter: impl Fn(&WorkerStats) -> &Counter) -> u64 {
         self.workers().map(|worker| counter(worker).get()).sum()
+    }
+
+    /// Misses by the number of [`Miss`].
+    pub fn misses_by_cause(&self) -> [u64; Miss::ALL.len()] {
+        let mut total = [0; Miss::ALL.len()];
+        for worker in self.workers() {
+            let counts = worker.misses_by_cause();
+            total.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        total
     }
 
     /// Executions of all commands.

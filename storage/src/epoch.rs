@@ -106,6 +106,12 @@ impl Guard {
         self.met_expired.set(true);
     }
 
+    /// What [`Guard::take_expired`] would answer.
+    #[inline]
+    pub(crate) fn has_met_expired(&self) -> bool {
+        self.met_expired.get()
+    }
+
     /// Whether a read without a role has found nothing because the time of its key was over, since
     /// this was last asked. Then there may be something for [`Keyspace::bury`](crate::Keyspace::bury).
     #[inline]

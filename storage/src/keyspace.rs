@@ -7,6 +7,7 @@ use crate::epoch::{Guard, Handle};
 use crate::eviction::Policy;
 use crate::hash::{Hasher, Key, KeyHash, SHARD_BITS_MAX, ShardId};
 use crate::memory::MemoryStats;
+use crate::misses::{Miss, Misses};
 use crate::observer::Observer;
 use crate::reclaim::{Big, Reclaim, retire_table};
 use crate::shard::Shard;
@@ -42,13 +43,22 @@ pub struct Options {
     pub max_memory: u64,
     /// What goes when the budget is used up.
     pub policy: Policy,
+    /// Bytes at most for what is known of removed keys ([`Keyspace::why_missing`]); 0 = nothing.
+    pub miss_memory: u64,
     /// Seed of the hash function; random if not given.
     pub seed: Option<[u64; 4]>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shards: 16, databases: 16, max_memory: 0, policy: Policy::default(), seed: None }
+        Self {
+            shards: 16,
+            databases: 16,
+            max_memory: 0,
+            policy: Policy::default(),
+            miss_memory: 0,
+            seed: None,
+        }
     }
 }
 
@@ -74,6 +84,7 @@ pub struct Keyspace {
     pub(crate) leftovers: Box<[AtomicU64]>,
     pub(crate) budget: Budget,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) misses: Option<Arc<Misses>>,
 }
 
 /// The memory budget, and what counts against it.
@@ -111,8 +122,10 @@ impl Keyspace {
     fn build(options: Options, observer: Option<Arc<dyn Observer>>) -> Self {
         let shards = options.shard_count();
         let databases = usize::from(options.databases.max(1));
+        let hasher = Hasher::new(options.seed, shards.trailing_zeros());
         Self {
-            hasher: Hasher::new(options.seed, shards.trailing_zeros()),
+            misses: Misses::new(hasher.clone(), shards, options.miss_memory).map(Arc::new),
+            hasher,
             shards: (0..shards).map(|_| Shard::new(databases)).collect(),
             tables: (0..databases * shards).map(|_| Table::new()).collect(),
             index: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
@@ -208,6 +221,29 @@ impl Keyspace {
             bump(slot, word);
         }
         Some(entry)
+    }
+
+    /// Why a key that was just read is not there, as far as that is known: see
+    /// [`Options::miss_memory`]. Under the role nothing is noted of a key whose time is over and which
+    /// still lies there, so whoever has read with it says so.
+    #[must_use]
+    pub fn why_missing(
+        &self,
+        db: DbId,
+        key: &Key<'_>,
+        now: Millis,
+        under_role: bool,
+        guard: &Guard,
+    ) -> Miss {
+        let (physical, id) = (self.physical(db), self.shard_of(key.hash));
+        if under_role || guard.has_met_expired() {
+            let table = self.table(physical, id);
+            let found = table.look(self.hasher.spot(key.hash), key.bytes, guard);
+            if found.is_some_and(|(_, _, entry)| entry.is_expired(now)) {
+                return Miss::Expired;
+            }
+        }
+        self.misses.as_ref().map_or(Miss::NeverSet, |misses| misses.why(physical, id, key.hash))
     }
 
     /// Visits the live keys of up to `buckets` buckets from `cursor` on (0 = start) and returns the
@@ -396,6 +432,7 @@ impl Keyspace {
             tables: self.tables.iter().map(Table::table_bytes).sum(),
             entries: self.tables.iter().map(Table::entry_bytes).sum(),
             eviction: self.shards.iter().map(Shard::eviction_bytes).sum(),
+            misses: self.misses.as_ref().map_or(0, |misses| misses.bytes()),
             limbo: self.reclaim.limbo(),
             limbo_peak: self.reclaim.limbo_peak(),
         }

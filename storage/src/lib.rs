@@ -39,6 +39,7 @@ mod hash;
 pub mod huge_pages;
 mod keyspace;
 pub mod memory;
+mod misses;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod model;
@@ -61,6 +62,7 @@ pub use eviction::{Policy, SliceReport};
 pub use hash::{Key, KeyHash, ShardId};
 pub use keyspace::{DbId, Keyspace, Options, PREFETCH_MAX, Touch};
 pub use memory::MemoryStats;
+pub use misses::Miss;
 pub use observer::{Cause, Change, Observer};
 pub use shard::{Baton, Errand, Job, ShardSet};
 pub use stats::{ShardStats, StoreStats};

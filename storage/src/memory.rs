@@ -34,7 +34,7 @@ const LARGE: usize = 8 << 20;
 /// The bytes the store holds, by what they are held for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStats {
-    /// Everything that counts against `max_memory`: entries, tables and eviction state.
+    /// Everything that counts against `max_memory`: entries, tables, eviction state and misses.
     pub used: u64,
     /// Bucket arrays, and their expiry summaries.
     pub tables: u64,
@@ -42,6 +42,8 @@ pub struct MemoryStats {
     pub entries: u64,
     /// Eviction rings and ghosts.
     pub eviction: u64,
+    /// Fingerprints of removed keys, for the causes of misses.
+    pub misses: u64,
     /// Removed, but maybe still being read, or waiting to be freed in slices.
     pub limbo: u64,
     /// The largest `limbo` seen since the statistics were last reset.

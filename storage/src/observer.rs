@@ -38,6 +38,7 @@ use crate::Millis;
 use crate::entry::Entry;
 use crate::hash::{Key, ShardId};
 use crate::keyspace::DbId;
+use crate::misses::Miss;
 use crate::shard::Shard;
 use crate::table::probe::Hit;
 use crate::writer::Writer;
@@ -170,7 +171,7 @@ impl Writer<'_, '_> {
     }
 
     /// After the store has removed items of a physical database by itself: those whose time is over
-    /// have expired, and the others were evicted.
+    /// have expired, and the others were evicted. Misses remember it, and who listens is told.
     pub(crate) fn tell_of_hits(
         &self,
         physical: usize,
@@ -178,6 +179,13 @@ impl Writer<'_, '_> {
         hits: &[Hit<'_>],
         now: Millis,
     ) {
+        for hit in hits {
+            let why = match end_of(&hit.entry, now) {
+                Some(_) => Miss::Expired,
+                None => Miss::Evicted,
+            };
+            self.remember(physical, shard, self.keyspace.key(hit.entry.key()).hash, why);
+        }
         if hits.is_empty() {
             return;
         }

@@ -3,8 +3,9 @@
 use crate::entry::{self, Built, Dead, Entry, EntryPtr};
 use crate::epoch::Guard;
 use crate::eviction;
-use crate::hash::{Key, ShardId};
+use crate::hash::{Key, KeyHash, ShardId};
 use crate::keyspace::{DbId, Keyspace};
+use crate::misses::Miss;
 use crate::observer::{Cause, end_of};
 use crate::shard::{Shard, ShardSet};
 use crate::table::Table;
@@ -210,12 +211,28 @@ impl<'k, 'g> Writer<'k, 'g> {
         let live = !hit.entry.is_expired(now);
         let id = self.keyspace.shard_of(key.hash);
         self.remove_hits(db, id, &[hit]);
+        let why = match live && cause == Cause::Removed {
+            true => Miss::Deleted,
+            false => Miss::Expired,
+        };
+        self.remember(db, id, key.hash, why);
         if live {
             self.tell(id, number, key, cause);
         } else {
             self.tell_expired(id, number, key, hit.entry, now);
         }
         live
+    }
+
+    /// Remembers why a key is not there any more.
+    #[inline]
+    pub(crate) fn remember(&self, physical: usize, id: ShardId, hash: KeyHash, why: Miss) {
+        let Some(misses) = &self.keyspace.misses else { return };
+        let live = || self.keyspace.items_of(id);
+        let grown = misses.note((physical, id, hash), why, live);
+        if grown > 0 {
+            self.keyspace.memory_changed(id, grown as i64);
+        }
     }
 
     /// A write has come upon a key whose time was over, and taken it away.
@@ -337,6 +354,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         if same {
             self.tell(id, to_db, to, Cause::Written);
         } else {
+            self.remember(db, id, from.hash, Miss::Deleted);
             self.tell(id, from_db, from, Cause::Removed);
             self.store(Cause::Written, to_db, to, item, now);
         }
@@ -451,11 +469,16 @@ impl<'k, 'g> Writer<'k, 'g> {
             let id = ShardId(shard as u16);
             let table = keyspace.table(physical, id);
             self.count_changes(id, table.len());
+            if let Some(misses) = &keyspace.misses {
+                let grown = misses.make_room(id, table.len() as usize);
+                keyspace.memory_changed(id, grown as i64);
+            }
             let (detached, bytes) =
                 self.with_core(id, |core| table.detach(&mut core.tables[physical]));
             if bytes > 0 {
                 keyspace.memory_changed(id, -(bytes as i64));
             }
+            let detached = detached.remembered_by(keyspace.misses.as_ref(), physical);
             reclaim::retire_table(&keyspace.reclaim, detached, bytes, self.guard);
         }
         self.deferred = true;

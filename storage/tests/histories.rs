@@ -344,7 +344,7 @@ impl History {
         }
         let memory = self.ks.memory();
         assert_eq!(memory.entries, entries, "the count is the sum of what is there");
-        assert_eq!(memory.used, memory.entries + memory.tables + memory.eviction);
+        assert_eq!(memory.used, memory.entries + memory.tables + memory.eviction + memory.misses);
     }
 
     /// One entry tells what is added for the table.
@@ -439,6 +439,7 @@ fn evicting_history(seed: u64, policy: Policy) {
         databases: 2,
         max_memory: budget,
         policy,
+        miss_memory: (seed & 1) * 16_384,
         seed: Some([seed; 4]),
     };
     let ks = Keyspace::new(options);
@@ -478,7 +479,7 @@ fn evicting_history(seed: u64, policy: Policy) {
         drop(writer);
         model.insert((db, number), (value, at));
         let memory = ks.memory();
-        assert_eq!(memory.used, memory.entries + memory.tables + memory.eviction);
+        assert_eq!(memory.used, memory.entries + memory.tables + memory.eviction + memory.misses);
         if policy != Policy::NoEviction && !volatile {
             assert!(memory.used < budget + 160 * 1024, "step {step}: {memory:?}");
         }

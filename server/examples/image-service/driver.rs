@@ -5,7 +5,6 @@ use crate::stages::Times;
 use std::cell::Cell;
 use std::fmt::Write as _;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::LocalSet;
 
@@ -101,7 +100,7 @@ impl Tally {
 }
 
 /// Warms the cache, then asks at the rate of `load`.
-pub(crate) async fn drive(service: &Arc<ImageService>, load: &Load) -> Rc<Tally> {
+pub(crate) async fn drive(service: &Rc<ImageService>, load: &Load) -> Rc<Tally> {
     let mut popular = Popularity::new(load.images);
     let local = LocalSet::new();
     local
@@ -114,13 +113,13 @@ pub(crate) async fn drive(service: &Arc<ImageService>, load: &Load) -> Rc<Tally>
 }
 
 /// A cold cache would be measured for what is behind it.
-async fn warm(service: &Arc<ImageService>, popular: &mut Popularity) {
+async fn warm(service: &Rc<ImageService>, popular: &mut Popularity) {
     for _ in 0..LOOKS {
         let tally = Rc::<Tally>::default();
         let warmers: Vec<_> = (0..WARMERS)
             .map(|_| {
                 let images: Vec<u64> = (0..WARMING / WARMERS).map(|_| popular.next()).collect();
-                let (service, tally) = (Arc::clone(service), Rc::clone(&tally));
+                let (service, tally) = (Rc::clone(service), Rc::clone(&tally));
                 tokio::task::spawn_local(async move {
                     for image in images {
                         tally.note(service.thumbnail(image).await, Duration::ZERO);
@@ -137,7 +136,7 @@ async fn warm(service: &Arc<ImageService>, popular: &mut Popularity) {
     }
 }
 
-async fn ask(service: &Arc<ImageService>, load: &Load, popular: &mut Popularity) -> Rc<Tally> {
+async fn ask(service: &Rc<ImageService>, load: &Load, popular: &mut Popularity) -> Rc<Tally> {
     let tally = Rc::<Tally>::default();
     let begun = Instant::now();
     let mut asked = 0u64;
@@ -148,7 +147,7 @@ async fn ask(service: &Arc<ImageService>, load: &Load, popular: &mut Popularity)
         let due = (begun.elapsed().as_secs_f64() * load.rate as f64) as u64;
         for number in asked..due {
             let when = begun + Duration::from_secs_f64(number as f64 / load.rate as f64);
-            let (service, tally, image) = (Arc::clone(service), Rc::clone(&tally), popular.next());
+            let (service, tally, image) = (Rc::clone(service), Rc::clone(&tally), popular.next());
             tokio::task::spawn_local(async move {
                 let outcome = service.thumbnail(image).await;
                 tally.note(outcome, when.elapsed());

@@ -32,7 +32,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Set in the child process that is the server.
@@ -98,7 +98,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let cache = connect(&url).await?;
-        let service = Arc::new(ImageService::new(cache));
+        let service = Rc::new(ImageService::new(cache));
         let tally = driver::drive(&service, &options.load).await;
         print!("{}", tally.report(&options.load, &service));
         Ok(())

@@ -5,8 +5,8 @@ use crate::stats::{Gauge, WorkerStats};
 
 /// The classes in the order in which they are shown; their sum is what the process counts.
 pub(super) const CLASSES: [&str; CLASS_COUNT] =
-    ["entries", "tables", "eviction", "limbo", "clients", "tracking", "scripts"];
-const CLASS_COUNT: usize = 7;
+    ["entries", "tables", "eviction", "misses", "limbo", "clients", "tracking", "scripts"];
+const CLASS_COUNT: usize = 8;
 
 /// Bytes by class.
 pub(super) type Classes = [u64; CLASS_COUNT];
@@ -20,5 +20,6 @@ pub(super) fn classes(server: &Server, clients: u64) -> Classes {
     let texts = server.scripts.memory() + server.libraries.current().memory();
     let scripts = lua(|w| &w.lua.eval) + lua(|w| &w.lua.functions) + texts as u64;
     let tracking = server.tracker().bytes();
-    [store.entries, store.tables, store.eviction, store.limbo, clients, tracking, scripts]
+    let dunlin_storage::MemoryStats { entries, tables, eviction, misses, limbo, .. } = store;
+    [entries, tables, eviction, misses, limbo, clients, tracking, scripts]
 }

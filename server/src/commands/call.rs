@@ -15,7 +15,8 @@ use crate::server::Server;
 use crate::stats::WorkerStats;
 use dunlin_protocol::{ArgValue, Reply, Request, number};
 use dunlin_storage::{
-    self as storage, DbId, Guard, Key, KeyHash, Keyspace, Millis, NewValue, Put, Str, Touch, Value,
+    self as storage, DbId, Guard, Key, KeyHash, Keyspace, Millis, Miss, NewValue, Put, Str, Touch,
+    Value,
 };
 
 /// One execution of a command. `'a`: this call; `'g`: the pinned epoch, and so every entry read.
@@ -125,9 +126,9 @@ impl<'a, 'g> Call<'a, 'g> {
     #[inline]
     pub fn lookup(&mut self, key: &Key<'_>) -> Option<storage::Entry<'g>> {
         let found = self.read(self.client.db, key, self.touch());
-        self.count(found.is_some());
-        if found.is_none() {
-            self.missed(key);
+        match found {
+            Some(_) => self.stats.hit(),
+            None => self.missed(key),
         }
         found
     }
@@ -136,26 +137,33 @@ impl<'a, 'g> Call<'a, 'g> {
     /// sign of life for eviction.
     pub fn look(&mut self, key: &Key<'_>) -> Option<storage::Entry<'g>> {
         let found = self.peek(key);
-        self.count(found.is_some());
-        if found.is_none() {
-            self.missed(key);
+        match found {
+            Some(_) => self.stats.hit(),
+            None => self.missed(key),
         }
         found
     }
 
-    /// Counts a hit or a miss.
-    #[inline]
-    pub fn count(&self, hit: bool) {
-        if hit {
-            self.stats.hit();
-        } else {
-            self.stats.miss();
+    /// [`Call::look`] that tells nobody of a miss.
+    pub fn look_silently(&self, key: &Key<'_>) -> Option<storage::Entry<'g>> {
+        let found = self.peek(key);
+        match found {
+            Some(_) => self.stats.hit(),
+            None => self.stats.miss(self.why_missing(key)),
         }
+        found
     }
 
-    /// Tells of a key that was read and is not there: at once if the roles are held, else when it
-    /// is certain that what was read stands ([`crate::dispatch`] may have to read again).
+    /// Why a key that was just read is not there.
+    fn why_missing(&self, key: &Key<'_>) -> Miss {
+        let (db, under_role) = (self.client.db, self.writer.is_some());
+        self.server.keyspace.why_missing(db, key, self.now, under_role, self.guard)
+    }
+
+    /// Counts a key that was read and is not there, and tells of it: at once if the roles are held,
+    /// else when it is certain that what was read stands ([`crate::dispatch`] may have to read again).
     fn missed(&mut self, key: &Key<'_>) {
+        self.stats.miss(self.why_missing(key));
         if self.writer.is_some() {
             self.bury(key);
             self.notify(Class::KEY_MISS, "keymiss", key);

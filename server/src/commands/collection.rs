@@ -111,7 +111,11 @@ impl<'r, 'g> Reader<'r, 'g> {
     }
 
     fn missed(&self, key: &Key<'_>) {
-        self.stats.into_iter().for_each(WorkerStats::miss);
+        if let Some(stats) = self.stats {
+            let under_role = self.writer.is_some();
+            let why = self.keyspace.why_missing(self.db, key, self.now, under_role, self.guard);
+            stats.miss(why);
+        }
         if let Some(missed) = &self.missed {
             missed.borrow_mut().push(key.bytes.into());
         }

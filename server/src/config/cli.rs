@@ -44,6 +44,9 @@ const COMPLETIONS: &str = "completions";
 const MAN: &str = "man";
 const PING: &str = "ping";
 
+/// The synopsis of the manual page; one that names all options would fill the screen.
+const USAGE: &str = "dunlin [FILE] [--directive value ...] ...\n       dunlin ping [FILE] [-p port | -s unixsocket | --tls-port port]";
+
 /// The options that take no value.
 const SWITCHES: [&str; 5] = ["help", "version", INSECURE, CHECK, MAN];
 
@@ -156,7 +159,7 @@ fn option(name: &'static str) -> Arg {
 fn asked_for(matches: &ArgMatches) -> Result<Option<Vec<u8>>, LoadError> {
     let mut text = Vec::new();
     if matches.get_flag(MAN) {
-        let page = clap_mangen::Man::new(described(detailed));
+        let page = clap_mangen::Man::new(described(detailed).override_usage(USAGE));
         page.render(&mut text).map_err(|error| LoadError::new(error.to_string()))?;
         return Ok(Some(text));
     }

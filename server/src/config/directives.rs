@@ -136,6 +136,9 @@ const LONG_MAX: i64 = i64::MAX;
 /// Longest string value that any limit may allow: lengths in entries are 32 bits.
 const MAX_BULK: u64 = 4 << 30;
 
+/// Most bytes for the causes of misses: they are taken a half at a time, which must not take long.
+const MAX_MISS_MEMORY: u64 = 64 << 20;
+
 const fn int(min: i64, max: i64) -> Kind {
     Kind::Int { min, max }
 }
@@ -192,6 +195,15 @@ pub static DIRECTIVES: &[Directive] = &[
     row("maxclients", int(1, 4_294_967_295), "10000",
         "Clients served at once; lowered to what the file limit allows")
         .apply(|s, v| s.maxclients = v.u32()),
+    row("max-new-connections-per-cycle", int(1, 1000), "10",
+        "Connections accepted from a listener before other connections get their turn")
+        .apply(|s, v| s.arrivals.per_turn = v.u32()),
+    row("max-new-tls-connections-per-cycle", int(1, 1000), "1",
+        "Connections accepted from a TLS listener before other connections get their turn")
+        .apply(|s, v| s.arrivals.tls_per_turn = v.u32()),
+    row("accept-rate-min", int(1, 1_000_000), "10",
+        "Connections per second and worker that are accepted however overloaded the server is")
+        .apply(|s, v| s.arrivals.rate_min = v.u32()),
     row("admin-port", int(0, 65535), "0",
         "TCP port of the admin listener (HTTP: probes, metrics, dashboard); 0: none").immutable()
         .apply(|s, v| s.admin_port = u16::try_from(v.int()).unwrap_or(0)),
@@ -267,6 +279,14 @@ pub static DIRECTIVES: &[Directive] = &[
     row("tls-session-cache-timeout", int(0, INT_MAX), "300",
         "Seconds a TLS session can be resumed")
         .apply(|s, v| s.tls.session_cache_timeout = v.u32()),
+    row("tls-handshakes", int(1, 1024), "4",
+        "TLS handshakes that a worker makes at the same time; the newest goes first")
+        .apply(|s, v| s.arrivals.handshakes = v.u32()),
+    row("tls-handshakes-open", int(1, 1_000_000), "1024",
+        "TLS handshakes per worker that may be unfinished; with more the oldest is dropped")
+        .apply(|s, v| s.arrivals.handshakes_open = v.u32()),
+    row("tls-handshake-timeout", int(1, 3600), "5", "Seconds a TLS handshake may take")
+        .apply(|s, v| s.arrivals.handshake_timeout = v.u32()),
     row("tls-auto-reload-interval", int(0, INT_MAX), "60",
         "Seconds between looks whether the TLS files have changed; 0: only SIGHUP and CONFIG SET")
         .apply(|s, v| s.tls.auto_reload_interval = v.u32()),
@@ -281,6 +301,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("maxmemory-clients", MAXMEMORY_CLIENTS, "auto",
         "Bytes all clients' buffers may hold, or % of maxmemory; 0: no limit; auto: 10 % of the machine")
         .apply(|s, v| s.maxmemory_clients = v.memory(s.maxmemory)),
+    row("miss-memory", memory(0, MAX_MISS_MEMORY), "4mb",
+        "Bytes at most, two per removed key, for the causes of misses; 0: every miss is of a key never set")
+        .immutable().apply(|s, v| s.miss_memory = v.memory(0)),
     row("maxmemory-eviction-tenacity", int(0, 100), "10",
         "Effort per eviction (accepted, no effect)"),
     row("client-output-buffer-limit", Kind::OutputLimits,
@@ -464,7 +487,7 @@ pub(super) static MISSING: &[&str] = &[
     "dual-channel-replication-enabled", "enable-module-command", "events-per-io-thread",
     "extended-redis-compatibility", "hide-user-data-from-log", "ignore-warnings",
     "loading-process-events-interval-bytes", "locale-collate", "log-timestamp-format", "masterauth",
-    "masteruser", "max-new-connections-per-cycle", "max-new-tls-connections-per-cycle",
+    "masteruser",
     "min-replicas-max-lag", "min-replicas-to-write", "min-slaves-max-lag", "min-slaves-to-write",
     "no-appendfsync-on-rewrite", "oom-score-adj-values", "prefetch-batch-max-size", "primaryauth",
     "primaryuser", "propagation-error-behavior", "rdb-del-sync-files", "rdb-save-incremental-fsync",

@@ -159,6 +159,24 @@ pub struct TlsSettings {
     pub auto_reload_interval: u32,
 }
 
+/// How new connections are let in.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct ArrivalSettings {
+    /// Accepted from one listener before other connections get their turn.
+    pub per_turn: u32,
+    /// The same, of a TLS listener.
+    pub tls_per_turn: u32,
+    /// Accepted per second and worker however overloaded the server is.
+    pub rate_min: u32,
+    /// TLS handshakes that a worker makes at the same time.
+    pub handshakes: u32,
+    /// TLS handshakes of a worker that are not finished.
+    pub handshakes_open: u32,
+    /// Seconds a TLS handshake may take.
+    pub handshake_timeout: u32,
+}
+
 /// Everything the server reads from its configuration.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -187,6 +205,8 @@ pub struct Settings {
     pub admin_bind: Vec<String>,
     /// Clients served at once.
     pub maxclients: u32,
+    /// How new connections are let in.
+    pub arrivals: ArrivalSettings,
     /// The password; empty = none.
     pub requirepass: Vec<u8>,
     /// Seconds a client that has to authenticate may take for it, 0 = no limit.
@@ -197,6 +217,8 @@ pub struct Settings {
     pub maxmemory: u64,
     /// What happens at `maxmemory`.
     pub maxmemory_policy: Policy,
+    /// Bytes at most for what is known of removed keys, 0 = nothing is.
+    pub miss_memory: u64,
     /// Bytes all clients together may hold, 0 = no limit.
     pub maxmemory_clients: u64,
     /// Limits of pending output per client class.

@@ -32,7 +32,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
-pub(crate) use stream::Stream;
+pub(crate) use stream::{CLOSED, Stream};
 use tracing::warn;
 
 /// Replies not yet sent at which a connection stops executing.

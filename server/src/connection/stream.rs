@@ -16,10 +16,10 @@ const MAX_SLICES: usize = 64;
 /// towards urgent data as it does towards readability, but data that nobody reads yet is not
 /// urgent; sockets are not even registered for what is.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) const CLOSED: Interest = Interest::PRIORITY;
+pub(crate) const CLOSED: Interest = Interest::PRIORITY;
 /// Elsewhere only a reset can be told from data.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) const CLOSED: Interest = Interest::ERROR;
+pub(crate) const CLOSED: Interest = Interest::ERROR;
 
 /// An accepted connection.
 #[derive(Debug)]

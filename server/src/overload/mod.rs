@@ -5,6 +5,10 @@
 //! GET is a query on the database behind the cache. What depends on the signal is dear work and new
 //! connections.
 
+pub mod accept;
+pub mod arrivals;
+
+use arrivals::Arrivals;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the workers know of their load.
@@ -12,13 +16,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Overload {
     /// Per worker, whether it is overloaded: written by the worker itself, read by whoever decides.
     workers: Box<[AtomicBool]>,
+    /// New connections.
+    pub arrivals: Arrivals,
 }
 
 impl Overload {
     /// For so many workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Overload { workers: (0..workers).map(|_| AtomicBool::new(false)).collect() }
+        Overload {
+            workers: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+            arrivals: Arrivals::default(),
+        }
     }
 
     /// Whether worker `index` is overloaded.

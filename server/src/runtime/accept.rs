@@ -1,25 +1,37 @@
 //! Accepting connections and placing them on workers.
 //!
-//! Each listener has one task, all of them on the first worker. A new connection goes to the less
-//! loaded of two workers drawn at random ("power of two choices"): with the few connections of a
-//! sidecar that is far more even than SO_REUSEPORT's hash of addresses.
+//! Each listener has one task, all of them on the first worker: trouble of one does not hold up the
+//! others. A task accepts a few connections in a turn and then lets the established ones go on; how
+//! fast while workers are overloaded is decided by [`crate::overload::accept`], and so is what an error
+//! means. A new connection goes to the less loaded of two workers drawn at random ("power of two
+//! choices"): with the few connections of a sidecar that is far more even than SO_REUSEPORT's hash of
+//! addresses.
 
 use super::doors::Door;
 use super::listen::{self, UnixSocket};
+use super::refuse::{Refusals, Spare, refuse_at_once};
 use super::worker::{Incoming, Socket, WorkerHandle};
+use crate::config::Settings;
+use crate::overload::accept::{BackOff, Failure, failure_of};
 use crate::server::Server;
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::UnixListener;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{error, warn};
 
-/// Pause after a failed accept (no descriptors left): the listener would be ready at once again.
-const BACK_OFF: Duration = Duration::from_millis(50);
-const REFUSAL: &[u8] = b"-ERR max number of clients reached\r\n";
+/// Clients that are told, between two pauses, that there are no descriptors.
+const TURNED_AWAY: usize = 64;
+/// Of these, before other connections get their turn.
+const TURNED_AWAY_PER_TURN: usize = 16;
+/// Trouble that comes and goes is logged once in so many nanoseconds.
+const LOG_INTERVAL_NS: u64 = 10_000_000_000;
 
 /// What connections come from.
 #[derive(Debug)]
@@ -33,6 +45,20 @@ pub enum Listener {
 }
 
 impl Listener {
+    /// Accepts one connection, without waiting.
+    fn accept(&self, settings: &Settings) -> io::Result<Incoming> {
+        match self {
+            Listener::Tcp(door) => accept_tcp(door, Socket::Tcp, settings),
+            Listener::Tls(door) => accept_tcp(door, Socket::Tls, settings),
+            Listener::Unix(socket) => {
+                let (stream, _) = socket.listener.accept()?;
+                stream.set_nonblocking(true)?;
+                let addr = format!("{}:0", socket.path().display());
+                Ok(Incoming { socket: Socket::Unix(stream), laddr: addr.clone(), addr })
+            }
+        }
+    }
+
     /// Whether it is the supervisor's: then its queue waits for the next process.
     fn is_inherited(&self) -> bool {
         match self {
@@ -40,6 +66,36 @@ impl Listener {
             Listener::Unix(socket) => socket.is_inherited(),
         }
     }
+
+    /// Connections accepted in one turn.
+    fn per_turn(&self, settings: &Settings) -> u32 {
+        match self {
+            Listener::Tls(_) => settings.arrivals.tls_per_turn,
+            Listener::Tcp(_) | Listener::Unix(_) => settings.arrivals.per_turn,
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listener::Tcp(door) | Listener::Tls(door) => door.socket().as_fd(),
+            Listener::Unix(socket) => socket.listener.as_fd(),
+        }
+    }
+}
+
+fn accept_tcp(
+    door: &Door,
+    kind: fn(std::net::TcpStream) -> Socket,
+    settings: &Settings,
+) -> io::Result<Incoming> {
+    let (stream, peer) = door.socket().accept()?;
+    stream.set_nonblocking(true)?;
+    // Any other option that cannot be set is no reason to refuse the client.
+    let _ = listen::prepare_tcp(&stream, settings.tcp_keepalive);
+    let laddr = stream.local_addr().map_or_else(|_| "?:0".to_owned(), |addr| addr.to_string());
+    Ok(Incoming { socket: kind(stream), addr: peer.to_string(), laddr })
 }
 
 /// Places accepted connections.
@@ -49,6 +105,34 @@ pub struct Acceptor {
     pub server: &'static Server,
     /// The workers.
     pub workers: Vec<WorkerHandle>,
+    /// Tells those for whom there is no place.
+    pub refusals: Refusals,
+}
+
+/// A listener, and what its task has to remember.
+struct Entrance {
+    listener: Listener,
+    /// The listener as the runtime sees it. Its own listeners register each connection that they accept,
+    /// only for it to be taken out again, because it belongs to another worker; so it is a stream, of
+    /// which nothing but the readiness is used.
+    bell: TcpStream,
+    spare: Spare,
+    back_off: BackOff,
+    /// When trouble was logged.
+    logged: Option<u64>,
+}
+
+impl Entrance {
+    fn new(listener: Listener) -> io::Result<Entrance> {
+        let bell = listener.as_fd().try_clone_to_owned()?;
+        Ok(Entrance {
+            bell: TcpStream::from_std(bell.into())?,
+            spare: Spare::of(&listener),
+            back_off: BackOff::default(),
+            logged: None,
+            listener,
+        })
+    }
 }
 
 impl Acceptor {
@@ -60,16 +144,29 @@ impl Acceptor {
     }
 
     /// Accepts until shutdown, or until the listener is closed.
-    async fn accept(self, listener: Listener) -> io::Result<()> {
+    async fn accept(self, listener: Listener) {
         let _open = self.server.shutdown.open_door();
         let mut stop = self.server.shutdown.watch();
+        let door = match &listener {
+            Listener::Tcp(door) | Listener::Tls(door) => Some(Arc::clone(door)),
+            Listener::Unix(_) => None,
+        };
+        let closed = async {
+            match door {
+                Some(door) => door.closed().await,
+                None => pending().await,
+            }
+        };
+        let mut entrance = match Entrance::new(listener) {
+            Ok(entrance) => entrance,
+            Err(error) => return error!(%error, "a listener cannot be accepted from"),
+        };
         tokio::select! {
-            end = self.accept_all(&listener) => end,
-            () = stop.draining() => {
-                if !listener.is_inherited() {
-                    self.accept_rest(&listener);
-                }
-                Ok(())
+            biased;
+            () = stop.draining() => self.accept_rest(&entrance.listener),
+            () = closed => {}
+            Err(error) = self.accept_all(&mut entrance) => {
+                error!(%error, "a listener does not accept any more");
             }
         }
     }
@@ -77,21 +174,16 @@ impl Acceptor {
     /// Lets in who stands at the door when it is to be closed: the kernel has told them that they are
     /// connected, and would reset them.
     fn accept_rest(&self, listener: &Listener) {
-        for _ in 0..self.server.settings().tcp_backlog.saturating_add(1) {
-            let accepted = match listener {
-                Listener::Tcp(door) => self.accept_one(door, Socket::Tcp),
-                Listener::Tls(door) => self.accept_one(door, Socket::Tls),
-                Listener::Unix(socket) => socket.listener.accept().and_then(|(stream, _)| {
-                    stream.set_nonblocking(true)?;
-                    let name = name_of(socket);
-                    self.place(Socket::Unix(stream), name.clone(), name);
-                    Ok(())
-                }),
-            };
-            match accepted {
+        if listener.is_inherited() {
+            return;
+        }
+        let settings = self.server.settings();
+        for _ in 0..=settings.tcp_backlog {
+            match listener.accept(&settings) {
+                Ok(Incoming { socket, addr, laddr }) => self.place(socket, addr, laddr),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // A connection that is gone already; the next one may not be.
-                _ => {}
+                // One that is gone already; the next one may not be.
+                Err(_) => {}
             }
         }
         if let Listener::Tcp(door) | Listener::Tls(door) = listener {
@@ -99,62 +191,78 @@ impl Acceptor {
         }
     }
 
-    fn accept_one(&self, door: &Door, kind: fn(std::net::TcpStream) -> Socket) -> io::Result<()> {
-        let (stream, peer) = door.socket().accept()?;
-        self.admit(stream, peer, kind);
-        Ok(())
+    async fn accept_all(&self, entrance: &mut Entrance) -> io::Result<Infallible> {
+        loop {
+            entrance.bell.readable().await?;
+            self.turn(entrance).await;
+            tokio::task::yield_now().await;
+        }
     }
 
-    async fn accept_all(&self, listener: &Listener) -> io::Result<()> {
-        match listener {
-            Listener::Tcp(door) => self.accept_tcp(door, Socket::Tcp).await,
-            Listener::Tls(door) => self.accept_tcp(door, Socket::Tls).await,
-            Listener::Unix(socket) => {
-                let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
-                let name = name_of(socket);
-                loop {
-                    match listener.accept().await {
-                        Ok((stream, _)) => {
-                            let stream = stream.into_std()?;
-                            self.place(Socket::Unix(stream), name.clone(), name.clone());
-                        }
-                        Err(error) => failed(&error).await,
+    /// Accepts as many as one turn may, or waits when accepting fails.
+    async fn turn(&self, entrance: &mut Entrance) {
+        let settings = self.server.settings();
+        for _ in 0..entrance.listener.per_turn(&settings) {
+            let delayed = self.wait_for_admission(&settings).await;
+            let accept = || entrance.listener.accept(&settings);
+            match entrance.bell.try_io(Interest::READABLE, accept) {
+                Ok(Incoming { socket, addr, laddr }) => {
+                    self.server.overload.arrivals.accepted(self.server, delayed);
+                    entrance.back_off.succeeded();
+                    self.place(socket, addr, laddr);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    self.server.overload.arrivals.failures.fetch_add(1, Ordering::Relaxed);
+                    if failure_of(&error) != Failure::Connection {
+                        return self.failed(&error, entrance, &settings).await;
                     }
                 }
             }
         }
     }
 
-    async fn accept_tcp(
-        &self,
-        door: &Door,
-        kind: fn(std::net::TcpStream) -> Socket,
-    ) -> io::Result<()> {
-        let listener = door.listener()?;
+    /// The next call would fail as well: leaves the listener alone for a while.
+    async fn failed(&self, error: &io::Error, entrance: &mut Entrance, settings: &Settings) {
+        let now = self.server.clock.monotonic_ns();
+        if entrance.logged.is_none_or(|then| now.saturating_sub(then) >= LOG_INTERVAL_NS) {
+            entrance.logged = Some(now);
+            warn!(%error, "accepting a connection failed");
+        }
+        if failure_of(error) == Failure::Descriptors {
+            self.turn_away(&entrance.listener, settings, &mut entrance.spare).await;
+        }
+        tokio::time::sleep(Duration::from_millis(entrance.back_off.failed())).await;
+    }
+
+    /// Whether there was anything to wait for.
+    async fn wait_for_admission(&self, settings: &Settings) -> bool {
+        let mut waited = false;
         loop {
-            let accepted = tokio::select! {
-                biased;
-                () = door.closed() => return Ok(()),
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => self.admit(stream.into_std()?, peer, kind),
-                Err(error) => failed(&error).await,
+            match self.server.overload.arrivals.wait(self.server, settings) {
+                0 => return waited,
+                nanos => tokio::time::sleep(Duration::from_nanos(nanos)).await,
             }
+            waited = true;
         }
     }
 
-    fn admit(
-        &self,
-        stream: std::net::TcpStream,
-        peer: SocketAddr,
-        kind: fn(std::net::TcpStream) -> Socket,
-    ) {
-        let keepalive = self.server.settings().tcp_keepalive;
-        // An option that cannot be set is no reason to refuse the client.
-        let _ = listen::prepare_tcp(&stream, keepalive);
-        let laddr = stream.local_addr().map_or_else(|_| "?:0".to_owned(), |addr| addr.to_string());
-        self.place(kind(stream), peer.to_string(), laddr);
+    /// There are no descriptors. Those who wait are told, one after the other in the place of the spare
+    /// one: there is never more than one of them.
+    async fn turn_away(&self, listener: &Listener, settings: &Settings, spare: &mut Spare) {
+        let stats = &self.server.stats;
+        if spare.give_up() {
+            for number in 1..=TURNED_AWAY {
+                let Ok(incoming) = listener.accept(settings) else { break };
+                refuse_at_once(incoming.socket);
+                stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
+                self.server.overload.arrivals.turned_away.fetch_add(1, Ordering::Relaxed);
+                if number % TURNED_AWAY_PER_TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        spare.regain(listener);
     }
 
     fn place(&self, socket: Socket, addr: String, laddr: String) {
@@ -162,7 +270,7 @@ impl Acceptor {
             self.workers.iter().map(|w| w.load.connections.load(Ordering::Relaxed)).sum();
         if connected >= self.server.max_clients() {
             self.server.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
-            refuse(socket);
+            self.refusals.refuse(socket);
             return;
         }
         let worker = self.choose();
@@ -182,23 +290,4 @@ impl Acceptor {
         // Of two equal ones the lower index would fill up first: draw decides already.
         if load(second) < load(first) { &self.workers[second] } else { &self.workers[first] }
     }
-}
-
-fn name_of(socket: &UnixSocket) -> String {
-    format!("{}:0", socket.path().display())
-}
-
-async fn failed(error: &io::Error) {
-    warn!(%error, "accepting a connection failed");
-    tokio::time::sleep(BACK_OFF).await;
-}
-
-/// Says why and closes. The socket's buffer is empty, so the write does not block. A TLS client
-/// could read no text before a handshake, and that is what there is no room for.
-fn refuse(socket: Socket) {
-    let _ = match socket {
-        Socket::Tcp(mut stream) => stream.write_all(REFUSAL),
-        Socket::Unix(mut stream) => stream.write_all(REFUSAL),
-        Socket::Tls(_) => Ok(()),
-    };
 }

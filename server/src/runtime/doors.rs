@@ -10,7 +10,6 @@ use super::accept::Listener;
 use super::listen::{Listeners, Opened};
 use crate::config::{Applied, Settings};
 use socket2::SockRef;
-use std::io;
 use std::net::{Shutdown, TcpListener};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{Notify, mpsc};
@@ -30,12 +29,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// The listener, once more.
-    pub(super) fn listener(&self) -> io::Result<tokio::net::TcpListener> {
-        tokio::net::TcpListener::from_std(self.listener.try_clone()?)
-    }
-
-    /// The listener itself; it never blocks.
+    /// The listener.
     pub(super) fn socket(&self) -> &TcpListener {
         &self.listener
     }

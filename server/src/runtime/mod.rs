@@ -15,6 +15,7 @@ pub mod phase;
 pub mod pidfile;
 pub mod pool;
 pub mod process;
+pub mod refuse;
 pub mod shutdown;
 pub mod supervisor;
 pub mod sweep;

@@ -21,7 +21,7 @@ use crate::client::{Registry, line};
 use crate::runtime::phase::Phase;
 use crate::server::Server;
 use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::pending;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -279,12 +279,10 @@ impl Signals {
     }
 
     /// Waits for one, and says which it is.
-    fn next(&mut self) -> impl Future<Output = &'static str> {
-        async {
-            tokio::select! {
-                _ = self.terminate.recv() => SIGTERM,
-                _ = self.interrupt.recv() => "SIGINT",
-            }
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => SIGTERM,
+            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }

@@ -330,8 +330,7 @@ impl Worker {
         let server = self.server;
         let mut stop = server.shutdown.watch();
         let handshake = async {
-            let config = server.tls.config().ok_or(std::io::ErrorKind::NotConnected)?;
-            let stream = self.handshakes.run(socket, config).await?;
+            let stream = self.handshakes.run(server, socket).await?;
             let login = tls::login_of(server, stream.peer_certificate().as_ref())?;
             std::io::Result::Ok((Stream::Tls(Box::new(stream)), login))
         };

@@ -41,6 +41,8 @@ fn figures_are_those_of_what_was_done() {
     assert_eq!(found.value("dunlin_error_replies_total", &[("error", "WRONGTYPE")]), 1.0);
     assert_eq!(found.value("dunlin_keyspace_hits_total", &[]), 100.0);
     assert_eq!(found.value("dunlin_keyspace_misses_total", &[]), 100.0);
+    assert_eq!(found.value("dunlin_missed_keys_total", &[("cause", "never_set")]), 100.0);
+    assert_eq!(found.sum("dunlin_missed_keys_total"), 100.0);
     assert_eq!(found.value("dunlin_keys", &[("db", "0")]), 100.0);
     assert_eq!(found.value("dunlin_keys_with_expiry", &[("db", "0")]), 1.0);
     assert_eq!(found.sum("dunlin_shard_keys"), 100.0);

@@ -88,6 +88,18 @@ impl Server {
         Self::ready(Self::dunlin_command(program, port, args), "dunlin", port, dir, Self::answers)
     }
 
+    /// Starts dunlin with a limit of open files.
+    pub fn dunlin_with_descriptors(limit: u32, args: &[&str]) -> Self {
+        let (port, dir) = (free_port(), scratch_dir("dunlin"));
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_dunlin"))
+            .args(["--port", &port.to_string()])
+            .args(args);
+        Self::ready(command, "dunlin", port, dir, Self::answers)
+    }
+
     /// Starts dunlin without a plain TCP port; it is ready when `answers` says so.
     pub fn dunlin_without_port(args: &[&str], answers: impl Fn(&Server) -> bool) -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_dunlin"));
@@ -235,7 +247,14 @@ impl Server {
 
     /// Open file descriptors.
     pub fn fds(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process runs").count()
+        self.descriptors().len()
+    }
+
+    /// The numbers of the open file descriptors.
+    pub fn descriptors(&self) -> Vec<u32> {
+        let dir = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process runs");
+        let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        dir.filter_map(|entry| number(entry.ok()?)).collect()
     }
 
     /// Processor time used so far, user and system.

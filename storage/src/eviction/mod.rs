@@ -394,7 +394,7 @@ impl Keyspace {
         !self.over_limit()
     }
 
-    fn items_of(&self, id: ShardId) -> usize {
+    pub(crate) fn items_of(&self, id: ShardId) -> usize {
         self.tables_in(id).map(|table| table.len() as usize).sum()
     }
 

@@ -12,6 +12,7 @@ use super::{Array, HOMES, Table, TableCore};
 use crate::entry;
 use crate::epoch::Guard;
 use crate::hash::Hasher;
+use crate::misses::Misses;
 use crate::reclaim::Reclaim;
 use crate::sync::{Arc, Ordering, prefetch};
 
@@ -196,10 +197,15 @@ fn move_word(next: &Array, word: Word, spot: crate::hash::Spot) -> usize {
     next.place(spot, word)
 }
 
+/// Who remembers removed keys, and of which physical database these are.
+type Rememberer = (Arc<Misses>, usize);
+
 /// A table's arrays taken out of the keyspace, freed piece by piece after their grace period.
 pub(crate) struct Detached {
     head: *mut Array,
     home: usize,
+    /// Who remembers that the keys were removed, if anybody does.
+    misses: Option<Rememberer>,
 }
 
 // SAFETY: nobody else knows the arrays any more.
@@ -212,13 +218,19 @@ impl Table {
         let head = self.head.swap(std::ptr::null_mut(), Ordering::AcqRel);
         self.figures.clear();
         *core = TableCore::default();
-        (Detached { head, home: 0 }, bytes)
+        (Detached { head, home: 0, misses: None }, bytes)
     }
 }
 
 impl Detached {
     pub(crate) fn is_empty(&self) -> bool {
         self.head.is_null()
+    }
+
+    /// As it is freed, its keys are remembered as deleted.
+    pub(crate) fn remembered_by(mut self, misses: Option<&Arc<Misses>>, physical: usize) -> Self {
+        self.misses = misses.map(|misses| (Arc::clone(misses), physical));
+        self
     }
 
     /// Frees up to `left` homes with their items; true when nothing is left.
@@ -231,7 +243,7 @@ impl Detached {
                     return false;
                 }
                 *left -= 1;
-                free_home(array, self.home, reclaim);
+                free_home(array, self.home, reclaim, self.misses.as_ref());
                 self.home += 1;
             }
             // SAFETY: came from `Box::into_raw`; nobody else knows it.
@@ -253,19 +265,23 @@ impl Drop for Detached {
     }
 }
 
-fn free_home(array: &Array, home: usize, reclaim: &Reclaim) {
+fn free_home(array: &Array, home: usize, reclaim: &Reclaim, misses: Option<&Rememberer>) {
     let bucket = array.home(home);
-    free_words(bucket, reclaim);
+    free_words(bucket, reclaim, misses);
     if home % HOMES == HOMES - 1 {
         for overflow in array.chain(home) {
-            free_words(overflow, reclaim);
+            free_words(overflow, reclaim, misses);
         }
     }
 }
 
-fn free_words(bucket: &Bucket, reclaim: &Reclaim) {
+fn free_words(bucket: &Bucket, reclaim: &Reclaim, misses: Option<&Rememberer>) {
     for slot in 0..SLOTS {
-        if let Some(entry) = bucket.word(slot).entry() {
+        let word = bucket.word(slot);
+        if let Some(entry) = word.entry() {
+            if let (Some((misses, physical)), Some(key)) = (misses, key_of(word)) {
+                misses.flushed(*physical, key);
+            }
             // SAFETY: the table was detached and its grace period is over: no reader is left, and
             // every item is in exactly one slot.
             let dead = unsafe { entry::dead(entry) };

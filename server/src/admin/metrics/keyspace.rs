@@ -2,7 +2,7 @@
 
 use super::samples::Samples;
 use super::{Family, Scrape};
-use dunlin_storage::{DbId, ShardId, ShardStats};
+use dunlin_storage::{DbId, Miss, ShardId, ShardStats};
 
 /// Most values of the label `shard`; with more shards neighbours are put together.
 pub(super) const MAX_SHARD_LABELS: usize = 64;
@@ -13,6 +13,11 @@ pub(super) const FAMILIES: &[Family] = &[
     }),
     Family::counter("keyspace_misses", "Lookups that did not find their key.", |scrape, out| {
         out.only(scrape.server.stats.sum(|w| &w.misses));
+    }),
+    Family::counter("missed_keys", "The same, by what became of the key.", |scrape, out| {
+        for (why, count) in Miss::ALL.iter().zip(scrape.server.stats.misses_by_cause()) {
+            out.of(("cause", why.name()), count);
+        }
     }),
     Family::counter("expired_keys", "Keys removed because they had expired.", |scrape, out| {
         out.only(scrape.store.expired_keys);

@@ -95,9 +95,7 @@ fn answer(
     call: &mut Call<'_, '_>,
     tell: impl FnOnce(&mut Call<'_, '_>, Entry<'_>) -> Result<(), ReplyError>,
 ) -> Result<Outcome, ReplyError> {
-    let found = call.peek(&call.key(2));
-    call.count(found.is_some());
-    match found {
+    match call.look_silently(&call.key(2)) {
         Some(entry) => tell(call, entry)?,
         None => call.reply.null(),
     }

@@ -204,12 +204,13 @@ fn malloc_stats(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let store = figures.store;
     let text = format!(
         "allocator: mimalloc\nresident: {}\nstore: {}\n  entries: {}\n  tables: {}\n  \
-         eviction: {}\n  limbo: {} (peak {})\nclients: {}\n",
+         eviction: {}\n  misses: {}\n  limbo: {} (peak {})\nclients: {}\n",
         figures.resident,
         store.used,
         store.entries,
         store.tables,
         store.eviction,
+        store.misses,
         store.limbo,
         store.limbo_peak,
         figures.clients,

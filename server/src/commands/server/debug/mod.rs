@@ -146,8 +146,8 @@ fn error(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn jmap(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let memory = call.server.keyspace.memory();
     let text = format!(
-        "entries {}\ntables {}\neviction {}\nlimbo {}\n",
-        memory.entries, memory.tables, memory.eviction, memory.limbo
+        "entries {}\ntables {}\neviction {}\nmisses {}\nlimbo {}\n",
+        memory.entries, memory.tables, memory.eviction, memory.misses, memory.limbo
     );
     call.reply.verbatim("txt", text.as_bytes());
     Ok(Outcome::Done)

@@ -12,7 +12,7 @@ use crate::commands::server::{DUNLIN_VERSION, REDIS_VERSION};
 use crate::runtime::{container, process};
 use crate::server::Server;
 use crate::stats::{Gauge, WorkerStats};
-use dunlin_storage::DbId;
+use dunlin_storage::{DbId, Miss};
 use std::sync::atomic::Ordering;
 
 fn zeros(text: &mut Text, fields: &[&str]) {
@@ -133,6 +133,7 @@ pub(super) fn memory(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("used_memory_dataset_perc", percent(figures.dataset(), used));
     text.line("used_memory_tables", store.tables);
     text.line("used_memory_eviction", store.eviction);
+    text.line("used_memory_misses", store.misses);
     text.line("limbo_bytes", store.limbo);
     text.line("limbo_peak_bytes", store.limbo_peak);
     text.line("allocator_allocated", used);
@@ -239,7 +240,11 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("evicted_clients", stats.evicted_clients.load(Ordering::Relaxed));
     zeros(text, &["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     text.line("keyspace_hits", sum(|w| &w.hits));
-    text.line("keyspace_misses", sum(|w| &w.misses));
+    let misses = stats.misses_by_cause();
+    text.line("keyspace_misses", misses.iter().sum::<u64>());
+    for (why, count) in Miss::ALL.iter().zip(misses) {
+        text.line(&format!("keyspace_misses_{}", why.name()), count);
+    }
     text.line("pubsub_channels", server.pubsub.channels().len());
     text.line("pubsub_patterns", server.pubsub.patterns());
     text.line("pubsubshard_channels", server.pubsub.shard_channels().len());
@@ -343,4 +348,5 @@ pub(super) fn dunlin(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("table_bytes", memory.tables);
     text.line("entry_bytes", memory.entries);
     text.line("eviction_bytes", memory.eviction);
+    text.line("miss_bytes", memory.misses);
 }

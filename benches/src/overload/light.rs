@@ -1,0 +1,102 @@
+//! Light clients beside something heavy: what `hog`, `storm` and `readers` have in common.
+//!
+//! 50 clients send GETs at a modest rate, first alone (the baseline), then beside the neighbours,
+//! within one load on one server.
+
+use super::calibrate::gets;
+use super::neighbours::{Neighbour, Span};
+use super::tally::{Fate, Outcomes};
+use super::traffic::{Phase, Traffic};
+use super::{Plan, Usage, busy, drive};
+use crate::Outcome;
+use crate::peer::Server;
+use std::time::Duration;
+
+const CONNECTIONS: usize = 50;
+/// Seconds alone.
+pub(super) const ALONE: f64 = 1.0;
+/// The neighbours' first part is theirs to get going.
+const GETTING_GOING: f64 = 0.2;
+
+/// Light clients in the phases of a scenario.
+#[derive(Clone, Debug)]
+pub(super) struct Light {
+    traffic: Traffic,
+    /// When neighbours are at work.
+    pub(super) span: Span,
+}
+
+/// What the light clients noticed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Noticed {
+    /// p99 alone, in milliseconds.
+    pub(super) alone: f64,
+    /// The server's share of its core meanwhile.
+    pub(super) alone_busy: f64,
+    /// p50 and p99 beside the neighbours.
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    /// Requests that failed beside them, in percent.
+    pub(super) failed: f64,
+    /// The server's share of its core beside them.
+    pub(super) busy: f64,
+    /// The generator's longest turn, in milliseconds.
+    pub(super) own_pause: f64,
+    /// What the server had used at the begin and at the end of the neighbours' time.
+    pub(super) before: Usage,
+    pub(super) after: Usage,
+}
+
+impl Light {
+    /// Light clients alone, then beside neighbours for the plan's time.
+    pub(super) fn new(plan: &Plan, seed: u64) -> Self {
+        let rate = plan.light_rate;
+        let phases = vec![
+            Phase::new(0.2, rate),
+            Phase::new(ALONE, rate),
+            Phase::new(GETTING_GOING, rate),
+            Phase::new(plan.seconds, rate),
+        ];
+        let from = Duration::from_secs_f64(0.2 + ALONE);
+        let until = from + Duration::from_secs_f64(GETTING_GOING + plan.seconds);
+        let traffic = Traffic { seed, ..gets(plan, CONNECTIONS, phases) };
+        Self { traffic, span: Span { from, until } }
+    }
+
+    /// Goes on for so long when the neighbours have stopped.
+    pub(super) fn and_after(mut self, time: Duration) -> Self {
+        let rate = self.traffic.phases[3].rate;
+        self.traffic.phases.push(Phase { time, rate });
+        self
+    }
+
+    /// Seconds the neighbours are at work.
+    pub(super) fn seconds(&self) -> f64 {
+        (self.span.until - self.span.from).as_secs_f64()
+    }
+
+    /// Runs them.
+    pub(super) fn drive(
+        &self,
+        server: &Server,
+        neighbours: &mut [&mut dyn Neighbour],
+    ) -> Outcome<Noticed> {
+        let (outcomes, usage) = drive(server, &self.traffic, neighbours)?;
+        Ok(self.noticed(&outcomes, &usage))
+    }
+
+    fn noticed(&self, outcomes: &Outcomes, usage: &[Usage]) -> Noticed {
+        let offered = outcomes.offered(3).max(1) as f64;
+        Noticed {
+            alone: outcomes.ms(1, 0.99),
+            alone_busy: busy(&self.traffic, usage, 1),
+            p50: outcomes.ms(3, 0.5),
+            p99: outcomes.ms(3, 0.99),
+            failed: 100.0 * (1.0 - outcomes.of(3, Fate::Good) as f64 / offered),
+            busy: busy(&self.traffic, usage, 3),
+            own_pause: outcomes.own_pause_ms(),
+            before: usage.get(2).copied().unwrap_or_default(),
+            after: usage.get(4).copied().unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! `overload`: what a server does with more than it can do.
+//!
+//! Every scenario is an open loop ([`engine`]): Poisson arrivals planned ahead, latency from the
+//! planned time, a request not answered or not even sent by its deadline has failed. **Goodput** is
+//! correct replies within the deadline per second. The server has one core, the generator the
+//! other. Scenarios:
+//! - `cheap`: more and more GETs and SETs, to ten times the capacity;
+//! - `dear`: the same with one command in ten that takes 2 ms;
+//! - `hog`: light clients beside a pipeline that is never empty and a client that moves huge values;
+//! - `storm`: light clients beside thousands of new connections per second, plain and TLS;
+//! - `readers`: light clients beside hundreds that ask for megabytes and do not read them;
+//! - `step`: steps and a square wave of load, for what the controller does in time.
+//!
+//! Rounds alternate the servers, each fresh; tables show medians, and spreads as (most − least) /
+//! median. Goals are those of `dunlin`; `dunlin-off` is the same program with its gates open.
+
+mod calibrate;
+mod cheap;
+mod dear;
+mod engine;
+mod hog;
+mod light;
+mod neighbours;
+mod plot;
+mod readers;
+mod step;
+mod storm;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod traffic;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use self::engine::Watch;
+use self::neighbours::Neighbour;
+use self::tally::Outcomes;
+use self::traffic::Traffic;
+use crate::Outcome;
+use crate::peer::{Peer, Server, Stage};
+use crate::process::pin;
+use crate::report::{Report, median};
+
+/// The name of Dunlin without adaptive gates among the servers.
+pub const OFF: &str = "dunlin-off";
+/// The scenarios there are.
+pub const SCENARIOS: &str = "cheap,dear,hog,storm,readers,step";
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Names of scenarios.
+    pub scenarios: Vec<String>,
+    /// Length of each load.
+    pub seconds: f64,
+    /// Rounds.
+    pub rounds: usize,
+    /// Where plots are written, if they are.
+    pub plots: Option<PathBuf>,
+    /// A request answered later has failed.
+    pub deadline: Duration,
+    /// What a cheap request is to cost the server, in microseconds; 0 leaves it as it is.
+    pub cheap_us: f64,
+    /// What a dear command takes, in milliseconds.
+    pub dear_ms: f64,
+    /// Requests per second of the light clients.
+    pub light_rate: f64,
+    /// New connections per second of a storm.
+    pub storm_rate: f64,
+    /// Bytes that replies waiting for readers may take (`maxmemory-clients`), in MiB.
+    pub client_budget: u64,
+    /// Seed of the loads.
+    pub seed: u64,
+}
+
+/// Runs the scenarios.
+///
+/// # Errors
+///
+/// When a server fails, breaks off or answers nonsense.
+pub fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
+    if let Some(dir) = &plan.plots {
+        std::fs::create_dir_all(dir)?;
+    }
+    more_descriptors();
+    // The loads run in this thread; a server that may run anywhere must not inherit its core.
+    let core = stage.server_core.and(stage.load_core);
+    let all = || {
+        pin(core);
+        for scenario in &plan.scenarios {
+            match scenario.as_str() {
+                "cheap" => cheap::run(stage, plan, report)?,
+                "dear" => dear::run(stage, plan, report)?,
+                "hog" => hog::run(stage, plan, report)?,
+                "storm" => storm::run(stage, plan, report)?,
+                "readers" => readers::run(stage, plan, report)?,
+                "step" => step::run(stage, plan, report)?,
+                other => return Err(format!("no scenario named {other}").into()),
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| scope.spawn(all).join())
+        .unwrap_or_else(|_| Err("a scenario panicked".into()))
+}
+
+/// A storm needs thousands; the servers inherit the limit.
+fn more_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With fewer the clients beyond them count as refused.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Keys in place in every scenario, and the length of their values.
+const KEYS: u64 = 10_000;
+const VALUE: usize = 64;
+
+/// What a server has used at some moment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    cpu_ns: u64,
+    rss: u64,
+    peak: u64,
+}
+
+/// Runs a load; also what the server had used at the begin of each phase, and at the end.
+fn drive(
+    server: &Server,
+    traffic: &Traffic,
+    neighbours: &mut [&mut dyn Neighbour],
+) -> Outcome<(Outcomes, Vec<Usage>)> {
+    let mut usage = Vec::new();
+    server.process.reset_peak();
+    let watch: Watch<'_> = &mut |_| {
+        let (rss, peak) = server.process.rss();
+        usage.push(Usage { cpu_ns: server.process.cpu_ns(), rss, peak });
+    };
+    let result = engine::run(server.addr, traffic, neighbours, watch);
+    let outcomes = result.map_err(|e| {
+        let end = server.process.ended().map_or(String::new(), |end| format!(" (ended: {end})"));
+        format!("{}: {e}{end}", server.name)
+    })?;
+    if let Some(text) = &outcomes.first_wrong {
+        eprintln!("note: {} answered wrongly, first: {text}", server.name);
+    }
+    Ok((outcomes, usage))
+}
+
+/// The server's CPU time in a phase as a share of the phase.
+fn busy(traffic: &Traffic, usage: &[Usage], phase: usize) -> f64 {
+    match (usage.get(phase), usage.get(phase + 1)) {
+        (Some(a), Some(b)) => {
+            let used = b.cpu_ns.saturating_sub(a.cpu_ns) as f64;
+            used / traffic.phases[phase].time.as_nanos() as f64
+        }
+        _ => f64::NAN,
+    }
+}
+
+/// Measures every server in every round; the result is by server, then by round.
+fn rounds<T>(
+    stage: &Stage,
+    plan: &Plan,
+    what: &str,
+    mut one: impl FnMut(&Peer, u64) -> Outcome<T>,
+) -> Outcome<Vec<Vec<T>>> {
+    let mut results: Vec<Vec<T>> = stage.peers.iter().map(|_| Vec::new()).collect();
+    for round in 0..plan.rounds {
+        for k in 0..stage.peers.len() {
+            let i = (k + round) % stage.peers.len();
+            let peer = &stage.peers[i];
+            eprintln!("{what}: round {} of {}, {}", round + 1, plan.rounds, peer.name);
+            results[i].push(one(peer, plan.seed + round as u64)?);
+        }
+    }
+    Ok(results)
+}
+
+/// Median over the rounds.
+fn mid<T>(rounds: &[T], field: impl Fn(&T) -> f64) -> f64 {
+    median(&rounds.iter().map(field).collect::<Vec<f64>>())
+}
+
+/// (most − least) / median over the rounds, in percent.
+fn spread<T>(rounds: &[T], field: impl Fn(&T) -> f64) -> f64 {
+    let values: Vec<f64> = rounds.iter().map(field).filter(|v| v.is_finite()).collect();
+    let (low, high) = range(&values);
+    100.0 * (high - low) / median(&values)
+}
+
+fn range(values: &[f64]) -> (f64, f64) {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (low, high)
+}
+
+/// The point of a plot: median and range over the rounds.
+fn point<T>(x: f64, rounds: &[T], field: impl Fn(&T) -> f64) -> plot::Point {
+    let values: Vec<f64> = rounds.iter().map(field).filter(|v| v.is_finite()).collect();
+    let (low, high) = range(&values);
+    plot::Point { x, y: median(&values), low, high }
+}
+
+/// Bytes as MiB.
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,106 @@
+//! `readers`: light clients beside 500 that ask for a value of 1 MB four times at once and read
+//! slowly or not at all. All servers get the same `maxmemory-clients`; a server that holds every
+//! reply that nobody reads would need 2 GB.
+
+use super::calibrate::start;
+use super::light::{Light, Noticed};
+use super::neighbours::Readers;
+use super::traffic::command;
+use super::{Plan, mib, mid, rounds, spread};
+use crate::Outcome;
+use crate::peer::{Peer, Stage};
+use crate::report::{Report, Table, number};
+
+const COUNT: usize = 500;
+const BIG: usize = 1_000_000;
+const EACH: usize = 4;
+/// Bytes per second that those who read at all read together.
+const BANDWIDTH: f64 = 20e6;
+const P99_GOAL_TIMES: f64 = 1.5;
+
+/// One server in one round.
+struct Visit {
+    light: Noticed,
+    growth: f64,
+    received: f64,
+    closed: f64,
+}
+
+/// Runs the scenario.
+pub(super) fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
+    let results = rounds(stage, plan, "readers", |peer, seed| visit(stage, plan, peer, seed))?;
+    report.table(table(stage, plan, &results));
+    for (peer, visits) in stage.peers.iter().zip(&results) {
+        if peer.name != "dunlin" {
+            continue;
+        }
+        let growth = mid(visits, |v| v.growth);
+        let budget = plan.client_budget as f64;
+        let text = format!("readers: RSS + {growth:.0} MiB <= the budget of {budget:.0} MiB");
+        report.goal(growth <= budget, &text);
+        let times = mid(visits, |v| v.light.p99 / v.light.alone);
+        let text = format!("readers: light p99 {times:.2} <= 1.5 times its baseline");
+        report.goal(times <= P99_GOAL_TIMES, &text);
+    }
+    Ok(())
+}
+
+fn visit(stage: &Stage, plan: &Plan, peer: &Peer, seed: u64) -> Outcome<Visit> {
+    let budget = format!("{}mb", plan.client_budget);
+    let server = start(stage, peer, &["--maxmemory-clients", &budget])?;
+    server.control()?.call(&[b"SET", b"big", &vec![b'b'; BIG]])?;
+    let light = Light::new(plan, seed);
+    let request = command(&[b"GET", b"big"]).repeat(EACH);
+    let mut readers = Readers::new(server.addr, light.span, COUNT, request, BANDWIDTH);
+    let noticed = light.drive(&server, &mut [&mut readers])?;
+    let evicted = server.control()?.info("stats", "evicted_clients")?.unwrap_or(0);
+    Ok(Visit {
+        light: noticed,
+        growth: mib(noticed.after.peak.saturating_sub(noticed.before.rss)),
+        received: readers.received as f64 / 1e6 / light.seconds(),
+        closed: evicted as f64,
+    })
+}
+
+fn table(stage: &Stage, plan: &Plan, results: &[Vec<Visit>]) -> Table {
+    let title = format!(
+        "readers: {} GET/s of 50 light clients beside {COUNT} that ask for {EACH} x {} MB and read \
+         slowly or never, maxmemory-clients {} MiB, medians of {} rounds",
+        plan.light_rate,
+        BIG / 1_000_000,
+        plan.client_budget,
+        plan.rounds
+    );
+    let columns = [
+        "server",
+        "RSS + MiB",
+        "clients evicted",
+        "read MB/s",
+        "alone p99 ms",
+        "beside p99 ms",
+        "times",
+        "spread %",
+        "failed %",
+        "server busy",
+        "own pause ms",
+    ];
+    let mut table = Table::new(&title, &columns);
+    for (peer, visits) in stage.peers.iter().zip(results) {
+        let of = |field: fn(&Visit) -> f64, decimals| number(mid(visits, field), decimals);
+        let times = |v: &Visit| v.light.p99 / v.light.alone;
+        table.row(vec![
+            peer.name.as_str().into(),
+            of(|v| v.growth, 0),
+            of(|v| v.closed, 0),
+            of(|v| v.received, 1),
+            of(|v| v.light.alone, 3),
+            of(|v| v.light.p99, 3),
+            of(times, 2),
+            number(spread(visits, times), 0),
+            of(|v| v.light.failed, 2),
+            of(|v| v.light.busy, 2),
+            of(|v| v.light.own_pause, 1),
+        ]);
+    }
+    table
+}

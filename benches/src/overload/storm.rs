@@ -1,0 +1,239 @@
+//! `storm`: light clients beside thousands of new connections per second, by clients that give up
+//! after a second.
+//!
+//! - `plain`: each sends PING and wants PONG;
+//! - `tls`: the same after a full handshake of TLS 1.3 with an RSA key, at up to three times what
+//!   the server can do (one core of clients cannot offer more);
+//! - `hello`: clients that send the first message of a handshake and go on waiting, with a few
+//!   among them that are in earnest.
+//!
+//! What a server **could** serve follows from what a handshake costs it when nothing else is going
+//! on and the share of its core that the light clients leave.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+
+use super::calibrate::{gets, start};
+use super::light::{Light, Noticed};
+use super::neighbours::{Handshake, Hello, Neighbour, Span, Storm, identity};
+use super::traffic::Phase;
+use super::{Plan, drive, mid, rounds, spread};
+use crate::Outcome;
+use crate::peer::{Peer, Server, Stage};
+use crate::report::{Report, Table, number};
+
+const PATIENCE: Duration = Duration::from_secs(1);
+const P99_GOAL_TIMES: f64 = 2.0;
+const SERVED_GOAL: f64 = 80.0;
+/// TLS handshakes offered, as a multiple of what the server can do, and at most.
+const TLS_FACTOR: f64 = 3.0;
+const TLS_MOST: f64 = 3000.0;
+/// Clients in earnest per second among those that only say hello.
+const EARNEST: f64 = 100.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Tls,
+    Hello,
+}
+
+const KINDS: [(Kind, &str); 3] =
+    [(Kind::Plain, "plain"), (Kind::Tls, "tls"), (Kind::Hello, "hello")];
+
+/// One storm on one server in one round.
+struct Visit {
+    light: Noticed,
+    came: f64,
+    possible: f64,
+    served: f64,
+    gave_up: f64,
+    refused: f64,
+    p99: f64,
+}
+
+/// A place for certificates that goes with it.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new() -> Outcome<Self> {
+        let path = std::env::temp_dir().join(format!("dunlin-bench-tls-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs the scenario.
+pub(super) fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
+    let scratch = Scratch::new()?;
+    let config = identity(&scratch.0)?;
+    for (kind, name) in KINDS {
+        let what = format!("storm, {name}");
+        let one = |peer: &Peer, seed| visit(stage, plan, peer, kind, &scratch, &config, seed);
+        let results = rounds(stage, plan, &what, one)?;
+        report.table(table(stage, plan, name, &results));
+        for (peer, visits) in stage.peers.iter().zip(&results) {
+            if peer.name == "dunlin" {
+                judge(kind, name, visits, report);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn visit(
+    stage: &Stage,
+    plan: &Plan,
+    peer: &Peer,
+    kind: Kind,
+    scratch: &Scratch,
+    config: &Arc<ClientConfig>,
+    seed: u64,
+) -> Outcome<Visit> {
+    let file = |name: &str| scratch.0.join(name).to_string_lossy().into_owned();
+    let port = stage.free_port()?;
+    let (cert, key, text) = (file("cert.pem"), file("key.pem"), port.to_string());
+    let with_tls = [
+        "--tls-port",
+        &text,
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-auth-clients",
+        "no",
+    ];
+    let server = start(stage, peer, if kind == Kind::Plain { &[] } else { &with_tls })?;
+    let mut target = server.addr;
+    if kind != Kind::Plain {
+        target.set_port(port);
+    }
+    let storm = |span: Span, rate: f64, handshake: Handshake| {
+        Storm::new(target, span, rate, PATIENCE, handshake)
+    };
+    let whole = match kind {
+        Kind::Plain => Handshake::Plain,
+        Kind::Tls | Kind::Hello => Handshake::Tls(Arc::clone(config)),
+    };
+    let one = |span, rate| storm(span, rate, whole.clone());
+    // Handshakes are cheaper when one follows the other, so the second look is nearer to a full load.
+    let seldom = cost(plan, &server, if kind == Kind::Plain { 4000.0 } else { 300.0 }, one)?;
+    let cost = cost(plan, &server, (0.7 / seldom).min(plan.storm_rate), one)?;
+    // The last to come are granted their patience.
+    let light = Light::new(plan, seed).and_after(PATIENCE);
+    let rate = match kind {
+        Kind::Plain => plan.storm_rate,
+        Kind::Tls => (TLS_FACTOR / cost).min(TLS_MOST),
+        Kind::Hello => EARNEST,
+    };
+    let mut clients = storm(light.span, rate, whole);
+    let noticed = if kind == Kind::Hello {
+        let hello = Handshake::Hello(Hello::of(config)?);
+        let mut others = storm(light.span, plan.storm_rate - EARNEST, hello);
+        light.drive(&server, &mut [&mut clients, &mut others])?
+    } else {
+        light.drive(&server, &mut [&mut clients])?
+    };
+    let per_second = |count: u64| count as f64 / light.seconds();
+    let came = per_second(clients.came);
+    Ok(Visit {
+        light: noticed,
+        came,
+        possible: came.min((1.0 - noticed.alone_busy).max(0.0) / cost),
+        served: per_second(clients.served),
+        gave_up: per_second(clients.gave_up),
+        refused: per_second(clients.refused),
+        p99: clients.latency.value_at_quantile(0.99) as f64 / 1e6,
+    })
+}
+
+/// The server's CPU time for one handshake, in seconds, when so many come per second.
+fn cost(
+    plan: &Plan,
+    server: &Server,
+    rate: f64,
+    storm: impl Fn(Span, f64) -> Storm,
+) -> Outcome<f64> {
+    let time = Duration::from_millis(400);
+    let mut storm = storm(Span { from: Duration::ZERO, until: time }, rate);
+    // The engine wants a load; this one is nothing.
+    let traffic = gets(plan, 1, vec![Phase { time, rate: 10.0 }]);
+    let neighbours: &mut [&mut dyn Neighbour] = &mut [&mut storm];
+    let (_, usage) = drive(server, &traffic, neighbours)?;
+    let used = usage[1].cpu_ns.saturating_sub(usage[0].cpu_ns) as f64 / 1e9;
+    if storm.served == 0 {
+        return Err(format!("{}: no handshake was completed", server.name).into());
+    }
+    Ok(used / storm.served as f64)
+}
+
+fn judge(kind: Kind, name: &str, visits: &[Visit], report: &mut Report) {
+    let times = mid(visits, |v| v.light.p99 / v.light.alone);
+    let text = format!("storm, {name}: established p99 {times:.2} <= 2 times its baseline");
+    report.goal(times <= P99_GOAL_TIMES, &text);
+    if kind != Kind::Hello {
+        let share = mid(visits, |v| 100.0 * v.served / v.possible);
+        let text = format!("storm, {name}: {share:.0} % of the possible handshakes >= 80 %");
+        report.goal(share >= SERVED_GOAL, &text);
+    }
+}
+
+fn table(stage: &Stage, plan: &Plan, name: &str, results: &[Vec<Visit>]) -> Table {
+    let others = match name {
+        "hello" => format!(" and {:.0}/s that only say hello", plan.storm_rate - EARNEST),
+        _ => String::new(),
+    };
+    let title = format!(
+        "storm, {name}: {} GET/s of 50 established clients beside new connections{others}; clients \
+         give up after {PATIENCE:?}, medians of {} rounds",
+        plan.light_rate, plan.rounds
+    );
+    let columns = [
+        "server",
+        "came/s",
+        "possible/s",
+        "served/s",
+        "% of possible",
+        "gave up/s",
+        "refused/s",
+        "handshake p99 ms",
+        "alone p99 ms",
+        "beside p99 ms",
+        "times",
+        "spread %",
+        "failed %",
+        "server busy",
+        "own pause ms",
+    ];
+    let mut table = Table::new(&title, &columns);
+    for (peer, visits) in stage.peers.iter().zip(results) {
+        let of = |field: fn(&Visit) -> f64, decimals| number(mid(visits, field), decimals);
+        let times = |v: &Visit| v.light.p99 / v.light.alone;
+        table.row(vec![
+            peer.name.as_str().into(),
+            of(|v| v.came, 0),
+            of(|v| v.possible, 0),
+            of(|v| v.served, 0),
+            of(|v| 100.0 * v.served / v.possible, 0),
+            of(|v| v.gave_up, 0),
+            of(|v| v.refused, 0),
+            of(|v| v.p99, 1),
+            of(|v| v.light.alone, 3),
+            of(|v| v.light.p99, 3),
+            of(times, 2),
+            number(spread(visits, times), 0),
+            of(|v| v.light.failed, 2),
+            of(|v| v.light.busy, 2),
+            of(|v| v.light.own_pause, 1),
+        ]);
+    }
+    table
+}

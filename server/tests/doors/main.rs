@@ -1,0 +1,6 @@
+//! Too many connections, connections that do not get on, and clients that do not read: what the server
+//! does at its doors, over real sockets.
+
+mod descriptors;
+#[path = "../support/mod.rs"]
+mod support;
