@@ -40,6 +40,7 @@ pub mod slowlog;
 pub mod snapshot;
 pub mod stats;
 pub mod tls;
+mod tools;
 pub mod tracking;
 
 pub use dispatch::Context;

@@ -24,6 +24,7 @@ use crate::runtime::logging::Log;
 use crate::runtime::phase::Phases;
 use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::supervisor::Supervisor;
 use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
 use crate::snapshot::{self, Snapshots};
@@ -93,6 +94,8 @@ pub struct Server {
     pub phases: Phases,
     /// Orderly end of the process.
     pub shutdown: Shutdown,
+    /// Who has started us.
+    pub supervisor: Supervisor,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
     /// Time of the start.
@@ -171,6 +174,7 @@ impl Server {
             heartbeats: Heartbeats::new(limits.workers),
             phases: snapshot::first_phase(&config.settings()),
             shutdown: Shutdown::default(),
+            supervisor: Supervisor::default(),
             run_id,
             workers: limits.workers,
             active_expire: AtomicBool::new(true),

@@ -247,9 +247,10 @@ impl Session {
         while end.is_none() && self.next < self.decoder.len() {
             let from = self.next;
             let (count, sample) = self.plan(ctx, self.decoder.len() - from);
-            end = self.run_until(from + count, ctx, run, held);
+            end = self.run_until(from + count, ctx, run, allowed, held);
             self.account(ctx, from, sample);
-            if self.next < from + count || self.is_spent() {
+            let late = run.elapsed(ctx) > allowed.nanos;
+            if self.next < from + count || self.is_spent() || late {
                 break;
             }
         }
@@ -292,6 +293,7 @@ impl Session {
         stop: usize,
         ctx: &Context<'_, 'g>,
         run: &mut dispatch::Run,
+        allowed: Allowance,
         held: &mut Option<Roles<'g>>,
     ) -> Option<Turn> {
         let mut end = None;

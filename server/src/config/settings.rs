@@ -98,6 +98,26 @@ impl LoadOnCorrupt {
     pub(super) const NAMES: [&'static str; 2] = ["refuse", "ignore"];
 }
 
+/// Who is told of the start and the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Supervision {
+    /// Nobody, as long as upstart is not supported.
+    Upstart,
+    /// systemd, which has to be there.
+    Systemd,
+    /// systemd if it is there.
+    Auto,
+    /// Nobody.
+    #[default]
+    No,
+}
+
+impl Supervision {
+    pub(super) const ALL: [Supervision; 4] =
+        [Supervision::Upstart, Supervision::Systemd, Supervision::Auto, Supervision::No];
+    pub(super) const NAMES: [&'static str; 4] = ["upstart", "systemd", "auto", "no"];
+}
+
 /// Whether TLS clients must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TlsAuthClients {
@@ -290,6 +310,8 @@ pub struct Settings {
     pub enable_debug_command: Access,
     /// Protected settings may be changed by.
     pub enable_protected_configs: Access,
+    /// Who is told of the start and the end.
+    pub supervised: Supervision,
     /// Seconds a shutdown may take altogether.
     pub shutdown_timeout: u32,
     /// Seconds a shutdown goes on serving before it closes connections.

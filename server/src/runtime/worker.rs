@@ -2,7 +2,7 @@
 //! store's background work.
 
 use super::accept::{Acceptor, Listener};
-use super::{shutdown, sweep};
+use super::sweep;
 use crate::acl::Login;
 use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
@@ -314,7 +314,6 @@ impl Worker {
         self.sentinel.start();
         tokio::task::spawn_local(self.clone().background());
         if let Some(Duties { acceptor, listeners }) = duties {
-            tokio::task::spawn_local(shutdown::on_signals(self.server)?);
             tokio::task::spawn_local(tls::keep_current(self.server)?);
             tokio::task::spawn_local(snapshot::keep(self.server));
             tokio::task::spawn_local(acceptor.accept_from(listeners));
@@ -332,23 +331,20 @@ impl Worker {
                 () = stop.requested() => break,
             }
         }
-        // What was accepted but not served yet is closed.
+        // What was accepted but not served yet may have sent something: it ends like the others.
         inbox.close();
-        while inbox.recv().await.is_some() {
-            self.closed();
+        while let Some(incoming) = inbox.recv().await {
+            self.clone().open(incoming);
         }
         // Connections end by themselves: each is signalled, finishes its pipeline and closes. Only a
-        // script may have other plans.
-        let limit = Duration::from_secs(u64::from(self.server.settings().shutdown_timeout));
+        // script may have other plans. Whether all this takes too long, `shutdown` watches.
         let runs = Arc::clone(&self.server.runs);
-        let grace = SCRIPT_GRACE.min(limit / 2);
         tokio::task::spawn_local(async move {
-            tokio::time::sleep(grace).await;
+            tokio::time::sleep(SCRIPT_GRACE).await;
             runs.end_all();
         });
-        tokio::time::timeout(limit, self.clone().ended(parcels)).await.map_err(|_elapsed| {
-            std::io::Error::other("connections did not end within shutdown-timeout")
-        })
+        self.clone().ended(parcels).await;
+        Ok(())
     }
 
     /// Waits until all connections are gone. Some may be on the way from other workers.
@@ -428,6 +424,10 @@ impl Worker {
         let since = if client.authenticated { 0 } else { now };
         client.shared.stranger_since.store(since, Ordering::Relaxed);
         server.clients.add(client.shared.clone());
+        // Who comes when all are signalled may have been forgotten.
+        if server.shutdown.requested() {
+            client.shared.signal.notify();
+        }
         let limits = match client.authenticated {
             true => settings.protocol_limits(),
             false => Limits::UNAUTHENTICATED,
