@@ -130,14 +130,18 @@ impl Acceptor {
     /// Accepts from all these listeners, and from those which come while the server runs.
     pub async fn accept_from(self, mut listeners: mpsc::UnboundedReceiver<Listener>) {
         while let Some(listener) = listeners.recv().await {
-            tokio::task::spawn_local(self.clone().accept(listener));
+            // Here and not in its task: what it needs is taken before anybody is accepted.
+            match Entrance::new(listener) {
+                Ok(entrance) => drop(tokio::task::spawn_local(self.clone().accept(entrance))),
+                Err(error) => error!(%error, "cannot accept from a listener"),
+            }
         }
     }
 
     /// Accepts until shutdown, or until the listener is closed.
-    async fn accept(self, listener: Listener) {
+    async fn accept(self, entrance: Entrance) {
         let mut stop = self.server.shutdown.watch();
-        let door = match &listener {
+        let door = match &entrance.listener {
             Listener::Tcp(door) | Listener::Tls(door) => Some(Arc::clone(door)),
             Listener::Unix(_) => None,
         };
@@ -151,18 +155,15 @@ impl Acceptor {
             biased;
             () = stop.requested() => {}
             () = closed => {}
-            ended = self.accept_all(listener) => {
-                if let Err(error) = ended {
-                    error!(%error, "a listener does not accept any more");
-                }
-            }
+            error = self.accept_all(entrance) => error!(%error, "a listener does not accept any more"),
         }
     }
 
-    async fn accept_all(&self, listener: Listener) -> io::Result<()> {
-        let mut entrance = Entrance::new(listener)?;
+    async fn accept_all(&self, mut entrance: Entrance) -> io::Error {
         loop {
-            entrance.bell.readable().await?;
+            if let Err(error) = entrance.bell.readable().await {
+                return error;
+            }
             self.turn(&mut entrance).await;
             tokio::task::yield_now().await;
         }

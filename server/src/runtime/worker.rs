@@ -21,8 +21,8 @@ use dunlin_storage::{Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
@@ -99,6 +99,30 @@ pub struct Duties {
     pub acceptor: Acceptor,
     /// Where they come from.
     pub listeners: mpsc::UnboundedReceiver<Listener>,
+}
+
+/// The start of all workers. None begins before each has what it needs: the first one accepts, and clients
+/// would take the descriptors that the others are about to open.
+#[derive(Debug)]
+pub struct Start {
+    together: Barrier,
+    failed: AtomicBool,
+}
+
+impl Start {
+    /// For so many workers.
+    pub fn new(workers: usize) -> Start {
+        Start { together: Barrier::new(workers), failed: AtomicBool::new(false) }
+    }
+
+    /// One says whether it can begin; true if all can.
+    fn all_can(&self, can: bool) -> bool {
+        if !can {
+            self.failed.store(true, Ordering::Release);
+        }
+        self.together.wait();
+        !self.failed.load(Ordering::Acquire)
+    }
 }
 
 /// The way to a worker.
@@ -255,6 +279,7 @@ impl Worker {
         index: usize,
         load: Arc<Load>,
         inbox: mpsc::Receiver<Incoming>,
+        start: &Start,
         duties: Option<Duties>,
     ) -> std::io::Result<()> {
         Worker::set_current(index);
@@ -263,7 +288,11 @@ impl Worker {
             .max_blocking_threads(BACKGROUND_THREADS)
             .on_thread_start(yield_to_workers)
             .on_thread_park(|| TURNS.set((0, TURNS.get().0)))
-            .build_local(tokio::runtime::LocalOptions::default())?;
+            .build_local(tokio::runtime::LocalOptions::default());
+        if !start.all_can(runtime.is_ok()) {
+            return runtime.map(drop);
+        }
+        let runtime = runtime?;
         load.attach();
         let worker = Rc::new(Worker {
             index,
