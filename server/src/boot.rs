@@ -13,6 +13,7 @@ use crate::runtime::pages;
 use crate::runtime::pidfile::PidFile;
 use crate::runtime::worker::{Duties, INBOX, Start, Worker, WorkerHandle};
 use crate::server::Server;
+use crate::snapshot;
 use dunlin_storage::Options;
 use std::io;
 use std::process::ExitCode;
@@ -79,15 +80,18 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
         pages::start(server)?;
     }
     let threads = spawn_workers(server, &settings, listeners)?;
-    info!("ready to accept connections");
+    if snapshot::load(server)? {
+        info!("ready to accept connections");
+    }
     for thread in threads {
         match thread.join() {
             Ok(end) => end?,
             Err(_) => return Err(io::Error::other("a worker has panicked")),
         }
     }
+    let saved = snapshot::at_exit(server);
     info!("bye");
-    Ok(())
+    saved
 }
 
 /// The server lives as long as the process: sessions cross threads and refer to it without

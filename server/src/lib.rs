@@ -36,6 +36,7 @@ pub mod scripting;
 pub mod server;
 pub mod session;
 pub mod slowlog;
+pub mod snapshot;
 pub mod stats;
 pub mod tls;
 pub mod tracking;

@@ -25,6 +25,7 @@ use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
 use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
+use crate::snapshot::{self, Snapshots};
 use crate::stats::Stats;
 use crate::tls::Tls;
 use crate::tracking::Tracker;
@@ -81,6 +82,8 @@ pub struct Server {
     pub placement: Placement,
     /// What the workers know of their load.
     pub overload: Overload,
+    /// Snapshots of the data.
+    pub snapshots: Snapshots,
     /// Whether the workers come round.
     pub heartbeats: Heartbeats,
     /// Between start and end.
@@ -157,11 +160,12 @@ impl Server {
             doors: Doors::default(),
             tls: Tls::default(),
             started: clock.now(),
+            snapshots: Snapshots::new(clock.now()),
             clock,
             placement: Placement::new(limits.workers),
             overload: Overload::new(limits.workers),
             heartbeats: Heartbeats::new(limits.workers),
-            phases: Phases::default(),
+            phases: snapshot::first_phase(&config.settings()),
             shutdown: Shutdown::default(),
             run_id,
             workers: limits.workers,

@@ -352,6 +352,12 @@ impl Keyspace {
         self.tables_of(self.physical(db)).iter().map(Table::expires).sum()
     }
 
+    /// Whether there is a key or a field of a hash, in any database, that can expire.
+    #[must_use]
+    pub fn may_expire(&self) -> bool {
+        self.tables.iter().any(Table::may_expire)
+    }
+
     /// Mean time to live of the keys that have an expiry, in milliseconds.
     #[must_use]
     pub fn avg_ttl(&self, db: DbId, now: Millis) -> i64 {

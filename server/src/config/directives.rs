@@ -6,7 +6,7 @@
 //! down anywhere else. A row whose help ends in `(accepted, no effect)` exists because clients,
 //! scripts or packaged files set it; Dunlin keeps the value and acts on nothing.
 
-use super::settings::{Access, LogFormat, LogLevel, Settings, TlsAuthClients};
+use super::settings::{Access, LoadOnCorrupt, LogFormat, LogLevel, Settings, TlsAuthClients};
 use super::split;
 use super::value::{Kind, Value};
 
@@ -210,6 +210,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("admin-bind", Kind::Words, "127.0.0.1",
         "Addresses of the admin listener, which asks for no password").immutable()
         .apply(|s, v| if let Value::Words(words) = v { s.admin_bind.clone_from(words); }),
+    row("admin-show-keys", Kind::Bool, "yes",
+        "Whether the dashboard shows names of keys and the arguments of slow commands")
+        .apply(|s, v| s.admin_show_keys = v.bool()),
     // ---- security
     row("requirepass", Kind::Text, "\"\"",
         "Password clients must give with AUTH or HELLO; empty: none").sensitive()
@@ -412,9 +415,11 @@ pub static DIRECTIVES: &[Directive] = &[
     row("pidfile", Kind::Text, "\"\"",
         "File that holds the process id while the server runs").immutable()
         .apply(|s, v| s.pidfile = v.path()),
-    row("dir", Kind::Text, ".", "Directory of the aclfile unless its path is absolute").protected()
+    row("dir", Kind::Text, ".", "Directory of snapshots, and of the aclfile unless its path is absolute").protected()
         .apply(|s, v| s.dir = v.path().unwrap_or_default()),
-    row("dbfilename", Kind::Text, "dump.rdb", "Snapshot file (accepted, no effect)").protected(),
+    row("dbfilename", Kind::Text, "dump.dunlin",
+        "Snapshot file, loaded at the start; may be an RDB file of Redis; empty: none").protected()
+        .apply(|s, v| s.dbfilename = v.path().unwrap_or_default()),
     row("set-proc-title", Kind::Bool, "yes", "Process title (accepted, no effect)").immutable(),
     row("proc-title-template", Kind::Text, "\"{title} {listen-addr} {server-mode}\"",
         "Process title (accepted, no effect)"),
@@ -457,7 +462,15 @@ pub static DIRECTIVES: &[Directive] = &[
         .apply(|s, v| if let Value::Events(bits) = v { s.notify_keyspace_events = *bits; }),
     // ---- persistence and replication: asked for by clients and tools
     row("appendonly", Kind::Never("Append-only files are not supported"), "no", "Always no"),
-    row("save", Kind::SavePoints, "\"\"", "Snapshot points (accepted, no effect)"),
+    row("save", Kind::SavePoints, "\"\"",
+        "Snapshot after so many seconds if there were so many changes, and at a shutdown; empty: none")
+        .apply(|s, v| if let Value::SavePoints(points) = v { s.save_points.clone_from(points); }),
+    row("snapshot-rate-limit", memory(0, LONG_MAX as u64), "64mb",
+        "Bytes per second that a snapshot may write while clients are served; 0: no limit")
+        .apply(|s, v| s.snapshot_rate_limit = v.memory(0)),
+    row("load-on-corrupt", Kind::Enum(&LoadOnCorrupt::NAMES), "refuse",
+        "A snapshot that cannot be loaded: refuse to start, or ignore it and put it aside").immutable()
+        .apply(|s, v| s.load_on_corrupt = LoadOnCorrupt::ALL[v.index()]),
     row("cluster-enabled", Kind::Never(
         "Cluster mode is not supported"), "no", "Always no").immutable(),
     row("replica-read-only", Kind::Bool, "yes",
@@ -467,9 +480,12 @@ pub static DIRECTIVES: &[Directive] = &[
     row("replica-priority", int(0, INT_MAX), "100",
         "Replicas (accepted, no effect)").alias(&["slave-priority"]),
     row("repl-timeout", int(1, INT_MAX), "60", "Replicas (accepted, no effect)"),
-    row("stop-writes-on-bgsave-error", Kind::Bool, "yes", "Snapshots (accepted, no effect)"),
-    row("rdbcompression", Kind::Bool, "yes", "Snapshots (accepted, no effect)"),
-    row("rdbchecksum", Kind::Bool, "yes", "Snapshots (accepted, no effect)").immutable(),
+    row("stop-writes-on-bgsave-error", Kind::Bool, "yes",
+        "A cache goes on (accepted, no effect)"),
+    row("rdbcompression", Kind::Bool, "yes", "Compress the blocks of snapshots")
+        .apply(|s, v| s.rdbcompression = v.bool()),
+    row("rdbchecksum", Kind::Bool, "yes",
+        "Snapshots always have checksums (accepted, no effect)").immutable(),
     // ---- scripts
     row("busy-reply-threshold", int(0, LONG_MAX), "5000",
         "Milliseconds after which a script makes those who need its shards answer BUSY")

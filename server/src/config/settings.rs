@@ -83,6 +83,21 @@ impl Access {
     }
 }
 
+/// What happens at the start if the snapshot cannot be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LoadOnCorrupt {
+    /// The process ends.
+    #[default]
+    Refuse,
+    /// The file is put aside, and the cache is empty.
+    Ignore,
+}
+
+impl LoadOnCorrupt {
+    pub(super) const ALL: [LoadOnCorrupt; 2] = [LoadOnCorrupt::Refuse, LoadOnCorrupt::Ignore];
+    pub(super) const NAMES: [&'static str; 2] = ["refuse", "ignore"];
+}
+
 /// Whether TLS clients must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TlsAuthClients {
@@ -195,6 +210,8 @@ pub struct Settings {
     pub admin_port: u16,
     /// Addresses of the admin listener.
     pub admin_bind: Vec<String>,
+    /// The dashboard shows names of keys.
+    pub admin_show_keys: bool,
     /// Clients served at once.
     pub maxclients: u32,
     /// How new connections are let in.
@@ -297,8 +314,18 @@ pub struct Settings {
     pub acl_all_channels: bool,
     /// File of the users; none = they are in the configuration.
     pub aclfile: Option<PathBuf>,
-    /// Directory that a relative `aclfile` is in.
+    /// Directory of snapshots, and of a relative `aclfile`.
     pub dir: PathBuf,
+    /// Name of the snapshot file.
+    pub dbfilename: PathBuf,
+    /// Seconds and changes after which a snapshot is written.
+    pub save_points: Vec<(u32, u32)>,
+    /// Bytes per second of a snapshot, 0 = no limit.
+    pub snapshot_rate_limit: u64,
+    /// What happens to a snapshot that cannot be loaded.
+    pub load_on_corrupt: LoadOnCorrupt,
+    /// Compress the blocks of snapshots.
+    pub rdbcompression: bool,
     /// Logarithm factor of the frequency counter.
     pub lfu_log_factor: u32,
     /// Minutes after which a frequency counter is halved.

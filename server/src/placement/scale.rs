@@ -2,7 +2,8 @@
 //!
 //! More of them are called when, for [`OVER_WINDOWS`] windows, more than [`DEEP`] connections per
 //! worker are ready at once and the workers are busy; so many that no more than that are ready for each.
-//! Some are parked when fewer than [`SHALLOW`] have been ready for each for [`CALM_WINDOWS`] windows and
+//! Few connections can keep a worker busy all the time without ever being so many at once: then one
+//! more is called when that has lasted for [`FULL_WINDOWS`] windows. Some are parked when fewer than [`SHALLOW`] have been ready for each for [`CALM_WINDOWS`] windows and
 //! the workers are mostly idle. Between the two nothing happens. After a change comes a cooldown in
 //! which there is no other of its kind; calling comes soon after parking if it has to, parking does not
 //! come soon after anything.
@@ -16,6 +17,8 @@ const DEEP: u64 = 10;
 const SHALLOW: u64 = 2;
 /// Windows in a row before workers are called.
 const OVER_WINDOWS: u32 = 3;
+/// Windows in a row of workers that are never idle before one more is called.
+const FULL_WINDOWS: u32 = 10;
 /// Windows in a row before workers are parked.
 const CALM_WINDOWS: u32 = 30;
 /// Windows after a call in which there is no other.
@@ -24,6 +27,8 @@ pub(super) const CALL_COOLDOWN: u32 = 10;
 pub(super) const PARK_COOLDOWN: u32 = 60;
 /// Busy above so many thousandths, workers are too few.
 const BUSY: u32 = 800;
+/// Busy above so many thousandths, workers are never idle.
+const FULL: u32 = 950;
 /// Busy below so many thousandths, workers are too many.
 const IDLE: u32 = 300;
 
@@ -45,8 +50,9 @@ pub struct Sample {
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub struct Scale {
-    /// Windows in a row in which workers were too few, and too many.
+    /// Windows in a row in which workers were too few, never idle, and too many.
     over: u32,
+    full: u32,
     calm: u32,
     /// Windows since the last call, and since the last change.
     since_call: u32,
@@ -55,7 +61,7 @@ pub struct Scale {
 
 impl Default for Scale {
     fn default() -> Self {
-        Scale { over: 0, calm: 0, since_call: u32::MAX, since_change: u32::MAX }
+        Scale { over: 0, full: 0, calm: 0, since_call: u32::MAX, since_change: u32::MAX }
     }
 }
 
@@ -68,13 +74,16 @@ impl Scale {
         let ready = runnable / 1_000;
         let n = active as u64;
         let over = ready > DEEP * n && busy > BUSY;
+        let full = ready >= SHALLOW * n && busy > FULL;
         let calm = ready < SHALLOW * n && busy < IDLE;
         self.over = if over { self.over.saturating_add(1) } else { 0 };
+        self.full = if full { self.full.saturating_add(1) } else { 0 };
         self.calm = if calm { self.calm.saturating_add(1) } else { 0 };
         if active < min {
             return self.call(min);
         }
-        if self.over >= OVER_WINDOWS && active < max && self.since_call > CALL_COOLDOWN {
+        let too_few = self.over >= OVER_WINDOWS || self.full >= FULL_WINDOWS;
+        if too_few && active < max && self.since_call > CALL_COOLDOWN {
             let enough = usize::try_from(ready.div_ceil(DEEP)).unwrap_or(max);
             return self.call(enough.clamp(active + 1, max));
         }
@@ -105,7 +114,7 @@ impl Scale {
     }
 
     fn changed(&mut self) {
-        (self.over, self.calm, self.since_change) = (0, 0, 0);
+        (self.over, self.full, self.calm, self.since_change) = (0, 0, 0, 0);
     }
 }
 
@@ -152,11 +161,22 @@ mod tests {
 
     #[test]
     fn depth_alone_or_busyness_alone_change_nothing() {
-        for (runnable, busy) in [(50_000, 500), (5_000, 1_000), (5_000, 100), (500, 400)] {
+        for (runnable, busy) in
+            [(50_000, 500), (3_000, 1_000), (5_000, 900), (5_000, 100), (500, 400)]
+        {
             let mut sample = Sample { active: 2, runnable, busy, ..IDLE_SAMPLE };
             let changes = run(&mut Scale::default(), &mut sample, 500);
             assert!(changes.is_empty(), "{runnable} {busy}: {changes:?}");
         }
+    }
+
+    #[test]
+    fn a_few_connections_that_never_leave_a_worker_idle_get_another_one() {
+        let mut sample = Sample { runnable: 4_000, busy: 990, ..IDLE_SAMPLE };
+        assert_eq!(run(&mut Scale::default(), &mut sample, FULL_WINDOWS), [(FULL_WINDOWS, 2)]);
+        sample.active = 1;
+        sample.runnable = 1_000;
+        assert_eq!(run(&mut Scale::default(), &mut sample, 500), [], "one alone cannot be split");
     }
 
     #[test]

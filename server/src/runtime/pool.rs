@@ -102,6 +102,16 @@ impl Pool {
     /// Waits for a place. `None`: the system gives no thread, and whoever asks has to do the work.
     pub async fn place(&'static self) -> Option<Place> {
         let permit = self.places.acquire().await.ok()?;
+        self.take(permit)
+    }
+
+    /// A place, if one is free right now.
+    pub fn try_place(&'static self) -> Option<Place> {
+        let permit = self.places.try_acquire().ok()?;
+        self.take(permit)
+    }
+
+    fn take(&'static self, permit: SemaphorePermit<'static>) -> Option<Place> {
         let mut state = self.lock();
         if state.threads <= state.taken && !self.begin_thread(&mut state) && state.threads == 0 {
             return None;

@@ -13,11 +13,14 @@ use crate::placement::{self, Load};
 use crate::runtime::clock::Reading;
 use crate::server::Server;
 use crate::session::{Session, Turn};
+use crate::snapshot;
 use crate::stats::WorkerStats;
 use crate::tls::{self, handshake::Handshakes};
 use crate::tracking::Tend;
 use dunlin_protocol::Limits;
-use dunlin_storage::{Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
+use dunlin_storage::{
+    Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory, scheduling,
+};
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
@@ -27,17 +30,19 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 
-/// Between two sweeps of the clients while none of them does anything.
-const IDLE_SWEEP_MILLIS: Millis = 1_000;
+/// Between two looks for work while no client does anything.
+const IDLE_MILLIS: Millis = 1_000;
 /// Without a read for this long, a worker gives free memory back.
 const QUIET_MILLIS: Millis = 1_000;
-/// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
+/// Items of one slice of background work (expiry, eviction): about 100 us.
 const SLICE_ITEMS: usize = 512;
 /// Removed memory that may wait for the background. Beyond this every turn frees a part: big values
 /// are overwritten faster than ten times a second.
 const LIMBO_RELAXED: u64 = 4 * 1024 * 1024;
 /// Pieces freed per turn then, a few microseconds: two megabytes of big values.
 const FREED_PER_TURN: usize = 64;
+/// How long freeing goes on before connections get their turns.
+const FREEING_NS: u64 = 50_000;
 /// Slices per tick and shard in which the table of tracked keys is tended.
 const TENDED_SLICES: usize = 64;
 /// How long a script may still run when the process is to end.
@@ -134,6 +139,17 @@ pub struct WorkerHandle {
     pub load: Arc<Load>,
 }
 
+/// A round of background work.
+#[derive(Clone, Copy, Default)]
+struct Round {
+    /// When it was over.
+    at: Millis,
+    /// [`Worker::traffic`] then.
+    traffic: u64,
+    /// It has left nothing that time could make into work.
+    calm: bool,
+}
+
 /// The state of a worker; never leaves its thread.
 pub struct Worker {
     /// Index, from 0.
@@ -149,6 +165,8 @@ pub struct Worker {
     sentinel: Rc<Sentinel>,
     /// Time of the last sweep, and reads and writes until then.
     swept: Cell<(Millis, u64)>,
+    /// The last round of background work.
+    round: Cell<Round>,
     /// Time of the last look at the queue.
     looked: Cell<Millis>,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
@@ -283,6 +301,8 @@ impl Worker {
         duties: Option<Duties>,
     ) -> std::io::Result<()> {
         Worker::set_current(index);
+        // A system that does not allow it still runs the worker, behind what runs beside it.
+        let _ = scheduling::ask_for_short_slices();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BACKGROUND_THREADS)
@@ -303,6 +323,7 @@ impl Worker {
             handshakes: Handshakes::default(),
             sentinel: Sentinel::new(server, index),
             swept: Cell::default(),
+            round: Cell::default(),
             looked: Cell::new(server.clock.now()),
             quiet: Cell::default(),
         });
@@ -321,6 +342,7 @@ impl Worker {
         if let Some(Duties { acceptor, listeners }) = duties {
             tokio::task::spawn_local(shutdown::on_signals(self.server)?);
             tokio::task::spawn_local(tls::keep_current(self.server)?);
+            tokio::task::spawn_local(snapshot::keep(self.server));
             tokio::task::spawn_local(acceptor.accept_from(listeners));
             tokio::task::spawn_local(placement::direct(self.server));
         }
@@ -454,11 +476,15 @@ impl Worker {
             if !self.server.placement.needs(self.index) {
                 self.rest().await;
             }
-            self.look_at_the_queue().await;
             if self.index == 0 {
                 self.housekeeping();
                 self.recall_the_impatient();
             }
+            if self.is_quiet() {
+                self.load.saw_ready(0, self.since_last_look());
+                continue;
+            }
+            self.look_at_the_queue().await;
             // What a pause of writes holds still, expiry does not change either.
             let paused = self.server.pause.blocks(true, self.server.clock.now()).is_some();
             if !paused && self.server.active_expire.load(Ordering::Relaxed) {
@@ -469,13 +495,52 @@ impl Worker {
             if self.server.keyspace.limbo() > 0 {
                 self.server.keyspace.flush_limbo(&self.epoch.pin());
             }
-            while self.server.keyspace.free_slice(SLICE_ITEMS) {
+            while self.index == 0 && self.free_for_a_while() {
                 self.beat();
                 tokio::task::yield_now().await;
             }
             self.tend_tracking().await;
             self.release_when_idle();
+            self.note_quiet();
         }
+    }
+
+    /// Frees some of what was removed as a whole; true if there is more. One thread can at a time, so it is
+    /// the first worker; how long a piece takes depends on what it is and where, so the time is bounded
+    /// and not the number.
+    fn free_for_a_while(&self) -> bool {
+        let clock = &self.server.clock;
+        let begun = clock.monotonic_ns();
+        while self.server.keyspace.free_slice(FREED_PER_TURN) {
+            if clock.monotonic_ns() - begun >= FREEING_NS {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether nothing can have come up since the last round of background work: nobody has sent or
+    /// received anything, nothing can expire, nothing waits to be freed. Looking for work costs a walk over
+    /// all tables, most of them out of the caches, and an idle server has better things to do ten times a
+    /// second. Once a second it looks all the same.
+    fn is_quiet(&self) -> bool {
+        let Round { at, traffic, calm } = self.round.get();
+        calm && traffic == self.traffic() && self.server.clock.now() - at < IDLE_MILLIS
+    }
+
+    /// A round of background work is over.
+    fn note_quiet(&self) {
+        // First: who sends something meanwhile is seen by the next tick.
+        let (at, traffic) = (self.server.clock.now(), self.traffic());
+        let keyspace = &self.server.keyspace;
+        let calm = keyspace.limbo() == 0 && !keyspace.may_expire();
+        self.round.set(Round { at, traffic, calm });
+    }
+
+    /// Reads and writes of all workers' sockets.
+    fn traffic(&self) -> u64 {
+        let stats = &self.server.stats;
+        stats.sum(|worker| &worker.reads).wrapping_add(stats.sum(|worker| &worker.writes))
     }
 
     /// Parked: gives back what this thread keeps and waits to be called. Others do its share of the
@@ -495,9 +560,13 @@ impl Worker {
         let before = TURNS.get().0;
         tokio::task::yield_now().await;
         let ready = TURNS.get().0.wrapping_sub(before);
+        self.load.saw_ready(ready, self.since_last_look());
+    }
+
+    /// Milliseconds since this was asked last.
+    fn since_last_look(&self) -> u64 {
         let now = self.server.clock.now();
-        let passed = now.saturating_sub(self.looked.replace(now));
-        self.load.saw_ready(ready, u64::try_from(passed).unwrap_or(0));
+        u64::try_from(now.saturating_sub(self.looked.replace(now))).unwrap_or(0)
     }
 
     /// Calls back those who wait behind a script that takes its time: they are told so.
@@ -593,15 +662,14 @@ impl Worker {
     fn housekeeping(&self) {
         let server = self.server;
         server.clock.resync();
-        let used = server.keyspace.used_bytes();
-        server.peak_memory.fetch_max(used, Ordering::Relaxed);
         let now = server.clock.now();
         server.rates.tick(now, &server.stats);
         // While nothing is read or written, what a sweep looks for comes with the seconds.
-        let traffic = server.stats.sum(|w| &w.reads) + server.stats.sum(|w| &w.writes);
         let (swept, seen) = self.swept.get();
-        if traffic != seen || now - swept >= IDLE_SWEEP_MILLIS {
+        let traffic = self.traffic();
+        if traffic != seen || now - swept >= IDLE_MILLIS {
             self.swept.set((now, traffic));
+            server.peak_memory.fetch_max(server.keyspace.used_bytes(), Ordering::Relaxed);
             sweep::sweep(server);
         }
     }

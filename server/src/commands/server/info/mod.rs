@@ -2,6 +2,7 @@
 
 mod figures;
 mod overload;
+mod persistence;
 mod sections;
 mod tables;
 mod workers;
@@ -50,7 +51,7 @@ static SECTIONS: &[Section] = &[
     section("server", "Server", sections::server),
     section("clients", "Clients", sections::clients),
     section("memory", "Memory", sections::memory),
-    section("persistence", "Persistence", sections::persistence),
+    section("persistence", "Persistence", persistence::persistence),
     section("stats", "Stats", sections::stats),
     section("replication", "Replication", sections::replication),
     section("cpu", "CPU", sections::cpu),
