@@ -14,13 +14,14 @@ use crate::runtime::pages;
 use crate::runtime::pidfile::PidFile;
 use crate::runtime::shutdown;
 use crate::runtime::supervisor::Supervisor;
-use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
+use crate::runtime::worker::{Duties, INBOX, Start, Worker, WorkerHandle};
 use crate::server::Server;
 use crate::snapshot;
 use crate::tools;
 use dunlin_storage::Options;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -172,12 +173,13 @@ fn spawn_workers(
     let listeners = server.doors.start(settings, listeners);
     let mut duties = Some(Duties { acceptor, listeners });
     let plan = Plan::new(server.workers, settings.worker_affinity);
+    let start = Arc::new(Start::new(server.workers));
     let mut threads = Vec::new();
     for (index, (handle, inbox)) in handles.into_iter().zip(inboxes).enumerate() {
-        let (duties, plan) = (duties.take(), plan.clone());
+        let (duties, plan, start) = (duties.take(), plan.clone(), start.clone());
         let body = move || {
             plan.pin(index);
-            Worker::run(server, index, handle.load, inbox, duties)
+            Worker::run(server, index, handle.load, inbox, &start, duties)
         };
         threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(body)?);
     }

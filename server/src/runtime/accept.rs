@@ -139,15 +139,19 @@ impl Acceptor {
     /// Accepts from all these listeners, and from those which come while the server runs.
     pub async fn accept_from(self, mut listeners: mpsc::UnboundedReceiver<Listener>) {
         while let Some(listener) = listeners.recv().await {
-            tokio::task::spawn_local(self.clone().accept(listener));
+            // Here and not in its task: what it needs is taken before anybody is accepted.
+            match Entrance::new(listener) {
+                Ok(entrance) => drop(tokio::task::spawn_local(self.clone().accept(entrance))),
+                Err(error) => error!(%error, "cannot accept from a listener"),
+            }
         }
     }
 
     /// Accepts until shutdown, or until the listener is closed.
-    async fn accept(self, listener: Listener) {
+    async fn accept(self, mut entrance: Entrance) {
         let _open = self.server.shutdown.open_door();
         let mut stop = self.server.shutdown.watch();
-        let door = match &listener {
+        let door = match &entrance.listener {
             Listener::Tcp(door) | Listener::Tls(door) => Some(Arc::clone(door)),
             Listener::Unix(_) => None,
         };
@@ -156,10 +160,6 @@ impl Acceptor {
                 Some(door) => door.closed().await,
                 None => pending().await,
             }
-        };
-        let mut entrance = match Entrance::new(listener) {
-            Ok(entrance) => entrance,
-            Err(error) => return error!(%error, "a listener cannot be accepted from"),
         };
         tokio::select! {
             biased;

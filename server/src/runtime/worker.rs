@@ -25,8 +25,8 @@ use dunlin_storage::{
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
@@ -105,6 +105,30 @@ pub struct Duties {
     pub acceptor: Acceptor,
     /// Where they come from.
     pub listeners: mpsc::UnboundedReceiver<Listener>,
+}
+
+/// The start of all workers. None begins before each has what it needs: the first one accepts, and clients
+/// would take the descriptors that the others are about to open.
+#[derive(Debug)]
+pub struct Start {
+    together: Barrier,
+    failed: AtomicBool,
+}
+
+impl Start {
+    /// For so many workers.
+    pub fn new(workers: usize) -> Start {
+        Start { together: Barrier::new(workers), failed: AtomicBool::new(false) }
+    }
+
+    /// One says whether it can begin; true if all can.
+    fn all_can(&self, can: bool) -> bool {
+        if !can {
+            self.failed.store(true, Ordering::Release);
+        }
+        self.together.wait();
+        !self.failed.load(Ordering::Acquire)
+    }
 }
 
 /// The way to a worker.
@@ -275,6 +299,7 @@ impl Worker {
         index: usize,
         load: Arc<Load>,
         inbox: mpsc::Receiver<Incoming>,
+        start: &Start,
         duties: Option<Duties>,
     ) -> std::io::Result<()> {
         Worker::set_current(index);
@@ -285,7 +310,11 @@ impl Worker {
             .max_blocking_threads(BACKGROUND_THREADS)
             .on_thread_start(yield_to_workers)
             .on_thread_park(|| TURNS.set((0, TURNS.get().0)))
-            .build_local(tokio::runtime::LocalOptions::default())?;
+            .build_local(tokio::runtime::LocalOptions::default());
+        if !start.all_can(runtime.is_ok()) {
+            return runtime.map(drop);
+        }
+        let runtime = runtime?;
         load.attach();
         let worker = Rc::new(Worker {
             index,
