@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Measurements per window.
+/// Measurements per window, where there is a choice.
 const MEASUREMENTS: u32 = 4;
 /// Connections asked to leave a worker in one window, beyond what balancing moves.
 const EXODUS: usize = 1_024;
@@ -22,8 +22,9 @@ pub async fn direct(server: &'static Server) {
     let mut director = Director::new(server);
     while !server.shutdown.requested() {
         let window = server.settings().placement_window;
-        for _ in 0..MEASUREMENTS {
-            tokio::time::sleep(Duration::from_millis(u64::from(window)) / MEASUREMENTS).await;
+        let times = if server.placement.active() > 1 { MEASUREMENTS } else { 1 };
+        for _ in 0..times {
+            tokio::time::sleep(Duration::from_millis(u64::from(window)) / times).await;
             director.measure(window);
         }
         director.step();

@@ -50,17 +50,19 @@ impl Load {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Thousandths of connections that were ready at once; an average over about a second.
+    /// Thousandths of connections that were ready at once; an average over
+    /// about a window.
     #[must_use]
     pub fn runnable(&self) -> u32 {
         self.runnable.load(Ordering::Relaxed)
     }
 
     /// Accounts for one look at the queue, the worker's own: so many connections were ready, `after` so
-    /// many milliseconds.
-    pub fn saw_ready(&self, connections: u32, after: u64) {
+    /// many milliseconds. Averages over about `window` milliseconds.
+    pub fn saw_ready(&self, connections: u32, after: u64, window: u32) {
         let seen = connections.saturating_mul(WHOLE);
-        self.runnable.store(blend(self.runnable(), seen, after, 1_000), Ordering::Relaxed);
+        self.runnable
+            .store(blend(self.runnable(), seen, after, u64::from(window)), Ordering::Relaxed);
     }
 
     /// A worker that does not look any more has nothing to do.
