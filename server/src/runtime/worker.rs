@@ -29,10 +29,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Between two looks for work while no client does anything.
 const IDLE_MILLIS: Millis = 1_000;
+/// The longest time between two ticks of an idle process, beside the tick itself.
+const DOZE: Duration = Duration::from_millis(400);
 /// Without a read for this long, a worker gives free memory back.
 const QUIET_MILLIS: Millis = 1_000;
 /// Items of one slice of background work (expiry, eviction): about 100 us.
@@ -168,6 +170,9 @@ pub struct Worker {
     swept: Cell<(Millis, u64)>,
     /// The last round of background work.
     round: Cell<Round>,
+    /// The background work waits for a turn, and is told of it.
+    dozes: Cell<bool>,
+    stirred: Notify,
     /// Time of the last look at the queue.
     looked: Cell<Millis>,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
@@ -195,6 +200,9 @@ impl Worker {
     pub(crate) fn turn(&self, mut session: Box<Session>) -> Ran {
         let (turns, before) = TURNS.get();
         TURNS.set((turns.wrapping_add(1), before));
+        if self.dozes.get() {
+            self.stirred.notify_one();
+        }
         let ran = {
             let guard = self.epoch.pin();
             let Reading { now, monotonic_ns: began } = self.server.clock.read();
@@ -326,6 +334,8 @@ impl Worker {
             sentinel: Sentinel::new(server, index),
             swept: Cell::default(),
             round: Cell::default(),
+            dozes: Cell::default(),
+            stirred: Notify::new(),
             looked: Cell::new(server.clock.now()),
             quiet: Cell::default(),
             surveyor: RefCell::default(),
@@ -474,8 +484,11 @@ impl Worker {
     async fn background(self: Rc<Self>) {
         loop {
             self.beat();
-            let hz = self.server.settings().hz.max(1);
-            tokio::time::sleep(Duration::from_secs(1) / hz).await;
+            let settings = self.server.settings();
+            if self.is_alone() && self.is_quiet() {
+                self.doze().await;
+            }
+            tokio::time::sleep(Duration::from_secs(1) / settings.hz.max(1)).await;
             if !self.server.placement.needs(self.index) {
                 self.rest().await;
             }
@@ -483,11 +496,11 @@ impl Worker {
                 self.housekeeping();
                 self.recall_the_impatient();
             }
+            let ready = if self.is_quiet() { 0 } else { self.ready_at_once().await };
+            self.load.saw_ready(ready, self.since_last_look(), settings.placement_window);
             if self.is_quiet() {
-                self.load.saw_ready(0, self.since_last_look());
                 continue;
             }
-            self.look_at_the_queue().await;
             // What a pause of writes holds still, expiry does not change either.
             let paused = self.server.pause.blocks(true, self.server.clock.now()).is_some();
             if !paused && self.server.active_expire.load(Ordering::Relaxed) {
@@ -532,6 +545,19 @@ impl Worker {
         calm && traffic == self.traffic() && self.server.clock.now() - at < IDLE_MILLIS
     }
 
+    /// Whether no other worker serves, so that whatever a client sends comes by here.
+    fn is_alone(&self) -> bool {
+        self.index == 0 && self.server.placement.active() == 1
+    }
+
+    /// Waits for a turn of any connection, but not for long. Every tick of an idle process costs it a
+    /// wake-up or two and the caches what they held.
+    async fn doze(&self) {
+        self.dozes.set(true);
+        let _ = tokio::time::timeout(DOZE, self.stirred.notified()).await;
+        self.dozes.set(false);
+    }
+
     /// A round of background work is over.
     fn note_quiet(&self) {
         // First: who sends something meanwhile is seen by the next tick.
@@ -560,11 +586,10 @@ impl Worker {
 
     /// Counts the connections that are ready at once: the turns from here until the system has been asked
     /// for events and those that were ready have had theirs.
-    async fn look_at_the_queue(&self) {
+    async fn ready_at_once(&self) -> u32 {
         let before = TURNS.get().0;
         tokio::task::yield_now().await;
-        let ready = TURNS.get().0.wrapping_sub(before);
-        self.load.saw_ready(ready, self.since_last_look());
+        TURNS.get().0.wrapping_sub(before)
     }
 
     /// Milliseconds since this was asked last.
