@@ -130,9 +130,10 @@ fn spawn_workers(
     listeners: Listeners,
 ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
     let (handles, inboxes): (Vec<_>, Vec<_>) = (0..server.workers)
-        .map(|_| {
+        .map(|index| {
             let (inbox, receiver) = mpsc::channel(INBOX);
-            (WorkerHandle { inbox, load: Default::default() }, receiver)
+            let load = server.placement.load(index).clone();
+            (WorkerHandle { inbox, load }, receiver)
         })
         .unzip();
     let acceptor = Acceptor { server, workers: handles.clone(), refusals: Default::default() };

@@ -26,6 +26,7 @@ pub mod monitor;
 pub mod notify;
 pub mod overload;
 pub mod pause;
+pub mod placement;
 pub mod pubsub;
 pub mod rates;
 pub mod rdb;

@@ -45,6 +45,7 @@ mod misses;
 pub mod model;
 mod observer;
 mod reclaim;
+pub mod scheduling;
 mod shard;
 mod shelf;
 mod stats;

@@ -111,7 +111,7 @@ impl Connection {
     /// Turns messages into replies while the session is away; as many as one write takes.
     fn collect_into(&self, reply: &mut Reply) {
         if self.shared.inbox.drain(reply, COLLECT) {
-            self.shared.output.store(reply.pending() as u64, Ordering::Relaxed);
+            self.shared.set_output(reply);
         }
     }
 }
