@@ -11,7 +11,7 @@ use crate::client::{Client, ClientShared};
 use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
-use crate::overload::dear::{self, Outlook};
+use crate::overload::dear::{self, Forecast};
 use crate::overload::sentinel::Allowance;
 use crate::server::Server;
 use crate::stats::WorkerStats;
@@ -379,9 +379,9 @@ impl Session {
         let next = self.prepared.get(self.next).and_then(|prepared| prepared.entry);
         next.is_some_and(|entry| {
             let db = self.client.db;
-            match server.overload.outlook(server, entry, self.current(), db) {
-                Outlook::Dear(micros) => (1..SHORT_MICROS).contains(&micros),
-                Outlook::Cheap | Outlook::Suspect => true,
+            match server.overload.forecast(server, entry, self.current(), db) {
+                Forecast::Dear(micros) => (1..SHORT_MICROS).contains(&micros),
+                Forecast::Cheap | Forecast::Suspect => true,
             }
         })
     }

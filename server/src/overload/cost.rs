@@ -35,7 +35,7 @@ const COST: u64 = SUSPECT - 1;
 
 /// What is to be expected of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outlook {
+pub(crate) enum Forecast {
     /// It is not known to be dear.
     Cheap,
     /// It has taken long once: how much of that was its own is to be measured.
@@ -89,21 +89,21 @@ impl Name {
 impl Costs {
     /// What is to be expected of a request.
     #[inline]
-    pub(super) fn outlook(
+    pub(super) fn forecast(
         &self,
         keyspace: &Keyspace,
         entry: &Entry,
         request: Request<'_>,
-    ) -> Outlook {
+    ) -> Forecast {
         let odds = self.odds[usize::from(entry.id)].load(Ordering::Relaxed);
         if odds == 0 {
-            return Outlook::Cheap;
+            return Forecast::Cheap;
         }
         match self.find(Name::of(keyspace, entry, request)) {
-            Some((_, known)) if known & SUSPECT != 0 => Outlook::Suspect,
-            Some((_, known)) => Outlook::Dear(known & COST),
-            None if odds > CERTAIN / 2 => Outlook::Dear(0),
-            None => Outlook::Cheap,
+            Some((_, known)) if known & SUSPECT != 0 => Forecast::Suspect,
+            Some((_, known)) => Forecast::Dear(known & COST),
+            None if odds > CERTAIN / 2 => Forecast::Dear(0),
+            None => Forecast::Cheap,
         }
     }
 
@@ -200,7 +200,7 @@ mod tests {
 
         /// A run that is measured as it should be.
         fn ran(&self, line: &str, micros: u64) {
-            let suspect = self.outlook(line) != Outlook::Cheap;
+            let suspect = self.forecast(line) != Forecast::Cheap;
             self.took(line, micros, suspect);
         }
 
@@ -210,14 +210,14 @@ mod tests {
             });
         }
 
-        fn outlook(&self, line: &str) -> Outlook {
+        fn forecast(&self, line: &str) -> Forecast {
             self.with(line, |costs, keyspace, entry, request| {
-                costs.outlook(keyspace, entry, request)
+                costs.forecast(keyspace, entry, request)
             })
         }
 
         fn is_dear(&self, line: &str) -> bool {
-            matches!(self.outlook(line), Outlook::Dear(_))
+            matches!(self.forecast(line), Forecast::Dear(_))
         }
     }
 
@@ -231,9 +231,9 @@ mod tests {
         costs.ran("SORT k", 2_000);
         assert!(!costs.is_dear("SORT k"), "it was cheap in between");
         costs.took("SORT k", 2_000, false);
-        assert_eq!(costs.outlook("SORT k"), Outlook::Suspect, "it may be so again");
+        assert_eq!(costs.forecast("SORT k"), Forecast::Suspect, "it may be so again");
         costs.ran("SORT k", 2_000);
-        assert_eq!(costs.outlook("SORT k"), Outlook::Dear(2_000));
+        assert_eq!(costs.forecast("SORT k"), Forecast::Dear(2_000));
         assert!(!costs.is_dear("SORT other") && !costs.is_dear("SMEMBERS k"));
         costs.ran("SORT k", 49);
         assert!(!costs.is_dear("SORT k"));

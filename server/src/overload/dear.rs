@@ -14,7 +14,7 @@
 
 use super::Overload;
 use super::cost::Costs;
-pub(crate) use super::cost::Outlook;
+pub(crate) use super::cost::Forecast;
 use super::gate::{Arrival, Gate, Rules, Verdict};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::Flags;
@@ -229,22 +229,22 @@ impl Overload {
 
     /// What is to be expected of a command that may be dear.
     #[inline]
-    pub(crate) fn outlook(
+    pub(crate) fn forecast(
         &self,
         server: &Server,
         entry: &Entry,
         request: Request<'_>,
         db: DbId,
-    ) -> Outlook {
+    ) -> Forecast {
         let threshold = self.dear.threshold.load(Ordering::Relaxed);
         if threshold == 0 || !self.is_controlled() {
-            return Outlook::Cheap;
+            return Forecast::Cheap;
         }
         if entry.has(Flags::WALKS) {
             let cost = server.keyspace.len(db).saturating_mul(WALKED_KEY);
-            return if cost >= threshold { Outlook::Dear(cost / 1_000) } else { Outlook::Cheap };
+            return if cost >= threshold { Forecast::Dear(cost / 1_000) } else { Forecast::Cheap };
         }
-        self.dear.costs.outlook(&server.keyspace, entry, request)
+        self.dear.costs.forecast(&server.keyspace, entry, request)
     }
 
     /// A command that may be dear has cost so much. Certain: it is processor time.
