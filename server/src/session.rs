@@ -509,7 +509,7 @@ impl Session {
     pub(crate) fn publish(&self, now: Millis) {
         let shared = &self.client.shared;
         shared.last_active.store(now, Ordering::Relaxed);
-        shared.output.store(self.reply.pending() as u64, Ordering::Relaxed);
+        shared.set_output(&self.reply);
         shared.query_buffer.store(self.decoder.buffered() as u64, Ordering::Relaxed);
         shared.query_room.store(self.decoder.capacity() as u64, Ordering::Relaxed);
         let half = self.decoder.is_mid_command();

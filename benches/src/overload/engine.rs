@@ -128,7 +128,7 @@ impl<'a> Engine<'a> {
         watch(0);
         loop {
             let now = begin.elapsed().as_nanos() as u64;
-            self.outcomes.own_pause = self.outcomes.own_pause.max(now - last);
+            self.outcomes.turn(now - last);
             last = now;
             while told < self.ends.len() && now >= self.ends[told] {
                 told += 1;

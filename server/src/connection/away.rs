@@ -44,7 +44,7 @@ impl Connection {
     ) -> Result<Ran, End> {
         let mut outgoing = session.take_reply();
         session.publish(self.worker.server.clock.now());
-        self.shared.output.store(outgoing.pending() as u64, Ordering::Relaxed);
+        self.shared.set_output(&outgoing);
         self.set_waiting(ClientShared::POOLED, true);
         let ran = self.run_on_pool(session, shards, &mut outgoing).await;
         self.set_waiting(ClientShared::POOLED, false);

@@ -8,13 +8,14 @@
 //! and what is sent before others get their turn. So one client with a deep pipeline or values of
 //! 100 MB is one among others.
 //!
-//! A client that writes its whole pipeline before it reads must not deadlock with us, so reading
-//! and executing go on while replies pile up, until [`PAUSE_OUTPUT`]; then execution pauses and
-//! TCP slows the sender. A paused connection whose socket takes nothing for [`STALL_SECONDS`] is
-//! closed.
+//! Reading and executing go on while replies pile up, within limits: see [`held_back`].
+//!
+//! A connection stays on its worker unless it is asked to go to another one ([`moving`]).
 
 mod away;
 mod blocked;
+mod held_back;
+mod moving;
 mod output;
 mod stream;
 pub(crate) mod tls;
@@ -28,6 +29,8 @@ use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
+pub(crate) use moving::{Parcel, arrive};
+use moving::{Presence, get_known};
 use output::{count_sent, has_room, poll_send, room};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -39,10 +42,6 @@ use std::time::Duration;
 pub(crate) use stream::{CLOSED, Stream};
 use tracing::warn;
 
-/// Replies not yet sent at which a connection stops executing.
-const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
-/// A connection with that much pending which sends nothing for this long is closed.
-const STALL_SECONDS: u64 = 30;
 /// Replies which a connection that has not authenticated may leave unread.
 const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Replies that are not sent before the next turn of the same millisecond if there is more to run.
@@ -69,14 +68,22 @@ enum Event {
 enum End {
     Flush,
     Drop,
+    /// It does not end: it goes to another worker.
+    Move(usize),
 }
 
 /// Serves one accepted connection until it ends.
 pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Worker>) {
     let shared = session.client.shared.clone();
-    let session = Some(session);
-    let mut connection = Connection { stream, shared, worker, session, read: 0, flushed: 0 };
+    let presence = Presence { worker, shared, moves: false };
+    let mut connection = Connection::new(presence, stream, session);
     let mut end = connection.run().await;
+    while let End::Move(to) = end {
+        let Some(back) = connection.depart(to) else { return };
+        connection = back;
+        get_known().await;
+        end = connection.run().await;
+    }
     if connection.shared.inbox.overflown() {
         connection.note_output_limit();
         end = End::Drop;
@@ -102,6 +109,8 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
 }
 
 struct Connection {
+    /// First, so that others do not find the client any more when its socket is closed.
+    presence: Presence,
     stream: Stream,
     shared: std::sync::Arc<ClientShared>,
     worker: Rc<Worker>,
@@ -111,19 +120,25 @@ struct Connection {
     read: usize,
     /// Time of the turn whose replies were last sent.
     flushed: Millis,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.worker.server.clients.remove(self.shared.id);
-        self.worker.server.tracker().gone(&self.shared);
-        self.worker.closed();
-    }
+    /// Since when the client is held back and has read nothing.
+    held_back: Option<Millis>,
 }
 
 impl Connection {
+    fn new(presence: Presence, stream: Stream, session: Box<Session>) -> Self {
+        let (shared, worker) = (presence.shared.clone(), presence.worker.clone());
+        let session = Some(session);
+        let (read, flushed, held_back) = (0, 0, None);
+        Connection { presence, stream, shared, worker, session, read, flushed, held_back }
+    }
+
     async fn run(&mut self) -> End {
         loop {
+            if self.shared.is_asked_to_go()
+                && let Some(to) = self.destination()
+            {
+                return End::Move(to);
+            }
             let Some(mut session) = self.session.take() else {
                 return End::Drop;
             };
@@ -178,6 +193,7 @@ impl Connection {
                 false => self.flush(&mut session.reply),
             };
             session.publish(self.worker.now());
+            self.report();
             let pending = session.reply.pending();
             // What waits for EXEC has been received and not executed, too.
             let queued = session.client.transaction().map_or(0, Transaction::bytes);
@@ -197,12 +213,13 @@ impl Connection {
                 return Some(End::Drop);
             }
             if self.shared.kill.load(Ordering::Acquire) {
-                // A client that killed itself still gets its reply.
-                return Some(End::Flush);
+                // A client that killed itself still gets its reply; one that held too much does not.
+                let evicted = self.worker.server.overload.bytes.is_forgotten(&self.shared);
+                return Some(if evicted { End::Drop } else { End::Flush });
             }
             match turn {
                 Turn::Idle => return None,
-                Turn::Yield if pending >= PAUSE_OUTPUT => return None,
+                Turn::Yield if self.has_too_much(pending) => return None,
                 Turn::Yield | Turn::Handover(_) | Turn::Pool(_) | Turn::Block => {
                     tokio::task::yield_now().await;
                 }
@@ -279,19 +296,7 @@ impl Connection {
         self.turns().await.unwrap_or(End::Flush)
     }
 
-    /// Sends what is pending, reads what has come, or is signalled.
-    async fn wait(&mut self, session: &mut Session) -> io::Result<Event> {
-        let stalled = session.reply.pending() >= PAUSE_OUTPUT;
-        if !stalled {
-            return self.wait_io(session, true).await;
-        }
-        let patience = Duration::from_secs(STALL_SECONDS);
-        match tokio::time::timeout(patience, self.wait_io(session, false)).await {
-            Ok(event) => event,
-            Err(_elapsed) => Ok(Event::Stalled),
-        }
-    }
-
+    /// [`Connection::wait`], whether or not the client is held back (then it is not read from).
     async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
         let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
         let in_a_row = &mut self.read;
@@ -363,6 +368,21 @@ impl Connection {
         session.reply.shrink();
         let room = session.decoder.capacity() as u64;
         self.shared.query_room.store(room, Ordering::Relaxed);
+        self.shared.set_output(&session.reply);
+        self.report();
+    }
+
+    /// What the client holds counts among what all clients hold.
+    fn report(&self) {
+        let server = self.worker.server;
+        if server.overload.bytes.note(&self.shared) {
+            server.overload.bytes.relieve(server);
+        }
+    }
+
+    /// Whether so much is unsent that the client is not served for the time being.
+    fn has_too_much(&self, pending: usize) -> bool {
+        pending >= self.worker.server.overload.bytes.pause_at()
     }
 
     /// Turns as many messages into replies as one write takes; whether there were any.
@@ -370,7 +390,7 @@ impl Connection {
         let Some(session) = self.session.as_mut() else { return false };
         let any = self.shared.inbox.drain(&mut session.reply, COLLECT);
         if any {
-            self.shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
+            self.shared.set_output(&session.reply);
         }
         any
     }

@@ -56,7 +56,9 @@ pub(super) fn count_sent(sent: usize, reply: &Reply, shared: &ClientShared, work
     stats.net_out.add(sent as u64);
     stats.writes.add(1);
     shared.net_out.add(sent as u64);
-    shared.output.store(reply.pending() as u64, Ordering::Relaxed);
+    shared.set_output(reply);
+    // What was sent is less than there was.
+    let _ = worker.server.overload.bytes.note(shared);
     // The sweep looks now and then only: a client that catches up in between has caught up.
     if shared.over_soft_since.load(Ordering::Relaxed) != 0 {
         let soft = shared.kind().limit(&worker.server.settings().output_limits).soft;

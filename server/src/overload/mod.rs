@@ -4,10 +4,12 @@
 //! measures it). Cheap commands are served all the same, and TCP slows their senders: a rejection
 //! costs as much as the command, and a refused GET is a query on the database behind the cache. What
 //! depends on the signal is dear work and new connections. How long a turn may be depends on who else
-//! is active ([`turn`]), overloaded or not.
+//! is active ([`turn`]), overloaded or not; how fast connections are let in is in [`accept`] and
+//! [`arrivals`], and what clients may hold in [`bytes`].
 
 pub mod accept;
 pub mod arrivals;
+pub mod bytes;
 mod cost;
 pub mod dear;
 mod gate;
@@ -19,6 +21,7 @@ pub mod turn;
 
 use crate::config::Settings;
 use arrivals::Arrivals;
+use bytes::ClientBytes;
 use dear::Dear;
 pub use recent::Spread;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,9 +31,11 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Overload {
     workers: Box<[WorkerLoad]>,
+    dear: Dear,
     /// New connections.
     pub arrivals: Arrivals,
-    dear: Dear,
+    /// What clients hold.
+    pub bytes: ClientBytes,
     /// `overload-control`.
     control: AtomicBool,
     /// `overload-target-delay` and `overload-interval`, in nanoseconds.
@@ -100,8 +105,9 @@ impl Overload {
     pub fn new(workers: usize) -> Self {
         Overload {
             workers: (0..workers).map(|_| WorkerLoad::default()).collect(),
-            arrivals: Arrivals::default(),
             dear: Dear::new(workers),
+            arrivals: Arrivals::default(),
+            bytes: ClientBytes::default(),
             control: AtomicBool::new(true),
             target: AtomicU64::new(0),
             interval: AtomicU64::new(0),
@@ -114,6 +120,9 @@ impl Overload {
         self.target.store(settings.overload_target_delay * 1_000, Ordering::Relaxed);
         self.interval.store(settings.overload_interval * 1_000_000, Ordering::Relaxed);
         self.dear.configure(settings);
+        let pause = &settings.output_pause;
+        let scarce = if settings.overload_control { pause.when_scarce } else { pause.always };
+        self.bytes.configure(settings.maxmemory_clients, pause.always, scarce.min(pause.always));
     }
 
     /// Whether anything depends on the load: `overload-control`.

@@ -13,6 +13,9 @@ pub(super) fn overload(call: &mut Call<'_, '_>, text: &mut Text) {
     for (index, worker) in overload.figures().enumerate() {
         text.line(&format!("overload_worker{index}"), figures(&worker));
     }
+    let mut line = |field: &str, value: &dyn std::fmt::Display| text.line(field, value);
+    overload.arrivals.show(call.server, &mut line);
+    overload.bytes.show(call.server, &mut line);
 }
 
 /// The gate of dear commands.
