@@ -469,7 +469,9 @@ mod tests {
             gate.leave(None, &mut verdicts);
         }
         // All leave.
-        waiting.iter().for_each(|waiter| drop(gate.withdraw(waiter.id)));
+        for waiter in &waiting {
+            gate.withdraw(waiter.id);
+        }
         if running.is_some() {
             gate.leave(None, &mut verdicts);
         }
