@@ -12,8 +12,9 @@ use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
 use crate::insight::Before;
-use crate::overload::dear;
+use crate::overload::dear::{self, Forecast};
 use crate::overload::sentinel::Allowance;
+use crate::server::Server;
 use crate::stats::WorkerStats;
 use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use dunlin_storage::{KeyHash, Millis, ShardSet};
@@ -27,6 +28,9 @@ pub const TURN_OUTPUT: usize = 256 * 1024;
 /// Messages that a turn may send to subscribers before other connections get theirs: about a
 /// millisecond. One command may send more.
 pub const TURN_DELIVERIES: usize = 8 * 1024;
+
+/// A dear command that costs less than this may begin in front of a worker that goes on.
+const SHORT_MICROS: u64 = 250;
 
 /// What a turn leaves to the connection.
 #[derive(Debug)]
@@ -418,6 +422,18 @@ impl Session {
     pub(crate) fn is_dear(&self) -> bool {
         let next = self.prepared.get(self.next).and_then(|prepared| prepared.entry);
         next.is_some_and(|entry| entry.may_be_dear)
+    }
+
+    /// Whether that is over soon, as far as it is known.
+    pub(crate) fn is_short(&self, server: &Server) -> bool {
+        let next = self.prepared.get(self.next).and_then(|prepared| prepared.entry);
+        next.is_some_and(|entry| {
+            let db = self.client.db;
+            match server.overload.forecast(server, entry, self.current(), db) {
+                Forecast::Dear(micros) => (1..SHORT_MICROS).contains(&micros),
+                Forecast::Cheap | Forecast::Suspect => true,
+            }
+        })
     }
 
     /// The gate has turned the next command away.

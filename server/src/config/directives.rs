@@ -403,7 +403,7 @@ pub static DIRECTIVES: &[Directive] = &[
         "Dear commands at once per worker at most; how many it is depends on the load")
         .apply(|s, v| s.dear_commands_max_running = v.u64() as usize),
     row("dear-commands-max-waiting", int(0, 65536), "8",
-        "Dear commands that may wait per worker while more come than can be done; others get BUSY")
+        "Dear commands that may wait per worker even if more come than can be done; others get BUSY")
         .apply(|s, v| s.dear_commands_max_waiting = v.u64() as usize),
     row("dear-commands-max-wait", int(1, 60_000), "10",
         "Milliseconds a dear command may wait then")

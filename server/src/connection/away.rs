@@ -30,7 +30,7 @@ impl Connection {
     ) -> Result<Ran, End> {
         let (done, home) = oneshot::channel();
         let server = self.worker.server;
-        let job = Visit { session, server, done, pooled: false, permit: None };
+        let job = Visit { session, server, done, pooled: false, permit: None, is_short: true };
         self.worker.submit(shards, Box::new(job));
         home.await.map_err(|_lost| End::Drop)
     }
@@ -67,8 +67,9 @@ impl Connection {
         outgoing: &mut Reply,
     ) -> Result<Ran, End> {
         let server = self.worker.server;
-        let mut permit = None;
+        let (mut permit, mut is_short) = (None, false);
         if session.is_dear() {
+            is_short = session.is_short(server);
             let gate = server.overload.dear();
             match self.meanwhile(outgoing, gate.enter(server), true).await {
                 Some(Some(entered)) => permit = Some(entered),
@@ -83,7 +84,7 @@ impl Connection {
             return Err(self.give_up(session, outgoing));
         };
         let (done, home) = oneshot::channel();
-        let visit = Visit { session, server, done, pooled: true, permit };
+        let visit = Visit { session, server, done, pooled: true, permit, is_short };
         match place {
             Some(place) => self.worker.send(shards, Box::new(Trip { visit, place })),
             // There is no thread to be had: better here than not at all.
@@ -147,6 +148,8 @@ struct Visit {
     pooled: bool,
     /// That of a dear command.
     permit: Option<Permit>,
+    /// It is over before anybody minds.
+    is_short: bool,
 }
 
 impl Visit {
@@ -157,7 +160,7 @@ impl Visit {
 
     /// Runs what the roles are for.
     fn run_here<'g>(self, writer: &mut Roles<'g>, guard: &'g Guard) -> Homecoming {
-        let Visit { mut session, server, done, pooled, mut permit } = self;
+        let Visit { mut session, server, done, pooled, mut permit, .. } = self;
         let stats = server.stats.worker(Worker::current());
         let Reading { now, monotonic_ns: began } = server.clock.read();
         let ctx = Context { server, stats, guard, now, began, pooled };
@@ -244,6 +247,11 @@ impl Job for Stay {
 /// when the roles are free: what its client asks for next must not wait for a thread that has just been
 /// interrupted by the worker which it has woken.
 fn arrive(visit: Visit, roles: Baton) {
+    if !visit.is_short {
+        // Woken on a worker's processor, a thread may begin before the worker goes on, and keep it from
+        // its connections for a whole slice of some milliseconds. So the worker goes first.
+        std::thread::yield_now();
+    }
     let server = visit.server;
     let keyspace = &server.keyspace;
     let handle = keyspace.handle();

@@ -32,7 +32,7 @@ use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
 pub(crate) use moving::{Parcel, arrive};
 use moving::{Presence, get_known};
-use output::{SENT_PER_TURN, count_sent, has_room, poll_send};
+use output::{count_sent, has_room, poll_send, room};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -342,7 +342,7 @@ impl Connection {
 
     /// Writes as much of the pending replies as the socket takes at once and a turn may send.
     fn flush(&self, reply: &mut Reply) -> io::Result<()> {
-        let mut room = SENT_PER_TURN;
+        let mut room = room(&self.worker);
         while !reply.is_empty() && room > 0 {
             match self.stream.try_write(reply) {
                 Ok(sent) => {

@@ -11,8 +11,15 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-/// Bytes that a connection sends before others get their turn: about 100 us.
-pub(super) const SENT_PER_TURN: usize = 256 * 1024;
+/// Bytes that the system is given in one call: about 20 us.
+pub(super) const SENT_AT_ONCE: usize = 64 * 1024;
+/// Bytes that a connection sends before others get their turn, while no other is active.
+const SENT_ALONE: usize = 4 * SENT_AT_ONCE;
+
+/// Bytes that a connection may send before others get their turn.
+pub(super) fn room(worker: &Worker) -> usize {
+    if worker.has_company() { SENT_AT_ONCE } else { SENT_ALONE }
+}
 
 /// Sends pending replies until the socket is full, or until others are to have their turn: only then
 /// is the task registered to be woken for more. Whether anything was sent.
@@ -23,7 +30,7 @@ pub(super) fn poll_send(
     shared: &ClientShared,
     worker: &Worker,
 ) -> io::Result<bool> {
-    let (mut any, mut room) = (false, SENT_PER_TURN);
+    let (mut any, mut room) = (false, room(worker));
     while !reply.is_empty() || stream.has_unsent() {
         if room == 0 {
             // The first poll leaves the task to be woken when the others have run.

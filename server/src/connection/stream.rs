@@ -1,6 +1,6 @@
 //! TCP, unix sockets and TLS behind one type.
 
-use super::output::SENT_PER_TURN;
+use super::output::SENT_AT_ONCE;
 use super::tls::TlsStream;
 use bytes::BytesMut;
 use dunlin_protocol::Reply;
@@ -134,15 +134,15 @@ impl Stream {
     }
 }
 
-/// Gives the front of `reply` to `write` and drops from it what was taken: no more than a turn may
-/// send, because the system takes megabytes in one call.
+/// Gives the front of `reply` to `write` and drops from it what was taken: not all at once, because
+/// the system takes megabytes in one call.
 #[inline]
 pub(super) fn send(
     reply: &mut Reply,
     write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<usize> {
     if let Some(bytes) = reply.contiguous() {
-        let bytes = &bytes[..bytes.len().min(SENT_PER_TURN)];
+        let bytes = &bytes[..bytes.len().min(SENT_AT_ONCE)];
         let sent = write(&[IoSlice::new(bytes)])?;
         reply.advance(sent);
         return Ok(sent);
@@ -153,7 +153,7 @@ pub(super) fn send(
     let mut fits = |slice: &IoSlice<'_>| {
         let before = total;
         total += slice.len();
-        before < SENT_PER_TURN
+        before < SENT_AT_ONCE
     };
     let count = slices.iter().take_while(|slice| fits(slice)).count();
     let sent = write(&slices[..count])?;

@@ -13,7 +13,6 @@ use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape};
 use crate::insight::Done;
 use crate::notify::tell_misses;
-use crate::runtime::clock::Clock;
 use dunlin_protocol::{Mark, Reply, Request};
 use dunlin_storage::{DbId, KeyHash, ShardId, ShardSet};
 use std::sync::atomic::Ordering;
@@ -330,11 +329,11 @@ impl<'g> Env<'_, '_, 'g> {
     pub(super) fn call(&mut self, writer: Option<&mut Roles<'g>>) -> Step {
         let (ctx, entry) = (self.ctx, self.entry);
         let each = !entry.command.flags.any(flag_set!(FAST | CHEAP)) || ctx.server.time_each();
-        let mut processor = 0;
         if each {
             self.run.close(ctx);
             if ctx.pooled {
-                processor = Clock::thread_cpu_ns();
+                // Others take their part of the time in between.
+                self.run.measure_processor(true);
             }
         }
         let written = self.reply.pending();
@@ -392,21 +391,17 @@ impl<'g> Env<'_, '_, 'g> {
             let nanos = self.run.close(ctx);
             self.slow(nanos, written);
             if entry.may_be_dear {
-                self.learn(nanos, processor);
+                self.learn(nanos);
             }
         }
         step
     }
 
-    /// Notes what the command has cost. On the pool other threads take their part of the time in
-    /// between; `processor` is what this one had used of its processor before.
-    fn learn(&self, nanos: u64, processor: u64) {
-        let (server, pooled) = (self.ctx.server, self.ctx.pooled);
-        let nanos = match pooled {
-            true => Clock::thread_cpu_ns().saturating_sub(processor),
-            false => nanos,
-        };
-        server.overload.note_cost(server, self.entry, self.request, nanos, pooled);
+    /// Notes what the command has cost.
+    fn learn(&mut self, nanos: u64) {
+        let (server, processor) = (self.ctx.server, self.run.processor());
+        let (nanos, certain) = (processor.unwrap_or(nanos), processor.is_some());
+        server.overload.note_cost(server, self.entry, self.request, nanos, certain);
     }
 
     /// After a command that was timed on its own; `written`: what waited to be sent before it.

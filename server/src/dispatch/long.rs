@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::commands::scripting::{self, Outlook};
 use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape};
+use crate::overload::dear::Forecast;
 use dunlin_protocol::Request;
 use dunlin_storage::{DbId, ShardSet};
 use std::sync::atomic::Ordering;
@@ -22,15 +23,18 @@ pub(super) fn takes_long(
         KeyShape::Own => entry.has(Flags::EXEC) && transaction_takes_long(ctx, client),
         KeyShape::None if entry.has(Flags::LONG) => true,
         KeyShape::None | KeyShape::One(_) | KeyShape::Many => {
-            is_dear(ctx, entry, request, client.db)
+            matches!(forecast(ctx, entry, request, client.db), Forecast::Dear(_))
         }
     }
 }
 
 /// Whether a command will be dear (see [`crate::overload::dear`]).
 #[inline]
-fn is_dear(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbId) -> bool {
-    entry.may_be_dear && ctx.server.overload.will_be_dear(ctx.server, entry, request, db)
+fn forecast(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbId) -> Forecast {
+    match entry.may_be_dear {
+        true => ctx.server.overload.forecast(ctx.server, entry, request, db),
+        false => Forecast::Cheap,
+    }
 }
 
 fn transaction_takes_long(ctx: &Context<'_, '_>, client: &Client) -> bool {
@@ -115,7 +119,9 @@ impl<'g> Env<'_, '_, 'g> {
     #[inline(never)]
     pub(super) fn run_if_dear(&mut self, held: &mut Option<Roles<'g>>) -> Option<Step> {
         let (ctx, entry, request, db) = (self.ctx, self.entry, self.request, self.client.db);
-        if !is_dear(ctx, entry, request, db) {
+        let forecast = forecast(ctx, entry, request, db);
+        self.run.measure_processor(forecast == Forecast::Suspect);
+        if !matches!(forecast, Forecast::Dear(_)) {
             return None;
         }
         *held = None;

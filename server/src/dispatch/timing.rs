@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::commands::table::Entry;
+use crate::runtime::clock::Clock;
 
 /// Accounts the time of commands. Reading the clock costs as much as a quarter of a GET, so
 /// constant-time commands are timed in runs and the time is divided evenly; others one by one.
@@ -11,6 +12,8 @@ pub(crate) struct Run {
     calls: [(u16, u32); Run::KINDS],
     kinds: usize,
     total: u64,
+    /// Processor time that the thread had used before the command that runs; 0: it is not measured.
+    processor: u64,
 }
 
 impl Run {
@@ -18,7 +21,20 @@ impl Run {
 
     /// The first run of a turn; its time includes that of reading the arguments.
     pub(crate) fn start(ctx: &Context<'_, '_>) -> Run {
-        Run { started: ctx.began, calls: [(0, 0); Run::KINDS], kinds: 0, total: 0 }
+        Run { started: ctx.began, calls: [(0, 0); Run::KINDS], kinds: 0, total: 0, processor: 0 }
+    }
+
+    /// Whether the processor time of the command that comes is to be measured.
+    #[inline]
+    pub(super) fn measure_processor(&mut self, wanted: bool) {
+        self.processor = if wanted { Clock::thread_cpu_ns() } else { 0 };
+    }
+
+    /// The processor time of the command that has run, if it was to be measured.
+    #[inline]
+    pub(super) fn processor(&mut self) -> Option<u64> {
+        let before = std::mem::take(&mut self.processor);
+        (before > 0).then(|| Clock::thread_cpu_ns().saturating_sub(before))
     }
 
     #[inline(always)]

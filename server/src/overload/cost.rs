@@ -1,8 +1,10 @@
 //! What commands cost, before they run.
 //!
 //! The table of commands says which ones take constant time. What the others take depends on their
-//! keys and arguments, and is learned from their runs: a request that was dear twice in a row is dear
-//! until it was cheap again. It is the whole request that is remembered, because `LRANGE k 0 9` says
+//! keys and arguments, and is learned from their runs. A request that has taken long is *suspect*: the
+//! system may have given the processor to somebody else meanwhile. So its next run is measured in
+//! processor time, and if that is long, too, the request is dear until it was cheap again. It is the
+//! whole request that is remembered, because `LRANGE k 0 9` says
 //! nothing about `LRANGE k 0 -1`. There is room for [`SLOTS`] requests; nobody remembers cheap ones.
 //!
 //! Of a request that is not remembered, the command is known. If most of its unknown requests turned
@@ -30,6 +32,17 @@ const WEIGHT: u32 = 8;
 const TAG: u64 = !0 << 32;
 const SUSPECT: u64 = 1 << 31;
 const COST: u64 = SUSPECT - 1;
+
+/// What is to be expected of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forecast {
+    /// It is not known to be dear.
+    Cheap,
+    /// It has taken long once: how much of that was its own is to be measured.
+    Suspect,
+    /// It will cost so many microseconds, 0 if that is not known.
+    Dear(u64),
+}
 
 /// See the [module documentation](self).
 #[derive(Debug)]
@@ -74,16 +87,23 @@ impl Name {
 }
 
 impl Costs {
-    /// Whether a request will be dear.
+    /// What is to be expected of a request.
     #[inline]
-    pub(super) fn is_dear(&self, keyspace: &Keyspace, entry: &Entry, request: Request<'_>) -> bool {
+    pub(super) fn forecast(
+        &self,
+        keyspace: &Keyspace,
+        entry: &Entry,
+        request: Request<'_>,
+    ) -> Forecast {
         let odds = self.odds[usize::from(entry.id)].load(Ordering::Relaxed);
         if odds == 0 {
-            return false;
+            return Forecast::Cheap;
         }
         match self.find(Name::of(keyspace, entry, request)) {
-            Some((_, known)) => known & SUSPECT == 0,
-            None => odds > CERTAIN / 2,
+            Some((_, known)) if known & SUSPECT != 0 => Forecast::Suspect,
+            Some((_, known)) => Forecast::Dear(known & COST),
+            None if odds > CERTAIN / 2 => Forecast::Dear(0),
+            None => Forecast::Cheap,
         }
     }
 
@@ -92,8 +112,8 @@ impl Costs {
         name.slots().map(load).into_iter().find(|(_, known)| known & TAG == name.tag())
     }
 
-    /// Notes that a request has cost so many nanoseconds; from `threshold` on it was dear. Certain: no
-    /// other thread's work is among it.
+    /// Notes that a request has cost so many nanoseconds; from `threshold` on it was dear. Certain: it
+    /// is processor time.
     #[inline]
     pub(super) fn note(
         &self,
@@ -116,8 +136,9 @@ impl Costs {
         let cost = micros.clamp(1, COST);
         match (self.find(name), dear) {
             (Some((slot, known)), true) => {
+                let doubt = if certain { 0 } else { known & SUSPECT };
                 let cost = cost.max(known & COST);
-                self.slots[slot].store(name.tag() | cost, Ordering::Relaxed);
+                self.slots[slot].store(name.tag() | doubt | cost, Ordering::Relaxed);
             }
             (Some((slot, _)), false) => self.slots[slot].store(0, Ordering::Relaxed),
             (None, _) => self.meet(name, entry, cost, dear, certain),
@@ -177,21 +198,31 @@ mod tests {
             f(&self.costs, &self.keyspace, entry, request)
         }
 
+        /// A run that is measured as it should be.
         fn ran(&self, line: &str, micros: u64) {
+            let suspect = self.forecast(line) != Forecast::Cheap;
+            self.took(line, micros, suspect);
+        }
+
+        fn took(&self, line: &str, micros: u64, certain: bool) {
             self.with(line, |costs, keyspace, entry, request| {
-                costs.note(keyspace, entry, request, micros * 1000, THRESHOLD, false);
+                costs.note(keyspace, entry, request, micros * 1000, THRESHOLD, certain);
             });
         }
 
-        fn is_dear(&self, line: &str) -> bool {
+        fn forecast(&self, line: &str) -> Forecast {
             self.with(line, |costs, keyspace, entry, request| {
-                costs.is_dear(keyspace, entry, request)
+                costs.forecast(keyspace, entry, request)
             })
+        }
+
+        fn is_dear(&self, line: &str) -> bool {
+            matches!(self.forecast(line), Forecast::Dear(_))
         }
     }
 
     #[test]
-    fn twice_in_a_row_is_dear_until_it_is_cheap() {
+    fn twice_in_a_row_is_dear_if_it_was_processor_time_and_until_it_is_cheap() {
         let costs = Fixture::new();
         assert!(!costs.is_dear("SORT k"));
         costs.ran("SORT k", 2_000);
@@ -199,8 +230,10 @@ mod tests {
         costs.ran("SORT k", 10);
         costs.ran("SORT k", 2_000);
         assert!(!costs.is_dear("SORT k"), "it was cheap in between");
+        costs.took("SORT k", 2_000, false);
+        assert_eq!(costs.forecast("SORT k"), Forecast::Suspect, "it may be so again");
         costs.ran("SORT k", 2_000);
-        assert!(costs.is_dear("SORT k"));
+        assert_eq!(costs.forecast("SORT k"), Forecast::Dear(2_000));
         assert!(!costs.is_dear("SORT other") && !costs.is_dear("SMEMBERS k"));
         costs.ran("SORT k", 49);
         assert!(!costs.is_dear("SORT k"));

@@ -14,6 +14,7 @@
 
 use super::Overload;
 use super::cost::Costs;
+pub(crate) use super::cost::Forecast;
 use super::gate::{Arrival, Gate, Rules, Verdict};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::Flags;
@@ -187,9 +188,8 @@ impl Dear {
 
     async fn wait(&self, server: &'static Server) -> Option<Permit> {
         let (bell, told) = oneshot::channel();
-        let now = server.clock.monotonic_ns();
         let arrival =
-            self.change(server, |gate, rules, verdicts| gate.arrive(now, rules, || bell, verdicts));
+            self.change(server, |gate, rules, verdicts| gate.arrive(rules, || bell, verdicts));
         let Arrival::Wait { id, at_most } = arrival else { return Some(Permit::new(server)) };
         let _waiting = Waiting { server, id };
         tokio::time::timeout(Duration::from_nanos(at_most), told).await.ok()?.ok()?
@@ -227,25 +227,27 @@ impl Overload {
         self.dear.figures(now, self.interval())
     }
 
-    /// Whether a command that may be dear will be.
+    /// What is to be expected of a command that may be dear.
     #[inline]
-    pub(crate) fn will_be_dear(
+    pub(crate) fn forecast(
         &self,
         server: &Server,
         entry: &Entry,
         request: Request<'_>,
         db: DbId,
-    ) -> bool {
+    ) -> Forecast {
         let threshold = self.dear.threshold.load(Ordering::Relaxed);
         if threshold == 0 || !self.is_controlled() {
-            return false;
+            return Forecast::Cheap;
         }
-        let walk = || server.keyspace.len(db).saturating_mul(WALKED_KEY);
-        entry.has(Flags::WALKS) && walk() >= threshold
-            || self.dear.costs.is_dear(&server.keyspace, entry, request)
+        if entry.has(Flags::WALKS) {
+            let cost = server.keyspace.len(db).saturating_mul(WALKED_KEY);
+            return if cost >= threshold { Forecast::Dear(cost / 1_000) } else { Forecast::Cheap };
+        }
+        self.dear.costs.forecast(&server.keyspace, entry, request)
     }
 
-    /// A command that may be dear has cost so much. Certain: nothing else is among it.
+    /// A command that may be dear has cost so much. Certain: it is processor time.
     #[inline]
     pub(crate) fn note_cost(
         &self,

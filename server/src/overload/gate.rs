@@ -1,10 +1,12 @@
 //! Who of the dear commands runs, who waits and who is turned away.
 //!
-//! As many run as [`Limit`] allows; the others wait. A short queue is worked off in its order. One that
-//! stands, that is, was not empty for a whole interval, is a sign that more comes than can be done.
-//! Then waiting helps nobody: few may wait, not for long, and the newest goes first, because its client
-//! is the most likely to be still there. All others are turned away at once, which costs almost
-//! nothing. It is over after [`GOOD`] intervals in which the queue was empty at least once.
+//! As many run as [`Limit`] allows; the others wait, in their order. A queue that stands, that is, in
+//! which everybody has waited for long in a whole interval, is a sign that more comes than can be
+//! done. Then waiting helps nobody: only so many may wait as can be served soon, and the newest goes
+//! first, because its client is the most likely to be still there. All others are turned away at once,
+//! which costs almost nothing. It is over after [`GOOD`] intervals in which the queue was empty at
+//! least once or never longer than what can be served soon: clients that wait for each reply before
+//! they send the next command may be many, but a queue of theirs is no overload while it moves.
 //!
 //! The machine here knows no clock and no task: it is told the time with every event, and says who is
 //! to be let in ([`Verdict`]).
@@ -22,7 +24,7 @@ const QUIET: u64 = 16;
 pub(super) struct Rules {
     /// Length of an interval in nanoseconds.
     pub(super) interval: u64,
-    /// Who may wait while the queue stands, and for how many nanoseconds.
+    /// How many may wait in any case while the queue stands, and for how many nanoseconds.
     pub(super) max_waiting: usize,
     pub(super) max_wait: u64,
     /// Dear commands that may ever run at once.
@@ -66,9 +68,17 @@ pub(super) struct Gate<W> {
     /// The queue stands.
     standing: bool,
     good: u32,
-    /// When the interval has begun, and whether the queue was empty in it.
+    /// The time of the last event, and when the interval has begun.
+    now: u64,
     began: u64,
+    /// In this interval: whether the queue was empty, the least wait of those who were let in from it,
+    /// whether more waited than can be served soon, and how many have run.
     was_empty: bool,
+    least_wait: Option<u64>,
+    crowded: bool,
+    served: usize,
+    /// How many have run in the interval before.
+    rate: usize,
 }
 
 impl<W> Gate<W> {
@@ -81,8 +91,13 @@ impl<W> Gate<W> {
             next_id: 0,
             standing: false,
             good: 0,
+            now,
             began: now,
             was_empty: true,
+            least_wait: None,
+            crowded: false,
+            served: 0,
+            rate: 0,
         }
     }
 
@@ -113,6 +128,7 @@ impl<W> Gate<W> {
         rules: &Rules,
         verdicts: &mut Vec<Verdict<W>>,
     ) {
+        self.now = now;
         let passed = now.saturating_sub(self.began) / rules.interval.max(1);
         if passed == 0 {
             return;
@@ -120,18 +136,22 @@ impl<W> Gate<W> {
         self.limit.set_cap(rules.cap);
         for interval in 0..passed.min(QUIET) {
             // Of those before this one nothing is known.
-            self.end_interval(overloaded && interval == 0);
+            self.end_interval(overloaded && interval == 0, rules);
         }
         self.began = now;
         if self.standing {
-            self.thin_out(now, rules, verdicts);
+            self.thin_out(rules, verdicts);
         }
         self.let_in(verdicts);
     }
 
-    fn end_interval(&mut self, overloaded: bool) {
+    fn end_interval(&mut self, overloaded: bool, rules: &Rules) {
         self.limit.end_interval(overloaded, self.running);
-        if std::mem::replace(&mut self.was_empty, self.waiting.is_empty()) {
+        self.rate = std::mem::take(&mut self.served);
+        let was_empty = std::mem::replace(&mut self.was_empty, self.waiting.is_empty());
+        let crowded = std::mem::take(&mut self.crowded);
+        let slow = self.least_wait.take().is_none_or(|wait| wait > rules.max_wait);
+        if was_empty || !(if self.standing { crowded } else { slow }) {
             self.good = self.good.saturating_add(1);
             self.standing &= self.good < GOOD;
         } else {
@@ -140,11 +160,21 @@ impl<W> Gate<W> {
         }
     }
 
+    /// How many can be served in the time they may wait, as things went of late.
+    fn soon(&self, rules: &Rules) -> usize {
+        let soon =
+            self.rate as u128 * u128::from(rules.max_wait) / u128::from(rules.interval.max(1));
+        usize::try_from(soon).unwrap_or(usize::MAX)
+    }
+
     /// Turns those away who are too many, or have waited too long.
-    fn thin_out(&mut self, now: u64, rules: &Rules, verdicts: &mut Vec<Verdict<W>>) {
+    fn thin_out(&mut self, rules: &Rules, verdicts: &mut Vec<Verdict<W>>) {
+        let soon = self.soon(rules);
+        let room = rules.max_waiting.max(soon);
+        self.crowded |= self.waiting.len() > soon;
         while let Some(oldest) = self.waiting.front() {
-            let late = now.saturating_sub(oldest.since) > rules.max_wait;
-            if !late && self.waiting.len() <= rules.max_waiting {
+            let late = self.now.saturating_sub(oldest.since) > rules.max_wait;
+            if !late && self.waiting.len() <= room {
                 break;
             }
             verdicts.extend(self.waiting.pop_front().map(|waiter| Verdict::Shed(waiter.who)));
@@ -158,6 +188,8 @@ impl<W> Gate<W> {
                 false => self.waiting.pop_front(),
             };
             let Some(next) = next else { break };
+            let wait = self.now.saturating_sub(next.since);
+            self.least_wait = Some(self.least_wait.map_or(wait, |least| least.min(wait)));
             self.running += 1;
             verdicts.push(Verdict::Run(next.who));
         }
@@ -168,7 +200,6 @@ impl<W> Gate<W> {
     /// Somebody wants to run.
     pub(super) fn arrive(
         &mut self,
-        now: u64,
         rules: &Rules,
         who: impl FnOnce() -> W,
         verdicts: &mut Vec<Verdict<W>>,
@@ -180,13 +211,13 @@ impl<W> Gate<W> {
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.waiting.push_back(Waiter { id, since: now, who: who() });
+        self.waiting.push_back(Waiter { id, since: self.now, who: who() });
         let at_most = match self.standing {
             true => rules.max_wait,
             false => rules.max_wait.max(rules.interval),
         };
         if self.standing {
-            self.thin_out(now, rules, verdicts);
+            self.thin_out(rules, verdicts);
         }
         Arrival::Wait { id, at_most }
     }
@@ -194,6 +225,7 @@ impl<W> Gate<W> {
     /// One that ran has ended, after such a time and with so much processor time, if it is known.
     pub(super) fn leave(&mut self, times: Option<(u64, u64)>, verdicts: &mut Vec<Verdict<W>>) {
         self.running = self.running.saturating_sub(1);
+        self.served += 1;
         if let Some((time, processor)) = times {
             self.limit.ended(time, processor);
         }
@@ -310,7 +342,7 @@ mod tests {
         fn arrive(&mut self) {
             self.ids += 1;
             let (who, since, mut verdicts) = (self.ids, self.now, Vec::new());
-            match self.gate.arrive(since, &RULES, || who, &mut verdicts) {
+            match self.gate.arrive(&RULES, || who, &mut verdicts) {
                 Arrival::Run => self.running.push((COST as f64, since)),
                 Arrival::Wait { id, at_most } => {
                     self.waiting.push(Waits { who, id, since, until: since + at_most });
@@ -360,7 +392,10 @@ mod tests {
             (machine.most_waiting, machine.longest_wait) = (0, 0);
             let shares = machine.run(20, load);
             assert!(shares.iter().all(|share| *share > 0.9), "{processors} {load}: {shares:?}");
-            assert!(machine.most_waiting <= RULES.max_waiting, "{}", machine.most_waiting);
+            // Those who can be served in 10 ms, if they are more than the rules allow.
+            let soon = (10.0 * MS as f64 * processors / COST as f64) as usize;
+            let most = machine.most_waiting;
+            assert!(most <= RULES.max_waiting.max(soon), "{most}");
             assert!(machine.longest_wait <= RULES.max_wait + MS, "{}", machine.longest_wait);
             assert!(machine.shed > 0);
         }
@@ -395,14 +430,78 @@ mod tests {
         }
     }
 
+    /// Clients that send the next command when the last one is answered, one way or the other, on one
+    /// processor. How many were turned away.
+    fn closed_loop(gate: &mut Gate<u64>, clients: u64, cost: u64, time: u64) -> u64 {
+        const RULES: Rules = Rules { cap: 1, ..super::tests::RULES };
+        let (mut now, mut shed, mut verdicts) = (gate.now, 0, Vec::new());
+        let (mut ready, mut waiting): (Vec<u64>, Vec<Waits>) = ((0..clients).collect(), Vec::new());
+        let mut running = None;
+        let end = now + time;
+        while now < end {
+            for who in std::mem::take(&mut ready) {
+                match gate.arrive(&RULES, || who, &mut verdicts) {
+                    Arrival::Run => running = Some(who),
+                    Arrival::Wait { id, at_most } => {
+                        waiting.push(Waits { who, id, since: now, until: now + at_most });
+                    }
+                }
+            }
+            for verdict in verdicts.drain(..) {
+                let (Verdict::Run(who) | Verdict::Shed(who)) = verdict;
+                waiting.retain(|waiter| waiter.who != who);
+                match verdict {
+                    Verdict::Run(_) => running = Some(who),
+                    Verdict::Shed(_) => {
+                        shed += 1;
+                        ready.push(who);
+                    }
+                }
+            }
+            now += cost;
+            for late in waiting.extract_if(.., |waiter| now >= waiter.until) {
+                assert!(gate.withdraw(late.id));
+                shed += 1;
+                ready.push(late.who);
+            }
+            gate.advance(now, false, &RULES, &mut verdicts);
+            ready.extend(running.take());
+            gate.leave(None, &mut verdicts);
+        }
+        // All leave.
+        for waiter in &waiting {
+            gate.withdraw(waiter.id);
+        }
+        if running.is_some() {
+            gate.leave(None, &mut verdicts);
+        }
+        shed
+    }
+
+    #[test]
+    fn many_clients_that_wait_for_their_replies_are_no_overload_while_the_queue_moves() {
+        let mut gate = Gate::new(1, 1, 0);
+        assert_eq!(closed_loop(&mut gate, 50, 60_000, 2_000 * MS), 0);
+    }
+
+    #[test]
+    fn they_are_if_it_does_not_and_that_ends_when_it_does_again() {
+        let mut gate = Gate::new(1, 1, 0);
+        assert!(closed_loop(&mut gate, 50, COST, 1_000 * MS) > 0);
+        assert!(gate.standing);
+        closed_loop(&mut gate, 50, 60_000, 500 * MS);
+        assert!(!gate.standing);
+        assert_eq!(closed_loop(&mut gate, 50, 60_000, 500 * MS), 0);
+    }
+
     #[test]
     fn the_newest_goes_first_while_the_queue_stands() {
         const RULES: Rules = Rules { cap: 1, ..super::tests::RULES };
         let mut gate = Gate::new(1, 1, 0);
         let mut verdicts = Vec::new();
-        assert_eq!(gate.arrive(0, &RULES, || 0, &mut verdicts), Arrival::Run);
+        assert_eq!(gate.arrive(&RULES, || 0, &mut verdicts), Arrival::Run);
         for who in 1..=3 {
-            gate.arrive(0, &RULES, || who, &mut verdicts);
+            gate.arrive(&RULES, || who, &mut verdicts);
         }
         gate.leave(None, &mut verdicts);
         assert_eq!(verdicts, [Verdict::Run(1)], "in their order");
@@ -414,7 +513,7 @@ mod tests {
         assert_eq!(verdicts, [Verdict::Shed(2), Verdict::Shed(3)], "they have waited for too long");
         verdicts.clear();
         for who in 4..=20 {
-            gate.arrive(200 * MS, &RULES, || who, &mut verdicts);
+            gate.arrive(&RULES, || who, &mut verdicts);
         }
         let shed: Vec<_> = (4..=12).map(Verdict::Shed).collect();
         assert_eq!(verdicts, shed, "the oldest of too many");
@@ -427,8 +526,8 @@ mod tests {
     fn who_gives_up_is_forgotten() {
         let mut gate = Gate::new(1, 1, 0);
         let mut verdicts = Vec::new();
-        gate.arrive(0, &RULES, || 'a', &mut verdicts);
-        let arrival = gate.arrive(0, &RULES, || 'b', &mut verdicts);
+        gate.arrive(&RULES, || 'a', &mut verdicts);
+        let arrival = gate.arrive(&RULES, || 'b', &mut verdicts);
         let Arrival::Wait { id, .. } = arrival else { panic!("{arrival:?}") };
         assert!(gate.withdraw(id) && !gate.withdraw(id));
         gate.leave(None, &mut verdicts);

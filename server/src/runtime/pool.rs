@@ -166,9 +166,6 @@ impl Pool {
         let _ = rustix::process::nice(NICE);
         let _ = self.processors.as_ref().map(|processors| sched_setaffinity(None, processors));
         while let Some(work) = self.next(number, dismissed) {
-            // Woken on a worker's processor, a thread may begin before the worker goes on, and keep it
-            // from its connections for a whole slice of some milliseconds. So the worker goes first.
-            std::thread::yield_now();
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 tracing::error!("a job of the pool has panicked");
             }
