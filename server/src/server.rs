@@ -136,6 +136,7 @@ impl Server {
             Arc::new(Interests::new(store.shard_count(), threads, Arc::clone(&notifier)));
         let keyspace = Keyspace::observed(store, Arc::clone(&interests) as _);
         let run_id = run_id(&keyspace);
+        let insight = Insight::new(keyspace.shards());
         let server = Server {
             keyspace,
             acl,
@@ -158,7 +159,7 @@ impl Server {
             tls: Tls::default(),
             started: clock.now(),
             clock,
-            insight: Insight::new(limits.workers),
+            insight,
             overload: Overload::new(limits.workers),
             heartbeats: Heartbeats::new(limits.workers),
             phases: Phases::default(),
