@@ -145,6 +145,7 @@ impl Server {
             Arc::new(Interests::new(store.shard_count(), threads, Arc::clone(&notifier)));
         let keyspace = Keyspace::observed(store, Arc::clone(&interests) as _);
         let run_id = run_id(&keyspace);
+        let insight = Insight::new(keyspace.shards());
         let server = Server {
             keyspace,
             acl,
@@ -169,7 +170,7 @@ impl Server {
             snapshots: Snapshots::new(clock.now()),
             clock,
             placement: Placement::new(limits.workers),
-            insight: Insight::new(limits.workers),
+            insight,
             overload: Overload::new(limits.workers),
             heartbeats: Heartbeats::new(limits.workers),
             phases: snapshot::first_phase(&config.settings()),

@@ -6,12 +6,12 @@
 //! |---|---|---|
 //! | which keys are used most | samples, [`sampler`] | 512 keys per worker |
 //! | hits, misses, bytes sent, by prefix | the same samples | 128 prefixes per worker |
-//! | which keys are biggest | a slow walk, [`survey`] | 64 keys per worker |
-//! | keys and memory, by prefix | the same walk | 256 prefixes per worker |
+//! | which keys are biggest | a slow walk, [`survey`] | 1024 keys, in parts by shard |
+//! | keys and memory, by prefix | the same walk | 4096 prefixes, likewise |
 //!
 //! HOTKEYS is another thing: a session that measures every command ([`tracking`]).
 //!
-//! Each worker has its own tables, which are put together when somebody asks; what does not fit into
+//! Each worker or shard has its own tables, which are put together when somebody asks; what does not fit into
 //! a bounded table is counted in `other`. [`top`] is that table, [`decay`] how hot keys are forgotten, [`prefixes`] what
 //! a prefix is.
 
@@ -90,20 +90,19 @@ pub struct Insight {
     /// Commands per second and worker that are samples.
     per_second: AtomicU64,
     shape: Mutex<Arc<Shape>>,
-    /// By worker.
-    reports: Box<[Reports]>,
+    reports: Reports,
     /// HOTKEYS.
     pub tracking: Tracking,
 }
 
 impl Insight {
-    /// For so many workers.
-    pub fn new(workers: usize) -> Self {
+    /// For a keyspace of so many shards.
+    pub fn new(shards: usize) -> Self {
         Insight {
             per_second: AtomicU64::new(0),
             shape: Mutex::default(),
             tracking: Tracking::default(),
-            reports: (0..workers).map(|_| Reports::default()).collect(),
+            reports: Reports::new(shards),
         }
     }
 
@@ -133,8 +132,7 @@ impl Insight {
         let (stats, shape) = (server.stats.worker(worker), self.shape());
         let hz = u64::from(server.settings().hz.max(1));
         stats.samples.tick(self.per_second.load(Ordering::Relaxed), hz, &shape);
-        let Some(reports) = self.reports.get(worker) else { return };
-        surveyor.step(server, reports, &shape, shards, stats.reads.get(), guard);
+        surveyor.step(server, &self.reports, &shape, shards, stats.reads.get(), guard);
     }
 
     /// Forgets all samples.
@@ -163,7 +161,7 @@ impl Insight {
 
     /// The biggest keys, the biggest first, as the last walks have found them. Some may be gone.
     pub fn big_keys(&self, count: usize) -> Vec<BigKey> {
-        let reports = self.reports.iter().map(Reports::latest);
+        let reports = self.reports.latest();
         let mut keys: Vec<BigKey> = reports.flat_map(|report| report.big.clone()).collect();
         keys.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.key.cmp(&b.key)));
         // A key that has moved while it was walked by is there twice.
@@ -186,7 +184,7 @@ impl Insight {
                 None => other.used.merge(used),
             });
         }
-        for report in self.reports.iter().map(Reports::latest) {
+        for report in self.reports.latest() {
             report
                 .prefixes
                 .iter()

@@ -1,9 +1,10 @@
 //! The biggest keys and the memory of each prefix, from a slow walk over everything.
 //!
 //! Each worker walks over the shards whose background work is its own, some buckets per tick, more
-//! when there is little else to do. A walk that has come round publishes what it has found; the next
-//! one begins when something has changed since, so a server that does nothing walks nowhere.
-//! Nothing is noted when keys are written: that would cost every write what few ask for.
+//! when there is little else to do. What it has found in a shard it publishes when it has come to the
+//! shard's end, whoever walked there before; the next walk begins when something has changed since,
+//! so a server that does nothing walks nowhere. Nothing is noted when keys are written: that would
+//! cost every write what few ask for.
 
 use super::prefixes::Shape;
 use super::top::TopK;
@@ -13,10 +14,12 @@ use dunlin_storage::{Guard, Millis, Place, ShardId, Surveyed};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Keys that are kept of a walk.
-pub(super) const BIG_KEYS: usize = 64;
-/// Prefixes that are kept of a walk, by their memory.
-const PREFIXES: usize = 256;
+/// Keys that are kept of all shards, and of one at least and at most.
+const BIG_KEYS: usize = 1024;
+const BIG_KEYS_OF_SHARD: (usize, usize) = (16, 64);
+/// Prefixes that are kept, by their memory.
+const PREFIXES: usize = 4096;
+const PREFIXES_OF_SHARD: (usize, usize) = (32, 256);
 /// Buckets per tick, of seven keys at most: about a tenth of a millisecond.
 const BUCKETS: usize = 128;
 /// Buckets per tick of a worker that has little else to do.
@@ -27,8 +30,6 @@ const IDLE_READS: u64 = 100;
 const PAUSE: Millis = 1_000;
 /// Buckets per look: what is left of it at the end of a shard is not used.
 const STEP: usize = 32;
-/// A walk that takes longer shows what it has found so far if there is nothing older to show.
-const PATIENCE: Millis = 2_000;
 
 /// Keys and their memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl PrefixSize {
     }
 }
 
-/// What a walk has found.
+/// What a walk has found in a shard.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     /// The biggest first.
@@ -57,51 +58,66 @@ pub(super) struct Report {
     pub(super) other: PrefixSize,
 }
 
-/// The last report of a worker.
-#[derive(Debug, Default)]
-pub(super) struct Reports(Mutex<Arc<Report>>);
+/// The last report of each shard.
+#[derive(Debug)]
+pub(super) struct Reports(Box<[Mutex<Arc<Report>>]>);
 
 impl Reports {
-    pub(super) fn latest(&self) -> Arc<Report> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn new(shards: usize) -> Self {
+        Reports((0..shards).map(|_| Mutex::default()).collect())
     }
 
-    fn publish(&self, report: Report) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(report);
+    pub(super) fn latest(&self) -> impl Iterator<Item = Arc<Report>> {
+        let read = |report: &Mutex<Arc<Report>>| {
+            Arc::clone(&report.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        self.0.iter().map(read)
+    }
+
+    fn publish(&self, shard: ShardId, report: Report) {
+        if let Some(last) = self.0.get(usize::from(shard.0)) {
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(report);
+        }
+    }
+
+    /// The share of one shard in a number for all.
+    fn share(&self, of: usize, (least, most): (usize, usize)) -> usize {
+        (of / self.0.len().max(1)).clamp(least, most)
     }
 }
 
-/// What a walk finds.
+/// What a walk finds in a shard.
 #[derive(Debug)]
 struct Findings {
-    shape: Shape,
     /// By their sizes, and what tells equal ones apart.
     big: BTreeMap<(usize, u64), BigKey>,
+    most_big: usize,
     prefixes: TopK<PrefixSize>,
     other: PrefixSize,
 }
 
 impl Findings {
-    fn new(shape: Shape) -> Self {
-        let (big, prefixes) = (BTreeMap::new(), TopK::new(PREFIXES));
-        Findings { shape, big, prefixes, other: PrefixSize::default() }
+    fn new(reports: &Reports) -> Self {
+        let prefixes = TopK::new(reports.share(PREFIXES, PREFIXES_OF_SHARD));
+        let most_big = reports.share(BIG_KEYS, BIG_KEYS_OF_SHARD);
+        Findings { big: BTreeMap::new(), most_big, prefixes, other: PrefixSize::default() }
     }
 
-    fn note(&mut self, server: &Server, found: &Surveyed<'_>) {
+    fn note(&mut self, server: &Server, shape: &Shape, found: &Surveyed<'_>) {
         let keyspace = &server.keyspace;
         let size = PrefixSize { keys: 1, bytes: found.bytes as u64 };
-        let prefix = self.shape.prefix(found.key);
+        let prefix = shape.prefix(found.key);
         let id = keyspace.key(prefix).hash.0;
         let weight = found.bytes as f64;
         if let Some(out) = self.prefixes.add(id, prefix, weight, |sum| sum.merge(size)) {
             self.other.merge(out);
         }
         let is_small = |(smallest, _): (&(usize, u64), _)| smallest.0 >= found.bytes;
-        if self.big.len() == BIG_KEYS && self.big.first_key_value().is_some_and(is_small) {
+        if self.big.len() == self.most_big && self.big.first_key_value().is_some_and(is_small) {
             return;
         }
         self.big.insert((found.bytes, id_of(keyspace, found.db, found.key)), BigKey::of(found));
-        if self.big.len() > BIG_KEYS {
+        if self.big.len() > self.most_big {
             self.big.pop_first();
         }
     }
@@ -122,20 +138,28 @@ struct Walk {
     /// Those still to come, and where it stands in the last of them.
     shards: Vec<ShardId>,
     place: Place,
-    began: Millis,
     /// What the store had seen of changes when it began.
     changes: u64,
+    shape: Shape,
+    /// Of the last of the shards.
     findings: Findings,
+}
+
+/// The walk before.
+#[derive(Debug)]
+struct Last {
+    ended: Millis,
+    /// What had changed when it began.
+    changes: u64,
+    shape: Shape,
+    shards: Vec<ShardId>,
 }
 
 /// What a worker keeps between ticks.
 #[derive(Debug, Default)]
 pub(crate) struct Surveyor {
     walk: Option<Walk>,
-    /// When the last walk has ended, what had changed when it began, and over which shards it went.
-    last: Option<(Millis, u64, Vec<ShardId>)>,
-    /// Whether its report is that of a whole walk.
-    whole: bool,
+    last: Option<Last>,
     reads: u64,
 }
 
@@ -153,24 +177,17 @@ impl Surveyor {
         let now = server.clock.now();
         let is_idle = reads.wrapping_sub(self.reads) < IDLE_READS;
         self.reads = reads;
-        if self.walk.as_ref().is_some_and(|walk| walk.findings.shape != *shape) {
+        if self.walk.as_ref().is_some_and(|walk| walk.shape != *shape) {
             self.walk = None;
-            self.last = None;
         }
-        let Some(mut walk) = self.walk.take().or_else(|| self.begin(server, shape, shards, now))
-        else {
-            return;
-        };
+        let walk = self.walk.take().or_else(|| self.begin(server, reports, shape, shards, now));
+        let Some(mut walk) = walk else { return };
         let buckets = if is_idle { IDLE_BUCKETS } else { BUCKETS };
-        if walk.go_on(server, buckets, now, guard) {
-            if !self.whole && now - walk.began > PATIENCE {
-                reports.publish(walk.findings.report());
-            }
+        if walk.go_on(server, reports, buckets, now, guard) {
             self.walk = Some(walk);
         } else {
-            reports.publish(walk.findings.report());
-            self.whole = true;
-            self.last = Some((now, walk.changes, shards.to_vec()));
+            let (changes, shape) = (walk.changes, walk.shape);
+            self.last = Some(Last { ended: now, changes, shape, shards: shards.to_vec() });
         }
     }
 
@@ -178,39 +195,49 @@ impl Surveyor {
     fn begin(
         &self,
         server: &Server,
+        reports: &Reports,
         shape: &Shape,
         shards: &[ShardId],
         now: Millis,
     ) -> Option<Walk> {
         let stats = server.keyspace.stats();
         let changes = stats.changes + stats.expired_keys + stats.evicted_keys;
-        let is_same = |(ended, seen, of): &(Millis, u64, Vec<ShardId>)| {
-            of == shards && (*seen == changes || (0..PAUSE).contains(&(now - ended)))
+        let is_enough = |last: &Last| {
+            let soon = (0..PAUSE).contains(&(now - last.ended));
+            last.shards == shards && last.shape == *shape && (last.changes == changes || soon)
         };
-        if self.last.as_ref().is_some_and(is_same) {
+        if self.last.as_ref().is_some_and(is_enough) {
             return None;
         }
-        let (shards, place) = (shards.to_vec(), Place::default());
-        let findings = Findings::new(shape.clone());
-        Some(Walk { shards, place, began: now, changes, findings })
+        let (shards, place, shape) = (shards.to_vec(), Place::default(), shape.clone());
+        Some(Walk { shards, place, changes, shape, findings: Findings::new(reports) })
     }
 }
 
 impl Walk {
     /// Visits the next buckets; false if it has come round.
-    fn go_on(&mut self, server: &Server, buckets: usize, now: Millis, guard: &Guard) -> bool {
+    fn go_on(
+        &mut self,
+        server: &Server,
+        reports: &Reports,
+        buckets: usize,
+        now: Millis,
+        guard: &Guard,
+    ) -> bool {
         let mut left = buckets;
         while left > 0 {
-            let Some(shard) = self.shards.last() else { return false };
+            let Some(&shard) = self.shards.last() else { return false };
             let step = left.min(STEP);
             left -= step;
-            let findings = &mut self.findings;
-            let mut visit = |found: Surveyed<'_>| findings.note(server, &found);
-            match server.keyspace.survey(*shard, self.place, step, now, guard, &mut visit) {
+            let (findings, shape) = (&mut self.findings, &self.shape);
+            let mut visit = |found: Surveyed<'_>| findings.note(server, shape, &found);
+            match server.keyspace.survey(shard, self.place, step, now, guard, &mut visit) {
                 // Somebody has the role.
                 Some(next) if next == self.place => break,
                 Some(next) => self.place = next,
                 None => {
+                    let findings = std::mem::replace(&mut self.findings, Findings::new(reports));
+                    reports.publish(shard, findings.report());
                     self.shards.pop();
                     self.place = Place::default();
                 }
