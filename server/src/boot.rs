@@ -13,6 +13,7 @@ use crate::runtime::pages;
 use crate::runtime::pidfile::PidFile;
 use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::server::Server;
+use crate::snapshot;
 use dunlin_storage::Options;
 use std::io;
 use std::process::ExitCode;
@@ -78,15 +79,18 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
         pages::start(server)?;
     }
     let threads = spawn_workers(server, &settings, listeners)?;
-    info!("ready to accept connections");
+    if snapshot::load(server)? {
+        info!("ready to accept connections");
+    }
     for thread in threads {
         match thread.join() {
             Ok(end) => end?,
             Err(_) => return Err(io::Error::other("a worker has panicked")),
         }
     }
+    let saved = snapshot::at_exit(server);
     info!("bye");
-    Ok(())
+    saved
 }
 
 /// The server lives as long as the process: sessions cross threads and refer to it without
@@ -126,9 +130,10 @@ fn spawn_workers(
     listeners: Listeners,
 ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
     let (handles, inboxes): (Vec<_>, Vec<_>) = (0..server.workers)
-        .map(|_| {
+        .map(|index| {
             let (inbox, receiver) = mpsc::channel(INBOX);
-            (WorkerHandle { inbox, load: Default::default() }, receiver)
+            let load = server.placement.load(index).clone();
+            (WorkerHandle { inbox, load }, receiver)
         })
         .unzip();
     let acceptor = Acceptor { server, workers: handles.clone(), refusals: Default::default() };

@@ -12,6 +12,7 @@ use crate::monitor::Monitors;
 use crate::notify::{Class, Notifier};
 use crate::overload::Overload;
 use crate::pause::Pause;
+use crate::placement::Placement;
 use crate::pubsub::PubSub;
 use crate::rates::Rates;
 use crate::runtime::clock::Clock;
@@ -24,6 +25,7 @@ use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
 use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
+use crate::snapshot::{self, Snapshots};
 use crate::stats::Stats;
 use crate::tls::Tls;
 use crate::tracking::Tracker;
@@ -76,8 +78,12 @@ pub struct Server {
     pub tls: Tls,
     /// Time.
     pub clock: Clock,
+    /// Which worker serves whom.
+    pub placement: Placement,
     /// What the workers know of their load.
     pub overload: Overload,
+    /// Snapshots of the data.
+    pub snapshots: Snapshots,
     /// Whether the workers come round.
     pub heartbeats: Heartbeats,
     /// Between start and end.
@@ -150,14 +156,16 @@ impl Server {
             libraries: Libraries::default(),
             sockets: Sockets::default(),
             runs: Arc::default(),
-            pool: Pool::new(limits.workers),
+            pool: Pool::new(limits.workers, limits.workers),
             doors: Doors::default(),
             tls: Tls::default(),
             started: clock.now(),
+            snapshots: Snapshots::new(clock.now()),
             clock,
+            placement: Placement::new(limits.workers),
             overload: Overload::new(limits.workers),
             heartbeats: Heartbeats::new(limits.workers),
-            phases: Phases::default(),
+            phases: snapshot::first_phase(&config.settings()),
             shutdown: Shutdown::default(),
             run_id,
             workers: limits.workers,
@@ -196,11 +204,13 @@ impl Server {
             limit.store(value, Ordering::Relaxed);
         }
         hot.hll_sparse_max.store(settings.hll_sparse_max_bytes, Ordering::Relaxed);
+        self.placement.configure(settings.workers_min);
         self.acl.apply(&settings);
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.runs.set_patience(settings.busy_reply_threshold);
         self.latency.configure(settings.latency_monitor_threshold);
+        self.overload.configure(&settings);
         self.notifier.configure(settings.notify_keyspace_events);
         self.monitors.configure(settings.output_limits.normal.hard);
         let limits = &settings.output_limits;

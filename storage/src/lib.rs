@@ -45,12 +45,14 @@ mod misses;
 pub mod model;
 mod observer;
 mod reclaim;
+pub mod scheduling;
 mod shard;
 mod shelf;
 mod stats;
 pub mod sync;
 mod table;
 pub mod value;
+mod walk;
 mod writer;
 
 /// Unix time in milliseconds.
@@ -70,4 +72,5 @@ pub use value::object::{Object, Packed};
 pub use value::rope::{CHUNK, Rope};
 pub use value::string::{BIG_VALUE, Encoding, NewValue, Str, canonical_i64};
 pub use value::{Kind, Value};
+pub use walk::Walk;
 pub use writer::{Put, Writer};

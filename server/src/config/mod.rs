@@ -33,7 +33,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use directives::{DIRECTIVES, Directive, Flags};
 pub use exposure::{check_exposure, is_loopback};
-pub use settings::{Access, LogFormat, LogLevel, Settings, TlsAuthClients, TlsSettings};
+pub use settings::{
+    Access, LoadOnCorrupt, LogFormat, LogLevel, Settings, TlsAuthClients, TlsSettings,
+};
 pub use split::{quote, split_words};
 pub use users::Declaration;
 pub(crate) use value::EVENT_CLASSES;

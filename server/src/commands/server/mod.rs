@@ -10,6 +10,7 @@ mod latency;
 mod lolwut;
 mod memory;
 mod slowlog;
+mod snapshot;
 
 use super::docs::{Docs, Group};
 use super::spec::Command;
@@ -22,16 +23,18 @@ pub(super) const DUNLIN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) static COMMANDS: &[Command] = &[
     acl::ACL,
+    snapshot::BGSAVE,
     command::COMMAND,
     config::CONFIG,
     debug::DEBUG,
     info::INFO,
-    basics::LASTSAVE,
+    snapshot::LASTSAVE,
     latency::LATENCY,
     lolwut::LOLWUT,
     memory::MEMORY,
     basics::MONITOR,
     basics::ROLE,
+    snapshot::SAVE,
     basics::SHUTDOWN,
     slowlog::SLOWLOG,
     basics::TIME,
