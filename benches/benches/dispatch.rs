@@ -8,6 +8,7 @@ use dunlin::Context;
 use dunlin::acl::Acl;
 use dunlin::client::{Client, ClientShared};
 use dunlin::config::Config;
+use dunlin::overload::sentinel::Allowance;
 use dunlin::runtime::clock::Reading;
 use dunlin::runtime::container::Limits as Machine;
 use dunlin::runtime::logging::Log;
@@ -26,6 +27,8 @@ const MEMORY: u64 = 8 << 30;
 const KEYS: u64 = 100_000;
 /// Pipelines prepared per case: one would stay in the caches.
 const VARIANTS: usize = 256;
+/// A turn that nobody else waits for.
+const ALL: Allowance = Allowance { commands: usize::MAX, nanos: u64::MAX };
 
 fn server() -> Result<Server, String> {
     let config = Config::defaults(MEMORY);
@@ -56,7 +59,7 @@ fn turn(
     let stats = server.stats.worker(0);
     let Reading { now, monotonic_ns: began } = server.clock.read();
     let ctx = Context { server, stats, guard: &guard, now, began, pooled: false };
-    black_box(session.turn(&ctx, &mut None));
+    black_box(session.turn(&ctx, ALL, &mut None));
     let pending = session.reply.pending();
     let mut slices = Vec::new();
     session.reply.slices(&mut slices, 64);
