@@ -19,6 +19,7 @@ pub mod escape;
 mod files;
 pub mod glob;
 pub mod inbox;
+pub mod insight;
 pub mod interest;
 pub mod latency;
 pub mod migrate;
@@ -39,6 +40,7 @@ pub mod slowlog;
 pub mod snapshot;
 pub mod stats;
 pub mod tls;
+mod tools;
 pub mod tracking;
 
 pub use dispatch::Context;

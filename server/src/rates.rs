@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 const SAMPLES: usize = 17;
 /// Milliseconds between two samples.
 const INTERVAL: Millis = 100;
+/// Milliseconds that they span; an idle process takes them less often.
+const SPAN: Millis = INTERVAL * (SAMPLES as Millis - 1);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Sample {
@@ -52,7 +54,10 @@ impl Rates {
     }
 
     fn push(samples: &mut VecDeque<Sample>, sample: Sample) {
-        if samples.len() == SAMPLES {
+        let is_old = |samples: &VecDeque<Sample>| {
+            samples.get(1).is_some_and(|next| sample.time - next.time >= SPAN)
+        };
+        while samples.len() == SAMPLES || is_old(samples) {
             samples.pop_front();
         }
         samples.push_back(sample);

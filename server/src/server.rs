@@ -5,6 +5,7 @@ use crate::acl::{Acl, LogContext, LogEntry, Reason};
 use crate::client::{Client, ClientType, Registry, line};
 use crate::commands::collection;
 use crate::config::{Config, Settings};
+use crate::insight::Insight;
 use crate::interest::Interests;
 use crate::latency::LatencyMonitor;
 use crate::migrate::Sockets;
@@ -23,6 +24,7 @@ use crate::runtime::logging::Log;
 use crate::runtime::phase::Phases;
 use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::supervisor::Supervisor;
 use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
 use crate::snapshot::{self, Snapshots};
@@ -80,6 +82,8 @@ pub struct Server {
     pub clock: Clock,
     /// Which worker serves whom.
     pub placement: Placement,
+    /// Hot and big keys, prefixes.
+    pub insight: Insight,
     /// What the workers know of their load.
     pub overload: Overload,
     /// Snapshots of the data.
@@ -90,6 +94,8 @@ pub struct Server {
     pub phases: Phases,
     /// Orderly end of the process.
     pub shutdown: Shutdown,
+    /// Who has started us.
+    pub supervisor: Supervisor,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
     /// Time of the start.
@@ -163,10 +169,12 @@ impl Server {
             snapshots: Snapshots::new(clock.now()),
             clock,
             placement: Placement::new(limits.workers),
+            insight: Insight::new(limits.workers),
             overload: Overload::new(limits.workers),
             heartbeats: Heartbeats::new(limits.workers),
             phases: snapshot::first_phase(&config.settings()),
             shutdown: Shutdown::default(),
+            supervisor: Supervisor::default(),
             run_id,
             workers: limits.workers,
             active_expire: AtomicBool::new(true),
@@ -193,7 +201,7 @@ impl Server {
         let settings = self.settings();
         let hot = &self.hot;
         let slow = settings.slowlog_log_slower_than;
-        hot.time_each.store((0..TIME_EACH_BELOW_MICROS).contains(&slow), Ordering::Relaxed);
+        self.time_commands();
         hot.latency_tracking.store(settings.latency_tracking, Ordering::Relaxed);
         hot.query_limit.store(settings.client_query_buffer_limit, Ordering::Relaxed);
         hot.output_normal.store(settings.output_limits.normal.hard, Ordering::Relaxed);
@@ -212,6 +220,7 @@ impl Server {
         self.latency.configure(settings.latency_monitor_threshold);
         self.overload.configure(&settings);
         self.notifier.configure(settings.notify_keyspace_events);
+        self.insight.configure(&settings);
         self.monitors.configure(settings.output_limits.normal.hard);
         let limits = &settings.output_limits;
         self.pubsub.configure(limits.pubsub.hard);
@@ -219,6 +228,13 @@ impl Server {
         self.tracker().configure(max_keys, limits.normal.hard, limits.pubsub.hard);
         self.keyspace.set_max_memory(settings.maxmemory);
         self.keyspace.set_policy(settings.maxmemory_policy);
+    }
+
+    /// Decides whether commands are timed one by one: the slow log wants it, or HOTKEYS.
+    pub(crate) fn time_commands(&self) {
+        let slow = self.settings().slowlog_log_slower_than;
+        let each = (0..TIME_EACH_BELOW_MICROS).contains(&slow) || self.insight.tracking.is_active();
+        self.hot.time_each.store(each, Ordering::Relaxed);
     }
 
     /// The clients that keep copies of values.

@@ -11,6 +11,7 @@ use crate::client::{Client, ClientShared};
 use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
+use crate::insight::Before;
 use crate::overload::dear;
 use crate::overload::sentinel::Allowance;
 use crate::stats::WorkerStats;
@@ -243,7 +244,60 @@ impl Session {
     ) -> Option<Turn> {
         let first = self.next;
         let mut end = None;
-        while self.next < self.decoder.len() {
+        while end.is_none() && self.next < self.decoder.len() {
+            let from = self.next;
+            let (count, sample) = self.plan(ctx, self.decoder.len() - from);
+            end = self.run_until(from + count, ctx, run, allowed, held);
+            self.account(ctx, from, sample);
+            let late = run.elapsed(ctx) > allowed.nanos;
+            if self.next < from + count || self.is_spent() || late {
+                break;
+            }
+        }
+        if !matches!(end, Some(Turn::Block)) {
+            *held = None;
+        }
+        let ran = (self.next - first) as u64;
+        self.client.shared.commands.add(ran);
+        ctx.stats.turn_commands.add(ran);
+        end
+    }
+
+    /// How many of the next commands can run before anything has to be done about samples, of `count`,
+    /// and whether the first is one (see [`crate::insight`]).
+    #[inline]
+    fn plan(&self, ctx: &Context<'_, '_>, count: usize) -> (usize, Option<Before>) {
+        ctx.stats.samples.plan(ctx.stats, count, self.reply.pending())
+    }
+
+    /// After commands of a plan have run, from `first` on.
+    #[inline]
+    fn account(&self, ctx: &Context<'_, '_>, first: usize, sample: Option<Before>) {
+        let samples = &ctx.stats.samples;
+        match sample {
+            None => samples.pass(self.next - first),
+            Some(before) if self.next > first => {
+                let request = self.decoder.request(first);
+                let (entry, db) = (self.prepared[first].entry, self.client.db);
+                samples.sampled(ctx, before, entry, &request, db, self.reply.pending());
+            }
+            // It has not run here, so the next one is the sample.
+            Some(_) => {}
+        }
+    }
+
+    /// Runs the batch as far as the command `stop`.
+    #[inline(always)]
+    fn run_until<'g>(
+        &mut self,
+        stop: usize,
+        ctx: &Context<'_, 'g>,
+        run: &mut dispatch::Run,
+        allowed: Allowance,
+        held: &mut Option<Roles<'g>>,
+    ) -> Option<Turn> {
+        let mut end = None;
+        while self.next < stop {
             match self.step(ctx, run, held) {
                 Step::Done => {
                     self.next += 1;
@@ -265,12 +319,6 @@ impl Session {
                 break;
             }
         }
-        if !matches!(end, Some(Turn::Block)) {
-            *held = None;
-        }
-        let ran = (self.next - first) as u64;
-        self.client.shared.commands.add(ran);
-        ctx.stats.turn_commands.add(ran);
         end
     }
 
@@ -337,12 +385,14 @@ impl Session {
         run: &mut dispatch::Run,
         writer: &mut Roles<'g>,
     ) -> Option<Turn> {
-        let prepared = self.prepared[self.next];
+        let (first, prepared) = (self.next, self.prepared[self.next]);
+        let (_, sample) = self.plan(ctx, 1);
         let request = self.decoder.request(self.next);
         let (reply, client) = (&mut self.reply, &mut self.client);
         match dispatch::execute_held(ctx, run, writer, prepared, request, reply, client) {
             Step::Done => {
                 self.advance();
+                self.account(ctx, first, sample);
                 self.client.collect(&mut self.reply);
                 None
             }

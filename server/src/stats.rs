@@ -3,6 +3,7 @@
 
 use crate::acl::Reason;
 use crate::commands::table::{CommandId, table};
+use crate::insight::Sampler;
 use crate::runtime::pool;
 use dunlin_storage::Miss;
 use std::collections::BTreeMap;
@@ -182,6 +183,8 @@ pub struct WorkerStats {
     gone: [Counter; Miss::ALL.len() - 1],
     /// Connections accepted.
     pub connections: Counter,
+    /// Samples of the commands that run.
+    pub samples: Sampler,
     /// Bytes read from sockets.
     pub net_in: Counter,
     /// Bytes written to sockets.
@@ -214,6 +217,7 @@ impl Default for WorkerStats {
             hits: Counter::default(),
             misses: Counter::default(),
             gone: Default::default(),
+            samples: Sampler::default(),
             connections: Counter::default(),
             net_in: Counter::default(),
             net_out: Counter::default(),

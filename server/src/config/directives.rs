@@ -6,7 +6,9 @@
 //! down anywhere else. A row whose help ends in `(accepted, no effect)` exists because clients,
 //! scripts or packaged files set it; Dunlin keeps the value and acts on nothing.
 
-use super::settings::{Access, LoadOnCorrupt, LogFormat, LogLevel, Settings, TlsAuthClients};
+use super::settings::{
+    Access, LoadOnCorrupt, LogFormat, LogLevel, Settings, Supervision, TlsAuthClients,
+};
 use super::split;
 use super::value::{Kind, Value};
 
@@ -410,8 +412,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("daemonize", Kind::Never(
         "Dunlin stays in the foreground: run it under a supervisor")
         , "no", "Always no").immutable(),
-    row("supervised", Kind::Enum(&["upstart", "systemd", "auto", "no"]), "no",
-        "Supervision protocol (accepted, no effect)").immutable(),
+    row("supervised", Kind::Enum(&Supervision::NAMES), "no",
+        "Tell systemd of the start and the end; auto: if it is there").immutable()
+        .apply(|s, v| s.supervised = Supervision::ALL[v.index()]),
     row("pidfile", Kind::Text, "\"\"",
         "File that holds the process id while the server runs").immutable()
         .apply(|s, v| s.pidfile = v.path()),
@@ -428,10 +431,10 @@ pub static DIRECTIVES: &[Directive] = &[
         "OOM killer's score (accepted, no effect)"),
     row("disable-thp", Kind::Bool, "yes",
         "Transparent huge pages (accepted, no effect)").immutable(),
-    row("shutdown-timeout", int(0, INT_MAX), "10", "Seconds a shutdown may take")
+    row("shutdown-timeout", int(0, INT_MAX), "10", "Seconds a shutdown may take before the process ends itself; at least 5")
         .apply(|s, v| s.shutdown_timeout = v.u32()),
     row("drain-seconds", int(0, 3600), "0",
-        "Seconds a shutdown goes on serving after it stopped accepting")
+        "Seconds that clients are served on after SIGTERM, at most shutdown-timeout less 5")
         .apply(|s, v| s.drain_seconds = v.u32()),
     // ---- log
     row("loglevel", Kind::Enum(&LogLevel::NAMES), "notice", "Lowest severity that is logged")
@@ -450,6 +453,14 @@ pub static DIRECTIVES: &[Directive] = &[
     row("latency-monitor-threshold", int(0, LONG_MAX), "0",
         "Milliseconds from which LATENCY records an event; 0: off")
         .apply(|s, v| s.latency_monitor_threshold = v.u64()),
+    row("hot-key-sampling", int(0, 1_000_000), "1000",
+        "Commands per second and worker whose keys are looked at, for hot keys and prefixes; 0: none")
+        .apply(|s, v| s.hot_key_sampling = v.u32()),
+    row("prefix-separator", Kind::Text, ":",
+        "What ends the prefix of a key, for figures by prefix; empty: keys have none")
+        .apply(|s, v| s.prefix_separator = v.bytes()),
+    row("prefix-depth", int(1, 16), "1", "How many separators of a key its prefix reaches")
+        .apply(|s, v| s.prefix_depth = v.u32()),
     row("latency-tracking", Kind::Bool, "yes", "Keep a latency histogram per command")
         .apply(|s, v| s.latency_tracking = v.bool()),
     row("latency-tracking-info-percentiles", Kind::Percentiles, "50 99 99.9",

@@ -98,6 +98,26 @@ impl LoadOnCorrupt {
     pub(super) const NAMES: [&'static str; 2] = ["refuse", "ignore"];
 }
 
+/// Who is told of the start and the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Supervision {
+    /// Nobody, as long as upstart is not supported.
+    Upstart,
+    /// systemd, which has to be there.
+    Systemd,
+    /// systemd if it is there.
+    Auto,
+    /// Nobody.
+    #[default]
+    No,
+}
+
+impl Supervision {
+    pub(super) const ALL: [Supervision; 4] =
+        [Supervision::Upstart, Supervision::Systemd, Supervision::Auto, Supervision::No];
+    pub(super) const NAMES: [&'static str; 4] = ["upstart", "systemd", "auto", "no"];
+}
+
 /// Whether TLS clients must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TlsAuthClients {
@@ -276,6 +296,12 @@ pub struct Settings {
     pub hll_sparse_max_bytes: usize,
     /// Milliseconds from which the latency monitor records an event, 0 = off.
     pub latency_monitor_threshold: u64,
+    /// Commands per second and worker whose keys are looked at, 0 = none.
+    pub hot_key_sampling: u32,
+    /// What ends the prefix of a key; empty = nothing.
+    pub prefix_separator: Vec<u8>,
+    /// How many separators a prefix reaches.
+    pub prefix_depth: u32,
     /// Keep latency histograms per command.
     pub latency_tracking: bool,
     /// Percentiles INFO latencystats shows.
@@ -284,6 +310,8 @@ pub struct Settings {
     pub enable_debug_command: Access,
     /// Protected settings may be changed by.
     pub enable_protected_configs: Access,
+    /// Who is told of the start and the end.
+    pub supervised: Supervision,
     /// Seconds a shutdown may take altogether.
     pub shutdown_timeout: u32,
     /// Seconds a shutdown goes on serving before it closes connections.

@@ -28,7 +28,7 @@ impl Connection {
             }
         });
         let mut under_way = true;
-        let mut ended = self.flush(&mut outgoing).is_err() || self.over_limit();
+        let mut ended = self.flush(&mut outgoing).is_err() || self.over_limit() || self.must_end();
         let came = loop {
             if ended {
                 waiter.end(blocking::End::Closed);
@@ -63,12 +63,13 @@ impl Connection {
         session.put_reply_before(outgoing);
         if closed {
             self.session = Some(session);
-            return Err(End::Drop);
+            return Err(self.given_up());
         }
         Ok((session, turn))
     }
 
-    fn must_end(&self) -> bool {
+    /// Whether there is nothing to wait for any more.
+    pub(super) fn must_end(&self) -> bool {
         self.shared.kill.load(Ordering::Acquire) || self.worker.server.shutdown.requested()
     }
 

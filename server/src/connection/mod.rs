@@ -17,6 +17,7 @@ mod blocked;
 mod held_back;
 mod moving;
 mod output;
+mod parting;
 mod stream;
 pub(crate) mod tls;
 
@@ -89,7 +90,10 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
         end = End::Drop;
     }
     let Some(mut session) = connection.session.take() else { return };
-    if let End::Flush = end {
+    let ending = connection.worker.server.shutdown.requested();
+    if matches!(end, End::Flush) && ending {
+        connection.part(&mut session.reply).await;
+    } else if matches!(end, End::Flush) {
         let flush = connection.stream.write_all(&mut session.reply);
         // A peer that does not take its last replies is not waited for.
         let _ = tokio::time::timeout(LAST_FLUSH, flush).await;
@@ -158,7 +162,7 @@ impl Connection {
                         return End::Drop;
                     }
                     if self.worker.server.shutdown.requested() {
-                        return self.last_turn().await;
+                        return self.last_turns().await;
                     }
                     self.idle();
                     continue;
@@ -172,6 +176,10 @@ impl Connection {
             }
             if let Some(end) = self.turns().await {
                 return end;
+            }
+            // Who never stops sending would never see the signal.
+            if self.worker.server.shutdown.requested() {
+                return self.last_turns().await;
             }
         }
     }
@@ -260,6 +268,9 @@ impl Connection {
     /// CLIENT PAUSE: waits until it is over.
     async fn paused(&mut self, until: i64) -> Option<End> {
         let server = self.worker.server;
+        if self.must_end() {
+            return Some(self.given_up());
+        }
         let left = u64::try_from(until - server.clock.now()).unwrap_or(0);
         let mut session = self.session.take()?;
         let resumed = server.pause.changed().notified();
@@ -273,27 +284,14 @@ impl Connection {
         let event = tokio::time::timeout(Duration::from_millis(left.max(1)), wait).await;
         self.set_waiting(ClientShared::PAUSED, false);
         self.session = Some(session);
-        let ended = matches!(event, Ok(Err(_)))
-            || self.shared.kill.load(Ordering::Acquire)
-            || server.shutdown.requested();
-        ended.then_some(End::Drop)
+        let ended = matches!(event, Ok(Err(_))) || self.must_end();
+        ended.then(|| self.given_up())
     }
 
-    /// Shutdown: executes what has arrived, so that nothing received goes unanswered.
-    async fn last_turn(&mut self) -> End {
-        let Some(session) = self.session.as_mut() else {
-            return End::Drop;
-        };
-        while let Ok(read) = self.stream.try_read(session.decoder.read_buf()) {
-            if read == 0 {
-                break;
-            }
-            let pending = session.decoder.buffered();
-            if pending > crate::session::TURN_OUTPUT {
-                break;
-            }
-        }
-        self.turns().await.unwrap_or(End::Flush)
+    /// How a connection ends that was waiting for something.
+    fn given_up(&self) -> End {
+        let killed = self.shared.kill.load(Ordering::Acquire);
+        if self.worker.server.shutdown.requested() && !killed { End::Flush } else { End::Drop }
     }
 
     /// [`Connection::wait`], whether or not the client is held back (then it is not read from).

@@ -44,13 +44,15 @@ impl Stream {
         }
     }
 
-    /// Reads what is there, without waiting.
-    pub(crate) fn try_read(&mut self, room: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_read_buf(room),
-            Stream::Unix(stream) => stream.try_read_buf(room),
-            Stream::Tls(stream) => stream.try_read(room),
-        }
+    /// Bytes that the kernel holds for us; of a TLS connection at least one, because what is decrypted
+    /// already is not among them.
+    pub(crate) fn arrived(&self) -> u64 {
+        let (waiting, decrypted) = match self {
+            Stream::Tcp(stream) => (rustix::io::ioctl_fionread(stream), 0),
+            Stream::Unix(stream) => (rustix::io::ioctl_fionread(stream), 0),
+            Stream::Tls(stream) => (rustix::io::ioctl_fionread(stream.socket()), 1),
+        };
+        waiting.unwrap_or(0) + decrypted
     }
 
     /// Whether there is something to send beside the reply.

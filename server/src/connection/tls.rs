@@ -21,7 +21,7 @@ use std::cell::RefCell;
 use std::future::pending;
 use std::io::{self, BufRead as _, IoSlice, Read, Write};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -57,6 +57,11 @@ impl TlsStream {
         self.records.borrow().peer_certificates()?.first().cloned()
     }
 
+    /// The socket below.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// Whether records wait for the socket.
     pub(crate) fn has_unsent(&self) -> bool {
         self.records.borrow().wants_write()
@@ -84,14 +89,6 @@ impl TlsStream {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
-        }
-    }
-
-    /// [`TlsStream::poll_read`] without waiting.
-    pub(crate) fn try_read(&mut self, room: &mut BytesMut) -> io::Result<usize> {
-        match self.poll_read(&mut Context::from_waker(Waker::noop()), room) {
-            Poll::Ready(done) => done,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 

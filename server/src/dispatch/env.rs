@@ -11,6 +11,7 @@ use crate::commands::error::{self, ReplyError};
 use crate::commands::scripting;
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape};
+use crate::insight::Done;
 use crate::notify::tell_misses;
 use crate::runtime::clock::Clock;
 use dunlin_protocol::{Mark, Reply, Request};
@@ -336,6 +337,7 @@ impl<'g> Env<'_, '_, 'g> {
                 processor = Clock::thread_cpu_ns();
             }
         }
+        let written = self.reply.pending();
         let (again, has_roles) = (self.client.wait.is_some(), writer.is_some());
         let mut call = Call {
             request: self.request,
@@ -388,7 +390,7 @@ impl<'g> Env<'_, '_, 'g> {
         };
         if each {
             let nanos = self.run.close(ctx);
-            self.slow(nanos);
+            self.slow(nanos, written);
             if entry.may_be_dear {
                 self.learn(nanos, processor);
             }
@@ -407,8 +409,16 @@ impl<'g> Env<'_, '_, 'g> {
         server.overload.note_cost(server, self.entry, self.request, nanos, pooled);
     }
 
-    fn slow(&self, nanos: u64) {
+    /// After a command that was timed on its own; `written`: what waited to be sent before it.
+    fn slow(&self, nanos: u64, written: usize) {
         let server = self.ctx.server;
+        let tracking = &server.insight.tracking;
+        // What a script runs is the script's.
+        if tracking.is_active() && !self.client.in_script {
+            let (entry, request, db) = (self.entry, &self.request, self.client.db);
+            let reply = self.reply.pending().saturating_sub(written);
+            tracking.record(self.ctx, &Done { entry, request, db, nanos, reply });
+        }
         let (micros, seconds) = (nanos / 1_000, self.ctx.now / 1_000);
         server.slowlog.record(self.client, self.entry, &self.request, micros, seconds);
         let fast = self.entry.has(Flags::FAST);

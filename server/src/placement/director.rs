@@ -1,7 +1,7 @@
 //! The task that feeds the controllers and carries out what they say: one, on the first worker.
 
 use super::balance::RESIDENCE;
-use super::{Balance, Meter, Move, Sample, Tenant};
+use super::{Balance, Load, Meter, Move, Sample, Tenant};
 use crate::client::ClientShared;
 use crate::config::Settings;
 use crate::server::Server;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Measurements per window.
+/// Measurements per window, where there is a choice.
 const MEASUREMENTS: u32 = 4;
 /// Connections asked to leave a worker in one window, beyond what balancing moves.
 const EXODUS: usize = 1_024;
@@ -22,8 +22,9 @@ pub async fn direct(server: &'static Server) {
     let mut director = Director::new(server);
     while !server.shutdown.requested() {
         let window = server.settings().placement_window;
-        for _ in 0..MEASUREMENTS {
-            tokio::time::sleep(Duration::from_millis(u64::from(window)) / MEASUREMENTS).await;
+        let times = if server.placement.active() > 1 { MEASUREMENTS } else { 1 };
+        for _ in 0..times {
+            tokio::time::sleep(Duration::from_millis(u64::from(window)) / times).await;
             director.measure(window);
         }
         director.step();
@@ -86,6 +87,7 @@ impl Director {
         self.drain();
     }
 
+    /// How busy the active workers are.
     fn loads(&self) -> Vec<u32> {
         let placement = &self.server.placement;
         (0..placement.active()).map(|index| placement.load(index).busy()).collect()
@@ -93,16 +95,18 @@ impl Director {
 
     fn sample(&self) -> Sample {
         let placement = &self.server.placement;
-        let busy = self.loads();
-        let active = busy.len();
-        let runnable = |index| u64::from(placement.load(index).runnable());
-        let mean = busy.iter().map(|busy| u64::from(*busy)).sum::<u64>() / (active.max(1) as u64);
+        let active = placement.active();
+        let sum = |figure: fn(&Load) -> u32| -> u64 {
+            (0..active).map(|index| u64::from(figure(placement.load(index)))).sum()
+        };
+        let mean = |figure| u32::try_from(sum(figure) / (active.max(1) as u64)).unwrap_or(u32::MAX);
         Sample {
             active,
             min: placement.min.load(Ordering::Relaxed),
             max: placement.workers(),
-            runnable: (0..active).map(runnable).sum(),
-            busy: u32::try_from(mean).unwrap_or(u32::MAX),
+            runnable: sum(Load::runnable),
+            busy: mean(Load::busy),
+            used: mean(Load::used),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The kernel counts for every thread how long it has run and how long it has waited for a processor
 //! (`/proc/thread-self/schedstat`). What is left is sleep, so the sum is how busy the worker is, also
-//! where it shares its processor or a quota holds it still. Reading that a few times per second costs the
+//! where it shares its processor or a quota holds it still; the time it has run alone says how much it
+//! has to do. Reading that a few times per second costs the
 //! worker nothing; a clock at every sleep would cost every command of a client that does not pipeline.
 //! A system without that file shows all workers idle, and then the number of connections decides.
 
@@ -21,6 +22,7 @@ pub struct Load {
     /// Connections placed here since `busy` was measured.
     newcomers: AtomicUsize,
     busy: AtomicU32,
+    used: AtomicU32,
     runnable: AtomicU32,
     /// The kernel's figures of the worker's thread.
     schedstat: OnceLock<File>,
@@ -42,17 +44,25 @@ impl Load {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Thousandths of connections that were ready at once; an average over about a second.
+    /// Thousandths of the time in which the thread ran.
+    #[must_use]
+    pub fn used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Thousandths of connections that were ready at once; an average over
+    /// about a window.
     #[must_use]
     pub fn runnable(&self) -> u32 {
         self.runnable.load(Ordering::Relaxed)
     }
 
     /// Accounts for one look at the queue, the worker's own: so many connections were ready, `after` so
-    /// many milliseconds.
-    pub fn saw_ready(&self, connections: u32, after: u64) {
+    /// many milliseconds. Averages over about `window` milliseconds.
+    pub fn saw_ready(&self, connections: u32, after: u64, window: u32) {
         let seen = connections.saturating_mul(WHOLE);
-        self.runnable.store(blend(self.runnable(), seen, after, 1_000), Ordering::Relaxed);
+        self.runnable
+            .store(blend(self.runnable(), seen, after, u64::from(window)), Ordering::Relaxed);
     }
 
     /// A worker that does not look any more has nothing to do.
@@ -68,8 +78,8 @@ impl Load {
         self.newcomers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Nanoseconds the worker's thread has run or waited for a processor.
-    fn wanted_ns(&self) -> Option<u64> {
+    /// Nanoseconds the worker's thread has run, and has run or waited for a processor.
+    fn times(&self) -> Option<(u64, u64)> {
         use std::os::unix::fs::FileExt as _;
         let mut text = [0; 96];
         let length = self.schedstat.get()?.read_at(&mut text, 0).ok()?;
@@ -77,28 +87,34 @@ impl Load {
     }
 }
 
-/// The first two numbers of the kernel's line, together.
-fn parse(line: &[u8]) -> Option<u64> {
+/// Of the kernel's line the first number, and the first two together.
+fn parse(line: &[u8]) -> Option<(u64, u64)> {
     let mut numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
     let mut next = || numbers.next()?.parse::<u64>().ok();
-    next()?.checked_add(next()?)
+    let ran = next()?;
+    Some((ran, ran.checked_add(next()?)?))
 }
 
 /// Measures one worker again and again.
 #[derive(Debug, Default)]
 pub struct Meter {
-    /// Nanoseconds: wanted, and the time then.
-    last: Option<(u64, u64)>,
+    /// Nanoseconds: run, run or waited, and the time then.
+    last: Option<(u64, u64, u64)>,
 }
 
 impl Meter {
     /// Measures; `now` in nanoseconds. Averages over about `window` nanoseconds.
     pub fn measure(&mut self, load: &Load, now: u64, window: u64) {
-        let Some(wanted) = load.wanted_ns() else { return };
-        if let Some((before, then)) = self.last.replace((wanted, now)) {
+        let Some((ran, wanted)) = load.times() else { return };
+        if let Some((ran_before, wanted_before, then)) = self.last.replace((ran, wanted, now)) {
             let passed = now.saturating_sub(then);
-            let busy = share(wanted.saturating_sub(before), passed);
-            load.busy.store(blend(load.busy(), busy, passed, window), Ordering::Relaxed);
+            let follow = |average: &AtomicU32, now: u64, before: u64| {
+                let seen = share(now.saturating_sub(before), passed);
+                let average_before = average.load(Ordering::Relaxed);
+                average.store(blend(average_before, seen, passed, window), Ordering::Relaxed);
+            };
+            follow(&load.used, ran, ran_before);
+            follow(&load.busy, wanted, wanted_before);
         }
         load.newcomers.store(0, Ordering::Relaxed);
     }
@@ -141,7 +157,7 @@ mod tests {
 
     #[test]
     fn reads_what_the_kernel_says() {
-        assert_eq!(parse(b"139278 2788461 2\n"), Some(2_927_739));
+        assert_eq!(parse(b"139278 2788461 2\n"), Some((139_278, 2_927_739)));
         assert_eq!(parse(b"1"), None);
         assert_eq!(parse(b"18446744073709551615 1 0"), None);
     }
@@ -150,7 +166,7 @@ mod tests {
     fn a_thread_that_works_is_busy_and_one_that_sleeps_is_not() {
         let load = Load::default();
         load.attach();
-        if load.wanted_ns().is_none() {
+        if load.times().is_none() {
             return;
         }
         let clock = crate::runtime::clock::Clock::new();

@@ -29,7 +29,7 @@ pub(super) const PARK_COOLDOWN: u32 = 60;
 const BUSY: u32 = 800;
 /// Busy above so many thousandths, workers are never idle.
 const FULL: u32 = 950;
-/// Busy below so many thousandths, workers are too many.
+/// Running for less than so many thousandths, workers are too many.
 const IDLE: u32 = 300;
 
 /// What was seen in one window.
@@ -45,6 +45,9 @@ pub struct Sample {
     pub runnable: u64,
     /// How busy they are on average, in thousandths.
     pub busy: u32,
+    /// How much of the time they run on average, in thousandths: what waits for a processor is not much
+    /// to do.
+    pub used: u32,
 }
 
 /// See the [module documentation](self).
@@ -68,14 +71,14 @@ impl Default for Scale {
 impl Scale {
     /// One window has passed; how many workers are to serve if that changes.
     pub fn step(&mut self, sample: &Sample) -> Option<usize> {
-        let Sample { active, min, max, runnable, busy } = *sample;
+        let Sample { active, min, max, runnable, busy, used } = *sample;
         self.since_call = self.since_call.saturating_add(1);
         self.since_change = self.since_change.saturating_add(1);
         let ready = runnable / 1_000;
         let n = active as u64;
         let over = ready > DEEP * n && busy > BUSY;
         let full = ready >= SHALLOW * n && busy > FULL;
-        let calm = ready < SHALLOW * n && busy < IDLE;
+        let calm = ready < SHALLOW * n && used < IDLE;
         self.over = if over { self.over.saturating_add(1) } else { 0 };
         self.full = if full { self.full.saturating_add(1) } else { 0 };
         self.calm = if calm { self.calm.saturating_add(1) } else { 0 };
@@ -122,7 +125,7 @@ impl Scale {
 mod tests {
     use super::*;
 
-    const IDLE_SAMPLE: Sample = Sample { active: 1, min: 1, max: 4, runnable: 0, busy: 5 };
+    const IDLE_SAMPLE: Sample = Sample { active: 1, min: 1, max: 4, runnable: 0, busy: 5, used: 5 };
 
     /// Runs windows and returns in which of them the number changed, and to what.
     fn run(scale: &mut Scale, sample: &mut Sample, windows: u32) -> Vec<(u32, usize)> {
@@ -151,7 +154,7 @@ mod tests {
     #[test]
     fn a_deep_queue_calls_as_many_as_it_takes_once_per_cooldown() {
         let (mut scale, mut sample) = (Scale::default(), IDLE_SAMPLE);
-        (sample.runnable, sample.busy) = (15_000, 950);
+        (sample.runnable, sample.busy, sample.used) = (15_000, 950, 950);
         assert_eq!(run(&mut scale, &mut sample, 2), []);
         assert_eq!(run(&mut scale, &mut sample, 1), [(1, 2)]);
         // It does not help: the next call waits.
@@ -164,7 +167,7 @@ mod tests {
         for (runnable, busy) in
             [(50_000, 500), (3_000, 1_000), (5_000, 900), (5_000, 100), (500, 400)]
         {
-            let mut sample = Sample { active: 2, runnable, busy, ..IDLE_SAMPLE };
+            let mut sample = Sample { active: 2, runnable, busy, used: busy, ..IDLE_SAMPLE };
             let changes = run(&mut Scale::default(), &mut sample, 500);
             assert!(changes.is_empty(), "{runnable} {busy}: {changes:?}");
         }
@@ -172,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_few_connections_that_never_leave_a_worker_idle_get_another_one() {
-        let mut sample = Sample { runnable: 4_000, busy: 990, ..IDLE_SAMPLE };
+        let mut sample = Sample { runnable: 4_000, busy: 990, used: 990, ..IDLE_SAMPLE };
         assert_eq!(run(&mut Scale::default(), &mut sample, FULL_WINDOWS), [(FULL_WINDOWS, 2)]);
         sample.active = 1;
         sample.runnable = 1_000;
@@ -193,6 +196,7 @@ mod tests {
             if draw(50) == 0 {
                 let loaded = draw(2) == 0;
                 (sample.runnable, sample.busy) = if loaded { (200_000, 1_000) } else { (0, 0) };
+                sample.used = sample.busy;
             }
             let before = sample.active;
             let may = before < sample.max && draw(40) == 0;

@@ -82,21 +82,22 @@ fn packed_node(bytes: Cow<'_, [u8]>) -> Option<Option<Node<'_>>> {
     Some((!empty).then_some(Node::Packed(bytes)))
 }
 
-/// The payload of a list of which `visit` shows all nodes.
-pub fn dump(strings: Strings, visit: impl FnOnce(&mut dyn FnMut(NodeRef<'_>))) -> Payload {
+/// The payload of a list of so many nodes, all of which `visit` shows; they have about so many bytes.
+pub fn dump(
+    strings: Strings,
+    (nodes, bytes): (usize, usize),
+    visit: impl FnOnce(&mut dyn FnMut(NodeRef<'_>)),
+) -> Payload {
     let mut payload = Payload::new(strings, kind::LIST_LISTPACKS);
-    payload.counted(|payload| {
-        let mut count = 0;
-        visit(&mut |node| {
-            let (container, bytes) = match node {
-                NodeRef::Plain(element) => (PLAIN, element),
-                NodeRef::Packed(list) => (PACKED, list),
-            };
-            payload.number(container);
-            payload.string(bytes);
-            count += 1;
-        });
-        count
+    payload.reserve(bytes);
+    payload.number(nodes as u64);
+    visit(&mut |node| {
+        let (container, bytes) = match node {
+            NodeRef::Plain(element) => (PLAIN, element),
+            NodeRef::Packed(list) => (PACKED, list),
+        };
+        payload.number(container);
+        payload.string(bytes);
     });
     payload
 }

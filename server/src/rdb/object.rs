@@ -31,7 +31,9 @@ pub fn dump_packed(
         Kind::Set => packed.set().map(|set| dump_set(strings, set)),
         Kind::Hash => packed.hash().map(|hash| dump_hash(strings, hash, now)),
         Kind::SortedSet => packed.sorted_set().map(|set| dump_sorted_set(strings, set)),
-        Kind::List => packed.list().map(|list| dump_list(strings, list, limits)),
+        Kind::List => {
+            packed.list().map(|list| dump_list(strings, list, packed.as_bytes().len(), limits))
+        }
         _ => None,
     };
     match dumped {
@@ -53,7 +55,7 @@ pub fn dump_object(
         Object::Set(set) => dump_set(strings, set.view()),
         Object::Hash(hash) => dump_hash(strings, hash.view(), now),
         Object::SortedSet(set) => dump_sorted_set(strings, set.view()),
-        Object::List(list) => dump_list(strings, list.view(), limits),
+        Object::List(list) => dump_list(strings, list.view(), list.memory_usage(), limits),
         Object::Stream(stream) => rdb::stream::dump(strings, stream, form),
     }
 }
@@ -85,8 +87,9 @@ fn dump_sorted_set(strings: Strings, set: SortedSetRef<'_>) -> Payload {
     }
 }
 
-fn dump_list(strings: Strings, list: ListRef<'_>, limits: &list::Limits) -> Payload {
-    rdb::list::dump(strings, |visit| list.for_each_node(limits, visit))
+fn dump_list(strings: Strings, list: ListRef<'_>, bytes: usize, limits: &list::Limits) -> Payload {
+    let size = (list.node_count(), bytes);
+    rdb::list::dump(strings, size, |visit| list.for_each_node(limits, visit))
 }
 
 /// What a value that was read becomes; `None` if all of it has expired.

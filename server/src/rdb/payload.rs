@@ -51,6 +51,11 @@ impl Payload {
         Payload { bytes: vec![kind], version: FIELD_EXPIRY_VERSION, strings }
     }
 
+    /// Makes room for about so many bytes.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -85,20 +90,12 @@ impl Payload {
         items: impl IntoIterator<Item = T>,
         write: impl Fn(&mut Self, T),
     ) {
-        self.counted(|payload| {
-            let mut count = 0;
-            for item in items {
-                write(payload, item);
-                count += 1;
-            }
-            count
-        });
-    }
-
-    /// Writes what `write` does after how many items it says that these are.
-    pub(super) fn counted(&mut self, write: impl FnOnce(&mut Self) -> u64) {
         let start = self.bytes.len();
-        let count = write(self);
+        let mut count = 0;
+        for item in items {
+            write(self, item);
+            count += 1;
+        }
         // Only now the number is sure: a hash does not know how many of its fields have expired.
         let mut length = Vec::new();
         string::put_number(&mut length, count);

@@ -12,6 +12,7 @@ use super::worker::{Incoming, Socket, WorkerHandle};
 use crate::config::Settings;
 use crate::overload::accept::{BackOff, Failure, failure_of};
 use crate::server::Server;
+use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -55,6 +56,14 @@ impl Listener {
                 let addr = format!("{}:0", socket.path().display());
                 Ok(Incoming { socket: Socket::Unix(stream), laddr: addr.clone(), addr })
             }
+        }
+    }
+
+    /// Whether it is the supervisor's: then its queue waits for the next process.
+    fn is_inherited(&self) -> bool {
+        match self {
+            Listener::Tcp(door) | Listener::Tls(door) => door.is_inherited(),
+            Listener::Unix(socket) => socket.is_inherited(),
         }
     }
 
@@ -130,14 +139,19 @@ impl Acceptor {
     /// Accepts from all these listeners, and from those which come while the server runs.
     pub async fn accept_from(self, mut listeners: mpsc::UnboundedReceiver<Listener>) {
         while let Some(listener) = listeners.recv().await {
-            tokio::task::spawn_local(self.clone().accept(listener));
+            // Here and not in its task: what it needs is taken before anybody is accepted.
+            match Entrance::new(listener) {
+                Ok(entrance) => drop(tokio::task::spawn_local(self.clone().accept(entrance))),
+                Err(error) => error!(%error, "cannot accept from a listener"),
+            }
         }
     }
 
     /// Accepts until shutdown, or until the listener is closed.
-    async fn accept(self, listener: Listener) {
+    async fn accept(self, mut entrance: Entrance) {
+        let _open = self.server.shutdown.open_door();
         let mut stop = self.server.shutdown.watch();
-        let door = match &listener {
+        let door = match &entrance.listener {
             Listener::Tcp(door) | Listener::Tls(door) => Some(Arc::clone(door)),
             Listener::Unix(_) => None,
         };
@@ -149,21 +163,38 @@ impl Acceptor {
         };
         tokio::select! {
             biased;
-            () = stop.requested() => {}
+            () = stop.draining() => self.accept_rest(&entrance.listener),
             () = closed => {}
-            ended = self.accept_all(listener) => {
-                if let Err(error) = ended {
-                    error!(%error, "a listener does not accept any more");
-                }
+            Err(error) = self.accept_all(&mut entrance) => {
+                error!(%error, "a listener does not accept any more");
             }
         }
     }
 
-    async fn accept_all(&self, listener: Listener) -> io::Result<()> {
-        let mut entrance = Entrance::new(listener)?;
+    /// Lets in who stands at the door when it is to be closed: the kernel has told them that they are
+    /// connected, and would reset them.
+    fn accept_rest(&self, listener: &Listener) {
+        if listener.is_inherited() {
+            return;
+        }
+        let settings = self.server.settings();
+        for _ in 0..=settings.tcp_backlog {
+            match listener.accept(&settings) {
+                Ok(Incoming { socket, addr, laddr }) => self.place(socket, addr, laddr),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // One that is gone already; the next one may not be.
+                Err(_) => {}
+            }
+        }
+        if let Listener::Tcp(door) | Listener::Tls(door) = listener {
+            door.close();
+        }
+    }
+
+    async fn accept_all(&self, entrance: &mut Entrance) -> io::Result<Infallible> {
         loop {
             entrance.bell.readable().await?;
-            self.turn(&mut entrance).await;
+            self.turn(entrance).await;
             tokio::task::yield_now().await;
         }
     }

@@ -2,12 +2,13 @@
 //! store's background work.
 
 use super::accept::{Acceptor, Listener};
-use super::{shutdown, sweep};
+use super::sweep;
 use crate::acl::Login;
 use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
 use crate::connection::{self, Parcel, Stream};
 use crate::dispatch::Context;
+use crate::insight::Surveyor;
 use crate::overload::sentinel::Sentinel;
 use crate::placement::{self, Load};
 use crate::runtime::clock::Reading;
@@ -21,17 +22,19 @@ use dunlin_protocol::Limits;
 use dunlin_storage::{
     Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory, scheduling,
 };
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Between two looks for work while no client does anything.
 const IDLE_MILLIS: Millis = 1_000;
+/// The longest time between two ticks of an idle process, beside the tick itself.
+const DOZE: Duration = Duration::from_millis(400);
 /// Without a read for this long, a worker gives free memory back.
 const QUIET_MILLIS: Millis = 1_000;
 /// Items of one slice of background work (expiry, eviction): about 100 us.
@@ -106,6 +109,30 @@ pub struct Duties {
     pub listeners: mpsc::UnboundedReceiver<Listener>,
 }
 
+/// The start of all workers. None begins before each has what it needs: the first one accepts, and clients
+/// would take the descriptors that the others are about to open.
+#[derive(Debug)]
+pub struct Start {
+    together: Barrier,
+    failed: AtomicBool,
+}
+
+impl Start {
+    /// For so many workers.
+    pub fn new(workers: usize) -> Start {
+        Start { together: Barrier::new(workers), failed: AtomicBool::new(false) }
+    }
+
+    /// One says whether it can begin; true if all can.
+    fn all_can(&self, can: bool) -> bool {
+        if !can {
+            self.failed.store(true, Ordering::Release);
+        }
+        self.together.wait();
+        !self.failed.load(Ordering::Acquire)
+    }
+}
+
 /// The way to a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerHandle {
@@ -143,10 +170,14 @@ pub struct Worker {
     swept: Cell<(Millis, u64)>,
     /// The last round of background work.
     round: Cell<Round>,
+    /// The background work waits for a turn, and is told of it.
+    dozes: Cell<bool>,
+    stirred: Notify,
     /// Time of the last look at the queue.
     looked: Cell<Millis>,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
     quiet: Cell<(Millis, u64, bool)>,
+    surveyor: RefCell<Surveyor>,
 }
 
 impl Worker {
@@ -169,6 +200,9 @@ impl Worker {
     pub(crate) fn turn(&self, mut session: Box<Session>) -> Ran {
         let (turns, before) = TURNS.get();
         TURNS.set((turns.wrapping_add(1), before));
+        if self.dozes.get() {
+            self.stirred.notify_one();
+        }
         let ran = {
             let guard = self.epoch.pin();
             let Reading { now, monotonic_ns: began } = self.server.clock.read();
@@ -273,6 +307,7 @@ impl Worker {
         index: usize,
         load: Arc<Load>,
         inbox: mpsc::Receiver<Incoming>,
+        start: &Start,
         duties: Option<Duties>,
     ) -> std::io::Result<()> {
         Worker::set_current(index);
@@ -283,7 +318,11 @@ impl Worker {
             .max_blocking_threads(BACKGROUND_THREADS)
             .on_thread_start(yield_to_workers)
             .on_thread_park(|| TURNS.set((0, TURNS.get().0)))
-            .build_local(tokio::runtime::LocalOptions::default())?;
+            .build_local(tokio::runtime::LocalOptions::default());
+        if !start.all_can(runtime.is_ok()) {
+            return runtime.map(drop);
+        }
+        let runtime = runtime?;
         load.attach();
         let worker = Rc::new(Worker {
             index,
@@ -295,8 +334,11 @@ impl Worker {
             sentinel: Sentinel::new(server, index),
             swept: Cell::default(),
             round: Cell::default(),
+            dozes: Cell::default(),
+            stirred: Notify::new(),
             looked: Cell::new(server.clock.now()),
             quiet: Cell::default(),
+            surveyor: RefCell::default(),
         });
         let end = runtime.block_on(worker.main(inbox, duties));
         server.heartbeats.rest(index);
@@ -311,7 +353,6 @@ impl Worker {
         self.sentinel.start();
         tokio::task::spawn_local(self.clone().background());
         if let Some(Duties { acceptor, listeners }) = duties {
-            tokio::task::spawn_local(shutdown::on_signals(self.server)?);
             tokio::task::spawn_local(tls::keep_current(self.server)?);
             tokio::task::spawn_local(snapshot::keep(self.server));
             tokio::task::spawn_local(acceptor.accept_from(listeners));
@@ -329,23 +370,20 @@ impl Worker {
                 () = stop.requested() => break,
             }
         }
-        // What was accepted but not served yet is closed.
+        // What was accepted but not served yet may have sent something: it ends like the others.
         inbox.close();
-        while inbox.recv().await.is_some() {
-            self.closed();
+        while let Some(incoming) = inbox.recv().await {
+            self.clone().open(incoming);
         }
         // Connections end by themselves: each is signalled, finishes its pipeline and closes. Only a
-        // script may have other plans.
-        let limit = Duration::from_secs(u64::from(self.server.settings().shutdown_timeout));
+        // script may have other plans. Whether all this takes too long, `shutdown` watches.
         let runs = Arc::clone(&self.server.runs);
-        let grace = SCRIPT_GRACE.min(limit / 2);
         tokio::task::spawn_local(async move {
-            tokio::time::sleep(grace).await;
+            tokio::time::sleep(SCRIPT_GRACE).await;
             runs.end_all();
         });
-        tokio::time::timeout(limit, self.clone().ended(parcels)).await.map_err(|_elapsed| {
-            std::io::Error::other("connections did not end within shutdown-timeout")
-        })
+        self.clone().ended(parcels).await;
+        Ok(())
     }
 
     /// Waits until all connections are gone. Some may be on the way from other workers.
@@ -425,6 +463,10 @@ impl Worker {
         let since = if client.authenticated { 0 } else { now };
         client.shared.stranger_since.store(since, Ordering::Relaxed);
         server.clients.add(client.shared.clone());
+        // Who comes when all are signalled may have been forgotten.
+        if server.shutdown.requested() {
+            client.shared.signal.notify();
+        }
         let limits = match client.authenticated {
             true => settings.protocol_limits(),
             false => Limits::UNAUTHENTICATED,
@@ -442,8 +484,11 @@ impl Worker {
     async fn background(self: Rc<Self>) {
         loop {
             self.beat();
-            let hz = self.server.settings().hz.max(1);
-            tokio::time::sleep(Duration::from_secs(1) / hz).await;
+            let settings = self.server.settings();
+            if self.is_alone() && self.is_quiet() {
+                self.doze().await;
+            }
+            tokio::time::sleep(Duration::from_secs(1) / settings.hz.max(1)).await;
             if !self.server.placement.needs(self.index) {
                 self.rest().await;
             }
@@ -451,11 +496,11 @@ impl Worker {
                 self.housekeeping();
                 self.recall_the_impatient();
             }
+            let ready = if self.is_quiet() { 0 } else { self.ready_at_once().await };
+            self.load.saw_ready(ready, self.since_last_look(), settings.placement_window);
             if self.is_quiet() {
-                self.load.saw_ready(0, self.since_last_look());
                 continue;
             }
-            self.look_at_the_queue().await;
             // What a pause of writes holds still, expiry does not change either.
             let paused = self.server.pause.blocks(true, self.server.clock.now()).is_some();
             if !paused && self.server.active_expire.load(Ordering::Relaxed) {
@@ -471,6 +516,7 @@ impl Worker {
                 tokio::task::yield_now().await;
             }
             self.tend_tracking().await;
+            self.look_around();
             self.release_when_idle();
             self.note_quiet();
         }
@@ -497,6 +543,19 @@ impl Worker {
     fn is_quiet(&self) -> bool {
         let Round { at, traffic, calm } = self.round.get();
         calm && traffic == self.traffic() && self.server.clock.now() - at < IDLE_MILLIS
+    }
+
+    /// Whether no other worker serves, so that whatever a client sends comes by here.
+    fn is_alone(&self) -> bool {
+        self.index == 0 && self.server.placement.active() == 1
+    }
+
+    /// Waits for a turn of any connection, but not for long. Every tick of an idle process costs it a
+    /// wake-up or two and the caches what they held.
+    async fn doze(&self) {
+        self.dozes.set(true);
+        let _ = tokio::time::timeout(DOZE, self.stirred.notified()).await;
+        self.dozes.set(false);
     }
 
     /// A round of background work is over.
@@ -527,17 +586,26 @@ impl Worker {
 
     /// Counts the connections that are ready at once: the turns from here until the system has been asked
     /// for events and those that were ready have had theirs.
-    async fn look_at_the_queue(&self) {
+    async fn ready_at_once(&self) -> u32 {
         let before = TURNS.get().0;
         tokio::task::yield_now().await;
-        let ready = TURNS.get().0.wrapping_sub(before);
-        self.load.saw_ready(ready, self.since_last_look());
+        TURNS.get().0.wrapping_sub(before)
     }
 
     /// Milliseconds since this was asked last.
     fn since_last_look(&self) -> u64 {
         let now = self.server.clock.now();
         u64::try_from(now.saturating_sub(self.looked.replace(now))).unwrap_or(0)
+    }
+
+    /// Follows what is used and what it takes.
+    fn look_around(&self) {
+        let guard = self.epoch.pin();
+        let mut surveyor = self.surveyor.borrow_mut();
+        let (server, shards) = (self.server, self.own_shards());
+        server.insight.tick(server, self.index, &mut surveyor, &shards, &guard);
+        drop(guard);
+        self.leftovers();
     }
 
     /// Calls back those who wait behind a script that takes its time: they are told so.

@@ -86,6 +86,22 @@ fn the_report_names_what_there_is() {
     assert_eq!(found.expect("the client is listed")["db"], 3);
 }
 
+#[test]
+fn keys_are_known_by_their_size_and_prefix() {
+    let (server, admin) = server(&[]);
+    let mut client = server.client();
+    client.call(&[&b"SET"[..], b"big:<b>1</b>", &vec![b'x'; 200_000]]);
+    let mut report = Value::Null;
+    assert!(eventually(PATIENCE, || {
+        client.run("GET small:1");
+        report = stats(admin, u64::MAX);
+        let is_big =
+            |key: &Value| key["name"] == "big:<b>1</b>" && key["bytes"].as_u64() > Some(200_000);
+        list(&report["keys"], "big").iter().any(is_big)
+            && list(&report["keys"], "prefixes").iter().any(|p| p["name"] == "big")
+    }));
+}
+
 /// Names that break what is careless: markup, quotes, bytes that are no text, controls, length.
 fn odd_names() -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = [
@@ -143,6 +159,9 @@ fn names_of_keys_can_be_kept_private() {
     assert!(!response.text().contains("very-private"));
     let entries = list(&report["slowlog"], "entries");
     assert!(entries.iter().any(|entry| entry["line"] == "SET (2 arguments)"), "{entries:?}");
+    for what in ["hot", "big", "prefixes"] {
+        assert!(list(&report["keys"], what).is_empty(), "{what}");
+    }
     client.run("CONFIG SET admin-show-keys yes");
     assert!(get(admin, "/api/stats").text().contains("very-private"));
 }

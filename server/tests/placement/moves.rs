@@ -5,7 +5,7 @@ use crate::support::{Client, Server, Value, command, eventually};
 use crate::{connections, id, number, start};
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Asks a connection to move and waits until it has.
 #[track_caller]

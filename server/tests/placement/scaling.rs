@@ -5,7 +5,7 @@ use crate::{connections, field, number, start};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 /// Everything a hundred times as fast.
 const QUICK: [&str; 4] = ["--placement-window", "10", "--hz", "100"];
 

@@ -11,6 +11,9 @@ const COMMANDS: u64 = 400_000;
 const CONNECTIONS: u64 = 24;
 /// Milliseconds of a window: a hundred times as often as usual.
 const WINDOW: u32 = 5;
+/// Milliseconds of load and silence together, and of silence.
+const PERIOD: u64 = 3_000;
+const SILENCE: u64 = 1_500;
 
 fn wanted() -> u64 {
     let given = std::env::var("DUNLIN_PLACEMENT_COMMANDS").ok();
@@ -79,7 +82,7 @@ impl Talker {
 }
 
 /// Moves everybody somewhere else, as fast as it can, until told to stop.
-fn move_everybody(mut admin: Client, ids: &[String], stop: &AtomicBool) {
+fn move_everybody(mut admin: Client, ids: &[String], stop: &AtomicBool, begun: Instant) {
     let mut rng = Rng::new(7);
     while !stop.load(Ordering::Relaxed) {
         let mut lines = Vec::new();
@@ -92,6 +95,15 @@ fn move_everybody(mut admin: Client, ids: &[String], stop: &AtomicBool) {
             assert_eq!(admin.recv(), Value::ok());
         }
         thread::sleep(Duration::from_millis(2));
+        be_silent(begun);
+    }
+}
+
+/// In the last part of each period nobody sends anything, for so long that workers are parked.
+fn be_silent(begun: Instant) {
+    let at = begun.elapsed().as_millis() as u64 % PERIOD;
+    if at > PERIOD - SILENCE {
+        thread::sleep(Duration::from_millis(PERIOD - at));
     }
 }
 
@@ -112,19 +124,15 @@ fn no_reply_is_lost_or_out_of_order() {
     let (done, stop, wanted) = (AtomicU64::new(0), AtomicBool::new(false), wanted());
     let (begun, mut admin) = (Instant::now(), server.client());
     thread::scope(|scope| {
-        scope.spawn(|| move_everybody(server.client(), &ids, &stop));
+        scope.spawn(|| move_everybody(server.client(), &ids, &stop, begun));
         let talking: Vec<_> = talkers
             .iter_mut()
             .map(|talker| {
-                let (done, begun) = (&done, &begun);
+                let done = &done;
                 scope.spawn(move || {
                     while done.load(Ordering::Relaxed) < wanted {
                         done.fetch_add(talker.talk(), Ordering::Relaxed);
-                        // Now and then all are silent for so long that workers are parked.
-                        let at = begun.elapsed().as_millis() % 2_000;
-                        if at > 1_600 {
-                            thread::sleep(Duration::from_millis(2_000 - at as u64));
-                        }
+                        be_silent(begun);
                     }
                 })
             })

@@ -47,7 +47,7 @@ impl Client {
             user: shown(&client.user().name, MAX_NAME),
             library: shown(library.trim().as_bytes(), MAX_NAME),
             db: client.db.load(Ordering::Relaxed),
-            worker: client.worker,
+            worker: client.worker(),
             flags: line::flags(client),
             command: line::last_command(client),
             age_seconds: line::seconds(now, client.created),

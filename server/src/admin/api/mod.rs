@@ -6,6 +6,7 @@
 
 mod clients;
 mod commands;
+mod keys;
 mod limits;
 mod overview;
 mod shards;
@@ -33,6 +34,7 @@ struct Report<'a> {
     databases: Vec<overview::Database>,
     workers: Vec<overview::Worker>,
     shards: Vec<shards::Range>,
+    keys: keys::Keys,
     limits: Vec<limits::Limit>,
     commands: Vec<commands::Command>,
     slowlog: commands::Slowlog,
@@ -58,6 +60,7 @@ pub(super) fn report(site: &Site, since: u64) -> serde_json::Result<Vec<u8>> {
         databases: overview::databases(server),
         workers: overview::workers(server, &clients),
         shards: shards::ranges(server),
+        keys: keys::Keys::read(server, &settings),
         limits: limits::all(server, &settings, &clients),
         commands: commands::all(server),
         slowlog: commands::Slowlog::read(server, &settings),

@@ -191,7 +191,11 @@ class Chart {
       let below = run.map(() => 0);
       for (const series of this.spec.series) {
         const above = run.map((s, i) => below[i] + (series.get(s) || 0));
-        if (above.some((v, i) => v > below[i])) {
+        if (run.length === 1) {
+          const [x, top] = [this.x(run[0].time), this.y(above[0])];
+          ctx.fillStyle = colour(series.colour);
+          ctx.fillRect(x - 1, top, 2, this.y(below[0]) - top);
+        } else if (above.some((v, i) => v > below[i])) {
           ctx.fillStyle = colour(series.colour);
           ctx.beginPath();
           run.forEach((s, i) => ctx.lineTo(this.x(s.time), this.y(above[i])));

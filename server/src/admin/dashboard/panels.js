@@ -46,7 +46,7 @@ const charts = (report) => [
   { title: "Operations", hint: "per second, by kind", kind: "stack", format: rate, exact: perSecond, min: 10, series: named(report.kinds, ["--c1", "--c2", "--c4", "--c3", "--c7"], "ops") },
   { title: "Latency", hint: "time in execution, log scale", kind: "lines", format: nanos, exact: (x) => `${group(x)} ns`, log: true, empty: "No commands", series: [["p50", "--q1"], ["p99", "--q2"], ["p99.9", "--q3"]].map(([name, c]) => ({ name, colour: c, get: (s) => s.latency[name.replace(".", "")] })) },
   { title: "Hits and misses", hint: "lookups per second, misses by what became of the key", kind: "stack", format: rate, exact: perSecond, min: 10, empty: "No lookups", series: [{ name: "hits", colour: "--c1", get: (s) => s.hits }, ...named(report.causes, ["--c7", "--c3", "--c6", "--c5"], "misses")] },
-  { title: "Memory", hint: "by class", kind: "stack", format: bytes, exact: (x) => `${group(x)} B`, base: 1024, min: 1 << 20, limit: () => [view.report.server.maxmemory, "maxmemory"], series: named(report.classes, ["--c1", "--c2", "--c3", "--c6", "--c4", "--c5", "--c7"], "memory") },
+  { title: "Memory", hint: "by class", kind: "stack", format: bytes, exact: (x) => `${group(x)} B`, base: 1024, min: 1 << 20, limit: () => [view.report.server.maxmemory, "maxmemory"], series: named(report.classes, ["--c1", "--c2", "--c3", "--c6", "--c4", "--c5", "--c8", "--c7"], "memory") },
   { title: "Evictions and expiries", hint: "keys per second", kind: "lines", format: rate, exact: perSecond, min: 10, empty: "Nothing has left", series: [{ name: "evicted", colour: "--c6", get: (s) => s.evicted }, { name: "expired", colour: "--c1", get: (s) => s.expired }] },
   { title: "Network", hint: "bytes per second", kind: "lines", format: byteRate, exact: (x) => `${group(x)} B/s`, base: 1024, min: 1024, series: [{ name: "received", colour: "--c2", get: (s) => s.net_in }, { name: "sent", colour: "--c1", get: (s) => s.net_out }] },
 ];
@@ -199,6 +199,34 @@ class Clients {
   }
 }
 
+class Keys {
+  constructor() {
+    const name = (k) => k.name || (k.name === null ? "(all others)" : "(no prefix)");
+    const key = { name: "Key", cell: (k) => k.name, title: (k) => k.name, kind: ["code", "cut"] };
+    const db = { name: "Database", number: true, cell: (k) => `db${k.db}`, wide: true };
+    const none = (words) => () => (view.report && !view.report.server.show_keys ? "Names of keys are hidden (admin-show-keys)" : words());
+    const idle = () => (view.report && !view.report.keys.sampling ? "Off: no commands are sampled" : "No key is used much");
+    this.tables = {
+      hot: new Table("Hottest keys", [key, { name: "Accesses", help: "estimate from samples", number: true, cell: (k) => text(rate(k.per_second)) }, db], none(idle)),
+      big: new Table("Biggest keys", [key, { name: "Type", cell: (k) => k.kind, wide: true }, { name: "Length", help: "elements, or bytes of a string", number: true, cell: (k) => text(count(k.len)), title: (k) => group(k.len), wide: true }, { name: "Memory", number: true, cell: (k) => text(bytes(k.bytes)), title: (k) => `${group(k.bytes)} B` }, db], none(() => "No key has been found yet: a slow walk looks at all of them")),
+      prefixes: new Table("Prefixes", [{ name: "Prefix", cell: name, title: name, kind: ["code", "cut"] }, { name: "Keys", number: true, cell: (k) => text(count(k.keys)), title: (k) => group(k.keys) }, { name: "Memory", number: true, cell: (k) => text(bytes(k.bytes)), title: (k) => `${group(k.bytes)} B` }, { name: "Accesses", help: "estimate from samples", number: true, cell: (k) => text(count(k.accesses)), wide: true }, { name: "Hit ratio", number: true, cell: (k) => text(percent(k.hits / (k.hits + k.misses))) }, { name: "Traffic", number: true, cell: (k) => text(bytes(k.net_bytes)), wide: true }], none(() => "There are no keys")),
+    };
+    this.by = "hot";
+    const made = card("half", "Keys", "", ...Object.values(this.tables).map((t) => t.element));
+    const choose = (by) => { this.by = by; this.show(view.report); };
+    made.element.classList.add("steady");
+    made.head.append(segmented("What to show of keys", [["hot", "Hottest"], ["big", "Biggest"], ["prefixes", "Prefixes"]], this.by, choose));
+    Object.assign(this, { element: made.element, note: made.note });
+  }
+  show(report) {
+    setText(this.note, { hot: "by accesses, estimated", big: "by memory, as last walked by", prefixes: "what they cost and bring" }[this.by]);
+    for (const [what, table] of Object.entries(this.tables)) {
+      table.element.hidden = what !== this.by;
+      if (what === this.by) table.show(report.keys[what]);
+    }
+  }
+}
+
 const FORMATS = { count, bytes, rate };
 
 class Limits {
@@ -226,9 +254,9 @@ class Databases {
       { name: "With expiry", number: true, cell: (d) => group(d.expires) },
       { name: "Mean TTL", number: true, cell: (d) => (d.expires ? seconds(d.avg_ttl_ms / 1000) : "\u2013") },
     ], "There are no keys");
-    this.element = card("half", "Databases", "", this.table.element).element;
+    this.element = card("full", "Databases", "", this.table.element).element;
   }
   show(report) { this.table.show(report.databases); }
 }
 
-const PANELS = [Workers, Shards, Commands, SlowLog, Limits, Databases, Clients];
+const PANELS = [Workers, Shards, Commands, Keys, SlowLog, Limits, Databases, Clients];

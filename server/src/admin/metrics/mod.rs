@@ -7,7 +7,7 @@
 //! Names begin with `dunlin_`; a row's name leaves that out, as well as the unit and the `_total` of
 //! a counter. Figures are read when they are asked for, in about a millisecond: counters are kept
 //! per worker and added up here. What has a label that could take any number of values (shards) is
-//! put together to at most [`super::ranges::MAX`].
+//! put together to at most [`super::ranges::MAX`]; of prefixes only those used most have one.
 
 mod clients;
 mod commands;
@@ -15,6 +15,7 @@ mod keyspace;
 mod limits;
 mod memory;
 mod overload;
+mod prefixes;
 mod process;
 mod samples;
 mod workers;
@@ -101,6 +102,7 @@ static FAMILIES: &[&[Family]] = &[
     commands::FAMILIES,
     keyspace::FAMILIES,
     memory::FAMILIES,
+    prefixes::FAMILIES,
     clients::FAMILIES,
     workers::FAMILIES,
     overload::FAMILIES,

@@ -84,8 +84,11 @@ fn shutdown(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         return Err(SYNTAX);
     }
     if abort {
-        // A shutdown takes no longer than the commands in hand: there is nothing to take back.
-        return Err("ERR No shutdown in progress.".into());
+        // Nobody is let in any more once it has begun, and that cannot be taken back.
+        return Err(match call.server.shutdown.is_under_way() {
+            true => "ERR The shutdown cannot be aborted any more.".into(),
+            false => "ERR No shutdown in progress.".into(),
+        });
     }
     let at_exit = match (save, no_save) {
         (true, _) => AtExit::Save,
@@ -94,7 +97,7 @@ fn shutdown(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     };
     prepare_snapshot(call, at_exit, force)?;
     tracing::info!("SHUTDOWN by a client");
-    call.server.shutdown.request(&call.server.clients);
+    call.server.shutdown.request();
     Ok(Outcome::Close)
 }
 

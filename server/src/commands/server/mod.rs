@@ -5,7 +5,9 @@ mod basics;
 mod command;
 mod config;
 mod debug;
+mod hotkeys;
 mod info;
+mod insight;
 mod latency;
 mod lolwut;
 mod memory;
@@ -27,7 +29,9 @@ pub(super) static COMMANDS: &[Command] = &[
     command::COMMAND,
     config::CONFIG,
     debug::DEBUG,
+    hotkeys::HOTKEYS,
     info::INFO,
+    insight::INSIGHT,
     snapshot::LASTSAVE,
     latency::LATENCY,
     lolwut::LOLWUT,

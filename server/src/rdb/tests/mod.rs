@@ -80,6 +80,8 @@ fn plain(payload: &[u8]) -> Result<Plain, Refused> {
 
 /// The payload of a list of these nodes.
 fn dump_list<'n>(nodes: impl IntoIterator<Item = list::Node<'n>>) -> Vec<u8> {
+    let nodes: Vec<_> = nodes.into_iter().collect();
+    let size = (nodes.len(), 0);
     let visit = |visit: &mut dyn FnMut(NodeRef<'_>)| {
         for node in nodes {
             match node {
@@ -88,7 +90,7 @@ fn dump_list<'n>(nodes: impl IntoIterator<Item = list::Node<'n>>) -> Vec<u8> {
             }
         }
     };
-    list::dump(Strings::Packed, visit).seal()
+    list::dump(Strings::Packed, size, visit).seal()
 }
 
 fn sorted_set(body: sorted_set::Body<'_>) -> Result<Vec<(Text, f64)>, Refused> {

@@ -61,7 +61,7 @@ pub(super) fn server(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("monotonic_clock", "POSIX clock_gettime");
     text.line("multiplexing_api", "epoll");
     text.line("process_id", std::process::id());
-    text.line("process_supervised", "no");
+    text.line("process_supervised", server.supervisor.name());
     text.line("run_id", &server.run_id);
     // As Redis: the port a client should try, encrypted if there is no other.
     text.line("tcp_port", if settings.port == 0 { settings.tls.port } else { settings.port });

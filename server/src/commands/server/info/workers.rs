@@ -22,9 +22,10 @@ pub(super) fn workers(call: &mut Call<'_, '_>, text: &mut Text) {
         let (load, stats) = (placement.load(index), server.stats.worker(index));
         let state = if placement.needs(index) { "active" } else { "parked" };
         let value = format!(
-            "state={state},connections={},busy={},runnable={},reads={}",
+            "state={state},connections={},busy={},used={},runnable={},reads={}",
             load.connections.load(Ordering::Relaxed),
             thousandths(load.busy()),
+            thousandths(load.used()),
             thousandths(load.runnable()),
             stats.reads.get(),
         );
