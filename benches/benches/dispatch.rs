@@ -8,6 +8,7 @@ use dunlin::Context;
 use dunlin::acl::Acl;
 use dunlin::client::{Client, ClientShared};
 use dunlin::config::Config;
+use dunlin::overload::sentinel::Allowance;
 use dunlin::runtime::clock::Reading;
 use dunlin::runtime::container::Limits as Machine;
 use dunlin::runtime::logging::Log;
@@ -56,7 +57,8 @@ fn turn(
     let stats = server.stats.worker(0);
     let Reading { now, monotonic_ns: began } = server.clock.read();
     let ctx = Context { server, stats, guard: &guard, now, began, pooled: false };
-    black_box(session.turn(&ctx, &mut None));
+    let allowed = Allowance { commands: usize::MAX, nanos: u64::MAX };
+    black_box(session.turn(&ctx, allowed, &mut None));
     let pending = session.reply.pending();
     let mut slices = Vec::new();
     session.reply.slices(&mut slices, 64);

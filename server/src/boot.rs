@@ -2,8 +2,9 @@
 
 use crate::acl::Acl;
 use crate::admin::Admin;
-use crate::config::{Config, Settings, check_exposure};
+use crate::config::{Config, Settings, Task, check_exposure};
 use crate::runtime::accept::Acceptor;
+use crate::runtime::activation;
 use crate::runtime::affinity::Plan;
 use crate::runtime::announce;
 use crate::runtime::container::Limits;
@@ -11,11 +12,16 @@ use crate::runtime::listen::Listeners;
 use crate::runtime::logging::Log;
 use crate::runtime::pages;
 use crate::runtime::pidfile::PidFile;
-use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
+use crate::runtime::shutdown;
+use crate::runtime::supervisor::Supervisor;
+use crate::runtime::worker::{Duties, INBOX, Start, Worker, WorkerHandle};
 use crate::server::Server;
+use crate::snapshot;
+use crate::tools;
 use dunlin_storage::Options;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -25,19 +31,26 @@ const MIN_SHARDS: usize = 16;
 const SHARDS_PER_WORKER: usize = 8;
 const MAX_SHARDS: usize = 4096;
 
-/// Runs the server as the command line and the environment say; returns when it has ended.
+/// Does what the command line and the environment say; returns when it is done, or when the server has
+/// ended.
 pub fn main() -> ExitCode {
-    let config = match Config::load(std::env::args_os(), std::env::vars_os()) {
-        Ok(config) => config,
-        Err(error) => {
-            if error.exit_code() == 0 {
-                println!("{error}");
+    match Task::read(std::env::args_os(), std::env::vars_os()) {
+        Ok(Task::Serve(config)) => run(config),
+        Ok(Task::Check { config, faults }) => tools::check::run(&config, faults),
+        Ok(Task::Ping { config, place }) => tools::ping::run(&config.settings(), place),
+        Err(text) => {
+            if text.exit_code() == 0 {
+                // A reader that has seen enough, such as `head`, is no failure.
+                let _ = writeln!(io::stdout(), "{text}");
             } else {
-                eprintln!("{error}");
+                eprintln!("{text}");
             }
-            return ExitCode::from(error.exit_code());
+            ExitCode::from(text.exit_code())
         }
-    };
+    }
+}
+
+fn run(config: Config) -> ExitCode {
     let log = match Log::start(&config.settings()) {
         Ok(log) => log,
         Err(error) => {
@@ -66,10 +79,11 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     for warning in announce::warnings(&settings, &limits) {
         warn!("{warning}");
     }
-    let listeners = bind(&settings)?;
+    let listeners = bind(&settings, acl.default_is_open())?;
+    let supervisor = Supervisor::find(settings.supervised).map_err(io::Error::other)?;
     let _pidfile = PidFile::write(settings.pidfile.as_deref())?;
     let auth = !acl.default_is_open();
-    let server = start(config, acl, log, &limits);
+    let server = start(config, acl, log, &limits, supervisor);
     // Before anything that may take long, and until everything else has ended.
     let _admin = Admin::start(server, &settings)?;
     server.tls.load(&settings.tls).map_err(|why| io::Error::other(format!("TLS: {why}")))?;
@@ -77,21 +91,33 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     if settings.huge_pages {
         pages::start(server)?;
     }
+    shutdown::start(server)?;
     let threads = spawn_workers(server, &settings, listeners)?;
-    info!("ready to accept connections");
+    if snapshot::load(server)? {
+        info!("ready to accept connections");
+    }
     for thread in threads {
         match thread.join() {
             Ok(end) => end?,
             Err(_) => return Err(io::Error::other("a worker has panicked")),
         }
     }
+    // Nobody is connected and nothing changes any more.
+    server.shutdown.ended();
+    let saved = snapshot::at_exit(server);
     info!("bye");
-    Ok(())
+    saved
 }
 
 /// The server lives as long as the process: sessions cross threads and refer to it without
 /// counting references.
-fn start(config: Config, acl: Acl, log: Log, limits: &Limits) -> &'static Server {
+fn start(
+    config: Config,
+    acl: Acl,
+    log: Log,
+    limits: &Limits,
+    supervisor: Supervisor,
+) -> &'static Server {
     let settings = config.settings();
     let store = Options {
         shards: shards(settings.shards, limits.workers),
@@ -101,7 +127,9 @@ fn start(config: Config, acl: Acl, log: Log, limits: &Limits) -> &'static Server
         miss_memory: settings.miss_memory,
         seed: None,
     };
-    Box::leak(Box::new(Server::new(config, acl, log, store, limits)))
+    let mut server = Server::new(config, acl, log, store, limits);
+    server.supervisor = supervisor;
+    Box::leak(Box::new(server))
 }
 
 fn shards(setting: u32, workers: usize) -> usize {
@@ -112,7 +140,16 @@ fn shards(setting: u32, workers: usize) -> usize {
     wanted.next_power_of_two().min(MAX_SHARDS)
 }
 
-fn bind(settings: &Settings) -> io::Result<Listeners> {
+fn bind(settings: &Settings, passwordless: bool) -> io::Result<Listeners> {
+    if let Some(given) = activation::take(settings).map_err(io::Error::other)? {
+        for (tls, listener) in &given.inherited {
+            let address = listener.local_addr()?;
+            info!(%address, tls, "serving a socket of the supervisor");
+            let as_if = activation::as_if(settings, *tls, address);
+            check_exposure(&as_if, passwordless).map_err(io::Error::other)?;
+        }
+        return Ok(given);
+    }
     let open = Listeners::open(settings).map_err(io::Error::other)?;
     for skipped in &open.skipped {
         warn!("{skipped}");
@@ -126,21 +163,23 @@ fn spawn_workers(
     listeners: Listeners,
 ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
     let (handles, inboxes): (Vec<_>, Vec<_>) = (0..server.workers)
-        .map(|_| {
+        .map(|index| {
             let (inbox, receiver) = mpsc::channel(INBOX);
-            (WorkerHandle { inbox, load: Default::default() }, receiver)
+            let load = server.placement.load(index).clone();
+            (WorkerHandle { inbox, load }, receiver)
         })
         .unzip();
     let acceptor = Acceptor { server, workers: handles.clone(), refusals: Default::default() };
     let listeners = server.doors.start(settings, listeners);
     let mut duties = Some(Duties { acceptor, listeners });
     let plan = Plan::new(server.workers, settings.worker_affinity);
+    let start = Arc::new(Start::new(server.workers));
     let mut threads = Vec::new();
     for (index, (handle, inbox)) in handles.into_iter().zip(inboxes).enumerate() {
-        let (duties, plan) = (duties.take(), plan.clone());
+        let (duties, plan, start) = (duties.take(), plan.clone(), start.clone());
         let body = move || {
             plan.pin(index);
-            Worker::run(server, index, handle.load, inbox, duties)
+            Worker::run(server, index, handle.load, inbox, &start, duties)
         };
         threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(body)?);
     }

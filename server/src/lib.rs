@@ -27,6 +27,7 @@ pub mod monitor;
 pub mod notify;
 pub mod overload;
 pub mod pause;
+pub mod placement;
 pub mod pubsub;
 pub mod rates;
 pub mod rdb;
@@ -36,8 +37,10 @@ pub mod scripting;
 pub mod server;
 pub mod session;
 pub mod slowlog;
+pub mod snapshot;
 pub mod stats;
 pub mod tls;
+mod tools;
 pub mod tracking;
 
 pub use dispatch::Context;

@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 const SAMPLES: usize = 17;
 /// Milliseconds between two samples.
 const INTERVAL: Millis = 100;
+/// Milliseconds that they span; an idle process takes them less often.
+const SPAN: Millis = INTERVAL * (SAMPLES as Millis - 1);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Sample {
@@ -44,11 +46,18 @@ impl Rates {
             return;
         }
         let (net_in, net_out) = (stats.sum(|w| &w.net_in), stats.sum(|w| &w.net_out));
-        Self::push(&mut samples, Sample { time: now, commands: stats.calls(), net_in, net_out });
+        // Counters of several hundred commands are not added up ten times a second for nothing.
+        let quiet = |last: &&Sample| (last.net_in, last.net_out) == (net_in, net_out);
+        let last = samples.back().filter(quiet);
+        let commands = last.map_or_else(|| stats.calls(), |last| last.commands);
+        Self::push(&mut samples, Sample { time: now, commands, net_in, net_out });
     }
 
     fn push(samples: &mut VecDeque<Sample>, sample: Sample) {
-        if samples.len() == SAMPLES {
+        let is_old = |samples: &VecDeque<Sample>| {
+            samples.get(1).is_some_and(|next| sample.time - next.time >= SPAN)
+        };
+        while samples.len() == SAMPLES || is_old(samples) {
             samples.pop_front();
         }
         samples.push_back(sample);

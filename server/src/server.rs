@@ -13,6 +13,7 @@ use crate::monitor::Monitors;
 use crate::notify::{Class, Notifier};
 use crate::overload::Overload;
 use crate::pause::Pause;
+use crate::placement::Placement;
 use crate::pubsub::PubSub;
 use crate::rates::Rates;
 use crate::runtime::clock::Clock;
@@ -23,8 +24,10 @@ use crate::runtime::logging::Log;
 use crate::runtime::phase::Phases;
 use crate::runtime::pool::{self, Pool};
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::supervisor::Supervisor;
 use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
+use crate::snapshot::{self, Snapshots};
 use crate::stats::Stats;
 use crate::tls::Tls;
 use crate::tracking::Tracker;
@@ -77,16 +80,22 @@ pub struct Server {
     pub tls: Tls,
     /// Time.
     pub clock: Clock,
+    /// Which worker serves whom.
+    pub placement: Placement,
     /// Hot and big keys, prefixes.
     pub insight: Insight,
     /// What the workers know of their load.
     pub overload: Overload,
+    /// Snapshots of the data.
+    pub snapshots: Snapshots,
     /// Whether the workers come round.
     pub heartbeats: Heartbeats,
     /// Between start and end.
     pub phases: Phases,
     /// Orderly end of the process.
     pub shutdown: Shutdown,
+    /// Who has started us.
+    pub supervisor: Supervisor,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
     /// Time of the start.
@@ -154,16 +163,19 @@ impl Server {
             libraries: Libraries::default(),
             sockets: Sockets::default(),
             runs: Arc::default(),
-            pool: Pool::new(limits.workers),
+            pool: Pool::new(limits.workers, limits.workers),
             doors: Doors::default(),
             tls: Tls::default(),
             started: clock.now(),
+            snapshots: Snapshots::new(clock.now()),
             clock,
             insight,
+            placement: Placement::new(limits.workers),
             overload: Overload::new(limits.workers),
             heartbeats: Heartbeats::new(limits.workers),
-            phases: Phases::default(),
+            phases: snapshot::first_phase(&config.settings()),
             shutdown: Shutdown::default(),
+            supervisor: Supervisor::default(),
             run_id,
             workers: limits.workers,
             active_expire: AtomicBool::new(true),
@@ -201,11 +213,13 @@ impl Server {
             limit.store(value, Ordering::Relaxed);
         }
         hot.hll_sparse_max.store(settings.hll_sparse_max_bytes, Ordering::Relaxed);
+        self.placement.configure(settings.workers_min);
         self.acl.apply(&settings);
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.runs.set_patience(settings.busy_reply_threshold);
         self.latency.configure(settings.latency_monitor_threshold);
+        self.overload.configure(&settings);
         self.notifier.configure(settings.notify_keyspace_events);
         self.insight.configure(&settings);
         self.monitors.configure(settings.output_limits.normal.hard);

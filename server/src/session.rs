@@ -12,6 +12,8 @@ use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
 use crate::insight::Before;
+use crate::overload::dear;
+use crate::overload::sentinel::Allowance;
 use crate::stats::WorkerStats;
 use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use dunlin_storage::{KeyHash, Millis, ShardSet};
@@ -20,8 +22,6 @@ use std::sync::atomic::Ordering;
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
 /// first-level cache until they run: 64 commands touch about 12 KiB.
 pub const WINDOW: usize = 64;
-/// Commands per turn before other connections get theirs.
-pub const TURN_COMMANDS: usize = 512;
 /// Reply bytes per turn before they are flushed.
 pub const TURN_OUTPUT: usize = 256 * 1024;
 /// Messages that a turn may send to subscribers before other connections get theirs: about a
@@ -87,17 +87,22 @@ impl Session {
         }
     }
 
-    /// Runs what has been received, within the budget of one turn. When the last command waits, the
+    /// Runs what has been received, within what one turn may do. When the last command waits, the
     /// roles of the keys that it waits for are left in `held`.
-    pub fn turn<'g>(&mut self, ctx: &Context<'_, 'g>, held: &mut Option<Roles<'g>>) -> Turn {
+    pub fn turn<'g>(
+        &mut self,
+        ctx: &Context<'_, 'g>,
+        allowed: Allowance,
+        held: &mut Option<Roles<'g>>,
+    ) -> Turn {
         if !self.client.follow(&ctx.server.acl) {
             return Turn::Close;
         }
         self.client.deliveries = 0;
         self.client.collect(&mut self.reply);
         let mut run = dispatch::Run::start(ctx);
-        let turn = self.run_batches(ctx, &mut run, held);
-        run.finish(ctx);
+        let turn = self.run_batches(ctx, &mut run, allowed, held);
+        ctx.stats.turn_nanos.add(run.finish(ctx));
         turn
     }
 
@@ -105,11 +110,12 @@ impl Session {
         &mut self,
         ctx: &Context<'_, 'g>,
         run: &mut dispatch::Run,
+        allowed: Allowance,
         held: &mut Option<Roles<'g>>,
     ) -> Turn {
-        let mut budget = TURN_COMMANDS;
+        let mut budget = allowed.commands;
         loop {
-            if self.next == self.decoder.len() && !self.next_batch(ctx) {
+            if self.next == self.decoder.len() && !self.next_batch(ctx, budget) {
                 return match self.decoder.error() {
                     Some(error) => {
                         self.reply.error(error.to_string());
@@ -120,11 +126,11 @@ impl Session {
                 };
             }
             let before = self.next;
-            if let Some(turn) = self.run_batch(ctx, run, held) {
+            if let Some(turn) = self.run_batch(ctx, run, allowed, held) {
                 return turn;
             }
             budget = budget.saturating_sub(self.next - before);
-            if budget == 0 || self.is_spent() {
+            if budget == 0 || self.is_spent() || run.elapsed(ctx) > allowed.nanos {
                 return if self.has_more() { Turn::Yield } else { Turn::Idle };
             }
         }
@@ -139,13 +145,14 @@ impl Session {
         self.next < self.decoder.len() || self.decoder.buffered() > 0
     }
 
-    /// Parses and prefetches the next batch; false if there is no complete command.
-    fn next_batch(&mut self, ctx: &Context<'_, '_>) -> bool {
+    /// Parses and prefetches the next batch of at most so many commands; false if there is no
+    /// complete one.
+    fn next_batch(&mut self, ctx: &Context<'_, '_>, budget: usize) -> bool {
         self.decoder.clear();
         self.next = 0;
         self.prepared.clear();
         // Limits change with authentication: what follows AUTH is parsed after it has run.
-        let max = if self.client.authenticated { WINDOW } else { 1 };
+        let max = if self.client.authenticated { WINDOW.min(budget) } else { 1 };
         if self.trusted != self.client.authenticated {
             self.change_limits(ctx);
         }
@@ -232,6 +239,7 @@ impl Session {
         &mut self,
         ctx: &Context<'_, 'g>,
         run: &mut dispatch::Run,
+        allowed: Allowance,
         held: &mut Option<Roles<'g>>,
     ) -> Option<Turn> {
         let first = self.next;
@@ -239,16 +247,19 @@ impl Session {
         while end.is_none() && self.next < self.decoder.len() {
             let from = self.next;
             let (count, sample) = self.plan(ctx, self.decoder.len() - from);
-            end = self.run_until(from + count, ctx, run, held);
+            end = self.run_until(from + count, ctx, run, allowed, held);
             self.account(ctx, from, sample);
-            if self.next < from + count || self.is_spent() {
+            let late = run.elapsed(ctx) > allowed.nanos;
+            if self.next < from + count || self.is_spent() || late {
                 break;
             }
         }
         if !matches!(end, Some(Turn::Block)) {
             *held = None;
         }
-        self.client.shared.commands.add((self.next - first) as u64);
+        let ran = (self.next - first) as u64;
+        self.client.shared.commands.add(ran);
+        ctx.stats.turn_commands.add(ran);
         end
     }
 
@@ -282,6 +293,7 @@ impl Session {
         stop: usize,
         ctx: &Context<'_, 'g>,
         run: &mut dispatch::Run,
+        allowed: Allowance,
         held: &mut Option<Roles<'g>>,
     ) -> Option<Turn> {
         let mut end = None;
@@ -303,7 +315,7 @@ impl Session {
                     unreachable!("dispatch runs it again where it has what it needs")
                 }
             }
-            if end.is_some() || self.is_spent() {
+            if end.is_some() || self.is_spent() || run.elapsed(ctx) > allowed.nanos {
                 break;
             }
         }
@@ -400,6 +412,19 @@ impl Session {
             // At home it is sent to the pool.
             Step::NeedsTime => Some(Turn::Yield),
         }
+    }
+
+    /// Whether the next command, which is to run on the pool, has to pass the gate of dear commands.
+    pub(crate) fn is_dear(&self) -> bool {
+        let next = self.prepared.get(self.next).and_then(|prepared| prepared.entry);
+        next.is_some_and(|entry| entry.may_be_dear)
+    }
+
+    /// The gate has turned the next command away.
+    pub(crate) fn turn_away(&mut self, stats: &WorkerStats) {
+        let entry = self.prepared.get(self.next).and_then(|prepared| prepared.entry);
+        dispatch::turn_away(stats, entry, &dear::SHED, &mut self.reply, &mut self.client);
+        self.advance();
     }
 
     /// Whether the next command is to be told that a script keeps it waiting.
@@ -518,7 +543,7 @@ impl Session {
     pub(crate) fn publish(&self, now: Millis) {
         let shared = &self.client.shared;
         shared.last_active.store(now, Ordering::Relaxed);
-        shared.output.store(self.reply.pending() as u64, Ordering::Relaxed);
+        shared.set_output(&self.reply);
         shared.query_buffer.store(self.decoder.buffered() as u64, Ordering::Relaxed);
         shared.query_room.store(self.decoder.capacity() as u64, Ordering::Relaxed);
         let half = self.decoder.is_mid_command();

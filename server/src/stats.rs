@@ -193,6 +193,10 @@ pub struct WorkerStats {
     pub reads: Counter,
     /// Writes to sockets.
     pub writes: Counter,
+    /// Commands run in turns of connections.
+    pub turn_commands: Counter,
+    /// Nanoseconds of those turns.
+    pub turn_nanos: Counter,
     /// Commands that did not exist or were refused for another reason than their arguments.
     pub unexpected_errors: Counter,
     /// Error replies.
@@ -219,6 +223,8 @@ impl Default for WorkerStats {
             net_out: Counter::default(),
             reads: Counter::default(),
             writes: Counter::default(),
+            turn_commands: Counter::default(),
+            turn_nanos: Counter::default(),
             unexpected_errors: Counter::default(),
             error_replies: Counter::default(),
             lua: Arc::default(),

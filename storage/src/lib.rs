@@ -45,6 +45,7 @@ mod misses;
 pub mod model;
 mod observer;
 mod reclaim;
+pub mod scheduling;
 mod shard;
 mod shelf;
 mod stats;
@@ -52,6 +53,7 @@ mod survey;
 pub mod sync;
 mod table;
 pub mod value;
+mod walk;
 mod writer;
 
 /// Unix time in milliseconds.
@@ -72,4 +74,5 @@ pub use value::object::{Object, Packed};
 pub use value::rope::{CHUNK, Rope};
 pub use value::string::{BIG_VALUE, Encoding, NewValue, Str, canonical_i64};
 pub use value::{Kind, Value};
+pub use walk::Walk;
 pub use writer::{Put, Writer};

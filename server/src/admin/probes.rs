@@ -7,20 +7,17 @@ use crate::runtime::heartbeat::Heartbeats;
 use crate::runtime::phase::Phases;
 use dunlin_storage::Millis;
 
-/// A worker that has been silent for this long hangs.
-const SILENCE_LIMIT: Millis = 5_000;
-
 /// What a probe says: `Err` is the reason why not.
 pub(super) type Verdict = Result<&'static str, String>;
 
 /// Whether every worker comes round.
 pub(super) fn live(hearts: &Heartbeats, now: Millis) -> Verdict {
-    match hearts.longest(now) {
-        Some(silence) if silence.millis >= SILENCE_LIMIT => {
+    match hearts.hanging(now) {
+        Some(silence) => {
             let (worker, seconds) = (silence.worker, silence.millis / 1000);
             Err(format!("worker {worker} has been silent for {seconds} seconds"))
         }
-        _ => Ok("alive"),
+        None => Ok("alive"),
     }
 }
 

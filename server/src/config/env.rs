@@ -25,27 +25,26 @@ impl Draft {
                 continue;
             }
             let variable = variable.to_string_lossy();
-            if name == USER {
-                let words = split_words(text.as_bytes())
-                    .ok_or_else(|| LoadError::new(format!("{variable}: unbalanced quotes")))?;
-                let added = self.users.add(&words);
-                added.map_err(|why| LoadError::new(format!("{variable}: {why}")))?;
-                continue;
+            if let Err(why) = self.variable(&variable, &name, text.as_bytes()) {
+                self.fail(LoadError::new(format!("{variable}: {why}")))?;
             }
-            let Some(row) = directives::find(name.as_bytes()) else {
-                self.warnings.push(format!("environment variable {variable}: no such directive"));
-                continue;
-            };
-            let words = if DIRECTIVES[row].kind.takes_words() {
-                split_words(text.as_bytes())
-                    .ok_or_else(|| LoadError::new(format!("{variable}: unbalanced quotes")))?
-            } else {
-                vec![text.as_bytes().to_vec()]
-            };
-            let words = if words.is_empty() { vec![Vec::new()] } else { words };
-            self.assign(row, &words).map_err(|why| LoadError::new(format!("{variable}: {why}")))?;
-            self.from_env.insert(row);
         }
+        Ok(())
+    }
+
+    fn variable(&mut self, variable: &str, name: &str, text: &[u8]) -> Result<(), String> {
+        let split = || split_words(text).ok_or("unbalanced quotes");
+        if name == USER {
+            return self.users.add(&split()?);
+        }
+        let Some(row) = directives::find(name.as_bytes()) else {
+            self.warnings.push(format!("environment variable {variable}: no such directive"));
+            return Ok(());
+        };
+        let words = if DIRECTIVES[row].kind.takes_words() { split()? } else { vec![text.to_vec()] };
+        let words = if words.is_empty() { vec![Vec::new()] } else { words };
+        self.assign(row, &words)?;
+        self.from_env.insert(row);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Putting the sources together: file, environment, command line.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -30,9 +31,12 @@ pub(super) struct Draft {
     machine_memory: u64,
     pub(super) warnings: Vec<String>,
     pub(super) users: Declared,
+    /// Where errors are kept if reading is to go on after them.
+    faults: Option<Vec<String>>,
 }
 
 impl Draft {
+    /// Ends at the first error.
     pub(super) fn new(machine_memory: u64) -> Draft {
         let defaults = Settings::defaults(machine_memory);
         Draft {
@@ -43,6 +47,51 @@ impl Draft {
             machine_memory,
             warnings: Vec::new(),
             users: Declared::default(),
+            faults: None,
+        }
+    }
+
+    /// Goes on after errors, to find all of them.
+    pub(super) fn lenient(machine_memory: u64) -> Draft {
+        Draft { faults: Some(Vec::new()), ..Draft::new(machine_memory) }
+    }
+
+    /// Reads all sources. A lenient draft gives its errors back, others end with the first one.
+    pub(super) fn load(
+        mut self,
+        line: &CommandLine,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<(Config, Vec<String>), LoadError> {
+        let mut file = None;
+        if let Some(path) = &line.file {
+            self.load_file(path)?;
+            file = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        }
+        self.load_env(env)?;
+        self.load_command_line(line)?;
+        let faults = self.faults.take().unwrap_or_default();
+        Ok((self.finish(file), faults))
+    }
+
+    /// An error, in one line if more may follow: kept or returned.
+    fn fail_at(&mut self, place: &Place<'_>, why: &str) -> Result<(), LoadError> {
+        match &mut self.faults {
+            Some(faults) => {
+                faults.push(place.warning(why));
+                Ok(())
+            }
+            None => Err(place.error(why)),
+        }
+    }
+
+    /// An error that names its place: kept or returned.
+    pub(super) fn fail(&mut self, error: LoadError) -> Result<(), LoadError> {
+        match &mut self.faults {
+            Some(faults) => {
+                faults.push(error.text);
+                Ok(())
+            }
+            None => Err(error),
         }
     }
 
@@ -69,61 +118,70 @@ impl Draft {
         self.users.next_source();
     }
 
-    pub(super) fn load_file(&mut self, path: &Path) -> Result<(), LoadError> {
+    fn load_file(&mut self, path: &Path) -> Result<(), LoadError> {
         self.next_source();
         self.load_nested(path, 0)
     }
 
     fn load_nested(&mut self, path: &Path, depth: usize) -> Result<(), LoadError> {
-        let text = read_file(path)?;
+        let text = match read_file(path) {
+            Ok(text) => text,
+            Err(error) => return self.fail(error),
+        };
         for (number, line) in text.split(|c| *c == b'\n').enumerate() {
             let line = line.trim_ascii();
             if line.is_empty() || line[0] == b'#' {
                 continue;
             }
             let place = Place { path, number: number + 1, line };
-            let words = split_words(line)
-                .ok_or_else(|| place.error("Unbalanced quotes in configuration line"))?;
+            let Some(words) = split_words(line) else {
+                self.fail_at(&place, "Unbalanced quotes in configuration line")?;
+                continue;
+            };
             let Some((name, values)) = words.split_first() else {
                 continue;
             };
             if name.eq_ignore_ascii_case(b"include") {
-                let [target] = values else {
-                    return Err(place.error(BAD_DIRECTIVE));
-                };
-                if depth >= MAX_INCLUDES {
-                    return Err(place.error("too many nested includes"));
+                match values {
+                    [_] if depth >= MAX_INCLUDES => {
+                        self.fail_at(&place, "too many nested includes")?;
+                    }
+                    [target] => {
+                        let target = Path::new(OsStr::from_bytes(target));
+                        self.load_nested(target, depth + 1)?;
+                    }
+                    _ => self.fail_at(&place, BAD_DIRECTIVE)?,
                 }
-                self.load_nested(Path::new(std::ffi::OsStr::from_bytes(target)), depth + 1)?;
                 continue;
             }
-            self.file_line(&place, name, values)?;
+            if let Err(why) = self.file_line(&place, name, values) {
+                self.fail_at(&place, &why)?;
+            }
         }
         Ok(())
     }
 
     fn file_line(
         &mut self,
-        place: &Place,
+        place: &Place<'_>,
         name: &[u8],
         values: &[Vec<u8>],
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), String> {
         if name.eq_ignore_ascii_case(USER.as_bytes()) {
-            return self.users.add(values).map_err(|why| place.error(&why));
+            return self.users.add(values);
         }
         let Some(row) = directives::find(name) else {
-            let why = self.missing(name, values).map_err(|why| place.error(&why))?;
+            let why = self.missing(name, values)?;
             self.warnings.push(place.warning(&why));
             return Ok(());
         };
         match self.assign(row, values) {
-            Ok(()) => Ok(()),
             Err(why) if DIRECTIVES[row].name == "daemonize" && DIRECTIVES[row].is_never(&why) => {
                 // Packaged files say `daemonize yes`; supervisors override it anyway.
                 self.warnings.push(place.warning(&why));
                 Ok(())
             }
-            Err(why) => Err(place.error(&why)),
+            done => done,
         }
     }
 
@@ -154,29 +212,31 @@ impl Draft {
         Ok(())
     }
 
-    pub(super) fn load_command_line(&mut self, line: &CommandLine) -> Result<(), LoadError> {
+    fn load_command_line(&mut self, line: &CommandLine) -> Result<(), LoadError> {
         self.next_source();
         for (name, words) in &line.settings {
-            let shown = || format!("--{name}: ");
-            if *name == USER {
-                self.users.add(words).map_err(|why| LoadError::new(shown() + &why))?;
-                continue;
-            }
-            match directives::find(name.as_bytes()) {
-                Some(row) => {
-                    self.from_env.remove(&row);
-                    self.assign_loosely(row, words)
-                        .map_err(|why| LoadError::new(shown() + &why))?;
-                }
-                None => {
-                    let why = self
-                        .missing(name.as_bytes(), words)
-                        .map_err(|why| LoadError::new(shown() + &why))?;
-                    self.warnings.push(shown() + &why);
-                }
+            if let Err(why) = self.option(name, words) {
+                self.fail(LoadError::new(format!("--{name}: {why}")))?;
             }
         }
         Ok(())
+    }
+
+    fn option(&mut self, name: &str, words: &[Vec<u8>]) -> Result<(), String> {
+        if name == USER {
+            return self.users.add(words);
+        }
+        match directives::find(name.as_bytes()) {
+            Some(row) => {
+                self.from_env.remove(&row);
+                self.assign_loosely(row, words)
+            }
+            None => {
+                let why = self.missing(name.as_bytes(), words)?;
+                self.warnings.push(format!("--{name}: {why}"));
+                Ok(())
+            }
+        }
     }
 
     /// [`Draft::assign`] where several words may also come as one: `--save "60 1"`.

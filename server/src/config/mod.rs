@@ -20,21 +20,24 @@ mod file;
 mod rewrite;
 mod settings;
 mod split;
+mod task;
 #[cfg(test)]
 mod tests;
 mod users;
 mod value;
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use directives::{DIRECTIVES, Directive, Flags};
 pub use exposure::{check_exposure, is_loopback};
-pub use settings::{Access, LogFormat, LogLevel, Settings, TlsAuthClients, TlsSettings};
+pub use settings::{
+    Access, LoadOnCorrupt, LogFormat, LogLevel, Settings, Supervision, TlsAuthClients, TlsSettings,
+};
 pub use split::{quote, split_words};
+pub use task::Task;
 pub use users::Declaration;
 pub(crate) use value::EVENT_CLASSES;
 pub use value::{Kind, OutputLimit, OutputLimits, Value, parse_memory};
@@ -42,7 +45,6 @@ pub use value::{Kind, OutputLimit, OutputLimits, Value, parse_memory};
 use crate::acl::User;
 use crate::files;
 use crate::glob;
-use crate::runtime::container;
 use file::Draft;
 
 /// Where a `CONFIG SET` comes from; protected settings may be reserved to local connections.
@@ -101,38 +103,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads all sources. `args` begins with the program's name; `env` is the whole environment.
-    ///
-    /// # Errors
-    /// The text to print and the exit code; also for `--help` and `--version`.
-    pub fn load(
-        args: impl IntoIterator<Item = OsString>,
-        env: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Config, LoadError> {
-        Config::load_for(args, env, container::detect_memory().usable())
-    }
-
-    /// [`Config::load`] for a machine with this much memory.
-    ///
-    /// # Errors
-    /// See [`Config::load`].
-    pub fn load_for(
-        args: impl IntoIterator<Item = OsString>,
-        env: impl IntoIterator<Item = (OsString, OsString)>,
-        machine_memory: u64,
-    ) -> Result<Config, LoadError> {
-        let line = cli::parse(args)?;
-        let mut draft = Draft::new(machine_memory);
-        let mut file = None;
-        if let Some(path) = &line.file {
-            draft.load_file(path)?;
-            file = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
-        }
-        draft.load_env(env)?;
-        draft.load_command_line(&line)?;
-        Ok(draft.finish(file))
-    }
-
     /// The defaults, for tests and tools.
     #[must_use]
     pub fn defaults(machine_memory: u64) -> Config {

@@ -1,5 +1,6 @@
 //! TCP, unix sockets and TLS behind one type.
 
+use super::output::SENT_PER_TURN;
 use super::tls::TlsStream;
 use bytes::BytesMut;
 use dunlin_protocol::Reply;
@@ -43,13 +44,15 @@ impl Stream {
         }
     }
 
-    /// Reads what is there, without waiting.
-    pub(crate) fn try_read(&mut self, room: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_read_buf(room),
-            Stream::Unix(stream) => stream.try_read_buf(room),
-            Stream::Tls(stream) => stream.try_read(room),
-        }
+    /// Bytes that the kernel holds for us; of a TLS connection at least one, because what is decrypted
+    /// already is not among them.
+    pub(crate) fn arrived(&self) -> u64 {
+        let (waiting, decrypted) = match self {
+            Stream::Tcp(stream) => (rustix::io::ioctl_fionread(stream), 0),
+            Stream::Unix(stream) => (rustix::io::ioctl_fionread(stream), 0),
+            Stream::Tls(stream) => (rustix::io::ioctl_fionread(stream.socket()), 1),
+        };
+        waiting.unwrap_or(0) + decrypted
     }
 
     /// Whether there is something to send beside the reply.
@@ -97,6 +100,9 @@ impl Stream {
     pub(crate) async fn write_all(&self, reply: &mut Reply) -> io::Result<()> {
         while !reply.is_empty() || self.has_unsent() {
             poll_fn(|cx| self.poll_write(cx, reply)).await?;
+            if !reply.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }
@@ -128,20 +134,29 @@ impl Stream {
     }
 }
 
-/// Gives the front of `reply` to `write` and drops from it what was taken.
+/// Gives the front of `reply` to `write` and drops from it what was taken: no more than a turn may
+/// send, because the system takes megabytes in one call.
 #[inline]
 pub(super) fn send(
     reply: &mut Reply,
     write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<usize> {
     if let Some(bytes) = reply.contiguous() {
+        let bytes = &bytes[..bytes.len().min(SENT_PER_TURN)];
         let sent = write(&[IoSlice::new(bytes)])?;
         reply.advance(sent);
         return Ok(sent);
     }
     let mut slices: Vec<IoSlice<'_>> = Vec::new();
     reply.slices(&mut slices, MAX_SLICES);
-    let sent = write(&slices)?;
+    let mut total = 0;
+    let mut fits = |slice: &IoSlice<'_>| {
+        let before = total;
+        total += slice.len();
+        before < SENT_PER_TURN
+    };
+    let count = slices.iter().take_while(|slice| fits(slice)).count();
+    let sent = write(&slices[..count])?;
     drop(slices);
     reply.advance(sent);
     Ok(sent)

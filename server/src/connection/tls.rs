@@ -21,7 +21,7 @@ use std::cell::RefCell;
 use std::future::pending;
 use std::io::{self, BufRead as _, IoSlice, Read, Write};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -42,9 +42,24 @@ impl TlsStream {
         TlsStream { socket, records: RefCell::new(records), ended: false }
     }
 
+    /// What it is made of, to leave this thread.
+    pub(crate) fn into_parts(self) -> (TcpStream, ServerConnection, bool) {
+        (self.socket, self.records.into_inner(), self.ended)
+    }
+
+    /// Puts the parts together again.
+    pub(crate) fn from_parts(socket: TcpStream, records: ServerConnection, ended: bool) -> Self {
+        TlsStream { socket, records: RefCell::new(records), ended }
+    }
+
     /// The certificate the client has shown.
     pub(crate) fn peer_certificate(&self) -> Option<CertificateDer<'static>> {
         self.records.borrow().peer_certificates()?.first().cloned()
+    }
+
+    /// The socket below.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
     }
 
     /// Whether records wait for the socket.
@@ -74,14 +89,6 @@ impl TlsStream {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
-        }
-    }
-
-    /// [`TlsStream::poll_read`] without waiting.
-    pub(crate) fn try_read(&mut self, room: &mut BytesMut) -> io::Result<usize> {
-        match self.poll_read(&mut Context::from_waker(Waker::noop()), room) {
-            Poll::Ready(done) => done,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::payload::Payload;
+use super::payload::{Payload, Strings};
 use super::reader::Reader;
 use super::{Items, Refused, kind, old};
+use dunlin_storage::value::list::NodeRef;
 use dunlin_storage::value::listpack::Listpack;
 
 /// A node that is one long element.
@@ -81,16 +82,22 @@ fn packed_node(bytes: Cow<'_, [u8]>) -> Option<Option<Node<'_>>> {
     Some((!empty).then_some(Node::Packed(bytes)))
 }
 
-/// The payload of a list.
-pub fn dump<'a>(nodes: impl IntoIterator<Item = Node<'a>>) -> Vec<u8> {
-    let mut payload = Payload::new(kind::LIST_LISTPACKS);
-    payload.items(nodes, |payload, node| {
-        let (container, bytes) = match &node {
-            Node::Plain(element) => (PLAIN, element),
-            Node::Packed(list) => (PACKED, list),
+/// The payload of a list of so many nodes, all of which `visit` shows; they have about so many bytes.
+pub fn dump(
+    strings: Strings,
+    (nodes, bytes): (usize, usize),
+    visit: impl FnOnce(&mut dyn FnMut(NodeRef<'_>)),
+) -> Payload {
+    let mut payload = Payload::new(strings, kind::LIST_LISTPACKS);
+    payload.reserve(bytes);
+    payload.number(nodes as u64);
+    visit(&mut |node| {
+        let (container, bytes) = match node {
+            NodeRef::Plain(element) => (PLAIN, element),
+            NodeRef::Packed(list) => (PACKED, list),
         };
         payload.number(container);
         payload.string(bytes);
     });
-    payload.seal()
+    payload
 }

@@ -3,9 +3,7 @@
 //! Each listener has one task, all of them on the first worker: trouble of one does not hold up the
 //! others. A task accepts a few connections in a turn and then lets the established ones go on; how
 //! fast while workers are overloaded is decided by [`crate::overload::accept`], and so is what an error
-//! means. A new connection goes to the less loaded of two workers drawn at random ("power of two
-//! choices"): with the few connections of a sidecar that is far more even than SO_REUSEPORT's hash of
-//! addresses.
+//! means. [`crate::placement`] says which worker a new connection goes to.
 
 use super::doors::Door;
 use super::listen::{self, UnixSocket};
@@ -14,6 +12,7 @@ use super::worker::{Incoming, Socket, WorkerHandle};
 use crate::config::Settings;
 use crate::overload::accept::{BackOff, Failure, failure_of};
 use crate::server::Server;
+use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,6 +24,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
+/// A turn ends after so many nanoseconds, however few it has accepted.
+const TURN_NS: u64 = 50_000;
 /// Clients that are told, between two pauses, that there are no descriptors.
 const TURNED_AWAY: usize = 64;
 /// Of these, before other connections get their turn.
@@ -55,6 +56,14 @@ impl Listener {
                 let addr = format!("{}:0", socket.path().display());
                 Ok(Incoming { socket: Socket::Unix(stream), laddr: addr.clone(), addr })
             }
+        }
+    }
+
+    /// Whether it is the supervisor's: then its queue waits for the next process.
+    fn is_inherited(&self) -> bool {
+        match self {
+            Listener::Tcp(door) | Listener::Tls(door) => door.is_inherited(),
+            Listener::Unix(socket) => socket.is_inherited(),
         }
     }
 
@@ -130,14 +139,19 @@ impl Acceptor {
     /// Accepts from all these listeners, and from those which come while the server runs.
     pub async fn accept_from(self, mut listeners: mpsc::UnboundedReceiver<Listener>) {
         while let Some(listener) = listeners.recv().await {
-            tokio::task::spawn_local(self.clone().accept(listener));
+            // Here and not in its task: what it needs is taken before anybody is accepted.
+            match Entrance::new(listener) {
+                Ok(entrance) => drop(tokio::task::spawn_local(self.clone().accept(entrance))),
+                Err(error) => error!(%error, "cannot accept from a listener"),
+            }
         }
     }
 
     /// Accepts until shutdown, or until the listener is closed.
-    async fn accept(self, listener: Listener) {
+    async fn accept(self, mut entrance: Entrance) {
+        let _open = self.server.shutdown.open_door();
         let mut stop = self.server.shutdown.watch();
-        let door = match &listener {
+        let door = match &entrance.listener {
             Listener::Tcp(door) | Listener::Tls(door) => Some(Arc::clone(door)),
             Listener::Unix(_) => None,
         };
@@ -149,21 +163,38 @@ impl Acceptor {
         };
         tokio::select! {
             biased;
-            () = stop.requested() => {}
+            () = stop.draining() => self.accept_rest(&entrance.listener),
             () = closed => {}
-            ended = self.accept_all(listener) => {
-                if let Err(error) = ended {
-                    error!(%error, "a listener does not accept any more");
-                }
+            Err(error) = self.accept_all(&mut entrance) => {
+                error!(%error, "a listener does not accept any more");
             }
         }
     }
 
-    async fn accept_all(&self, listener: Listener) -> io::Result<()> {
-        let mut entrance = Entrance::new(listener)?;
+    /// Lets in who stands at the door when it is to be closed: the kernel has told them that they are
+    /// connected, and would reset them.
+    fn accept_rest(&self, listener: &Listener) {
+        if listener.is_inherited() {
+            return;
+        }
+        let settings = self.server.settings();
+        for _ in 0..=settings.tcp_backlog {
+            match listener.accept(&settings) {
+                Ok(Incoming { socket, addr, laddr }) => self.place(socket, addr, laddr),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // One that is gone already; the next one may not be.
+                Err(_) => {}
+            }
+        }
+        if let Listener::Tcp(door) | Listener::Tls(door) = listener {
+            door.close();
+        }
+    }
+
+    async fn accept_all(&self, entrance: &mut Entrance) -> io::Result<Infallible> {
         loop {
             entrance.bell.readable().await?;
-            self.turn(&mut entrance).await;
+            self.turn(entrance).await;
             tokio::task::yield_now().await;
         }
     }
@@ -171,7 +202,12 @@ impl Acceptor {
     /// Accepts as many as one turn may, or waits when accepting fails.
     async fn turn(&self, entrance: &mut Entrance) {
         let settings = self.server.settings();
-        for _ in 0..entrance.listener.per_turn(&settings) {
+        let clock = &self.server.clock;
+        let end = clock.monotonic_ns() + TURN_NS;
+        for number in 0..entrance.listener.per_turn(&settings) {
+            if number > 0 && clock.monotonic_ns() > end {
+                return;
+            }
             let delayed = self.wait_for_admission(&settings).await;
             let accept = || entrance.listener.accept(&settings);
             match entrance.bell.try_io(Interest::READABLE, accept) {
@@ -242,21 +278,11 @@ impl Acceptor {
             self.refusals.refuse(socket);
             return;
         }
-        let worker = self.choose();
+        let worker = &self.workers[self.server.placement.choose(self.server.random())];
         worker.load.connections.fetch_add(1, Ordering::Relaxed);
         if worker.inbox.try_send(Incoming { socket, addr, laddr }).is_err() {
             worker.load.connections.fetch_sub(1, Ordering::Relaxed);
             self.server.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn choose(&self) -> &WorkerHandle {
-        let count = self.workers.len();
-        let random = self.server.random();
-        let first = (random & 0xffff_ffff) as usize % count;
-        let second = (random >> 32) as usize % count;
-        let load = |i: usize| self.workers[i].load.connections.load(Ordering::Relaxed);
-        // Of two equal ones the lower index would fill up first: draw decides already.
-        if load(second) < load(first) { &self.workers[second] } else { &self.workers[first] }
     }
 }

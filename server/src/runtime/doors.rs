@@ -24,6 +24,8 @@ const NOWHERE: &str = "The server would listen nowhere.";
 pub struct Door {
     listener: TcpListener,
     closed: Notify,
+    /// It is the supervisor's: it stays open when we end.
+    inherited: bool,
 }
 
 impl Door {
@@ -37,8 +39,13 @@ impl Door {
         self.closed.notified().await;
     }
 
+    /// Whether it stays open when we end.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+
     /// The port is free at once, though who accepts has not noticed yet.
-    fn close(&self) {
+    pub(super) fn close(&self) {
         // A listener that does not listen any more is closed already.
         let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
         self.closed.notify_one();
@@ -81,7 +88,7 @@ fn open(address: &Address, backlog: u32) -> Result<Option<Arc<Door>>, String> {
 }
 
 fn door(listener: TcpListener) -> Arc<Door> {
-    Arc::new(Door { listener, closed: Notify::new() })
+    Arc::new(Door { listener, closed: Notify::new(), inherited: false })
 }
 
 impl Address {
@@ -108,8 +115,13 @@ impl Doors {
         all.extend(of(true, settings.tls.port, listeners.tls));
         let unix = listeners.unix.map(Listener::Unix);
         let tcp = all.iter().map(|(address, door)| address.listener(door));
+        // CONFIG SET has no say in what the supervisor has opened.
+        let inherited = listeners.inherited.into_iter().map(|(tls, listener)| {
+            let door = Arc::new(Door { listener, closed: Notify::new(), inherited: true });
+            if tls { Listener::Tls(door) } else { Listener::Tcp(door) }
+        });
         // The receiver is there.
-        tcp.chain(unix).for_each(|listener| drop(sender.send(listener)));
+        tcp.chain(unix).chain(inherited).for_each(|listener| drop(sender.send(listener)));
         self.new.get_or_init(|| sender);
         receiver
     }

@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 /// No time: nothing is expected of the worker.
 const AT_REST: Millis = Millis::MIN;
 
+/// A worker that has been silent for this long hangs.
+const SILENCE_LIMIT: Millis = 5_000;
+
 /// When each worker came round last.
 #[derive(Debug)]
 pub struct Heartbeats {
@@ -63,6 +66,12 @@ impl Heartbeats {
     #[must_use]
     pub fn longest(&self, now: Millis) -> Option<Silence> {
         self.silences(now).max_by_key(|silence| silence.millis)
+    }
+
+    /// A worker that hangs, if there is one.
+    #[must_use]
+    pub fn hanging(&self, now: Millis) -> Option<Silence> {
+        self.longest(now).filter(|silence| silence.millis >= SILENCE_LIMIT)
     }
 }
 

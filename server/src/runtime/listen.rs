@@ -20,6 +20,10 @@ use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::config::Settings;
 
+/// What is wrong when there is nothing to listen on.
+pub(crate) const NOWHERE: &str =
+    "configured to listen nowhere: no port, no tls-port and no unixsocket";
+
 /// A TCP listener, and the word of `bind` that it is for.
 #[derive(Debug)]
 pub struct Opened {
@@ -38,6 +42,8 @@ pub struct Listeners {
     pub tls: Vec<Opened>,
     /// The unix socket.
     pub unix: Option<UnixSocket>,
+    /// TCP sockets that the supervisor has opened, and whether they are for TLS.
+    pub inherited: Vec<(bool, TcpListener)>,
     /// Optional addresses that could not be had, for the log.
     pub skipped: Vec<String>,
 }
@@ -64,8 +70,7 @@ impl Listeners {
             listeners.unix = Some(socket);
         }
         if listeners.tcp.is_empty() && listeners.tls.is_empty() && listeners.unix.is_none() {
-            let why = "configured to listen nowhere: no port, no tls-port and no unixsocket";
-            return Err(why.into());
+            return Err(NOWHERE.into());
         }
         Ok(listeners)
     }
@@ -136,6 +141,21 @@ fn resolve(name: &str, port: u16) -> io::Result<SocketAddr> {
     Ok(SocketAddr::new(ip, port))
 }
 
+/// Where a client on this machine finds what listens on this word of `bind`.
+///
+/// # Errors
+/// When it is a name that means nothing here.
+pub(crate) fn reachable(word: &str, port: u16) -> io::Result<SocketAddr> {
+    let mut address = resolve(word.strip_prefix('-').unwrap_or(word), port)?;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(address)
+}
+
 fn resolve_name(name: &str, port: u16) -> io::Result<SocketAddr> {
     let unknown = || io::Error::new(io::ErrorKind::NotFound, "no such host");
     (name, port).to_socket_addrs().map_err(|_| unknown())?.next().ok_or_else(unknown)
@@ -147,8 +167,9 @@ pub struct UnixSocket {
     /// The listener.
     pub listener: UnixListener,
     path: PathBuf,
-    /// Device and inode of the file, to remove no other one that has taken its place.
-    identity: (u64, u64),
+    /// Device and inode of the file, to remove no other one that has taken its place. `None`: the
+    /// supervisor has made it, and will remove it.
+    identity: Option<(u64, u64)>,
 }
 
 impl UnixSocket {
@@ -169,8 +190,24 @@ impl UnixSocket {
         Ok(UnixSocket {
             listener: socket.into(),
             path: std::path::absolute(path)?,
-            identity: (meta.dev(), meta.ino()),
+            identity: Some((meta.dev(), meta.ino())),
         })
+    }
+
+    /// One that the supervisor has opened.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn inherited(listener: UnixListener) -> io::Result<UnixSocket> {
+        listener.set_nonblocking(true)?;
+        let path = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
+        Ok(UnixSocket { listener, path, identity: None })
+    }
+
+    /// Whether it stays open when we end.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.identity.is_none()
     }
 
     /// Where it listens.
@@ -184,7 +221,7 @@ impl Drop for UnixSocket {
     fn drop(&mut self) {
         use std::os::unix::fs::MetadataExt as _;
         let own = fs::symlink_metadata(&self.path)
-            .is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity);
+            .is_ok_and(|meta| Some((meta.dev(), meta.ino())) == self.identity);
         if own {
             let _ = fs::remove_file(&self.path);
         }
@@ -303,6 +340,19 @@ mod tests {
         let mut second = Listeners::default();
         let taken = second.open_tcp(&["-127.0.0.1".into()], port, 16);
         assert!(taken.is_err(), "a taken port is an error even for an optional address");
+    }
+
+    #[test]
+    fn whatever_it_listens_on_is_reachable_from_here() {
+        let at = |word| reachable(word, 7).map(|address| address.to_string());
+        for (word, address) in [
+            ("*", "127.0.0.1:7"),
+            ("0.0.0.0", "127.0.0.1:7"),
+            ("-::*", "[::1]:7"),
+            ("192.0.2.1", "192.0.2.1:7"),
+        ] {
+            assert_eq!(at(word).unwrap(), address);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The server's ground: workers, sockets, clock, log, limits.
 
 pub mod accept;
+pub mod activation;
 pub mod affinity;
 pub mod announce;
 pub mod clock;
@@ -16,5 +17,6 @@ pub mod pool;
 pub mod process;
 pub mod refuse;
 pub mod shutdown;
+pub mod supervisor;
 pub mod sweep;
 pub mod worker;

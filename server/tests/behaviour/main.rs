@@ -1,6 +1,7 @@
 //! How the server behaves as a process: starting, stopping, limits, logins, sockets.
 
 mod acl;
+mod draining;
 mod hangup;
 mod limits;
 mod listening;
@@ -8,5 +9,7 @@ mod login;
 mod newer;
 mod shutdown;
 mod start;
+mod supervised;
 #[path = "../support/mod.rs"]
 mod support;
+mod tools;

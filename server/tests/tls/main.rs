@@ -4,6 +4,7 @@
 mod authority;
 mod clients;
 mod handshakes;
+mod probe;
 mod reload;
 mod settings;
 #[path = "../support/mod.rs"]
