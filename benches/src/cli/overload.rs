@@ -49,8 +49,8 @@ pub(crate) fn overload_plan(m: &ArgMatches) -> overload::Plan {
 }
 
 pub(super) fn overhead_cli() -> Command {
-    let on = "--overload-control yes --admin-port {admin} --hot-key-sampling yes";
-    let off = "--overload-control no --admin-port 0 --hot-key-sampling no";
+    let on = "--overload-control yes --admin-port {admin} --hot-key-sampling 1000";
+    let off = "--overload-control no --admin-port 0 --hot-key-sampling 0";
     let command = Command::new("overhead")
         .about("CPU time per operation with overload control, scraping and sampling on and off")
         .arg(count("rounds", "9", "rounds"))
