@@ -1,15 +1,17 @@
 //! The command line: subcommands, their arguments, and the plans made of them.
 
+mod overload;
+
 use std::time::Duration;
 
+pub(crate) use self::overload::{overhead_plan, overload_plan};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use dunlin_benches::open::Arrivals;
 use dunlin_benches::peer::{Peer, Stage};
 use dunlin_benches::request::{Op, ValueSize};
 use dunlin_benches::scan::Wire;
 use dunlin_benches::{
-    Outcome, compare, expiry, latency, maxmemory, memory, mixes, overhead, overload, scripts,
-    stall, standard, storage,
+    Outcome, compare, expiry, latency, maxmemory, memory, mixes, scripts, stall, standard, storage,
 };
 
 pub(crate) fn command() -> Command {
@@ -29,8 +31,8 @@ pub(crate) fn command() -> Command {
         .subcommand(expiry_cli())
         .subcommand(storage_cli())
         .subcommand(mixes_cli())
-        .subcommand(overload_cli())
-        .subcommand(overhead_cli())
+        .subcommand(overload::overload_cli())
+        .subcommand(overload::overhead_cli())
 }
 
 // ---- arguments in common
@@ -97,7 +99,9 @@ pub(crate) fn stage(m: &ArgMatches) -> Outcome<Stage> {
     let own = std::env::current_exe()?;
     let floor = format!("{} floor --port {{port}}", own.to_string_lossy());
     peers.push(Peer::new(standard::FLOOR, Wire::Resp, &floor));
-    peers.push(peers[0].clone().named(overload::OFF).with_args("--overload-control no"));
+    peers.push(
+        peers[0].clone().named(dunlin_benches::overload::OFF).with_args("--overload-control no"),
+    );
     for spec in strings(m, "peer") {
         let (name, command) = spec.split_once('=').ok_or("--peer wants name=command")?;
         let (name, wire) = match name.split_once(':') {
@@ -111,7 +115,8 @@ pub(crate) fn stage(m: &ArgMatches) -> Outcome<Stage> {
         return Err(format!("no server named {unknown}").into());
     }
     // Only on demand: the one holds nothing, the other is Dunlin once more.
-    let special = |p: &Peer| [standard::FLOOR, overload::OFF].contains(&p.name.as_str());
+    let special =
+        |p: &Peer| [standard::FLOOR, dunlin_benches::overload::OFF].contains(&p.name.as_str());
     let asked = |p: &Peer| wanted.contains(&p.name);
     peers.retain(|p| asked(p) || (wanted.is_empty() && !special(p)));
     let (found, missing): (Vec<Peer>, Vec<Peer>) = peers.into_iter().partition(Peer::is_installed);
@@ -480,77 +485,6 @@ pub(crate) fn mixes_plan(m: &ArgMatches) -> Outcome<mixes::Plan> {
         rounds: num(m, "rounds").max(1) as usize,
         seed: num(m, "seed"),
     })
-}
-
-// ---- overload
-
-fn overload_cli() -> Command {
-    let command = Command::new("overload")
-        .about(
-            "Open loop far beyond the capacity, noisy neighbours, steps of load; tables and plots",
-        )
-        .arg(list("scenarios", overload::SCENARIOS, "scenarios"))
-        .arg(real("seconds", "2", "length of each load"))
-        .arg(count("rounds", "3", "rounds"))
-        .arg(text("plots", "write the plots (SVG) into this folder"))
-        .arg(real("deadline-ms", "100", "a request answered later has failed"))
-        .arg(real(
-            "cheap-us",
-            "20",
-            "what makes a cheap request dearer for the server, 0 = nothing",
-        ))
-        .arg(real("dear-ms", "2", "length of a dear command"))
-        .arg(real("light-rate", "20000", "requests per second of light clients"))
-        .arg(real("storm-rate", "10000", "new connections per second of a storm"))
-        .arg(count("client-budget-mb", "64", "maxmemory-clients where readers do not read"));
-    with_servers(command).mut_arg("servers", |arg| arg.default_value("dunlin,dunlin-off,redis"))
-}
-
-pub(crate) fn overload_plan(m: &ArgMatches) -> overload::Plan {
-    let real = |name: &str| m.get_one::<f64>(name).copied().unwrap_or_default();
-    overload::Plan {
-        scenarios: strings(m, "scenarios"),
-        seconds: real("seconds").max(0.05),
-        rounds: num(m, "rounds").max(1) as usize,
-        plots: m.get_one::<String>("plots").map(Into::into),
-        deadline: Duration::from_secs_f64(real("deadline-ms").max(1.0) / 1000.0),
-        cheap_us: real("cheap-us").max(0.0),
-        dear_ms: real("dear-ms").max(0.05),
-        light_rate: real("light-rate").max(1.0),
-        storm_rate: real("storm-rate").max(200.0),
-        client_budget: num(m, "client-budget-mb"),
-        seed: num(m, "seed"),
-    }
-}
-
-fn overhead_cli() -> Command {
-    let on = "--overload-control yes --admin-port {admin} --hot-key-sampling yes";
-    let off = "--overload-control no --admin-port 0 --hot-key-sampling no";
-    let command = Command::new("overhead")
-        .about("CPU time per operation with overload control, scraping and sampling on and off")
-        .arg(count("rounds", "9", "rounds"))
-        .arg(real("seconds", "1.2", "length of a load on one server"))
-        .arg(text("on", "arguments of the one side; {admin} is a free port").default_value(on))
-        .arg(text("off", "arguments of the other side").default_value(off))
-        .arg(count("keys", "100000", "keys"))
-        .arg(count("value", "64", "bytes per value"))
-        .arg(count("connections", "50", "connections"))
-        .arg(count("pipeline", "16", "requests per batch"));
-    with_servers(command).mut_arg("servers", |arg| arg.default_value("dunlin"))
-}
-
-pub(crate) fn overhead_plan(m: &ArgMatches) -> overhead::Plan {
-    overhead::Plan {
-        rounds: num(m, "rounds").max(1) as usize,
-        time: seconds(m, "seconds"),
-        on: strings(m, "on").join(" "),
-        off: strings(m, "off").join(" "),
-        keys: num(m, "keys").max(1),
-        size: num(m, "value") as usize,
-        connections: num(m, "connections").max(1) as usize,
-        pipeline: num(m, "pipeline").max(1) as u32,
-        seed: num(m, "seed"),
-    }
 }
 
 fn mix(parts: &[String]) -> Vec<(Op, u32)> {

@@ -184,6 +184,15 @@ impl Reply {
         self.buffer.extend_from_slice(b"\r\n");
     }
 
+    /// A bulk string of `len` bytes in pieces, which are copied: what they are parts of is not kept.
+    ///
+    /// `len` must be the sum of the pieces' lengths.
+    pub fn bulk_pieces(&mut self, len: usize, pieces: impl Iterator<Item = impl AsRef<[u8]>>) {
+        self.count(b'$', len);
+        pieces.for_each(|piece| self.buffer.extend_from_slice(piece.as_ref()));
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
     /// An integer as a bulk string.
     #[inline]
     pub fn bulk_int(&mut self, value: i64) {

@@ -16,6 +16,7 @@ use crate::runtime::shutdown;
 use crate::runtime::supervisor::Supervisor;
 use crate::runtime::worker::{Duties, INBOX, Worker, WorkerHandle};
 use crate::server::Server;
+use crate::snapshot;
 use crate::tools;
 use dunlin_storage::Options;
 use std::io::{self, Write as _};
@@ -91,7 +92,9 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     }
     shutdown::start(server)?;
     let threads = spawn_workers(server, &settings, listeners)?;
-    info!("ready to accept connections");
+    if snapshot::load(server)? {
+        info!("ready to accept connections");
+    }
     for thread in threads {
         match thread.join() {
             Ok(end) => end?,
@@ -100,8 +103,9 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     }
     // Nobody is connected and nothing changes any more.
     server.shutdown.ended();
+    let saved = snapshot::at_exit(server);
     info!("bye");
-    Ok(())
+    saved
 }
 
 /// The server lives as long as the process: sessions cross threads and refer to it without
@@ -158,9 +162,10 @@ fn spawn_workers(
     listeners: Listeners,
 ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
     let (handles, inboxes): (Vec<_>, Vec<_>) = (0..server.workers)
-        .map(|_| {
+        .map(|index| {
             let (inbox, receiver) = mpsc::channel(INBOX);
-            (WorkerHandle { inbox, load: Default::default() }, receiver)
+            let load = server.placement.load(index).clone();
+            (WorkerHandle { inbox, load }, receiver)
         })
         .unzip();
     let acceptor = Acceptor { server, workers: handles.clone(), refusals: Default::default() };

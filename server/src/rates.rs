@@ -44,7 +44,11 @@ impl Rates {
             return;
         }
         let (net_in, net_out) = (stats.sum(|w| &w.net_in), stats.sum(|w| &w.net_out));
-        Self::push(&mut samples, Sample { time: now, commands: stats.calls(), net_in, net_out });
+        // Counters of several hundred commands are not added up ten times a second for nothing.
+        let quiet = |last: &&Sample| (last.net_in, last.net_out) == (net_in, net_out);
+        let last = samples.back().filter(quiet);
+        let commands = last.map_or_else(|| stats.calls(), |last| last.commands);
+        Self::push(&mut samples, Sample { time: now, commands, net_in, net_out });
     }
 
     fn push(samples: &mut VecDeque<Sample>, sample: Sample) {

@@ -5,6 +5,7 @@ use crate::acl::{Acl, LogContext, LogEntry, Reason};
 use crate::client::{Client, ClientType, Registry, line};
 use crate::commands::collection;
 use crate::config::{Config, Settings};
+use crate::insight::Insight;
 use crate::interest::Interests;
 use crate::latency::LatencyMonitor;
 use crate::migrate::Sockets;
@@ -12,6 +13,7 @@ use crate::monitor::Monitors;
 use crate::notify::{Class, Notifier};
 use crate::overload::Overload;
 use crate::pause::Pause;
+use crate::placement::Placement;
 use crate::pubsub::PubSub;
 use crate::rates::Rates;
 use crate::runtime::clock::Clock;
@@ -25,6 +27,7 @@ use crate::runtime::shutdown::Shutdown;
 use crate::runtime::supervisor::Supervisor;
 use crate::scripting::{Libraries, Runs, ScriptCache};
 use crate::slowlog::Slowlog;
+use crate::snapshot::{self, Snapshots};
 use crate::stats::Stats;
 use crate::tls::Tls;
 use crate::tracking::Tracker;
@@ -77,8 +80,14 @@ pub struct Server {
     pub tls: Tls,
     /// Time.
     pub clock: Clock,
+    /// Which worker serves whom.
+    pub placement: Placement,
+    /// Hot and big keys, prefixes.
+    pub insight: Insight,
     /// What the workers know of their load.
     pub overload: Overload,
+    /// Snapshots of the data.
+    pub snapshots: Snapshots,
     /// Whether the workers come round.
     pub heartbeats: Heartbeats,
     /// Between start and end.
@@ -153,14 +162,17 @@ impl Server {
             libraries: Libraries::default(),
             sockets: Sockets::default(),
             runs: Arc::default(),
-            pool: Pool::new(limits.workers),
+            pool: Pool::new(limits.workers, limits.workers),
             doors: Doors::default(),
             tls: Tls::default(),
             started: clock.now(),
+            snapshots: Snapshots::new(clock.now()),
             clock,
+            placement: Placement::new(limits.workers),
+            insight: Insight::new(limits.workers),
             overload: Overload::new(limits.workers),
             heartbeats: Heartbeats::new(limits.workers),
-            phases: Phases::default(),
+            phases: snapshot::first_phase(&config.settings()),
             shutdown: Shutdown::default(),
             supervisor: Supervisor::default(),
             run_id,
@@ -189,7 +201,7 @@ impl Server {
         let settings = self.settings();
         let hot = &self.hot;
         let slow = settings.slowlog_log_slower_than;
-        hot.time_each.store((0..TIME_EACH_BELOW_MICROS).contains(&slow), Ordering::Relaxed);
+        self.time_commands();
         hot.latency_tracking.store(settings.latency_tracking, Ordering::Relaxed);
         hot.query_limit.store(settings.client_query_buffer_limit, Ordering::Relaxed);
         hot.output_normal.store(settings.output_limits.normal.hard, Ordering::Relaxed);
@@ -200,12 +212,15 @@ impl Server {
             limit.store(value, Ordering::Relaxed);
         }
         hot.hll_sparse_max.store(settings.hll_sparse_max_bytes, Ordering::Relaxed);
+        self.placement.configure(settings.workers_min);
         self.acl.apply(&settings);
         self.log.set_level(settings.loglevel);
         self.slowlog.configure(slow, settings.slowlog_max_len);
         self.runs.set_patience(settings.busy_reply_threshold);
         self.latency.configure(settings.latency_monitor_threshold);
+        self.overload.configure(&settings);
         self.notifier.configure(settings.notify_keyspace_events);
+        self.insight.configure(&settings);
         self.monitors.configure(settings.output_limits.normal.hard);
         let limits = &settings.output_limits;
         self.pubsub.configure(limits.pubsub.hard);
@@ -213,6 +228,13 @@ impl Server {
         self.tracker().configure(max_keys, limits.normal.hard, limits.pubsub.hard);
         self.keyspace.set_max_memory(settings.maxmemory);
         self.keyspace.set_policy(settings.maxmemory_policy);
+    }
+
+    /// Decides whether commands are timed one by one: the slow log wants it, or HOTKEYS.
+    pub(crate) fn time_commands(&self) {
+        let slow = self.settings().slowlog_log_slower_than;
+        let each = (0..TIME_EACH_BELOW_MICROS).contains(&slow) || self.insight.tracking.is_active();
+        self.hot.time_each.store(each, Ordering::Relaxed);
     }
 
     /// The clients that keep copies of values.

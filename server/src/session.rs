@@ -11,6 +11,9 @@ use crate::client::{Client, ClientShared};
 use crate::commands::spec::Flags;
 use crate::commands::table::{Entry, KeyShape, table};
 use crate::dispatch::{self, Context, Step};
+use crate::insight::Before;
+use crate::overload::dear;
+use crate::overload::sentinel::Allowance;
 use crate::stats::WorkerStats;
 use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply, Request};
 use dunlin_storage::{KeyHash, Millis, ShardSet};
@@ -19,8 +22,6 @@ use std::sync::atomic::Ordering;
 /// Commands parsed, hashed and prefetched together. Their buckets and entries must survive in the
 /// first-level cache until they run: 64 commands touch about 12 KiB.
 pub const WINDOW: usize = 64;
-/// Commands per turn before other connections get theirs.
-pub const TURN_COMMANDS: usize = 512;
 /// Reply bytes per turn before they are flushed.
 pub const TURN_OUTPUT: usize = 256 * 1024;
 /// Messages that a turn may send to subscribers before other connections get theirs: about a
@@ -86,17 +87,22 @@ impl Session {
         }
     }
 
-    /// Runs what has been received, within the budget of one turn. When the last command waits, the
+    /// Runs what has been received, within what one turn may do. When the last command waits, the
     /// roles of the keys that it waits for are left in `held`.
-    pub fn turn<'g>(&mut self, ctx: &Context<'_, 'g>, held: &mut Option<Roles<'g>>) -> Turn {
+    pub fn turn<'g>(
+        &mut self,
+        ctx: &Context<'_, 'g>,
+        allowed: Allowance,
+        held: &mut Option<Roles<'g>>,
+    ) -> Turn {
         if !self.client.follow(&ctx.server.acl) {
             return Turn::Close;
         }
         self.client.deliveries = 0;
         self.client.collect(&mut self.reply);
         let mut run = dispatch::Run::start(ctx);
-        let turn = self.run_batches(ctx, &mut run, held);
-        run.finish(ctx);
+        let turn = self.run_batches(ctx, &mut run, allowed, held);
+        ctx.stats.turn_nanos.add(run.finish(ctx));
         turn
     }
 
@@ -104,11 +110,12 @@ impl Session {
         &mut self,
         ctx: &Context<'_, 'g>,
         run: &mut dispatch::Run,
+        allowed: Allowance,
         held: &mut Option<Roles<'g>>,
     ) -> Turn {
-        let mut budget = TURN_COMMANDS;
+        let mut budget = allowed.commands;
         loop {
-            if self.next == self.decoder.len() && !self.next_batch(ctx) {
+            if self.next == self.decoder.len() && !self.next_batch(ctx, budget) {
                 return match self.decoder.error() {
                     Some(error) => {
                         self.reply.error(error.to_string());
@@ -119,11 +126,11 @@ impl Session {
                 };
             }
             let before = self.next;
-            if let Some(turn) = self.run_batch(ctx, run, held) {
+            if let Some(turn) = self.run_batch(ctx, run, allowed, held) {
                 return turn;
             }
             budget = budget.saturating_sub(self.next - before);
-            if budget == 0 || self.is_spent() {
+            if budget == 0 || self.is_spent() || run.elapsed(ctx) > allowed.nanos {
                 return if self.has_more() { Turn::Yield } else { Turn::Idle };
             }
         }
@@ -138,13 +145,14 @@ impl Session {
         self.next < self.decoder.len() || self.decoder.buffered() > 0
     }
 
-    /// Parses and prefetches the next batch; false if there is no complete command.
-    fn next_batch(&mut self, ctx: &Context<'_, '_>) -> bool {
+    /// Parses and prefetches the next batch of at most so many commands; false if there is no
+    /// complete one.
+    fn next_batch(&mut self, ctx: &Context<'_, '_>, budget: usize) -> bool {
         self.decoder.clear();
         self.next = 0;
         self.prepared.clear();
         // Limits change with authentication: what follows AUTH is parsed after it has run.
-        let max = if self.client.authenticated { WINDOW } else { 1 };
+        let max = if self.client.authenticated { WINDOW.min(budget) } else { 1 };
         if self.trusted != self.client.authenticated {
             self.change_limits(ctx);
         }
@@ -231,11 +239,65 @@ impl Session {
         &mut self,
         ctx: &Context<'_, 'g>,
         run: &mut dispatch::Run,
+        allowed: Allowance,
         held: &mut Option<Roles<'g>>,
     ) -> Option<Turn> {
         let first = self.next;
         let mut end = None;
-        while self.next < self.decoder.len() {
+        while end.is_none() && self.next < self.decoder.len() {
+            let from = self.next;
+            let (count, sample) = self.plan(ctx, self.decoder.len() - from);
+            end = self.run_until(from + count, ctx, run, allowed, held);
+            self.account(ctx, from, sample);
+            let late = run.elapsed(ctx) > allowed.nanos;
+            if self.next < from + count || self.is_spent() || late {
+                break;
+            }
+        }
+        if !matches!(end, Some(Turn::Block)) {
+            *held = None;
+        }
+        let ran = (self.next - first) as u64;
+        self.client.shared.commands.add(ran);
+        ctx.stats.turn_commands.add(ran);
+        end
+    }
+
+    /// How many of the next commands can run before anything has to be done about samples, of `count`,
+    /// and whether the first is one (see [`crate::insight`]).
+    #[inline]
+    fn plan(&self, ctx: &Context<'_, '_>, count: usize) -> (usize, Option<Before>) {
+        ctx.stats.samples.plan(ctx.stats, count, self.reply.pending())
+    }
+
+    /// After commands of a plan have run, from `first` on.
+    #[inline]
+    fn account(&self, ctx: &Context<'_, '_>, first: usize, sample: Option<Before>) {
+        let samples = &ctx.stats.samples;
+        match sample {
+            None => samples.pass(self.next - first),
+            Some(before) if self.next > first => {
+                let request = self.decoder.request(first);
+                let (entry, db) = (self.prepared[first].entry, self.client.db);
+                samples.sampled(ctx, before, entry, &request, db, self.reply.pending());
+            }
+            // It has not run here, so the next one is the sample.
+            Some(_) => {}
+        }
+    }
+
+    /// Runs the batch as far as the command `stop`.
+    #[inline(always)]
+    fn run_until<'g>(
+        &mut self,
+        stop: usize,
+        ctx: &Context<'_, 'g>,
+        run: &mut dispatch::Run,
+        allowed: Allowance,
+        held: &mut Option<Roles<'g>>,
+    ) -> Option<Turn> {
+        let mut end = None;
+        while self.next < stop {
             match self.step(ctx, run, held) {
                 Step::Done => {
                     self.next += 1;
@@ -253,14 +315,10 @@ impl Session {
                     unreachable!("dispatch runs it again where it has what it needs")
                 }
             }
-            if end.is_some() || self.is_spent() {
+            if end.is_some() || self.is_spent() || run.elapsed(ctx) > allowed.nanos {
                 break;
             }
         }
-        if !matches!(end, Some(Turn::Block)) {
-            *held = None;
-        }
-        self.client.shared.commands.add((self.next - first) as u64);
         end
     }
 
@@ -327,12 +385,14 @@ impl Session {
         run: &mut dispatch::Run,
         writer: &mut Roles<'g>,
     ) -> Option<Turn> {
-        let prepared = self.prepared[self.next];
+        let (first, prepared) = (self.next, self.prepared[self.next]);
+        let (_, sample) = self.plan(ctx, 1);
         let request = self.decoder.request(self.next);
         let (reply, client) = (&mut self.reply, &mut self.client);
         match dispatch::execute_held(ctx, run, writer, prepared, request, reply, client) {
             Step::Done => {
                 self.advance();
+                self.account(ctx, first, sample);
                 self.client.collect(&mut self.reply);
                 None
             }
@@ -352,6 +412,19 @@ impl Session {
             // At home it is sent to the pool.
             Step::NeedsTime => Some(Turn::Yield),
         }
+    }
+
+    /// Whether the next command, which is to run on the pool, has to pass the gate of dear commands.
+    pub(crate) fn is_dear(&self) -> bool {
+        let next = self.prepared.get(self.next).and_then(|prepared| prepared.entry);
+        next.is_some_and(|entry| entry.may_be_dear)
+    }
+
+    /// The gate has turned the next command away.
+    pub(crate) fn turn_away(&mut self, stats: &WorkerStats) {
+        let entry = self.prepared.get(self.next).and_then(|prepared| prepared.entry);
+        dispatch::turn_away(stats, entry, &dear::SHED, &mut self.reply, &mut self.client);
+        self.advance();
     }
 
     /// Whether the next command is to be told that a script keeps it waiting.
@@ -470,7 +543,7 @@ impl Session {
     pub(crate) fn publish(&self, now: Millis) {
         let shared = &self.client.shared;
         shared.last_active.store(now, Ordering::Relaxed);
-        shared.output.store(self.reply.pending() as u64, Ordering::Relaxed);
+        shared.set_output(&self.reply);
         shared.query_buffer.store(self.decoder.buffered() as u64, Ordering::Relaxed);
         shared.query_room.store(self.decoder.capacity() as u64, Ordering::Relaxed);
         let half = self.decoder.is_mid_command();

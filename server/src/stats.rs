@@ -3,6 +3,7 @@
 
 use crate::acl::Reason;
 use crate::commands::table::{CommandId, table};
+use crate::insight::Sampler;
 use crate::runtime::pool;
 use dunlin_storage::Miss;
 use std::collections::BTreeMap;
@@ -182,6 +183,8 @@ pub struct WorkerStats {
     gone: [Counter; Miss::ALL.len() - 1],
     /// Connections accepted.
     pub connections: Counter,
+    /// Samples of the commands that run.
+    pub samples: Sampler,
     /// Bytes read from sockets.
     pub net_in: Counter,
     /// Bytes written to sockets.
@@ -190,6 +193,10 @@ pub struct WorkerStats {
     pub reads: Counter,
     /// Writes to sockets.
     pub writes: Counter,
+    /// Commands run in turns of connections.
+    pub turn_commands: Counter,
+    /// Nanoseconds of those turns.
+    pub turn_nanos: Counter,
     /// Commands that did not exist or were refused for another reason than their arguments.
     pub unexpected_errors: Counter,
     /// Error replies.
@@ -210,11 +217,14 @@ impl Default for WorkerStats {
             hits: Counter::default(),
             misses: Counter::default(),
             gone: Default::default(),
+            samples: Sampler::default(),
             connections: Counter::default(),
             net_in: Counter::default(),
             net_out: Counter::default(),
             reads: Counter::default(),
             writes: Counter::default(),
+            turn_commands: Counter::default(),
+            turn_nanos: Counter::default(),
             unexpected_errors: Counter::default(),
             error_replies: Counter::default(),
             lua: Arc::default(),

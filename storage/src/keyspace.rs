@@ -352,6 +352,12 @@ impl Keyspace {
         self.tables_of(self.physical(db)).iter().map(Table::expires).sum()
     }
 
+    /// Whether there is a key or a field of a hash, in any database, that can expire.
+    #[must_use]
+    pub fn may_expire(&self) -> bool {
+        self.tables.iter().any(Table::may_expire)
+    }
+
     /// Mean time to live of the keys that have an expiry, in milliseconds.
     #[must_use]
     pub fn avg_ttl(&self, db: DbId, now: Millis) -> i64 {
@@ -424,11 +430,17 @@ impl Keyspace {
         Policy::from_u8(self.budget.policy.load(Ordering::Relaxed))
     }
 
+    /// [`MemoryStats::used`] alone, without a look at every table.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.shards.iter().map(Shard::bytes).sum()
+    }
+
     /// What the store holds right now.
     #[must_use]
     pub fn memory(&self) -> MemoryStats {
         MemoryStats {
-            used: self.shards.iter().map(Shard::bytes).sum(),
+            used: self.used_bytes(),
             tables: self.tables.iter().map(Table::table_bytes).sum(),
             entries: self.tables.iter().map(Table::entry_bytes).sum(),
             eviction: self.shards.iter().map(Shard::eviction_bytes).sum(),

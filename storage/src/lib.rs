@@ -45,12 +45,15 @@ mod misses;
 pub mod model;
 mod observer;
 mod reclaim;
+pub mod scheduling;
 mod shard;
 mod shelf;
 mod stats;
+mod survey;
 pub mod sync;
 mod table;
 pub mod value;
+mod walk;
 mod writer;
 
 /// Unix time in milliseconds.
@@ -66,8 +69,10 @@ pub use misses::Miss;
 pub use observer::{Cause, Change, Observer};
 pub use shard::{Baton, Errand, Job, ShardSet};
 pub use stats::{ShardStats, StoreStats};
+pub use survey::{Place, Surveyed};
 pub use value::object::{Object, Packed};
 pub use value::rope::{CHUNK, Rope};
 pub use value::string::{BIG_VALUE, Encoding, NewValue, Str, canonical_i64};
 pub use value::{Kind, Value};
+pub use walk::Walk;
 pub use writer::{Put, Writer};

@@ -12,7 +12,7 @@ use super::traffic::{Class, Phase, Request, Traffic};
 use super::{Plan, busy, drive, mib, mid, point, rounds, spread};
 use crate::Outcome;
 use crate::peer::{Peer, Server, Stage};
-use crate::report::{Report, Table, number};
+use crate::report::{Report, Table, median, number};
 
 /// Loads as multiples of the capacity.
 const FACTORS: [f64; 6] = [0.5, 0.9, 1.5, 2.0, 5.0, 10.0];
@@ -26,8 +26,8 @@ const CONNECTIONS: usize = 100;
 const WINDOW: usize = 8;
 /// Slices in which latencies are looked at after the load, in microseconds.
 const SLICE: u32 = 25_000;
-/// A p99 so near that of the time before is the same: 250 requests are a slice.
-const SAME: f64 = 1.5;
+/// A p99 so near that of the time before is the same: it is of some hundred requests.
+const SAME: f64 = 2.0;
 
 const THROUGHPUT_GOAL: f64 = 0.95;
 const RECOVERY_GOAL_MS: f64 = 200.0;
@@ -44,7 +44,7 @@ struct Step {
     recovery: f64,
     growth: f64,
     busy: f64,
-    own_pause: f64,
+    own: f64,
 }
 
 /// One server in one round.
@@ -103,8 +103,12 @@ fn step(
     let traffic = Traffic { phases, ..traffic.clone() };
     let (outcomes, usage) = drive(server, &traffic, &mut [])?;
     let received = outcomes.received(1);
-    let base_p99 = outcomes.ms(0, 0.99);
-    let end = ((BEFORE + plan.seconds) * 1e6) as u32;
+    let begin = (BEFORE * 1e6) as u32;
+    let end = begin + (plan.seconds * 1e6) as u32;
+    // Of the slices' p99s the middle one: a pause of the machine is in few of them.
+    let before = slices(&outcomes.trace, None, 0, SLICE);
+    let before = before.iter().take((begin / SLICE) as usize);
+    let base_p99 = median(&before.map(|slice| percentile(slice, 0.99)).collect::<Vec<_>>());
     let after = slices(&outcomes.trace, None, end, SLICE);
     let calm = |slice: &Vec<_>| percentile(slice, 0.99) <= SAME * base_p99;
     let recovered = after.windows(2).position(|pair| pair.iter().all(calm));
@@ -120,7 +124,7 @@ fn step(
         recovery: recovered.map_or(AFTER * 1000.0, |at| at as f64 * slice_ms),
         growth: mib(usage[2].peak.saturating_sub(usage[0].rss)),
         busy: busy(&traffic, &usage, 1),
-        own_pause: outcomes.own_pause_ms(),
+        own: outcomes.own_ms(),
     })
 }
 
@@ -160,7 +164,7 @@ fn table(stage: &Stage, plan: &Plan, results: &[Vec<Visit>]) -> Table {
         "back after ms",
         "RSS + MiB",
         "server busy",
-        "own pause ms",
+        "own p99 ms",
     ];
     let mut table = Table::new(&title, &columns);
     for (peer, visits) in stage.peers.iter().zip(results) {
@@ -182,7 +186,7 @@ fn table(stage: &Stage, plan: &Plan, results: &[Vec<Visit>]) -> Table {
                 of(|s| s.recovery, 0),
                 of(|s| s.growth, 1),
                 of(|s| s.busy, 2),
-                of(|s| s.own_pause, 1),
+                of(|s| s.own, 3),
             ]);
         }
     }

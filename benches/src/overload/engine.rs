@@ -21,7 +21,7 @@ use mio::{Events, Poll};
 
 use super::neighbours::{Neighbour, TOKENS};
 use super::tally::{Fate, Outcomes};
-use super::traffic::{Request, Traffic};
+use super::traffic::{Fixed, Request, Traffic};
 use crate::Outcome;
 use crate::link::Link;
 use crate::request::{Op, Requests, Ttl};
@@ -44,8 +44,8 @@ struct Pending {
 struct Client {
     link: Link,
     sent: VecDeque<Pending>,
-    /// Replies of the padding still to come before that of the first request.
-    padded: bool,
+    /// What became of the padding before the first request, once its reply has come.
+    padded: Option<Fate>,
     dirty: bool,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Engine<'a> {
     fn connect(addr: SocketAddr, traffic: &'a Traffic, poll: &Poll) -> Outcome<Self> {
         let client = |i| {
             let link = Link::connect(addr, poll, i)?;
-            Ok(Client { link, sent: VecDeque::new(), padded: false, dirty: false })
+            Ok(Client { link, sent: VecDeque::new(), padded: None, dirty: false })
         };
         let clients = (0..traffic.connections).map(client).collect::<Outcome<Vec<Client>>>()?;
         let mut ends = Vec::new();
@@ -128,7 +128,7 @@ impl<'a> Engine<'a> {
         watch(0);
         loop {
             let now = begin.elapsed().as_nanos() as u64;
-            self.outcomes.own_pause = self.outcomes.own_pause.max(now - last);
+            self.outcomes.turn(now - last);
             last = now;
             while told < self.ends.len() && now >= self.ends[told] {
                 told += 1;
@@ -236,17 +236,18 @@ impl<'a> Engine<'a> {
             let client = &mut self.clients[i];
             while let Some((reply, raw)) = client.link.next_raw(Wire::Resp)? {
                 if let Some(padding) = &self.traffic.padding
-                    && !client.padded
+                    && client.padded.is_none()
                 {
-                    client.padded = true;
-                    if raw != padding.reply {
-                        return Err(format!("padding: {:?}", String::from_utf8_lossy(raw)).into());
-                    }
+                    client.padded = Some(fixed_fate(padding, reply, raw));
                     continue;
                 }
-                client.padded = false;
+                let padded = client.padded.take().unwrap_or(Fate::Good);
                 let pending = client.sent.pop_front().ok_or("more replies than requests")?;
-                let fate = judge(self.traffic, &self.requests, pending, reply, raw);
+                // A request is as good as the worse of its two replies.
+                let fate = match padded {
+                    Fate::Good => judge(self.traffic, &self.requests, pending, reply, raw),
+                    fate => fate,
+                };
                 let text = &mut self.outcomes.first_wrong;
                 if fate == Fate::Wrong && text.is_none() {
                     let shown = &raw[..raw.len().min(80)];
@@ -298,6 +299,15 @@ fn end(outcomes: &mut Outcomes, pending: Pending, now: u64, fate: Fate) {
     outcomes.end(phase, class, pending.due, now.saturating_sub(pending.due), fate);
 }
 
+/// Whether a reply is the one there can be.
+fn fixed_fate(fixed: &Fixed, reply: Reply<'_>, raw: &[u8]) -> Fate {
+    match reply {
+        Reply::Error(text) if text.starts_with(b"BUSY ") => Fate::Shed,
+        _ if raw == fixed.reply => Fate::Good,
+        _ => Fate::Wrong,
+    }
+}
+
 /// Whether a reply is the right one.
 fn judge(
     traffic: &Traffic,
@@ -307,10 +317,9 @@ fn judge(
     raw: &[u8],
 ) -> Fate {
     let right = match (&traffic.classes[usize::from(pending.class)].request, reply) {
-        (_, Reply::Error(text)) if text.starts_with(b"BUSY ") => return Fate::Shed,
         (Request::Get, Reply::Value(value)) => requests.check(pending.key, value),
         (Request::Set, Reply::Line(text)) => text == b"OK",
-        (Request::Fixed(fixed), _) => raw == fixed.reply,
+        (Request::Fixed(fixed), reply) => return fixed_fate(fixed, reply, raw),
         _ => false,
     };
     if right { Fate::Good } else { Fate::Wrong }

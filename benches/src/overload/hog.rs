@@ -79,7 +79,7 @@ fn table(stage: &Stage, plan: &Plan, results: &[Vec<Visit>]) -> Table {
         "pipeline k/s",
         "moved MB/s",
         "server busy",
-        "own pause ms",
+        "own p99 ms",
     ];
     let mut table = Table::new(&title, &columns);
     for (peer, visits) in stage.peers.iter().zip(results) {
@@ -96,7 +96,7 @@ fn table(stage: &Stage, plan: &Plan, results: &[Vec<Visit>]) -> Table {
             of(|v| v.piped / 1000.0, 0),
             of(|v| v.moved, 0),
             of(|v| v.light.busy, 2),
-            of(|v| v.light.own_pause, 1),
+            of(|v| v.light.own, 3),
         ]);
     }
     table

@@ -13,9 +13,7 @@ use crate::peer::Server;
 use std::time::Duration;
 
 const CONNECTIONS: usize = 50;
-/// Seconds alone.
-pub(super) const ALONE: f64 = 1.0;
-/// The neighbours' first part is theirs to get going.
+/// Seconds that are not looked at: the first of the load, the first of the neighbours.
 const GETTING_GOING: f64 = 0.2;
 
 /// Light clients in the phases of a scenario.
@@ -40,8 +38,8 @@ pub(super) struct Noticed {
     pub(super) failed: f64,
     /// The server's share of its core beside them.
     pub(super) busy: f64,
-    /// The generator's longest turn, in milliseconds.
-    pub(super) own_pause: f64,
+    /// p99 of the generator's own turns, in milliseconds.
+    pub(super) own: f64,
     /// What the server had used at the begin and at the end of the neighbours' time.
     pub(super) before: Usage,
     pub(super) after: Usage,
@@ -52,12 +50,12 @@ impl Light {
     pub(super) fn new(plan: &Plan, seed: u64) -> Self {
         let rate = plan.light_rate;
         let phases = vec![
-            Phase::new(0.2, rate),
-            Phase::new(ALONE, rate),
+            Phase::new(GETTING_GOING, rate),
+            Phase::new(plan.seconds, rate),
             Phase::new(GETTING_GOING, rate),
             Phase::new(plan.seconds, rate),
         ];
-        let from = Duration::from_secs_f64(0.2 + ALONE);
+        let from = Duration::from_secs_f64(GETTING_GOING + plan.seconds);
         let until = from + Duration::from_secs_f64(GETTING_GOING + plan.seconds);
         let traffic = Traffic { seed, ..gets(plan, CONNECTIONS, phases) };
         Self { traffic, span: Span { from, until } }
@@ -94,7 +92,7 @@ impl Light {
             p99: outcomes.ms(3, 0.99),
             failed: 100.0 * (1.0 - outcomes.of(3, Fate::Good) as f64 / offered),
             busy: busy(&self.traffic, usage, 3),
-            own_pause: outcomes.own_pause_ms(),
+            own: outcomes.own_ms(),
             before: usage.get(2).copied().unwrap_or_default(),
             after: usage.get(4).copied().unwrap_or_default(),
         }

@@ -47,6 +47,9 @@ pub const OFF: &str = "dunlin-off";
 /// The scenarios there are.
 pub const SCENARIOS: &str = "cheap,dear,hog,storm,readers,step";
 
+/// The storms there are.
+pub const STORMS: &str = "plain,tls,hello";
+
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -66,6 +69,8 @@ pub struct Plan {
     pub dear_ms: f64,
     /// Requests per second of the light clients.
     pub light_rate: f64,
+    /// Names of the storms.
+    pub storms: Vec<String>,
     /// New connections per second of a storm.
     pub storm_rate: f64,
     /// Bytes that replies waiting for readers may take (`maxmemory-clients`), in MiB.

@@ -82,7 +82,7 @@ fn table(stage: &Stage, plan: &Plan, results: &[Vec<Visit>]) -> Table {
         "spread %",
         "failed %",
         "server busy",
-        "own pause ms",
+        "own p99 ms",
     ];
     let mut table = Table::new(&title, &columns);
     for (peer, visits) in stage.peers.iter().zip(results) {
@@ -99,7 +99,7 @@ fn table(stage: &Stage, plan: &Plan, results: &[Vec<Visit>]) -> Table {
             number(spread(visits, times), 0),
             of(|v| v.light.failed, 2),
             of(|v| v.light.busy, 2),
-            of(|v| v.light.own_pause, 1),
+            of(|v| v.light.own, 3),
         ]);
     }
     table

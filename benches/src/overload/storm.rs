@@ -40,8 +40,16 @@ enum Kind {
     Hello,
 }
 
-const KINDS: [(Kind, &str); 3] =
-    [(Kind::Plain, "plain"), (Kind::Tls, "tls"), (Kind::Hello, "hello")];
+impl Kind {
+    fn named(name: &str) -> Outcome<Self> {
+        match name {
+            "plain" => Ok(Self::Plain),
+            "tls" => Ok(Self::Tls),
+            "hello" => Ok(Self::Hello),
+            other => Err(format!("no storm named {other}").into()),
+        }
+    }
+}
 
 /// One storm on one server in one round.
 struct Visit {
@@ -75,7 +83,8 @@ impl Drop for Scratch {
 pub(super) fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
     let scratch = Scratch::new()?;
     let config = identity(&scratch.0)?;
-    for (kind, name) in KINDS {
+    for name in &plan.storms {
+        let kind = Kind::named(name)?;
         let what = format!("storm, {name}");
         let one = |peer: &Peer, seed| visit(stage, plan, peer, kind, &scratch, &config, seed);
         let results = rounds(stage, plan, &what, one)?;
@@ -126,7 +135,7 @@ fn visit(
     let one = |span, rate| storm(span, rate, whole.clone());
     // Handshakes are cheaper when one follows the other, so the second look is nearer to a full load.
     let seldom = cost(plan, &server, if kind == Kind::Plain { 4000.0 } else { 300.0 }, one)?;
-    let cost = cost(plan, &server, (0.7 / seldom).min(plan.storm_rate), one)?;
+    let cost = cost(plan, &server, (1.0 / seldom).min(plan.storm_rate), one)?;
     // The last to come are granted their patience.
     let light = Light::new(plan, seed).and_after(PATIENCE);
     let rate = match kind {
@@ -211,7 +220,7 @@ fn table(stage: &Stage, plan: &Plan, name: &str, results: &[Vec<Visit>]) -> Tabl
         "spread %",
         "failed %",
         "server busy",
-        "own pause ms",
+        "own p99 ms",
     ];
     let mut table = Table::new(&title, &columns);
     for (peer, visits) in stage.peers.iter().zip(results) {
@@ -232,7 +241,7 @@ fn table(stage: &Stage, plan: &Plan, name: &str, results: &[Vec<Visit>]) -> Tabl
             number(spread(visits, times), 0),
             of(|v| v.light.failed, 2),
             of(|v| v.light.busy, 2),
-            of(|v| v.light.own_pause, 1),
+            of(|v| v.light.own, 3),
         ]);
     }
     table

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+/// Turns are weighed in units of so many nanoseconds.
+const TURN_UNIT: u64 = 200;
+
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -86,8 +89,9 @@ pub(super) struct Outcomes {
     pub(super) trace: Vec<Sample>,
     /// Text of the first reply that was wrong.
     pub(super) first_wrong: Option<String>,
-    /// The generator's longest turn, in nanoseconds.
-    pub(super) own_pause: u64,
+    /// How long the generator's turns took, in nanoseconds, each counted as often as it is long:
+    /// what somebody who comes at random waits for.
+    turns: Histogram<u64>,
     deadline: u64,
     keep: bool,
 }
@@ -99,7 +103,7 @@ impl Outcomes {
             replies: vec![vec![Replies::default(); classes]; phases],
             trace: Vec::new(),
             first_wrong: None,
-            own_pause: 0,
+            turns: Histogram::new_with_bounds(1, 600_000_000_000, 2).expect("constant bounds"),
             deadline: deadline.as_nanos() as u64,
             keep,
         }
@@ -164,10 +168,15 @@ impl Outcomes {
         all.ms(quantile)
     }
 
-    /// The longest the generator was away from its loop, in milliseconds: no latency below says
-    /// anything about the server.
-    pub(super) fn own_pause_ms(&self) -> f64 {
-        self.own_pause as f64 / 1e6
+    /// Notes how long a turn of the generator took.
+    pub(super) fn turn(&mut self, took: u64) {
+        self.turns.saturating_record_n(took, took / TURN_UNIT);
+    }
+
+    /// p99 of the generator's own turns, in milliseconds: no latency below says anything about the
+    /// server.
+    pub(super) fn own_ms(&self) -> f64 {
+        self.turns.value_at_quantile(0.99) as f64 / 1e6
     }
 }
 

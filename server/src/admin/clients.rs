@@ -52,7 +52,7 @@ impl Totals {
         self.subscribers += has(ClientShared::PUBSUB);
         self.tracking += has(ClientShared::TRACKING);
         self.bytes += held(client);
-        if let Some(count) = self.by_worker.get_mut(client.worker) {
+        if let Some(count) = self.by_worker.get_mut(client.worker()) {
             *count += 1;
         }
     }

@@ -5,6 +5,8 @@
 //! | `/livez` | whether every worker comes round ([`crate::runtime::heartbeat`]) |
 //! | `/readyz` | whether new clients are welcome ([`crate::runtime::phase`]) |
 //! | `/metrics` | figures for Prometheus |
+//! | `/` | the dashboard, one page |
+//! | `/api/stats` | what the page shows |
 //!
 //! It has a thread and a runtime of its own: it has to answer when no worker does, and nothing that
 //! somebody asks of it may run in front of a GET, so it is also *nicer* than the workers. It answers
@@ -15,35 +17,71 @@
 //! because a thread of low priority that holds a lock may hold it for long.
 //!
 //! `listener` has the connections and their limits, `routes` says what is answered to a request,
-//! `probes` and `metrics/` are the answers.
+//! `probes`, `metrics/`, `page` and `api/` are the answers. `history/` remembers the last minutes.
 
+mod api;
 mod clients;
+mod history;
 mod listener;
 mod memory;
 mod metrics;
+mod page;
 mod probes;
+mod ranges;
 mod routes;
 
 use crate::config::Settings;
 use crate::runtime::listen::Listeners;
 use crate::server::Server;
+use dunlin_storage::DbId;
+use history::History;
 use metrics::Metrics;
+use page::Page;
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
 
 /// How much less of a CPU the thread gets than a worker it shares it with: about a third.
 const NICE: i32 = 5;
 /// Connections that the kernel queues.
 const BACKLOG: u32 = 64;
+/// Between two samples of the history.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// What requests are answered from; never leaves the thread.
 struct Site {
     server: &'static Server,
     metrics: Metrics,
+    page: Page,
+    history: RefCell<History>,
+}
+
+impl Site {
+    fn new(server: &'static Server) -> Self {
+        let (metrics, page) = (Metrics::new(server), Page::new());
+        Site { server, metrics, page, history: RefCell::default() }
+    }
+
+    /// Takes samples for as long as the thread lives.
+    async fn remember(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(SAMPLE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.history.borrow_mut().tick(self.server);
+        }
+    }
+}
+
+/// Keys of all databases.
+fn keys(server: &Server) -> u64 {
+    (0..server.keyspace.databases()).map(|db| server.keyspace.len(DbId(db))).sum()
 }
 
 /// The running listener; it ends when this is dropped.
@@ -99,7 +137,8 @@ fn run(
         return;
     };
     runtime.block_on(async move {
-        let site = Rc::new(Site { server, metrics: Metrics::new(server) });
+        let site = Rc::new(Site::new(server));
+        tokio::task::spawn_local(site.clone().remember());
         listener::start(sockets, &site);
         let _ = stopped.await;
     });

@@ -5,9 +5,9 @@
 //! same machine is that no header allows the page to read an answer, and that a name which resolves
 //! to this machine for a moment (DNS rebinding) is not accepted as the name of the host.
 
-use super::Site;
 use super::metrics::Format;
 use super::probes::{self, Verdict};
+use super::{Site, api};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -18,6 +18,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What a path answers.
 struct Answer {
+    policy: Option<HeaderValue>,
     status: StatusCode,
     content_type: &'static str,
     body: Bytes,
@@ -25,7 +26,7 @@ struct Answer {
 
 impl Answer {
     fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Answer { status, content_type, body: body.into() }
+        Answer { policy: None, status, content_type, body: body.into() }
     }
 
     /// A line of text.
@@ -64,6 +65,10 @@ pub(super) fn answer<B>(site: &Site, request: &Request<B>, local: IpAddr) -> Res
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(policy) = answer.policy {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    }
     if !is_read {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         // What follows the head is not read.
@@ -84,8 +89,23 @@ fn get<B>(site: &Site, request: &Request<B>) -> Answer {
                 Err(_) => Answer::line(StatusCode::INTERNAL_SERVER_ERROR, "no metrics"),
             }
         }
-        _ => Answer::line(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics"),
+        "/" => Answer {
+            policy: Some(site.page.policy.clone()),
+            ..Answer::new(StatusCode::OK, "text/html; charset=utf-8", site.page.html.clone())
+        },
+        "/api/stats" => match api::report(site, since(request.uri().query())) {
+            Ok(body) => Answer::new(StatusCode::OK, "application/json", body),
+            Err(_) => Answer::line(StatusCode::INTERNAL_SERVER_ERROR, "no figures"),
+        },
+        _ => Answer::line(StatusCode::NOT_FOUND, "there are /, /livez, /readyz and /metrics"),
     }
+}
+
+/// The number of the sample that is wanted first, 0 if none is named.
+fn since(query: Option<&str>) -> u64 {
+    let fields = query.unwrap_or("").split('&').filter_map(|field| field.split_once('='));
+    let mut named = fields.filter(|(name, _)| *name == "since");
+    named.next().and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
 }
 
 /// Whether the request was meant for an address or for localhost, and not for a name that somebody
@@ -115,6 +135,14 @@ mod tests {
         for other in ["", "evil.example", "evil.example:80", "localhost.evil", "[", "[x]:1", ":80"]
         {
             assert!(!is_own(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn samples_are_asked_for_by_number() {
+        assert_eq!(since(Some("a=1&since=12&since=13")), 12);
+        for none in [None, Some(""), Some("since"), Some("since=x"), Some("since=-1")] {
+            assert_eq!(since(none), 0);
         }
     }
 

@@ -46,6 +46,7 @@ use crate::Roles;
 use crate::migrate::Delivery;
 use crate::server::Server;
 use crate::session::{Session, Turn};
+use crate::snapshot::Job;
 use dunlin_protocol::Reply;
 use dunlin_storage::value::stream::StreamId;
 use dunlin_storage::{Kind, Millis};
@@ -65,8 +66,29 @@ pub struct Wait {
     pub on_timeout: fn(&mut Reply),
     /// The keys it waits for; `None`: nothing but the deadline ends it.
     pub on: Option<WaitKeys>,
-    /// What is to be done at another server meanwhile; then the command runs again.
-    pub delivery: Option<Arc<Delivery>>,
+    /// What is to be done or waited for meanwhile; then the command runs again.
+    pub meanwhile: Option<Meanwhile>,
+}
+
+/// What happens while a command waits that does not wait for keys.
+#[derive(Clone, Debug)]
+pub enum Meanwhile {
+    /// Keys go to another server.
+    Delivery(Arc<Delivery>),
+    /// A snapshot is written.
+    Snapshot(Arc<Job>),
+}
+
+impl Meanwhile {
+    /// Until it is over.
+    pub(crate) async fn run(&self, server: &'static Server) {
+        match self {
+            Meanwhile::Delivery(delivery) => {
+                delivery.run(&server.sockets, || server.clock.now()).await;
+            }
+            Meanwhile::Snapshot(job) => job.ended().await,
+        }
+    }
 }
 
 /// The keys that a command waits for.
@@ -101,7 +123,7 @@ pub(crate) struct Parked {
     /// When the wait ends by itself.
     pub(crate) deadline: Option<Millis>,
     /// What the connection does meanwhile.
-    pub(crate) delivery: Option<Arc<Delivery>>,
+    pub(crate) meanwhile: Option<Meanwhile>,
 }
 
 /// A session after it has run: at home, or waiting.
@@ -120,7 +142,7 @@ pub(crate) fn park(
     let Some(wait) = session.client.wait.as_ref() else {
         return Ran::Home(session, Turn::Yield);
     };
-    let (deadline, delivery) = (wait.deadline, wait.delivery.clone());
+    let (deadline, meanwhile) = (wait.deadline, wait.meanwhile.clone());
     let shared = session.client.shared.clone();
     let waiter = Waiter::new(server, &session, server.interests.queues.ticket());
     session.publish(server.clock.now());
@@ -132,5 +154,5 @@ pub(crate) fn park(
         server.interests.wait(writer, &waiter);
     }
     shared.show_wait();
-    Ran::Parked(Parked { waiter, home, outgoing, deadline, delivery })
+    Ran::Parked(Parked { waiter, home, outgoing, deadline, meanwhile })
 }

@@ -47,7 +47,8 @@ pub fn seconds(now: Millis, then: Millis) -> i64 {
     now.saturating_sub(then).max(0) / 1000
 }
 
-fn last_command(client: &ClientShared) -> &'static str {
+/// Name of the last command.
+pub fn last_command(client: &ClientShared) -> &'static str {
     let id = client.last_command.load(Ordering::Relaxed);
     id.checked_sub(1)
         .and_then(|id| table().entries().get(id as usize))

@@ -11,6 +11,7 @@ use crate::config::{OutputLimit, OutputLimits};
 use crate::inbox::Inbox;
 use crate::interest::Watched;
 use crate::monitor::Monitoring;
+use crate::overload::bytes::Reported;
 use crate::pubsub::{Figures, Kind, Subscriptions};
 use crate::stats::Counter;
 use crate::tracking::{Mode, Redirect, Tracking};
@@ -20,7 +21,9 @@ use dunlin_storage::{DbId, Millis};
 use signal::Signal;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use transaction::Transaction;
 
@@ -103,7 +106,12 @@ pub struct ClientShared {
     /// File descriptor.
     pub fd: i32,
     /// Worker that serves the connection.
-    pub worker: usize,
+    worker: AtomicUsize,
+    /// Worker that the connection is asked to go to + 1, 0 if it is not. Whoever swaps it out has
+    /// the request.
+    destination: AtomicUsize,
+    /// Since when it is with its worker.
+    pub placed: AtomicI64,
     /// Time of the connection.
     pub created: Millis,
     /// Names.
@@ -123,6 +131,10 @@ pub struct ClientShared {
     pub query_room: AtomicU64,
     /// Bytes of replies not yet sent.
     pub output: AtomicU64,
+    /// Memory that these replies take.
+    pub reply_room: AtomicU64,
+    /// What the client's task has reported of its buffers.
+    pub reported: Reported,
     /// Messages that others have sent to the client.
     pub inbox: Inbox,
     /// What the client has subscribed to.
@@ -170,7 +182,9 @@ impl ClientShared {
             addr,
             laddr,
             fd,
-            worker,
+            worker: worker.into(),
+            destination: Default::default(),
+            placed: now.into(),
             created: now,
             labels: Default::default(),
             db: Default::default(),
@@ -180,6 +194,8 @@ impl ClientShared {
             query_buffer: Default::default(),
             query_room: Default::default(),
             output: Default::default(),
+            reply_room: Default::default(),
+            reported: Default::default(),
             inbox: Default::default(),
             subscriptions: Default::default(),
             transaction: Default::default(),
@@ -229,6 +245,8 @@ impl ClientShared {
     pub const GONE: u32 = 16384;
     /// Its command runs on the pool, or waits for that.
     pub const POOLED: u32 = 32768;
+    /// It is not served until it reads what waits for it.
+    pub const HELD_BACK: u32 = 65536;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -243,6 +261,44 @@ impl ClientShared {
     #[inline]
     pub fn has_flag(&self, flag: u32) -> bool {
         self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    /// The worker that serves it.
+    pub fn worker(&self) -> usize {
+        self.worker.load(Ordering::Relaxed)
+    }
+
+    /// Worker `worker` serves it from now on.
+    pub(crate) fn settle_at(&self, worker: usize, now: Millis) {
+        self.worker.store(worker, Ordering::Relaxed);
+        self.placed.store(now, Ordering::Relaxed);
+    }
+
+    /// Asks the connection to go to another worker between two commands, or to stay.
+    pub(crate) fn set_destination(&self, worker: Option<usize>) {
+        self.destination.store(worker.map_or(0, |worker| worker + 1), Ordering::Relaxed);
+    }
+
+    /// Whether it is asked to go somewhere.
+    #[inline]
+    pub(crate) fn is_asked_to_go(&self) -> bool {
+        self.destination.load(Ordering::Relaxed) != 0
+    }
+
+    /// Where it is asked to go; asks once.
+    pub(crate) fn take_destination(&self) -> Option<usize> {
+        self.destination.swap(0, Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Whether the client is in no state in which it stays with its worker: waiting, listening, in a
+    /// transaction, about to end.
+    pub(crate) fn may_move(&self) -> bool {
+        let waits = Self::BLOCKED | Self::PAUSED | Self::POOLED;
+        let listens = Self::MONITOR | Self::PUBSUB | Self::TRACKING;
+        !self.has_flag(waits | listens | Self::CLOSING | Self::GONE)
+            && !self.kill.load(Ordering::Relaxed)
+            && !self.in_transaction()
+            && self.transaction.watched() == 0
     }
 
     /// Whether the client connects from this machine: through the unix socket or a loopback address.
@@ -267,7 +323,20 @@ impl ClientShared {
     pub fn held(&self) -> u64 {
         let subscriptions = self.subscriptions.bytes.load(Ordering::Relaxed);
         let interests = self.interests.load(Ordering::Relaxed) + self.transaction.bytes();
-        self.query_room.load(Ordering::Relaxed) + self.unsent() + subscriptions + interests
+        self.buffers() + self.inbox.waiting() + subscriptions + interests
+    }
+
+    /// Memory of the buffers that only its own task changes.
+    #[inline]
+    pub fn buffers(&self) -> u64 {
+        self.query_room.load(Ordering::Relaxed) + self.reply_room.load(Ordering::Relaxed)
+    }
+
+    /// Publishes how much of the replies is left to send.
+    #[inline]
+    pub fn set_output(&self, reply: &Reply) {
+        self.output.store(reply.pending() as u64, Ordering::Relaxed);
+        self.reply_room.store(reply.capacity() as u64, Ordering::Relaxed);
     }
 
     /// A copy of the names.

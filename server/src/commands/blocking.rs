@@ -55,7 +55,7 @@ pub(super) fn wait(
     }
     // A wait that goes on ends when it was to end.
     let deadline = call.client.wait.as_ref().map_or(deadline, |wait| wait.deadline);
-    Outcome::Block(Wait { deadline, on_timeout: Reply::null_array, on: Some(on), delivery: None })
+    Outcome::Block(Wait { deadline, on_timeout: Reply::null_array, on: Some(on), meanwhile: None })
 }
 
 #[cfg(test)]

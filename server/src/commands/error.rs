@@ -79,6 +79,8 @@ pub const NEEDS_TIME: ReplyError = ReplyError::new(" ");
 /// Memory is short.
 pub const OOM: ReplyError =
     ReplyError::new("OOM command not allowed when used memory > 'maxmemory'.");
+/// The data is not there yet.
+pub const LOADING: ReplyError = ReplyError::new("LOADING Redis is loading the dataset in memory");
 /// Not authenticated.
 pub const NO_AUTH: ReplyError = ReplyError::new("NOAUTH Authentication required.");
 /// DEBUG is off.

@@ -146,6 +146,8 @@ impl Flags {
     pub const SCRIPT: Flags = Flags(1 << 31);
     /// Takes long, whatever its arguments: runs on the pool and not in front of a worker's connections.
     pub const LONG: Flags = Flags(1 << 32);
+    /// Looks at every key of the database.
+    pub const WALKS: Flags = Flags(1 << 33);
 
     /// Union, usable in constants.
     pub const fn with(self, other: Flags) -> Flags {

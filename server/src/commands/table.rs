@@ -35,6 +35,8 @@ pub struct Entry {
     pub container: Option<&'static str>,
     /// Where the keys are.
     pub shape: KeyShape,
+    /// What it costs depends on keys and arguments, and it can run elsewhere.
+    pub may_be_dear: bool,
     /// Ids of the subcommands.
     pub subcommands: std::ops::Range<CommandId>,
 }
@@ -117,7 +119,16 @@ impl Table {
             None => command.name.to_owned(),
         };
         let shape = shape_of(command);
-        self.entries.push(Entry { id, command, full_name, container, shape, subcommands: 0..0 });
+        let may_be_dear = may_be_dear(command, shape);
+        self.entries.push(Entry {
+            id,
+            command,
+            full_name,
+            container,
+            shape,
+            may_be_dear,
+            subcommands: 0..0,
+        });
         id
     }
 
@@ -193,6 +204,17 @@ fn slot_of(name: &[u8]) -> usize {
         (hash ^ u64::from(byte | 0x20)).wrapping_mul(0x0100_0000_01b3)
     });
     usize::try_from(hash >> 54).unwrap_or(0) % SLOTS
+}
+
+/// Constant time is never dear; what waits for something is not waited for on the pool.
+fn may_be_dear(command: &Command, shape: KeyShape) -> bool {
+    let flags = command.flags;
+    let takes_keys = match shape {
+        KeyShape::One(_) | KeyShape::Many => flags.any(flag_set!(READONLY | WRITE)),
+        KeyShape::None => flags.has(flag_set!(READONLY | ANY_SHARD)),
+        KeyShape::Script | KeyShape::Own => false,
+    };
+    takes_keys && !flags.any(flag_set!(FAST | CHEAP | BLOCKING | LONG | ALL_SHARDS))
 }
 
 fn shape_of(command: &Command) -> KeyShape {

@@ -6,7 +6,9 @@
 //! down anywhere else. A row whose help ends in `(accepted, no effect)` exists because clients,
 //! scripts or packaged files set it; Dunlin keeps the value and acts on nothing.
 
-use super::settings::{Access, LogFormat, LogLevel, Settings, Supervision, TlsAuthClients};
+use super::settings::{
+    Access, LoadOnCorrupt, LogFormat, LogLevel, Settings, Supervision, TlsAuthClients,
+};
 use super::split;
 use super::value::{Kind, Value};
 
@@ -210,6 +212,9 @@ pub static DIRECTIVES: &[Directive] = &[
     row("admin-bind", Kind::Words, "127.0.0.1",
         "Addresses of the admin listener, which asks for no password").immutable()
         .apply(|s, v| if let Value::Words(words) = v { s.admin_bind.clone_from(words); }),
+    row("admin-show-keys", Kind::Bool, "yes",
+        "Whether the dashboard shows names of keys and the arguments of slow commands")
+        .apply(|s, v| s.admin_show_keys = v.bool()),
     // ---- security
     row("requirepass", Kind::Text, "\"\"",
         "Password clients must give with AUTH or HELLO; empty: none").sensitive()
@@ -310,6 +315,15 @@ pub static DIRECTIVES: &[Directive] = &[
         "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
         "Pending output per class: class, hard bytes, soft bytes, seconds above soft; 0: no limit")
         .apply(|s, v| if let Value::OutputLimits(limits) = v { s.output_limits = *limits; }),
+    row("client-output-pause", memory(1 << 16, LONG_MAX as u64), "64mb",
+        "Unsent replies at which a client is not served until it reads")
+        .apply(|s, v| s.output_pause.always = v.size()),
+    row("client-output-pause-scarce", memory(1 << 16, LONG_MAX as u64), "1mb",
+        "The same when 80 % of maxmemory-clients are in use")
+        .apply(|s, v| s.output_pause.when_scarce = v.size()),
+    row("client-output-stall-timeout", int(1, INT_MAX), "30",
+        "Seconds after which a client is closed that reads nothing and is not served until it does")
+        .apply(|s, v| s.output_pause.stall_timeout = v.u32()),
     row("client-query-buffer-limit", memory(1 << 20, LONG_MAX as u64), "1gb",
         "Bytes of unprocessed input per client")
         .apply(|s, v| s.client_query_buffer_limit = v.size()),
@@ -329,6 +343,15 @@ pub static DIRECTIVES: &[Directive] = &[
     row("workers", int(0, 1024), "0",
         "Worker threads; 0: as many as the CPU quota allows").immutable()
         .apply(|s, v| s.workers = v.u32()),
+    row("workers-min", int(0, 1024), "1",
+        "Workers that always serve; others are parked when there is little to do; 0: all")
+        .apply(|s, v| s.workers_min = v.u32()),
+    row("placement-window", int(1, 60_000), "1000",
+        "Milliseconds between looks at the load of workers; what moves and parks counts in these")
+        .apply(|s, v| s.placement_window = v.u32()),
+    row("placement-gap", int(0, 100), "30",
+        "Points of load between two workers above which connections move; 100: they do not")
+        .apply(|s, v| s.placement_gap = v.u32()),
     row("worker-affinity", Kind::Bool, "yes",
         "Pin each worker to a CPU when there are as many workers as CPUs").immutable()
         .apply(|s, v| s.worker_affinity = v.bool()),
@@ -363,6 +386,28 @@ pub static DIRECTIVES: &[Directive] = &[
         "Memory is always freed in slices (accepted, no effect)"),
     row("lazyfree-lazy-user-flush", Kind::Bool, "yes",
         "Memory is always freed in slices (accepted, no effect)"),
+    // ---- overload
+    row("overload-control", Kind::Bool, "yes",
+        "Limit dear commands, new connections and buffers by the load; turns are always limited")
+        .apply(|s, v| s.overload_control = v.bool()),
+    row("overload-target-delay", int(1, 60_000_000), "1000",
+        "Microseconds a worker's queue of ready connections may take to come round")
+        .apply(|s, v| s.overload_target_delay = v.u64()),
+    row("overload-interval", int(10, 60_000), "100",
+        "Milliseconds for which it must always have taken longer to be an overload")
+        .apply(|s, v| s.overload_interval = v.u64()),
+    row("dear-command-threshold", int(0, 60_000_000), "50",
+        "Microseconds from which a command runs beside the connections and not between them; 0: none")
+        .apply(|s, v| s.dear_command_threshold = v.u64()),
+    row("dear-commands-max-running", int(1, 1024), "64",
+        "Dear commands at once per worker at most; how many it is depends on the load")
+        .apply(|s, v| s.dear_commands_max_running = v.u64() as usize),
+    row("dear-commands-max-waiting", int(0, 65536), "8",
+        "Dear commands that may wait per worker while more come than can be done; others get BUSY")
+        .apply(|s, v| s.dear_commands_max_waiting = v.u64() as usize),
+    row("dear-commands-max-wait", int(1, 60_000), "10",
+        "Milliseconds a dear command may wait then")
+        .apply(|s, v| s.dear_commands_max_wait = v.u64()),
     // ---- process
     row("daemonize", Kind::Never(
         "Dunlin stays in the foreground: run it under a supervisor")
@@ -373,9 +418,11 @@ pub static DIRECTIVES: &[Directive] = &[
     row("pidfile", Kind::Text, "\"\"",
         "File that holds the process id while the server runs").immutable()
         .apply(|s, v| s.pidfile = v.path()),
-    row("dir", Kind::Text, ".", "Directory of the aclfile unless its path is absolute").protected()
+    row("dir", Kind::Text, ".", "Directory of snapshots, and of the aclfile unless its path is absolute").protected()
         .apply(|s, v| s.dir = v.path().unwrap_or_default()),
-    row("dbfilename", Kind::Text, "dump.rdb", "Snapshot file (accepted, no effect)").protected(),
+    row("dbfilename", Kind::Text, "dump.dunlin",
+        "Snapshot file, loaded at the start; may be an RDB file of Redis; empty: none").protected()
+        .apply(|s, v| s.dbfilename = v.path().unwrap_or_default()),
     row("set-proc-title", Kind::Bool, "yes", "Process title (accepted, no effect)").immutable(),
     row("proc-title-template", Kind::Text, "\"{title} {listen-addr} {server-mode}\"",
         "Process title (accepted, no effect)"),
@@ -406,6 +453,14 @@ pub static DIRECTIVES: &[Directive] = &[
     row("latency-monitor-threshold", int(0, LONG_MAX), "0",
         "Milliseconds from which LATENCY records an event; 0: off")
         .apply(|s, v| s.latency_monitor_threshold = v.u64()),
+    row("hot-key-sampling", int(0, 1_000_000), "1000",
+        "Commands per second and worker whose keys are looked at, for hot keys and prefixes; 0: none")
+        .apply(|s, v| s.hot_key_sampling = v.u32()),
+    row("prefix-separator", Kind::Text, ":",
+        "What ends the prefix of a key, for figures by prefix; empty: keys have none")
+        .apply(|s, v| s.prefix_separator = v.bytes()),
+    row("prefix-depth", int(1, 16), "1", "How many separators of a key its prefix reaches")
+        .apply(|s, v| s.prefix_depth = v.u32()),
     row("latency-tracking", Kind::Bool, "yes", "Keep a latency histogram per command")
         .apply(|s, v| s.latency_tracking = v.bool()),
     row("latency-tracking-info-percentiles", Kind::Percentiles, "50 99 99.9",
@@ -418,7 +473,15 @@ pub static DIRECTIVES: &[Directive] = &[
         .apply(|s, v| if let Value::Events(bits) = v { s.notify_keyspace_events = *bits; }),
     // ---- persistence and replication: asked for by clients and tools
     row("appendonly", Kind::Never("Append-only files are not supported"), "no", "Always no"),
-    row("save", Kind::SavePoints, "\"\"", "Snapshot points (accepted, no effect)"),
+    row("save", Kind::SavePoints, "\"\"",
+        "Snapshot after so many seconds if there were so many changes, and at a shutdown; empty: none")
+        .apply(|s, v| if let Value::SavePoints(points) = v { s.save_points.clone_from(points); }),
+    row("snapshot-rate-limit", memory(0, LONG_MAX as u64), "64mb",
+        "Bytes per second that a snapshot may write while clients are served; 0: no limit")
+        .apply(|s, v| s.snapshot_rate_limit = v.memory(0)),
+    row("load-on-corrupt", Kind::Enum(&LoadOnCorrupt::NAMES), "refuse",
+        "A snapshot that cannot be loaded: refuse to start, or ignore it and put it aside").immutable()
+        .apply(|s, v| s.load_on_corrupt = LoadOnCorrupt::ALL[v.index()]),
     row("cluster-enabled", Kind::Never(
         "Cluster mode is not supported"), "no", "Always no").immutable(),
     row("replica-read-only", Kind::Bool, "yes",
@@ -428,9 +491,12 @@ pub static DIRECTIVES: &[Directive] = &[
     row("replica-priority", int(0, INT_MAX), "100",
         "Replicas (accepted, no effect)").alias(&["slave-priority"]),
     row("repl-timeout", int(1, INT_MAX), "60", "Replicas (accepted, no effect)"),
-    row("stop-writes-on-bgsave-error", Kind::Bool, "yes", "Snapshots (accepted, no effect)"),
-    row("rdbcompression", Kind::Bool, "yes", "Snapshots (accepted, no effect)"),
-    row("rdbchecksum", Kind::Bool, "yes", "Snapshots (accepted, no effect)").immutable(),
+    row("stop-writes-on-bgsave-error", Kind::Bool, "yes",
+        "A cache goes on (accepted, no effect)"),
+    row("rdbcompression", Kind::Bool, "yes", "Compress the blocks of snapshots")
+        .apply(|s, v| s.rdbcompression = v.bool()),
+    row("rdbchecksum", Kind::Bool, "yes",
+        "Snapshots always have checksums (accepted, no effect)").immutable(),
     // ---- scripts
     row("busy-reply-threshold", int(0, LONG_MAX), "5000",
         "Milliseconds after which a script makes those who need its shards answer BUSY")

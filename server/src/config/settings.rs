@@ -83,6 +83,21 @@ impl Access {
     }
 }
 
+/// What happens at the start if the snapshot cannot be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LoadOnCorrupt {
+    /// The process ends.
+    #[default]
+    Refuse,
+    /// The file is put aside, and the cache is empty.
+    Ignore,
+}
+
+impl LoadOnCorrupt {
+    pub(super) const ALL: [LoadOnCorrupt; 2] = [LoadOnCorrupt::Refuse, LoadOnCorrupt::Ignore];
+    pub(super) const NAMES: [&'static str; 2] = ["refuse", "ignore"];
+}
+
 /// Who is told of the start and the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Supervision {
@@ -177,6 +192,18 @@ pub struct ArrivalSettings {
     pub handshake_timeout: u32,
 }
 
+/// When a client is not served until it reads.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct OutputPause {
+    /// With so many bytes unsent.
+    pub always: usize,
+    /// With so many bytes unsent, when `maxmemory_clients` is nearly used up.
+    pub when_scarce: usize,
+    /// Seconds after which it is closed if it reads nothing.
+    pub stall_timeout: u32,
+}
+
 /// Everything the server reads from its configuration.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -203,6 +230,8 @@ pub struct Settings {
     pub admin_port: u16,
     /// Addresses of the admin listener.
     pub admin_bind: Vec<String>,
+    /// The dashboard shows names of keys.
+    pub admin_show_keys: bool,
     /// Clients served at once.
     pub maxclients: u32,
     /// How new connections are let in.
@@ -223,6 +252,8 @@ pub struct Settings {
     pub maxmemory_clients: u64,
     /// Limits of pending output per client class.
     pub output_limits: OutputLimits,
+    /// When a client is not served because of its pending output.
+    pub output_pause: OutputPause,
     /// Bytes a client's unprocessed input may hold.
     pub client_query_buffer_limit: usize,
     /// Longest argument and string value.
@@ -235,6 +266,12 @@ pub struct Settings {
     pub huge_pages: bool,
     /// Workers; 0 = as many as the CPU quota allows.
     pub workers: u32,
+    /// Workers that always serve; 0 = all.
+    pub workers_min: u32,
+    /// Milliseconds between looks at the load of workers.
+    pub placement_window: u32,
+    /// Points of load between two workers above which connections move.
+    pub placement_gap: u32,
     /// Pin workers to CPUs.
     pub worker_affinity: bool,
     /// Shards; 0 = from the number of workers.
@@ -259,6 +296,12 @@ pub struct Settings {
     pub hll_sparse_max_bytes: usize,
     /// Milliseconds from which the latency monitor records an event, 0 = off.
     pub latency_monitor_threshold: u64,
+    /// Commands per second and worker whose keys are looked at, 0 = none.
+    pub hot_key_sampling: u32,
+    /// What ends the prefix of a key; empty = nothing.
+    pub prefix_separator: Vec<u8>,
+    /// How many separators a prefix reaches.
+    pub prefix_depth: u32,
     /// Keep latency histograms per command.
     pub latency_tracking: bool,
     /// Percentiles INFO latencystats shows.
@@ -277,6 +320,20 @@ pub struct Settings {
     pub notify_keyspace_events: u16,
     /// Milliseconds after which a running script makes those who need its shards answer BUSY.
     pub busy_reply_threshold: u64,
+    /// Dear work and new connections are limited by the load.
+    pub overload_control: bool,
+    /// Microseconds a worker's run queue may take to come round.
+    pub overload_target_delay: u64,
+    /// Milliseconds for which it must take longer than that to be an overload.
+    pub overload_interval: u64,
+    /// Microseconds from which a command is dear, 0 = none is.
+    pub dear_command_threshold: u64,
+    /// Dear commands that may ever run at once, per worker.
+    pub dear_commands_max_running: usize,
+    /// Those that may wait while more come than can be done, per worker.
+    pub dear_commands_max_waiting: usize,
+    /// Milliseconds for which they may.
+    pub dear_commands_max_wait: u64,
     /// Keys the tracking table holds.
     pub tracking_table_max_keys: u64,
     /// Entries the ACL log keeps.
@@ -285,8 +342,18 @@ pub struct Settings {
     pub acl_all_channels: bool,
     /// File of the users; none = they are in the configuration.
     pub aclfile: Option<PathBuf>,
-    /// Directory that a relative `aclfile` is in.
+    /// Directory of snapshots, and of a relative `aclfile`.
     pub dir: PathBuf,
+    /// Name of the snapshot file.
+    pub dbfilename: PathBuf,
+    /// Seconds and changes after which a snapshot is written.
+    pub save_points: Vec<(u32, u32)>,
+    /// Bytes per second of a snapshot, 0 = no limit.
+    pub snapshot_rate_limit: u64,
+    /// What happens to a snapshot that cannot be loaded.
+    pub load_on_corrupt: LoadOnCorrupt,
+    /// Compress the blocks of snapshots.
+    pub rdbcompression: bool,
     /// Logarithm factor of the frequency counter.
     pub lfu_log_factor: u32,
     /// Minutes after which a frequency counter is halved.

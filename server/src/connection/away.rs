@@ -6,7 +6,8 @@ use crate::Roles;
 use crate::blocking::{Parked, Ran, park};
 use crate::client::ClientShared;
 use crate::dispatch::Context;
-use crate::runtime::clock::Reading;
+use crate::overload::dear::Permit;
+use crate::runtime::clock::{Clock, Reading};
 use crate::runtime::pool::Place;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
@@ -29,7 +30,7 @@ impl Connection {
     ) -> Result<Ran, End> {
         let (done, home) = oneshot::channel();
         let server = self.worker.server;
-        let job = Visit { session, server, done, pooled: false };
+        let job = Visit { session, server, done, pooled: false, permit: None };
         self.worker.submit(shards, Box::new(job));
         home.await.map_err(|_lost| End::Drop)
     }
@@ -43,7 +44,7 @@ impl Connection {
     ) -> Result<Ran, End> {
         let mut outgoing = session.take_reply();
         session.publish(self.worker.server.clock.now());
-        self.shared.output.store(outgoing.pending() as u64, Ordering::Relaxed);
+        self.shared.set_output(&outgoing);
         self.set_waiting(ClientShared::POOLED, true);
         let ran = self.run_on_pool(session, shards, &mut outgoing).await;
         self.set_waiting(ClientShared::POOLED, false);
@@ -66,15 +67,23 @@ impl Connection {
         outgoing: &mut Reply,
     ) -> Result<Ran, End> {
         let server = self.worker.server;
+        let mut permit = None;
+        if session.is_dear() {
+            let gate = server.overload.dear();
+            match self.meanwhile(outgoing, gate.enter(server), true).await {
+                Some(Some(entered)) => permit = Some(entered),
+                Some(None) => {
+                    session.turn_away(self.worker.stats());
+                    return Ok(Ran::Home(session, Turn::Yield));
+                }
+                None => return Err(self.give_up(session, outgoing)),
+            }
+        }
         let Some(place) = self.meanwhile(outgoing, server.pool.place(), true).await else {
-            // What was answered before is still sent.
-            session
-                .put_reply_before(std::mem::replace(outgoing, Reply::new(session.reply.proto())));
-            self.session = Some(session);
-            return Err(End::Flush);
+            return Err(self.give_up(session, outgoing));
         };
         let (done, home) = oneshot::channel();
-        let visit = Visit { session, server, done, pooled: true };
+        let visit = Visit { session, server, done, pooled: true, permit };
         match place {
             Some(place) => self.worker.send(shards, Box::new(Trip { visit, place })),
             // There is no thread to be had: better here than not at all.
@@ -84,6 +93,13 @@ impl Connection {
             Some(Ok(ran)) => Ok(ran),
             Some(Err(_)) | None => Err(End::Drop),
         }
+    }
+
+    /// The connection ends while its session waits to go: what was answered before is still sent.
+    fn give_up(&mut self, mut session: Box<Session>, outgoing: &mut Reply) -> End {
+        session.put_reply_before(std::mem::replace(outgoing, Reply::new(session.reply.proto())));
+        self.session = Some(session);
+        End::Flush
     }
 
     /// Waits for something, and sends what is left to send; messages wait, because those that the command
@@ -129,6 +145,8 @@ struct Visit {
     done: oneshot::Sender<Ran>,
     /// It is the pool where they are.
     pooled: bool,
+    /// That of a dear command.
+    permit: Option<Permit>,
 }
 
 impl Visit {
@@ -139,14 +157,18 @@ impl Visit {
 
     /// Runs what the roles are for.
     fn run_here<'g>(self, writer: &mut Roles<'g>, guard: &'g Guard) -> Homecoming {
-        let Visit { mut session, server, done, pooled } = self;
+        let Visit { mut session, server, done, pooled, mut permit } = self;
         let stats = server.stats.worker(Worker::current());
         let Reading { now, monotonic_ns: began } = server.clock.read();
         let ctx = Context { server, stats, guard, now, began, pooled };
+        let processor = permit.as_ref().map(|_| Clock::thread_cpu_ns());
         let turn = match pooled {
             true => session.run_pooled(&ctx, writer),
             false => session.run_handed_over(&ctx, writer),
         };
+        if let (Some(permit), Some(before)) = (permit.as_mut(), processor) {
+            permit.ran(Clock::thread_cpu_ns().saturating_sub(before));
+        }
         let ran = match turn {
             Some(Turn::Block) => park(server, session, Some(writer)),
             turn => Ran::Home(session, turn.unwrap_or(Turn::Yield)),

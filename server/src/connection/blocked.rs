@@ -19,15 +19,15 @@ impl Connection {
     /// Waits for a parked session. Every end of the wait is decided by who takes the session out of
     /// its waiter, here as elsewhere, so it always comes home.
     pub(super) async fn block(&mut self, parked: Parked) -> Result<(Box<Session>, Turn), End> {
-        let Parked { waiter, mut home, mut outgoing, mut deadline, delivery } = parked;
+        let Parked { waiter, mut home, mut outgoing, mut deadline, meanwhile } = parked;
         let server = self.worker.server;
-        let mut delivery = pin!(async {
-            match &delivery {
-                Some(delivery) => delivery.run(&server.sockets, || server.clock.now()).await,
+        let mut meanwhile = pin!(async {
+            match &meanwhile {
+                Some(meanwhile) => meanwhile.run(server).await,
                 None => pending().await,
             }
         });
-        let mut delivering = true;
+        let mut under_way = true;
         let mut ended = self.flush(&mut outgoing).is_err() || self.over_limit() || self.must_end();
         let came = loop {
             if ended {
@@ -38,9 +38,9 @@ impl Connection {
             tokio::select! {
                 biased;
                 came = &mut home => break came,
-                () = &mut delivery, if delivering => {
+                () = &mut meanwhile, if under_way => {
                     waiter.end(blocking::End::Ran(Turn::Yield));
-                    delivering = false;
+                    under_way = false;
                 }
                 event = self.wait_blocked(&mut outgoing) => {
                     ended = event.is_err() || self.over_limit() || self.must_end();
@@ -112,7 +112,7 @@ impl Connection {
     /// Turns messages into replies while the session is away; as many as one write takes.
     fn collect_into(&self, reply: &mut Reply) {
         if self.shared.inbox.drain(reply, COLLECT) {
-            self.shared.output.store(reply.pending() as u64, Ordering::Relaxed);
+            self.shared.set_output(reply);
         }
     }
 }

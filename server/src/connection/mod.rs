@@ -4,13 +4,18 @@
 //! the replies with one system call per batch, and waits. While it waits it can be reached by its
 //! [`ClientShared::signal`]: kill, unblock, shutdown, messages in its inbox.
 //!
-//! A client that writes its whole pipeline before it reads must not deadlock with us, so reading
-//! and executing go on while replies pile up, until [`PAUSE_OUTPUT`]; then execution pauses and
-//! TCP slows the sender. A paused connection whose socket takes nothing for [`STALL_SECONDS`] is
-//! closed.
+//! Whatever it does at once is bounded: what a turn runs (see [`crate::overload::turn`]), what is read
+//! and what is sent before others get their turn. So one client with a deep pipeline or values of
+//! 100 MB is one among others.
+//!
+//! Reading and executing go on while replies pile up, within limits: see [`held_back`].
+//!
+//! A connection stays on its worker unless it is asked to go to another one ([`moving`]).
 
 mod away;
 mod blocked;
+mod held_back;
+mod moving;
 mod output;
 mod parting;
 mod stream;
@@ -24,7 +29,10 @@ use crate::inbox::COLLECT;
 use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
-use output::{count_sent, has_room, poll_send};
+use dunlin_storage::Millis;
+pub(crate) use moving::{Parcel, arrive};
+use moving::{Presence, get_known};
+use output::{SENT_PER_TURN, count_sent, has_room, poll_send};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -35,12 +43,12 @@ use std::time::Duration;
 pub(crate) use stream::{CLOSED, Stream};
 use tracing::warn;
 
-/// Replies not yet sent at which a connection stops executing.
-const PAUSE_OUTPUT: usize = 64 * 1024 * 1024;
-/// A connection with that much pending which sends nothing for this long is closed.
-const STALL_SECONDS: u64 = 30;
 /// Replies which a connection that has not authenticated may leave unread.
 const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
+/// Replies that are not sent before the next turn of the same millisecond if there is more to run.
+const KEPT_OUTPUT: usize = 16 * 1024;
+/// After reading that much without asking the system who else is ready, a connection does.
+const READ_IN_A_ROW: usize = 64 * 1024;
 /// Bound of the last flush of a connection that is being closed.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// Subscriptions, or watches, that a closed connection ends before others get their turn: about 100 us.
@@ -61,13 +69,22 @@ enum Event {
 enum End {
     Flush,
     Drop,
+    /// It does not end: it goes to another worker.
+    Move(usize),
 }
 
 /// Serves one accepted connection until it ends.
 pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Worker>) {
     let shared = session.client.shared.clone();
-    let mut connection = Connection { stream, shared, worker, session: Some(session) };
+    let presence = Presence { worker, shared, moves: false };
+    let mut connection = Connection::new(presence, stream, session);
     let mut end = connection.run().await;
+    while let End::Move(to) = end {
+        let Some(back) = connection.depart(to) else { return };
+        connection = back;
+        get_known().await;
+        end = connection.run().await;
+    }
     if connection.shared.inbox.overflown() {
         connection.note_output_limit();
         end = End::Drop;
@@ -96,24 +113,36 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
 }
 
 struct Connection {
+    /// First, so that others do not find the client any more when its socket is closed.
+    presence: Presence,
     stream: Stream,
     shared: std::sync::Arc<ClientShared>,
     worker: Rc<Worker>,
     /// The session; away only while another thread runs it.
     session: Option<Box<Session>>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.worker.server.clients.remove(self.shared.id);
-        self.worker.server.tracker().gone(&self.shared);
-        self.worker.closed();
-    }
+    /// Bytes read since the system was last asked who else is ready.
+    read: usize,
+    /// Time of the turn whose replies were last sent.
+    flushed: Millis,
+    /// Since when the client is held back and has read nothing.
+    held_back: Option<Millis>,
 }
 
 impl Connection {
+    fn new(presence: Presence, stream: Stream, session: Box<Session>) -> Self {
+        let (shared, worker) = (presence.shared.clone(), presence.worker.clone());
+        let session = Some(session);
+        let (read, flushed, held_back) = (0, 0, None);
+        Connection { presence, stream, shared, worker, session, read, flushed, held_back }
+    }
+
     async fn run(&mut self) -> End {
         loop {
+            if self.shared.is_asked_to_go()
+                && let Some(to) = self.destination()
+            {
+                return End::Move(to);
+            }
             let Some(mut session) = self.session.take() else {
                 return End::Drop;
             };
@@ -121,7 +150,8 @@ impl Connection {
             self.session = Some(session);
             match event {
                 Ok(Event::Data) => {}
-                Ok(Event::Flushed) => {}
+                // So much at a time, like all others.
+                Ok(Event::Flushed) => tokio::task::yield_now().await,
                 Ok(Event::Room) => {
                     self.collect();
                     continue;
@@ -162,12 +192,16 @@ impl Connection {
                 Err(end) => return Some(end),
             };
             if matches!(turn, Turn::Idle) && self.worker.is_crowded() {
-                behind_the_others().await;
+                self.behind_the_others().await;
             }
             // Before anything is sent, as in Redis: a reply that is too long is not begun.
             let over = self.over_output_limit(&session);
-            let written = if over { Ok(()) } else { self.flush(&mut session.reply) };
+            let written = match over || self.may_keep(&session.reply, &turn) {
+                true => Ok(()),
+                false => self.flush(&mut session.reply),
+            };
             session.publish(self.worker.now());
+            self.report();
             let pending = session.reply.pending();
             // What waits for EXEC has been received and not executed, too.
             let queued = session.client.transaction().map_or(0, Transaction::bytes);
@@ -187,12 +221,13 @@ impl Connection {
                 return Some(End::Drop);
             }
             if self.shared.kill.load(Ordering::Acquire) {
-                // A client that killed itself still gets its reply.
-                return Some(End::Flush);
+                // A client that killed itself still gets its reply; one that held too much does not.
+                let evicted = self.worker.server.overload.bytes.is_forgotten(&self.shared);
+                return Some(if evicted { End::Drop } else { End::Flush });
             }
             match turn {
                 Turn::Idle => return None,
-                Turn::Yield if pending >= PAUSE_OUTPUT => return None,
+                Turn::Yield if self.has_too_much(pending) => return None,
                 Turn::Yield | Turn::Handover(_) | Turn::Pool(_) | Turn::Block => {
                     tokio::task::yield_now().await;
                 }
@@ -259,21 +294,10 @@ impl Connection {
         if self.worker.server.shutdown.requested() && !killed { End::Flush } else { End::Drop }
     }
 
-    /// Sends what is pending, reads what has come, or is signalled.
-    async fn wait(&mut self, session: &mut Session) -> io::Result<Event> {
-        let stalled = session.reply.pending() >= PAUSE_OUTPUT;
-        if !stalled {
-            return self.wait_io(session, true).await;
-        }
-        let patience = Duration::from_secs(STALL_SECONDS);
-        match tokio::time::timeout(patience, self.wait_io(session, false)).await {
-            Ok(event) => event,
-            Err(_elapsed) => Ok(Event::Stalled),
-        }
-    }
-
+    /// [`Connection::wait`], whether or not the client is held back (then it is not read from).
     async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
         let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
+        let in_a_row = &mut self.read;
         let stats = worker.stats();
         poll_fn(|cx| {
             match poll_send(cx, stream, &mut session.reply, shared, worker) {
@@ -289,6 +313,7 @@ impl Connection {
                 match pin!(stream.read_buf(room)).poll(cx) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
                     Poll::Ready(Ok(n)) => {
+                        *in_a_row += n;
                         stats.net_in.add(n as u64);
                         shared.net_in.add(n as u64);
                         stats.reads.add(1);
@@ -303,11 +328,27 @@ impl Connection {
         .await
     }
 
-    /// Writes as much of the pending replies as the socket takes at once.
+    /// Whether the replies of a turn may wait for those of the next one. Short turns would else cost
+    /// a system call each, and whoever sends so much at once does not wait for the first reply.
+    fn may_keep(&mut self, reply: &Reply, turn: &Turn) -> bool {
+        let now = self.worker.now();
+        let keeps = matches!(turn, Turn::Yield)
+            && self.worker.has_company()
+            && reply.pending() < KEPT_OUTPUT
+            && self.flushed == now;
+        self.flushed = now;
+        keeps
+    }
+
+    /// Writes as much of the pending replies as the socket takes at once and a turn may send.
     fn flush(&self, reply: &mut Reply) -> io::Result<()> {
-        while !reply.is_empty() {
+        let mut room = SENT_PER_TURN;
+        while !reply.is_empty() && room > 0 {
             match self.stream.try_write(reply) {
-                Ok(sent) => count_sent(sent, reply, &self.shared, &self.worker),
+                Ok(sent) => {
+                    room = room.saturating_sub(sent);
+                    count_sent(sent, reply, &self.shared, &self.worker);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -325,6 +366,21 @@ impl Connection {
         session.reply.shrink();
         let room = session.decoder.capacity() as u64;
         self.shared.query_room.store(room, Ordering::Relaxed);
+        self.shared.set_output(&session.reply);
+        self.report();
+    }
+
+    /// What the client holds counts among what all clients hold.
+    fn report(&self) {
+        let server = self.worker.server;
+        if server.overload.bytes.note(&self.shared) {
+            server.overload.bytes.relieve(server);
+        }
+    }
+
+    /// Whether so much is unsent that the client is not served for the time being.
+    fn has_too_much(&self, pending: usize) -> bool {
+        pending >= self.worker.server.overload.bytes.pause_at()
     }
 
     /// Turns as many messages into replies as one write takes; whether there were any.
@@ -332,9 +388,28 @@ impl Connection {
         let Some(session) = self.session.as_mut() else { return false };
         let any = self.shared.inbox.drain(&mut session.reply, COLLECT);
         if any {
-            self.shared.output.store(session.reply.pending() as u64, Ordering::Relaxed);
+            self.shared.set_output(&session.reply);
         }
         any
+    }
+
+    /// Lets the tasks that are ready run first. Unlike [`tokio::task::yield_now`] it does not make the
+    /// runtime ask the system for new events in between, unless much has been read.
+    async fn behind_the_others(&mut self) {
+        if self.read >= READ_IN_A_ROW {
+            self.read = 0;
+            return tokio::task::yield_now().await;
+        }
+        let mut queued = false;
+        poll_fn(|cx| {
+            if queued {
+                return Poll::Ready(());
+            }
+            queued = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// client-output-buffer-limit.
@@ -353,19 +428,4 @@ impl Connection {
         stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
         warn!(id = self.shared.id, "closing a client: client-output-buffer-limit");
     }
-}
-
-/// Lets the tasks that are ready run first. Unlike [`tokio::task::yield_now`] it does not make the
-/// runtime ask the system for new events in between.
-async fn behind_the_others() {
-    let mut queued = false;
-    poll_fn(|cx| {
-        if queued {
-            return Poll::Ready(());
-        }
-        queued = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -5,12 +5,17 @@ use crate::client::ClientShared;
 use crate::inbox::COLLECT;
 use crate::runtime::worker::Worker;
 use dunlin_protocol::Reply;
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-/// Sends pending replies until the socket is full: only then is the task registered to be woken
-/// for more. Whether anything was sent.
+/// Bytes that a connection sends before others get their turn: about 100 us.
+pub(super) const SENT_PER_TURN: usize = 256 * 1024;
+
+/// Sends pending replies until the socket is full, or until others are to have their turn: only then
+/// is the task registered to be woken for more. Whether anything was sent.
 pub(super) fn poll_send(
     cx: &mut Context<'_>,
     stream: &Stream,
@@ -18,11 +23,17 @@ pub(super) fn poll_send(
     shared: &ClientShared,
     worker: &Worker,
 ) -> io::Result<bool> {
-    let mut any = false;
+    let (mut any, mut room) = (false, SENT_PER_TURN);
     while !reply.is_empty() || stream.has_unsent() {
+        if room == 0 {
+            // The first poll leaves the task to be woken when the others have run.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            break;
+        }
         match stream.poll_write(cx, reply) {
             Poll::Ready(Ok(sent)) => {
                 any = true;
+                room = room.saturating_sub(sent);
                 count_sent(sent, reply, shared, worker);
             }
             Poll::Ready(Err(error)) => return Err(error),
@@ -38,7 +49,9 @@ pub(super) fn count_sent(sent: usize, reply: &Reply, shared: &ClientShared, work
     stats.net_out.add(sent as u64);
     stats.writes.add(1);
     shared.net_out.add(sent as u64);
-    shared.output.store(reply.pending() as u64, Ordering::Relaxed);
+    shared.set_output(reply);
+    // What was sent is less than there was.
+    let _ = worker.server.overload.bytes.note(shared);
     // The sweep looks now and then only: a client that catches up in between has caught up.
     if shared.over_soft_since.load(Ordering::Relaxed) != 0 {
         let soft = shared.kind().limit(&worker.server.settings().output_limits).soft;

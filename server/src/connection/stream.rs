@@ -1,5 +1,6 @@
 //! TCP, unix sockets and TLS behind one type.
 
+use super::output::SENT_PER_TURN;
 use super::tls::TlsStream;
 use bytes::BytesMut;
 use dunlin_protocol::Reply;
@@ -99,6 +100,9 @@ impl Stream {
     pub(crate) async fn write_all(&self, reply: &mut Reply) -> io::Result<()> {
         while !reply.is_empty() || self.has_unsent() {
             poll_fn(|cx| self.poll_write(cx, reply)).await?;
+            if !reply.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }
@@ -130,20 +134,29 @@ impl Stream {
     }
 }
 
-/// Gives the front of `reply` to `write` and drops from it what was taken.
+/// Gives the front of `reply` to `write` and drops from it what was taken: no more than a turn may
+/// send, because the system takes megabytes in one call.
 #[inline]
 pub(super) fn send(
     reply: &mut Reply,
     write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<usize> {
     if let Some(bytes) = reply.contiguous() {
+        let bytes = &bytes[..bytes.len().min(SENT_PER_TURN)];
         let sent = write(&[IoSlice::new(bytes)])?;
         reply.advance(sent);
         return Ok(sent);
     }
     let mut slices: Vec<IoSlice<'_>> = Vec::new();
     reply.slices(&mut slices, MAX_SLICES);
-    let sent = write(&slices)?;
+    let mut total = 0;
+    let mut fits = |slice: &IoSlice<'_>| {
+        let before = total;
+        total += slice.len();
+        before < SENT_PER_TURN
+    };
+    let count = slices.iter().take_while(|slice| fits(slice)).count();
+    let sent = write(&slices[..count])?;
     drop(slices);
     reply.advance(sent);
     Ok(sent)

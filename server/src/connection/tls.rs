@@ -42,6 +42,16 @@ impl TlsStream {
         TlsStream { socket, records: RefCell::new(records), ended: false }
     }
 
+    /// What it is made of, to leave this thread.
+    pub(crate) fn into_parts(self) -> (TcpStream, ServerConnection, bool) {
+        (self.socket, self.records.into_inner(), self.ended)
+    }
+
+    /// Puts the parts together again.
+    pub(crate) fn from_parts(socket: TcpStream, records: ServerConnection, ended: bool) -> Self {
+        TlsStream { socket, records: RefCell::new(records), ended }
+    }
+
     /// The certificate the client has shown.
     pub(crate) fn peer_certificate(&self) -> Option<CertificateDer<'static>> {
         self.records.borrow().peer_certificates()?.first().cloned()

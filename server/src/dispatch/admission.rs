@@ -115,6 +115,9 @@ fn hold_back(
             return Some(Admission::Refuse(error::PROTECTED, Some(entry)));
         }
     }
+    if ctx.server.phases.is_loading() && !entry.has(Flags::LOADING) {
+        return Some(Admission::Refuse(error::LOADING, Some(entry)));
+    }
     let until = ctx.server.pause.blocks(flags.any(CHANGES), ctx.now)?;
     if flags.has(Flags::SCRIPT)
         && entry.has(Flags::SCRIPT)

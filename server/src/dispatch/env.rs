@@ -11,7 +11,9 @@ use crate::commands::error::{self, ReplyError};
 use crate::commands::scripting;
 use crate::commands::spec::{Flags, Outcome};
 use crate::commands::table::{Entry, KeyShape};
+use crate::insight::Done;
 use crate::notify::tell_misses;
+use crate::runtime::clock::Clock;
 use dunlin_protocol::{Mark, Reply, Request};
 use dunlin_storage::{DbId, KeyHash, ShardId, ShardSet};
 use std::sync::atomic::Ordering;
@@ -32,6 +34,11 @@ impl<'g> Env<'_, '_, 'g> {
     #[inline]
     pub(super) fn run_with_roles(&mut self, held: &mut Option<Roles<'g>>) -> Step {
         let (ctx, entry) = (self.ctx, self.entry);
+        if entry.may_be_dear
+            && let Some(step) = self.run_if_dear(held)
+        {
+            return step;
+        }
         match entry.shape {
             KeyShape::None if !entry.command.flags.any(flag_set!(ALL_SHARDS | LONG)) => {
                 *held = None;
@@ -186,7 +193,7 @@ impl<'g> Env<'_, '_, 'g> {
 
     #[inline]
     fn run_as_one(&mut self, roles: &mut Roles<'g>) -> Step {
-        if matches!(self.entry.shape, KeyShape::One(_)) {
+        if matches!(self.entry.shape, KeyShape::One(_)) || self.leaves_readers_alone() {
             return self.run(Some(roles));
         }
         // Readers without a role must not see the half of it, in one shard neither.
@@ -199,6 +206,17 @@ impl<'g> Env<'_, '_, 'g> {
         }
         self.client.settle();
         step
+    }
+
+    /// Whether nobody can see the half of a command that takes its time on the pool: readers of other
+    /// keys need not wait for it.
+    fn leaves_readers_alone(&self) -> bool {
+        if !self.ctx.pooled || self.entry.shape != KeyShape::Many {
+            return false;
+        }
+        let mut keys = 0;
+        self.entry.command.each_key(&self.request, &mut |_| keys += 1);
+        keys <= 1 || self.entry.has(Flags::READONLY)
     }
 
     /// All the roles that the command needs if more are needed than these, so that those can be
@@ -312,9 +330,14 @@ impl<'g> Env<'_, '_, 'g> {
     pub(super) fn call(&mut self, writer: Option<&mut Roles<'g>>) -> Step {
         let (ctx, entry) = (self.ctx, self.entry);
         let each = !entry.command.flags.any(flag_set!(FAST | CHEAP)) || ctx.server.time_each();
+        let mut processor = 0;
         if each {
             self.run.close(ctx);
+            if ctx.pooled {
+                processor = Clock::thread_cpu_ns();
+            }
         }
+        let written = self.reply.pending();
         let (again, has_roles) = (self.client.wait.is_some(), writer.is_some());
         let mut call = Call {
             request: self.request,
@@ -367,13 +390,35 @@ impl<'g> Env<'_, '_, 'g> {
         };
         if each {
             let nanos = self.run.close(ctx);
-            self.slow(nanos);
+            self.slow(nanos, written);
+            if entry.may_be_dear {
+                self.learn(nanos, processor);
+            }
         }
         step
     }
 
-    fn slow(&self, nanos: u64) {
+    /// Notes what the command has cost. On the pool other threads take their part of the time in
+    /// between; `processor` is what this one had used of its processor before.
+    fn learn(&self, nanos: u64, processor: u64) {
+        let (server, pooled) = (self.ctx.server, self.ctx.pooled);
+        let nanos = match pooled {
+            true => Clock::thread_cpu_ns().saturating_sub(processor),
+            false => nanos,
+        };
+        server.overload.note_cost(server, self.entry, self.request, nanos, pooled);
+    }
+
+    /// After a command that was timed on its own; `written`: what waited to be sent before it.
+    fn slow(&self, nanos: u64, written: usize) {
         let server = self.ctx.server;
+        let tracking = &server.insight.tracking;
+        // What a script runs is the script's.
+        if tracking.is_active() && !self.client.in_script {
+            let (entry, request, db) = (self.entry, &self.request, self.client.db);
+            let reply = self.reply.pending().saturating_sub(written);
+            tracking.record(self.ctx, &Done { entry, request, db, nanos, reply });
+        }
         let (micros, seconds) = (nanos / 1_000, self.ctx.now / 1_000);
         server.slowlog.record(self.client, self.entry, &self.request, micros, seconds);
         let fast = self.entry.has(Flags::FAST);

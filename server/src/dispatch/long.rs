@@ -1,4 +1,4 @@
-//! Scripts, and what else may take long: what runs here, and what goes to the pool.
+//! Scripts, dear commands, and what else may take long: what runs here, and what goes to the pool.
 
 use super::{Context, Env, Step, shards_of};
 use crate::Roles;
@@ -20,14 +20,21 @@ pub(super) fn takes_long(
     match entry.shape {
         KeyShape::Script => scripting::outlook(ctx.server, entry, request).takes_long,
         KeyShape::Own => entry.has(Flags::EXEC) && transaction_takes_long(ctx, client),
-        KeyShape::None => entry.has(Flags::LONG),
-        KeyShape::One(_) | KeyShape::Many => false,
+        KeyShape::None if entry.has(Flags::LONG) => true,
+        KeyShape::None | KeyShape::One(_) | KeyShape::Many => {
+            is_dear(ctx, entry, request, client.db)
+        }
     }
 }
 
+/// Whether a command will be dear (see [`crate::overload::dear`]).
+#[inline]
+fn is_dear(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbId) -> bool {
+    entry.may_be_dear && ctx.server.overload.will_be_dear(ctx.server, entry, request, db)
+}
+
 fn transaction_takes_long(ctx: &Context<'_, '_>, client: &Client) -> bool {
-    let long = client.transaction().filter(|t| t.flags().any(flag_set!(SCRIPT | LONG)));
-    long.is_some_and(|transaction| {
+    client.transaction().is_some_and(|transaction| {
         transaction.commands().any(|(prepared, request)| {
             prepared.entry.is_some_and(|entry| takes_long(ctx, entry, request, client))
         })
@@ -46,7 +53,7 @@ pub(crate) fn fits(
         KeyShape::Script => shards_of_script(ctx, entry, request, client.db),
         KeyShape::Own => client.own_shards(entry),
         KeyShape::None => return true,
-        KeyShape::One(_) | KeyShape::Many => return false,
+        KeyShape::One(_) | KeyShape::Many => shards_of(ctx, entry, request, client.db),
     };
     shards.iter().all(|shard| writer.holds(shard))
 }
@@ -102,6 +109,21 @@ impl<'g> Env<'_, '_, 'g> {
         }
         self.client.settle();
         step
+    }
+
+    /// Sends a command to the pool that may be dear, if it will be.
+    #[inline(never)]
+    pub(super) fn run_if_dear(&mut self, held: &mut Option<Roles<'g>>) -> Option<Step> {
+        let (ctx, entry, request, db) = (self.ctx, self.entry, self.request, self.client.db);
+        if !is_dear(ctx, entry, request, db) {
+            return None;
+        }
+        *held = None;
+        let shards = match entry.shape {
+            KeyShape::None => std::iter::empty().collect(),
+            _ => shards_of(ctx, entry, request, db),
+        };
+        Some(self.send_to_pool(shards))
     }
 
     /// Lets the command run on the pool, unless it would have to wait for a script that takes its time.

@@ -19,8 +19,8 @@
 //!   and the note that the client has to hear of the next write.
 //! - A **script** that is known to keep to the keys it names is a write of these; any other one
 //!   takes all roles. One that turns out to need more is run again under all.
-//! - What may **take long** (a script that does or has not run yet, a transaction with one) is not
-//!   run here at all: the session takes the roles to a thread of the pool ([`Step::Pool`]), and
+//! - What may **take long** (a script that does or has not run yet, a command that will be dear, a
+//!   transaction with one) is not run here at all: the session takes the roles to a thread of the pool ([`Step::Pool`]), and
 //!   comes home from there.
 //! - Commands without keys, and those which may see shards at different instants (SCAN, KEYS),
 //!   run at once.
@@ -53,6 +53,7 @@ use env::{Env, shards_of};
 pub(crate) use long::{fits, gives_way};
 pub(crate) use timing::Run;
 pub(crate) use track::remember;
+pub(crate) use unrun::turn_away;
 use unrun::{queue, refuse};
 
 /// Tries of a read over several shards before it takes their roles.

@@ -60,7 +60,15 @@ impl Run {
         self.started
     }
 
-    pub(crate) fn finish(mut self, ctx: &Context<'_, '_>) {
+    /// How long this has taken as far as it is known: until the end of the last run.
+    #[inline]
+    pub(crate) fn elapsed(&self, ctx: &Context<'_, '_>) -> u64 {
+        self.started.saturating_sub(ctx.began)
+    }
+
+    /// Ends the last run. Returns the nanoseconds of all.
+    pub(crate) fn finish(mut self, ctx: &Context<'_, '_>) -> u64 {
         self.close(ctx);
+        self.elapsed(ctx)
     }
 }

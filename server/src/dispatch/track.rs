@@ -15,6 +15,11 @@ impl<'g> Env<'_, '_, 'g> {
     pub(super) fn track(&mut self, held: &mut Option<Roles<'g>>) -> Step {
         // Whoever has left something with the holder of these roles has caused it himself.
         *held = None;
+        if self.entry.may_be_dear
+            && let Some(step) = self.run_if_dear(held)
+        {
+            return step;
+        }
         self.client.collect(self.reply);
         let running = self.ctx.server.tracker().running(&self.client.shared);
         let shards = self.remembered_shards();

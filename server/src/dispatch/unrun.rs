@@ -8,6 +8,7 @@ use crate::commands::spec::Flags;
 use crate::commands::table::Entry;
 use crate::runtime::logging::Every;
 use crate::session::Prepared;
+use crate::stats::WorkerStats;
 use dunlin_protocol::{Reply, Request};
 use std::sync::atomic::Ordering;
 
@@ -41,6 +42,24 @@ pub(super) fn refuse(
         reply.error(error.text());
     }
     Step::Done
+}
+
+/// Answers a command that could run, and is turned away for the load.
+pub(crate) fn turn_away(
+    stats: &WorkerStats,
+    entry: Option<&Entry>,
+    error: &ReplyError,
+    reply: &mut Reply,
+    client: &mut Client,
+) {
+    if let Some(entry) = entry {
+        stats.command(entry.id).rejected.add(1);
+    }
+    client.tracking.command_done(entry, false);
+    stats.error(error.text());
+    if client.wants_answer() {
+        reply.error(error.text());
+    }
 }
 
 /// EXEC itself is refused: the transaction is over, and the error says why.

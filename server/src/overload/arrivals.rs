@@ -3,6 +3,7 @@
 use super::accept::AcceptRate;
 use crate::config::Settings;
 use crate::server::Server;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -66,24 +67,25 @@ impl Arrivals {
         self.rate().limit()
     }
 
-    /// The lines of INFO overload; 0 as a rate is no limit.
-    pub fn info(&self, server: &Server) -> [(&'static str, u64); 11] {
-        let get = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+    /// The lines of INFO overload; a limit of 0 is none.
+    pub fn show(&self, server: &Server, line: &mut dyn FnMut(&str, &dyn Display)) {
         let Handshakes { open, in_progress, completed, failed, late, given_up, dropped } =
             &self.handshakes;
-        [
-            ("accept_rate_limit", self.limit(server).unwrap_or(0)),
-            ("accepts_delayed", get(&self.delayed)),
-            ("accepts_turned_away", get(&self.turned_away)),
-            ("accept_failures", get(&self.failures)),
-            ("tls_handshakes_open", get(open)),
-            ("tls_handshakes_in_progress", get(in_progress)),
-            ("tls_handshakes_completed", get(completed)),
-            ("tls_handshakes_failed", get(failed)),
-            ("tls_handshakes_late", get(late)),
-            ("tls_handshakes_given_up", get(given_up)),
-            ("tls_handshakes_dropped", get(dropped)),
-        ]
+        line("accept_rate_limit", &self.limit(server).unwrap_or(0));
+        for (field, figure) in [
+            ("accepts_delayed", &self.delayed),
+            ("accepts_turned_away", &self.turned_away),
+            ("accept_failures", &self.failures),
+            ("tls_handshakes_open", open),
+            ("tls_handshakes_in_progress", in_progress),
+            ("tls_handshakes_completed", completed),
+            ("tls_handshakes_failed", failed),
+            ("tls_handshakes_late", late),
+            ("tls_handshakes_given_up", given_up),
+            ("tls_handshakes_dropped", dropped),
+        ] {
+            line(field, &figure.load(Ordering::Relaxed));
+        }
     }
 }
 

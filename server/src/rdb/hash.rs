@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::payload::Payload;
+use super::payload::{Payload, Strings};
 use super::reader::Reader;
 use super::{Items, kind, old, packed};
 use dunlin_storage::Millis;
@@ -88,48 +88,52 @@ fn expiry(reader: &mut Reader<'_>) -> Option<Millis> {
 
 /// The payload of a hash that is a listpack.
 #[must_use]
-pub fn dump_listpack(bytes: &[u8]) -> Vec<u8> {
-    let mut payload = Payload::new(kind::HASH_LISTPACK);
+pub fn dump_listpack(strings: Strings, bytes: &[u8]) -> Payload {
+    let mut payload = Payload::new(strings, kind::HASH_LISTPACK);
     payload.string(bytes);
-    payload.seal()
+    payload
 }
 
 /// The payload of a hash that is a listpack with expiries. If no field expires it is one that
 /// servers read which do not know of expiries.
 #[must_use]
-pub fn dump_listpackex(bytes: &[u8]) -> Vec<u8> {
+pub fn dump_listpackex(strings: Strings, bytes: &[u8]) -> Payload {
     let list = Listpack::new(bytes);
     match list.iter().nth(packed::TRIPLET - 1).and_then(Element::as_i64) {
         Some(soonest @ 1..) => {
-            let mut payload = Payload::with_field_expiry(kind::HASH_LISTPACKEX);
+            let mut payload = Payload::with_field_expiry(strings, kind::HASH_LISTPACKEX);
             payload.millis(soonest);
             payload.string(bytes);
-            payload.seal()
+            payload
         }
         _ => {
             let names = list.iter().step_by(packed::TRIPLET);
             let values = list.iter().skip(1).step_by(packed::TRIPLET);
-            dump(names.zip(values))
+            dump(strings, names.zip(values))
         }
     }
 }
 
 /// The payload of any other hash, without expiries.
-pub fn dump<'a>(fields: impl IntoIterator<Item = (Element<'a>, Element<'a>)>) -> Vec<u8> {
-    let mut payload = Payload::new(kind::HASH);
+pub fn dump<'a>(
+    strings: Strings,
+    fields: impl IntoIterator<Item = (Element<'a>, Element<'a>)>,
+) -> Payload {
+    let mut payload = Payload::new(strings, kind::HASH);
     payload.items(fields, |payload, (name, value)| {
         payload.element(name);
         payload.element(value);
     });
-    payload.seal()
+    payload
 }
 
 /// The payload of a hash with fields of which some expire, the first at `soonest`.
 pub fn dump_expiring<'a>(
+    strings: Strings,
     soonest: Millis,
     fields: impl IntoIterator<Item = (Element<'a>, Element<'a>, Option<Millis>)>,
-) -> Vec<u8> {
-    let mut payload = Payload::with_field_expiry(kind::HASH_EXPIRY);
+) -> Payload {
+    let mut payload = Payload::with_field_expiry(strings, kind::HASH_EXPIRY);
     payload.millis(soonest);
     payload.items(fields, |payload, (name, value, expire_at)| {
         // How much later than the first, plus one, so that 0 can say never.
@@ -138,5 +142,5 @@ pub fn dump_expiring<'a>(
         payload.element(name);
         payload.element(value);
     });
-    payload.seal()
+    payload
 }

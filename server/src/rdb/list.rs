@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::payload::Payload;
+use super::payload::{Payload, Strings};
 use super::reader::Reader;
 use super::{Items, Refused, kind, old};
+use dunlin_storage::value::list::NodeRef;
 use dunlin_storage::value::listpack::Listpack;
 
 /// A node that is one long element.
@@ -81,16 +82,21 @@ fn packed_node(bytes: Cow<'_, [u8]>) -> Option<Option<Node<'_>>> {
     Some((!empty).then_some(Node::Packed(bytes)))
 }
 
-/// The payload of a list.
-pub fn dump<'a>(nodes: impl IntoIterator<Item = Node<'a>>) -> Vec<u8> {
-    let mut payload = Payload::new(kind::LIST_LISTPACKS);
-    payload.items(nodes, |payload, node| {
-        let (container, bytes) = match &node {
-            Node::Plain(element) => (PLAIN, element),
-            Node::Packed(list) => (PACKED, list),
-        };
-        payload.number(container);
-        payload.string(bytes);
+/// The payload of a list of which `visit` shows all nodes.
+pub fn dump(strings: Strings, visit: impl FnOnce(&mut dyn FnMut(NodeRef<'_>))) -> Payload {
+    let mut payload = Payload::new(strings, kind::LIST_LISTPACKS);
+    payload.counted(|payload| {
+        let mut count = 0;
+        visit(&mut |node| {
+            let (container, bytes) = match node {
+                NodeRef::Plain(element) => (PLAIN, element),
+                NodeRef::Packed(list) => (PACKED, list),
+            };
+            payload.number(container);
+            payload.string(bytes);
+            count += 1;
+        });
+        count
     });
-    payload.seal()
+    payload
 }

@@ -86,7 +86,7 @@ impl Output {
 }
 
 /// Compresses `input` into at most `limit` bytes; `None` if it does not fit.
-pub(super) fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
+pub(crate) fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
     if input.is_empty() || limit == 0 {
         return None;
     }
@@ -147,7 +147,7 @@ fn common(input: &[u8], from: usize, at: usize) -> usize {
 
 /// Expands `input` to exactly `length` bytes; `None` if that is not what it holds. Never takes
 /// more memory than `length`.
-pub(super) fn decompress(input: &[u8], length: usize) -> Option<Vec<u8>> {
+pub(crate) fn decompress(input: &[u8], length: usize) -> Option<Vec<u8>> {
     // An instruction of three bytes yields 264 at most: refuse before allocating.
     if length.div_ceil(MAX_COPY) > input.len() {
         return None;

@@ -20,7 +20,8 @@ pub mod file;
 pub mod hash;
 pub mod library;
 pub mod list;
-mod lzf;
+pub(crate) mod lzf;
+pub mod object;
 mod old;
 mod packed;
 mod payload;
@@ -35,10 +36,10 @@ mod tests;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use payload::{Payload, Strings};
 pub use reader::Items;
 
 use dunlin_storage::value::stream::Stream;
-use payload::Payload;
 use reader::Reader;
 
 /// Newest version that RESTORE takes: Redis 7.4's and 8.0's.
@@ -103,10 +104,18 @@ pub enum Value<'a> {
 
 /// The payload of a string.
 #[must_use]
-pub fn dump_string(bytes: &[u8]) -> Vec<u8> {
-    let mut payload = Payload::new(kind::STRING);
+pub fn dump_string(strings: Strings, bytes: &[u8]) -> Payload {
+    let mut payload = Payload::new(strings, kind::STRING);
     payload.string(bytes);
-    payload.seal()
+    payload
+}
+
+/// What is before the bytes of a string of this length in a value: its type and length.
+#[must_use]
+pub fn string_front(length: usize) -> Vec<u8> {
+    let mut front = vec![kind::STRING];
+    string::put_number(&mut front, length as u64);
+    front
 }
 
 /// Set by tests of servers that make damaged payloads.
@@ -134,7 +143,8 @@ pub fn load(payload: &[u8]) -> Result<Value<'_>, Refused> {
     read(*kind, Reader::new(body)).ok_or(Refused::Value)
 }
 
-/// The value of type `kind` that these bytes of a file are ([`file::Record::Key`]).
+/// The value of type `kind` that these bytes of a file are ([`file::Record::Key`], or what is behind the
+/// type in [`Payload::into_value`]).
 pub fn read_value(kind: u8, body: &[u8]) -> Result<Value<'_>, Refused> {
     let reader = Reader::new(body);
     let value = match kind {

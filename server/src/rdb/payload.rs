@@ -13,31 +13,42 @@ const ACTIVE_TIMES_VERSION: u16 = 11;
 /// Version that brought fields that expire: Redis 7.4's.
 const FIELD_EXPIRY_VERSION: u16 = 12;
 
+/// How the strings of a payload are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strings {
+    /// Compressed where that saves something, as Redis does.
+    Packed,
+    /// As they are: for who has no time to compress them, and for what is compressed as a whole.
+    Plain,
+}
+
 /// A payload that is being written.
-pub(super) struct Payload {
+#[derive(Debug)]
+pub struct Payload {
     bytes: Vec<u8>,
     version: u16,
+    strings: Strings,
 }
 
 impl Payload {
     /// Begins a value of a type that Redis 7.0 knows.
-    pub(super) fn new(kind: u8) -> Self {
-        Payload { bytes: vec![kind], version: VERSION }
+    pub(super) fn new(strings: Strings, kind: u8) -> Self {
+        Payload { bytes: vec![kind], version: VERSION, strings }
     }
 
     /// Begins a payload that holds something else than a value.
     pub(super) fn without_value() -> Self {
-        Payload { bytes: Vec::new(), version: VERSION }
+        Payload { bytes: Vec::new(), version: VERSION, strings: Strings::Packed }
     }
 
     /// Begins a value of a type that Redis 7.2 brought.
-    pub(super) fn with_active_times(kind: u8) -> Self {
-        Payload { bytes: vec![kind], version: ACTIVE_TIMES_VERSION }
+    pub(super) fn with_active_times(strings: Strings, kind: u8) -> Self {
+        Payload { bytes: vec![kind], version: ACTIVE_TIMES_VERSION, strings }
     }
 
     /// Begins a value of a type that Redis 7.4 brought.
-    pub(super) fn with_field_expiry(kind: u8) -> Self {
-        Payload { bytes: vec![kind], version: FIELD_EXPIRY_VERSION }
+    pub(super) fn with_field_expiry(strings: Strings, kind: u8) -> Self {
+        Payload { bytes: vec![kind], version: FIELD_EXPIRY_VERSION, strings }
     }
 
     pub(super) fn raw(&mut self, bytes: &[u8]) {
@@ -50,7 +61,10 @@ impl Payload {
     }
 
     pub(super) fn string(&mut self, bytes: &[u8]) {
-        string::encode(&mut self.bytes, bytes);
+        match self.strings {
+            Strings::Packed => string::encode(&mut self.bytes, bytes),
+            Strings::Plain => string::encode_plain(&mut self.bytes, bytes),
+        }
     }
 
     pub(super) fn element(&mut self, element: Element<'_>) {
@@ -71,20 +85,35 @@ impl Payload {
         items: impl IntoIterator<Item = T>,
         write: impl Fn(&mut Self, T),
     ) {
+        self.counted(|payload| {
+            let mut count = 0;
+            for item in items {
+                write(payload, item);
+                count += 1;
+            }
+            count
+        });
+    }
+
+    /// Writes what `write` does after how many items it says that these are.
+    pub(super) fn counted(&mut self, write: impl FnOnce(&mut Self) -> u64) {
         let start = self.bytes.len();
-        let mut count = 0;
-        for item in items {
-            write(self, item);
-            count += 1;
-        }
+        let count = write(self);
         // Only now the number is sure: a hash does not know how many of its fields have expired.
         let mut length = Vec::new();
         string::put_number(&mut length, count);
         self.bytes.splice(start..start, length);
     }
 
+    /// The type and the value, for files that have checksums of their own.
+    #[must_use]
+    pub fn into_value(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Adds the footer.
-    pub(super) fn seal(mut self) -> Vec<u8> {
+    #[must_use]
+    pub fn seal(mut self) -> Vec<u8> {
         self.bytes.extend(self.version.to_le_bytes());
         let checksum = crc64::crc64(&self.bytes);
         self.bytes.extend(checksum.to_le_bytes());

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::payload::Payload;
+use super::payload::{Payload, Strings};
 use super::reader::Reader;
 use super::{Items, kind, packed};
 use dunlin_storage::value::intset::Intset;
@@ -35,15 +35,15 @@ pub(super) fn read(kind: u8, mut reader: Reader<'_>) -> Option<Body<'_>> {
 
 /// The payload of a set that is an intset.
 #[must_use]
-pub fn dump_intset(bytes: &[u8]) -> Vec<u8> {
-    let mut payload = Payload::new(kind::SET_INTSET);
+pub fn dump_intset(strings: Strings, bytes: &[u8]) -> Payload {
+    let mut payload = Payload::new(strings, kind::SET_INTSET);
     payload.string(bytes);
-    payload.seal()
+    payload
 }
 
 /// The payload of any other set. (Redis 7.2 has a type for listpacks, which 7.0 does not know.)
-pub fn dump<'a>(members: impl IntoIterator<Item = Element<'a>>) -> Vec<u8> {
-    let mut payload = Payload::new(kind::SET);
+pub fn dump<'a>(strings: Strings, members: impl IntoIterator<Item = Element<'a>>) -> Payload {
+    let mut payload = Payload::new(strings, kind::SET);
     payload.items(members, Payload::element);
-    payload.seal()
+    payload
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::payload::Payload;
+use super::payload::{Payload, Strings};
 use super::reader::Reader;
 use super::{Items, kind, old, packed};
 use dunlin_storage::value::listpack::Element;
@@ -41,19 +41,22 @@ fn listpack(bytes: Cow<'_, [u8]>) -> Option<Body<'_>> {
 
 /// The payload of a sorted set that is a listpack.
 #[must_use]
-pub fn dump_listpack(bytes: &[u8]) -> Vec<u8> {
-    let mut payload = Payload::new(kind::SORTED_SET_LISTPACK);
+pub fn dump_listpack(strings: Strings, bytes: &[u8]) -> Payload {
+    let mut payload = Payload::new(strings, kind::SORTED_SET_LISTPACK);
     payload.string(bytes);
-    payload.seal()
+    payload
 }
 
 /// The payload of any other sorted set. Redis writes the last member first: each one that it reads
 /// then goes to the front.
-pub fn dump<'a>(members: impl IntoIterator<Item = (Element<'a>, f64)>) -> Vec<u8> {
-    let mut payload = Payload::new(kind::SORTED_SET);
+pub fn dump<'a>(
+    strings: Strings,
+    members: impl IntoIterator<Item = (Element<'a>, f64)>,
+) -> Payload {
+    let mut payload = Payload::new(strings, kind::SORTED_SET);
     payload.items(members, |payload, (member, score)| {
         payload.element(member);
         payload.score(score);
     });
-    payload.seal()
+    payload
 }

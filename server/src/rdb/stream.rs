@@ -27,7 +27,7 @@
 use std::collections::BTreeMap;
 
 use super::kind;
-use super::payload::Payload;
+use super::payload::{Payload, Strings};
 use super::reader::Reader;
 use dunlin_storage::value::stream::{Group, Log, Stream, StreamId};
 
@@ -48,10 +48,10 @@ pub enum Form {
 
 /// The payload of a stream.
 #[must_use]
-pub fn dump(stream: &Stream, form: Form) -> Vec<u8> {
+pub fn dump(strings: Strings, stream: &Stream, form: Form) -> Payload {
     let mut payload = match form {
-        Form::Redis70 => Payload::new(kind::STREAM_2),
-        Form::Redis72 => Payload::with_active_times(kind::STREAM_3),
+        Form::Redis70 => Payload::new(strings, kind::STREAM_2),
+        Form::Redis72 => Payload::with_active_times(strings, kind::STREAM_3),
     };
     let log = &stream.log;
     payload.items(log.blocks(), |payload, (base, block)| {
@@ -67,7 +67,7 @@ pub fn dump(stream: &Stream, form: Form) -> Vec<u8> {
         payload.string(name);
         put_group(payload, group, form);
     });
-    payload.seal()
+    payload
 }
 
 fn put_group(payload: &mut Payload, group: &Group, form: Form) {

@@ -44,10 +44,17 @@ pub(super) fn put_number(out: &mut Vec<u8>, wide: u64) {
     }
 }
 
+/// Appends the string `bytes` as it is; only numbers become shorter.
+pub(super) fn encode_plain(out: &mut Vec<u8>, bytes: &[u8]) {
+    match small_integer(bytes) {
+        Some(value) => put_integer(out, value),
+        None => put_plain(out, bytes),
+    }
+}
+
 /// Appends the string `bytes` in its shortest encoding.
 pub(super) fn encode(out: &mut Vec<u8>, bytes: &[u8]) {
-    let integer = dunlin_storage::canonical_i64(bytes).and_then(|value| i32::try_from(value).ok());
-    if let Some(value) = integer {
+    if let Some(value) = small_integer(bytes) {
         return put_integer(out, value);
     }
     if bytes.len() > COMPRESS_ABOVE
@@ -59,6 +66,14 @@ pub(super) fn encode(out: &mut Vec<u8>, bytes: &[u8]) {
         out.extend_from_slice(&packed);
         return;
     }
+    put_plain(out, bytes);
+}
+
+fn small_integer(bytes: &[u8]) -> Option<i32> {
+    dunlin_storage::canonical_i64(bytes).and_then(|value| i32::try_from(value).ok())
+}
+
+fn put_plain(out: &mut Vec<u8>, bytes: &[u8]) {
     put_number(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }

@@ -3,9 +3,7 @@
 //! Each listener has one task, all of them on the first worker: trouble of one does not hold up the
 //! others. A task accepts a few connections in a turn and then lets the established ones go on; how
 //! fast while workers are overloaded is decided by [`crate::overload::accept`], and so is what an error
-//! means. A new connection goes to the less loaded of two workers drawn at random ("power of two
-//! choices"): with the few connections of a sidecar that is far more even than SO_REUSEPORT's hash of
-//! addresses.
+//! means. [`crate::placement`] says which worker a new connection goes to.
 
 use super::doors::Door;
 use super::listen::{self, UnixSocket};
@@ -26,6 +24,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
+/// A turn ends after so many nanoseconds, however few it has accepted.
+const TURN_NS: u64 = 50_000;
 /// Clients that are told, between two pauses, that there are no descriptors.
 const TURNED_AWAY: usize = 64;
 /// Of these, before other connections get their turn.
@@ -202,7 +202,12 @@ impl Acceptor {
     /// Accepts as many as one turn may, or waits when accepting fails.
     async fn turn(&self, entrance: &mut Entrance) {
         let settings = self.server.settings();
-        for _ in 0..entrance.listener.per_turn(&settings) {
+        let clock = &self.server.clock;
+        let end = clock.monotonic_ns() + TURN_NS;
+        for number in 0..entrance.listener.per_turn(&settings) {
+            if number > 0 && clock.monotonic_ns() > end {
+                return;
+            }
             let delayed = self.wait_for_admission(&settings).await;
             let accept = || entrance.listener.accept(&settings);
             match entrance.bell.try_io(Interest::READABLE, accept) {
@@ -273,21 +278,11 @@ impl Acceptor {
             self.refusals.refuse(socket);
             return;
         }
-        let worker = self.choose();
+        let worker = &self.workers[self.server.placement.choose(self.server.random())];
         worker.load.connections.fetch_add(1, Ordering::Relaxed);
         if worker.inbox.try_send(Incoming { socket, addr, laddr }).is_err() {
             worker.load.connections.fetch_sub(1, Ordering::Relaxed);
             self.server.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn choose(&self) -> &WorkerHandle {
-        let count = self.workers.len();
-        let random = self.server.random();
-        let first = (random & 0xffff_ffff) as usize % count;
-        let second = (random >> 32) as usize % count;
-        let load = |i: usize| self.workers[i].load.connections.load(Ordering::Relaxed);
-        // Of two equal ones the lower index would fill up first: draw decides already.
-        if load(second) < load(first) { &self.workers[second] } else { &self.workers[first] }
     }
 }

@@ -200,6 +200,29 @@ pub fn nr_throttled(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("nr_throttled "))?.trim().parse().ok()
 }
 
+/// Watches whether the process is being stopped for having used up a quota.
+#[derive(Debug, Default)]
+pub struct Throttling {
+    /// The `cpu.stat` files of the groups that have a quota.
+    files: Vec<PathBuf>,
+    /// Periods in which they had stopped the process when last looked at.
+    seen: Option<u64>,
+}
+
+impl Throttling {
+    /// Finds the groups. Without a quota there is nothing to watch, and nothing is read later.
+    #[must_use]
+    pub fn find() -> Throttling {
+        Throttling { files: Groups::read().with_quota(), seen: None }
+    }
+
+    /// Whether the process was stopped since the last call. The first one only looks.
+    pub fn has_risen(&mut self) -> bool {
+        let periods = self.files.iter().filter_map(|file| nr_throttled(&read(file)?)).sum();
+        self.seen.replace(periods).is_some_and(|before| periods > before)
+    }
+}
+
 // ---- control groups
 
 /// The directories of this process's control groups, the innermost first.
@@ -233,6 +256,19 @@ impl Groups {
             cpu_cfs(&quota, &read(dir.join("cpu.cfs_period_us"))?)
         });
         unified.chain(old).min_by(f64::total_cmp)
+    }
+
+    fn with_quota(&self) -> Vec<PathBuf> {
+        let limited = |dir: &&PathBuf| {
+            let unified = read(dir.join("cpu.max")).and_then(|text| cpu_max(&text));
+            let old = || {
+                let quota = read(dir.join("cpu.cfs_quota_us"))?;
+                cpu_cfs(&quota, &read(dir.join("cpu.cfs_period_us"))?)
+            };
+            unified.or_else(old).is_some()
+        };
+        let dirs = self.unified.iter().chain(&self.cpu).filter(limited);
+        dirs.map(|dir| dir.join("cpu.stat")).collect()
     }
 
     fn cpu_stat(&self) -> Option<String> {
@@ -388,6 +424,12 @@ mod tests {
         assert_eq!(found.memory_limit(), Some(1000));
         assert_eq!(found.cpu_quota(), Some(1.5));
         assert_eq!(found.cpu_stat().and_then(|text| nr_throttled(&text)), Some(7));
+        let mut throttling = Throttling { files: found.with_quota(), seen: None };
+        assert_eq!(throttling.files, [found.unified[0].join("cpu.stat")]);
+        assert!(!throttling.has_risen(), "it has been before");
+        fs::write(&throttling.files[0], "nr_periods 10\nnr_throttled 8\n").unwrap();
+        assert!(throttling.has_risen());
+        assert!(!throttling.has_risen());
         fs::remove_dir_all(dir).unwrap();
         assert_eq!(found.memory_limit(), None);
         assert_eq!(found.cpu_quota(), None);

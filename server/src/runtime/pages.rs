@@ -82,7 +82,7 @@ fn keep(server: &Server) {
             continue;
         }
         if !under_way {
-            let used = server.keyspace.memory().used;
+            let used = server.keyspace.used_bytes();
             let Some(whole) = pace.wants(used) else { continue };
             if pages.begin(whole).is_err() {
                 return;

@@ -67,6 +67,13 @@ impl Phases {
         self.now.fetch_max(phase as u8, Ordering::AcqRel);
     }
 
+    /// Whether commands on data have to wait for the snapshot.
+    #[inline]
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        self.now.load(Ordering::Relaxed) == Phase::Loading as u8
+    }
+
     /// Whether new clients are welcome.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -5,16 +5,21 @@
 //! workers, and it knows nothing of what it runs.
 //!
 //! **Places.** Who wants something done asks for a [`Place`] first, and waits for one without holding
-//! a thread. There are as many places as threads, at most [`THREADS`], so whoever has a place finds a
-//! thread at once: a job never lies in a queue with something in its hands that others wait for, such
-//! as the roles of shards. Those who wait for a place are served in their order.
+//! a thread. There are as many places as there may be threads ([`Pool::size`]), so whoever has a place
+//! finds a thread at once: a job never lies in a queue with something in its hands that others wait
+//! for, such as the roles of shards. Those who wait for a place are served in their order.
 //!
-//! **Threads** begin when places are taken and end when they have had nothing to do for [`IDLE`], or
-//! are told to ([`Pool::dismiss_idle`]: what a thread keeps for itself goes with it).
-//! Each has a number beside those of the workers, by which it finds its own counters
-//! ([`Worker::current`]). They run at a lower priority: where processors are scarce, the connections
-//! go first. That is not enough: a scheduler may let a thread finish its slice of some milliseconds
-//! before it looks at one that was woken. Work that can be interrupted asks for it ([`Courtesy`]).
+//! **Threads** begin when places are taken, so there are as many as there is work for, and end when
+//! they have had nothing to do for [`IDLE`], or are told to ([`Pool::dismiss_idle`]: what a thread keeps
+//! for itself goes with it). How many there may be follows the quota. Each has a number beside those of
+//! the workers, by which it finds its own counters ([`Worker::current`]). They run at a lower priority:
+//! where processors are scarce, the connections go first. That is not enough: a scheduler may let a
+//! thread finish its slice of some milliseconds before it looks at one that was woken. Work that can be
+//! interrupted asks for it ([`Courtesy`]).
+//!
+//! **One queue** is all the stealing there is: whoever is free takes the oldest job, whoever has brought
+//! it. Jobs take a hundred microseconds and more, so the lock around the queue is nothing beside them;
+//! queues of their own for the threads would only be a way to wait behind somebody who is slow.
 
 use super::worker::Worker;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -25,8 +30,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Threads at most, and so jobs at once.
+/// Threads at most, and so jobs at once, however large the machine.
 pub const THREADS: usize = 32;
+/// Threads at most for each processor of the quota. More than one, because a job may be one that takes
+/// seconds; not more, because each keeps what its jobs need, such as an interpreter.
+const THREADS_PER_PROCESSOR: usize = 8;
 /// A thread without work for so long ends.
 const IDLE: Duration = Duration::from_secs(10);
 /// How much less of a processor such a thread gets than a worker it shares it with: about a third.
@@ -41,6 +49,7 @@ pub struct Pool {
     first: usize,
     /// Where threads may run: a worker that begins one may be bound to a single processor.
     processors: Option<CpuSet>,
+    size: usize,
     places: Semaphore,
     state: Mutex<State>,
     wake: Condvar,
@@ -74,15 +83,17 @@ pub struct Place {
 }
 
 impl Pool {
-    /// A pool without threads. Its numbers begin with `first`; its threads may run wherever the
-    /// calling one may.
+    /// A pool without threads for a quota of so many processors. Its numbers begin with `first`; its
+    /// threads may run wherever the calling one may.
     #[must_use]
-    pub fn new(first: usize) -> Pool {
-        let free = (0..THREADS).rev().collect();
+    pub fn new(first: usize, processors: usize) -> Pool {
+        let size = processors.max(1).saturating_mul(THREADS_PER_PROCESSOR).min(THREADS);
+        let free = (0..size).rev().collect();
         Pool {
             first,
             processors: sched_getaffinity(None).ok(),
-            places: Semaphore::new(THREADS),
+            size,
+            places: Semaphore::new(size),
             state: Mutex::new(State { free, ..State::default() }),
             wake: Condvar::new(),
         }
@@ -91,12 +102,28 @@ impl Pool {
     /// Waits for a place. `None`: the system gives no thread, and whoever asks has to do the work.
     pub async fn place(&'static self) -> Option<Place> {
         let permit = self.places.acquire().await.ok()?;
+        self.take(permit)
+    }
+
+    /// A place, if one is free right now.
+    pub fn try_place(&'static self) -> Option<Place> {
+        let permit = self.places.try_acquire().ok()?;
+        self.take(permit)
+    }
+
+    fn take(&'static self, permit: SemaphorePermit<'static>) -> Option<Place> {
         let mut state = self.lock();
         if state.threads <= state.taken && !self.begin_thread(&mut state) && state.threads == 0 {
             return None;
         }
         state.taken += 1;
         Some(Place { pool: self, _permit: permit })
+    }
+
+    /// Threads there may be.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Threads there are.
@@ -139,6 +166,9 @@ impl Pool {
         let _ = rustix::process::nice(NICE);
         let _ = self.processors.as_ref().map(|processors| sched_setaffinity(None, processors));
         while let Some(work) = self.next(number, dismissed) {
+            // Woken on a worker's processor, a thread may begin before the worker goes on, and keep it
+            // from its connections for a whole slice of some milliseconds. So the worker goes first.
+            std::thread::yield_now();
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 tracing::error!("a job of the pool has panicked");
             }
@@ -247,7 +277,7 @@ mod tests {
     }
 
     fn pool() -> &'static Pool {
-        Box::leak(Box::new(Pool::new(100)))
+        Box::leak(Box::new(Pool::new(100, 8)))
     }
 
     #[test]
@@ -316,6 +346,12 @@ mod tests {
             }
             drop(pool.place().await.expect("a new thread"));
         });
+    }
+
+    #[test]
+    fn its_size_follows_the_quota_within_bounds() {
+        let size = |processors| Pool::new(0, processors).size();
+        assert_eq!([size(0), size(1), size(2), size(64)], [8, 8, 16, THREADS]);
     }
 
     #[test]

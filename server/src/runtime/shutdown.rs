@@ -254,7 +254,7 @@ fn report(server: &Server) {
     let now = server.clock.now();
     let clients = server.clients.all();
     for worker in 0..server.workers {
-        let connections = clients.iter().filter(|client| client.worker == worker).count();
+        let connections = clients.iter().filter(|client| client.worker() == worker).count();
         error!(worker, connections, "has not ended");
     }
     for client in clients.iter().take(NAMED) {

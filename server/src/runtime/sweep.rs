@@ -5,10 +5,9 @@ use crate::client::ClientShared;
 use crate::config::Settings;
 use crate::server::Server;
 use dunlin_storage::Millis;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Room that an idle connection keeps for receiving; more is given back.
+/// Room that an idle connection keeps for receiving and sending; more is given back.
 const IDLE_ROOM: u64 = 4 * 1024;
 /// Idle this long, a connection gives its buffers back.
 const IDLE_MILLIS: Millis = 2_000;
@@ -22,6 +21,8 @@ pub(crate) fn sweep(server: &Server) {
         server.runs.end_hoarders();
     }
     let clients = server.clients.all();
+    let bytes = &server.overload.bytes;
+    let pause_at = bytes.pause_at() as u64;
     for client in &clients {
         if let Some(reason) = overdue(client, &settings, now) {
             tracing::debug!(id = client.id, reason, "closing a client");
@@ -30,11 +31,15 @@ pub(crate) fn sweep(server: &Server) {
             server.stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(id = client.id, "closing a client: client-output-buffer-limit (soft)");
             client.kill();
-        } else if may_shrink(client, now) {
+        } else if may_shrink(client, now) || may_go_on(client, pause_at) {
             client.signal.notify();
         }
     }
-    evict_clients(server, &settings, &clients);
+    // Those who are to be closed are as good as gone.
+    let staying = clients.iter().filter(|client| !client.kill.load(Ordering::Relaxed));
+    if bytes.correct(staying.map(|client| client.held()).sum()) {
+        bytes.relieve(server);
+    }
 }
 
 /// Bytes that others have removed which may wait for a script to end: an eighth of the budget, within
@@ -86,27 +91,11 @@ fn over_soft_limit(client: &ClientShared, settings: &Settings, now: Millis) -> b
 fn may_shrink(client: &ClientShared, now: Millis) -> bool {
     now - client.last_active.load(Ordering::Relaxed) > IDLE_MILLIS
         && client.query_buffer.load(Ordering::Relaxed) == 0
-        && client.query_room.load(Ordering::Relaxed) > IDLE_ROOM
+        && client.output.load(Ordering::Relaxed) == 0
+        && client.buffers() > IDLE_ROOM
 }
 
-/// maxmemory-clients: closes the largest clients until the rest fits.
-fn evict_clients(server: &Server, settings: &Settings, clients: &[Arc<ClientShared>]) {
-    let budget = settings.maxmemory_clients;
-    let mut total: u64 = clients.iter().map(|client| client.held()).sum();
-    if budget == 0 || total <= budget {
-        return;
-    }
-    let mut evictable: Vec<_> =
-        clients.iter().filter(|client| !client.has_flag(ClientShared::NO_EVICT)).collect();
-    evictable.sort_unstable_by_key(|client| std::cmp::Reverse(client.held()));
-    for client in evictable {
-        if total <= budget {
-            return;
-        }
-        let bytes = client.held();
-        total -= bytes.min(total);
-        server.stats.evicted_clients.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(id = client.id, bytes, "closing a client: maxmemory-clients");
-        client.kill();
-    }
+/// Whether a client was held back that need not be any more: there is room for its replies again.
+fn may_go_on(client: &ClientShared, pause_at: u64) -> bool {
+    client.has_flag(ClientShared::HELD_BACK) && client.output.load(Ordering::Relaxed) < pause_at
 }

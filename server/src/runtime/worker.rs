@@ -6,34 +6,44 @@ use super::sweep;
 use crate::acl::Login;
 use crate::blocking::{Leave, Ran, ServeReady, Waiter, park};
 use crate::client::{Client, ClientShared};
-use crate::connection::{self, Stream};
+use crate::connection::{self, Parcel, Stream};
 use crate::dispatch::Context;
+use crate::insight::Surveyor;
+use crate::overload::sentinel::Sentinel;
+use crate::placement::{self, Load};
 use crate::runtime::clock::Reading;
 use crate::server::Server;
 use crate::session::{Session, Turn};
+use crate::snapshot;
 use crate::stats::WorkerStats;
 use crate::tls::{self, handshake::Handshakes};
 use crate::tracking::Tend;
 use dunlin_protocol::Limits;
-use dunlin_storage::{Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory};
-use std::cell::Cell;
+use dunlin_storage::{
+    Errand, Handle, Job, Millis, ShardId, ShardSet, SliceReport, memory, scheduling,
+};
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 
+/// Between two looks for work while no client does anything.
+const IDLE_MILLIS: Millis = 1_000;
 /// Without a read for this long, a worker gives free memory back.
 const QUIET_MILLIS: Millis = 1_000;
-/// Items of one slice of background work (expiry, eviction, freeing): about 100 us.
+/// Items of one slice of background work (expiry, eviction): about 100 us.
 const SLICE_ITEMS: usize = 512;
 /// Removed memory that may wait for the background. Beyond this every turn frees a part: big values
 /// are overwritten faster than ten times a second.
 const LIMBO_RELAXED: u64 = 4 * 1024 * 1024;
 /// Pieces freed per turn then, a few microseconds: two megabytes of big values.
 const FREED_PER_TURN: usize = 64;
+/// How long freeing goes on before connections get their turns.
+const FREEING_NS: u64 = 50_000;
 /// Slices per tick and shard in which the table of tracked keys is tended.
 const TENDED_SLICES: usize = 64;
 /// How long a script may still run when the process is to end.
@@ -97,13 +107,6 @@ pub struct Duties {
     pub listeners: mpsc::UnboundedReceiver<Listener>,
 }
 
-/// How loaded a worker is, for the placement of new connections.
-#[derive(Debug, Default)]
-pub struct Load {
-    /// Connections.
-    pub connections: AtomicUsize,
-}
-
 /// The way to a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerHandle {
@@ -111,6 +114,17 @@ pub struct WorkerHandle {
     pub inbox: mpsc::Sender<Incoming>,
     /// Its load.
     pub load: Arc<Load>,
+}
+
+/// A round of background work.
+#[derive(Clone, Copy, Default)]
+struct Round {
+    /// When it was over.
+    at: Millis,
+    /// [`Worker::traffic`] then.
+    traffic: u64,
+    /// It has left nothing that time could make into work.
+    calm: bool,
 }
 
 /// The state of a worker; never leaves its thread.
@@ -124,8 +138,17 @@ pub struct Worker {
     /// Time of the last turn.
     now: Cell<Millis>,
     handshakes: Handshakes,
+    /// Watches how long the run queue takes.
+    sentinel: Rc<Sentinel>,
+    /// Time of the last sweep, and reads and writes until then.
+    swept: Cell<(Millis, u64)>,
+    /// The last round of background work.
+    round: Cell<Round>,
+    /// Time of the last look at the queue.
+    looked: Cell<Millis>,
     /// Since when no socket was read, the reads until then, and whether memory was given back.
     quiet: Cell<(Millis, u64, bool)>,
+    surveyor: RefCell<Surveyor>,
 }
 
 impl Worker {
@@ -152,13 +175,16 @@ impl Worker {
             let guard = self.epoch.pin();
             let Reading { now, monotonic_ns: began } = self.server.clock.read();
             self.now.set(now);
+            let allowed = self.sentinel.turn_begins(session.client.shared.id, began);
             let (server, stats) = (self.server, self.stats());
             let mut held = None;
             let ctx = Context { server, stats, guard: &guard, now, began, pooled: false };
-            match session.turn(&ctx, &mut held) {
+            let ran = match session.turn(&ctx, allowed, &mut held) {
                 Turn::Block => park(server, session, held.as_mut()),
                 turn => Ran::Home(session, turn),
-            }
+            };
+            self.sentinel.turn_ended(began);
+            ran
         };
         self.leftovers();
         if self.server.keyspace.limbo() > LIMBO_RELAXED {
@@ -173,6 +199,11 @@ impl Worker {
     pub fn is_crowded(&self) -> bool {
         let (turns, before) = TURNS.get();
         turns.max(before) > 1
+    }
+
+    /// Whether turns are short, because several connections are active.
+    pub(crate) fn has_company(&self) -> bool {
+        self.sentinel.has_company()
     }
 
     /// Time of the last turn.
@@ -235,7 +266,7 @@ impl Worker {
 
     /// A connection has ended.
     pub(crate) fn closed(&self) {
-        self.load.connections.fetch_sub(1, Ordering::Relaxed);
+        self.load.connections.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Body of the worker's thread; returns after shutdown, when its connections are gone.
@@ -247,12 +278,15 @@ impl Worker {
         duties: Option<Duties>,
     ) -> std::io::Result<()> {
         Worker::set_current(index);
+        // A system that does not allow it still runs the worker, behind what runs beside it.
+        let _ = scheduling::ask_for_short_slices();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BACKGROUND_THREADS)
             .on_thread_start(yield_to_workers)
             .on_thread_park(|| TURNS.set((0, TURNS.get().0)))
             .build_local(tokio::runtime::LocalOptions::default())?;
+        load.attach();
         let worker = Rc::new(Worker {
             index,
             server,
@@ -260,7 +294,12 @@ impl Worker {
             epoch: server.keyspace.handle(),
             now: Cell::default(),
             handshakes: Handshakes::default(),
+            sentinel: Sentinel::new(server, index),
+            swept: Cell::default(),
+            round: Cell::default(),
+            looked: Cell::new(server.clock.now()),
             quiet: Cell::default(),
+            surveyor: RefCell::default(),
         });
         let end = runtime.block_on(worker.main(inbox, duties));
         server.heartbeats.rest(index);
@@ -272,11 +311,15 @@ impl Worker {
         mut inbox: mpsc::Receiver<Incoming>,
         duties: Option<Duties>,
     ) -> std::io::Result<()> {
+        self.sentinel.start();
         tokio::task::spawn_local(self.clone().background());
         if let Some(Duties { acceptor, listeners }) = duties {
             tokio::task::spawn_local(tls::keep_current(self.server)?);
+            tokio::task::spawn_local(snapshot::keep(self.server));
             tokio::task::spawn_local(acceptor.accept_from(listeners));
+            tokio::task::spawn_local(placement::direct(self.server));
         }
+        let mut parcels = self.server.placement.take_parcels(self.index);
         let mut stop = self.server.shutdown.watch();
         loop {
             tokio::select! {
@@ -284,6 +327,7 @@ impl Worker {
                     Some(incoming) => self.clone().open(incoming),
                     None => break,
                 },
+                Some(parcel) = parcels.recv() => connection::arrive(parcel, self.clone()),
                 () = stop.requested() => break,
             }
         }
@@ -299,10 +343,26 @@ impl Worker {
             tokio::time::sleep(SCRIPT_GRACE).await;
             runs.end_all();
         });
-        while self.load.connections.load(Ordering::Relaxed) > 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        self.clone().ended(parcels).await;
         Ok(())
+    }
+
+    /// Waits until all connections are gone. Some may be on the way from other workers.
+    async fn ended(self: Rc<Self>, mut parcels: mpsc::UnboundedReceiver<Parcel>) {
+        loop {
+            while self.load.connections.load(Ordering::Acquire) > 0 {
+                match parcels.try_recv() {
+                    Ok(parcel) => connection::arrive(parcel, self.clone()),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+                }
+            }
+            // From here on they stay where they are; one may have left just before.
+            parcels.close();
+            match parcels.try_recv() {
+                Ok(parcel) => connection::arrive(parcel, self.clone()),
+                Err(_) => return,
+            }
+        }
     }
 
     fn open(self: Rc<Self>, incoming: Incoming) {
@@ -387,10 +447,18 @@ impl Worker {
             self.beat();
             let hz = self.server.settings().hz.max(1);
             tokio::time::sleep(Duration::from_secs(1) / hz).await;
+            if !self.server.placement.needs(self.index) {
+                self.rest().await;
+            }
             if self.index == 0 {
                 self.housekeeping();
                 self.recall_the_impatient();
             }
+            if self.is_quiet() {
+                self.load.saw_ready(0, self.since_last_look());
+                continue;
+            }
+            self.look_at_the_queue().await;
             // What a pause of writes holds still, expiry does not change either.
             let paused = self.server.pause.blocks(true, self.server.clock.now()).is_some();
             if !paused && self.server.active_expire.load(Ordering::Relaxed) {
@@ -398,16 +466,92 @@ impl Worker {
             }
             self.slices(Self::evict).await;
             self.serve_ready();
-            if self.server.keyspace.memory().limbo > 0 {
+            if self.server.keyspace.limbo() > 0 {
                 self.server.keyspace.flush_limbo(&self.epoch.pin());
             }
-            while self.server.keyspace.free_slice(SLICE_ITEMS) {
+            while self.index == 0 && self.free_for_a_while() {
                 self.beat();
                 tokio::task::yield_now().await;
             }
             self.tend_tracking().await;
+            self.look_around();
             self.release_when_idle();
+            self.note_quiet();
         }
+    }
+
+    /// Frees some of what was removed as a whole; true if there is more. One thread can at a time, so it is
+    /// the first worker; how long a piece takes depends on what it is and where, so the time is bounded
+    /// and not the number.
+    fn free_for_a_while(&self) -> bool {
+        let clock = &self.server.clock;
+        let begun = clock.monotonic_ns();
+        while self.server.keyspace.free_slice(FREED_PER_TURN) {
+            if clock.monotonic_ns() - begun >= FREEING_NS {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether nothing can have come up since the last round of background work: nobody has sent or
+    /// received anything, nothing can expire, nothing waits to be freed. Looking for work costs a walk over
+    /// all tables, most of them out of the caches, and an idle server has better things to do ten times a
+    /// second. Once a second it looks all the same.
+    fn is_quiet(&self) -> bool {
+        let Round { at, traffic, calm } = self.round.get();
+        calm && traffic == self.traffic() && self.server.clock.now() - at < IDLE_MILLIS
+    }
+
+    /// A round of background work is over.
+    fn note_quiet(&self) {
+        // First: who sends something meanwhile is seen by the next tick.
+        let (at, traffic) = (self.server.clock.now(), self.traffic());
+        let keyspace = &self.server.keyspace;
+        let calm = keyspace.limbo() == 0 && !keyspace.may_expire();
+        self.round.set(Round { at, traffic, calm });
+    }
+
+    /// Reads and writes of all workers' sockets.
+    fn traffic(&self) -> u64 {
+        let stats = &self.server.stats;
+        stats.sum(|worker| &worker.reads).wrapping_add(stats.sum(|worker| &worker.writes))
+    }
+
+    /// Parked: gives back what this thread keeps and waits to be called. Others do its share of the
+    /// background work.
+    async fn rest(&self) {
+        self.server.keyspace.flush_limbo(&self.epoch.pin());
+        memory::release_free();
+        self.load.rests();
+        self.server.heartbeats.rest(self.index);
+        self.server.placement.called(self.index).await;
+        self.beat();
+    }
+
+    /// Counts the connections that are ready at once: the turns from here until the system has been asked
+    /// for events and those that were ready have had theirs.
+    async fn look_at_the_queue(&self) {
+        let before = TURNS.get().0;
+        tokio::task::yield_now().await;
+        let ready = TURNS.get().0.wrapping_sub(before);
+        self.load.saw_ready(ready, self.since_last_look());
+    }
+
+    /// Milliseconds since this was asked last.
+    fn since_last_look(&self) -> u64 {
+        let now = self.server.clock.now();
+        u64::try_from(now.saturating_sub(self.looked.replace(now))).unwrap_or(0)
+    }
+
+    /// Follows what is used and what it takes.
+    fn look_around(&self) {
+        let guard = self.epoch.pin();
+        let mut surveyor = self.surveyor.borrow_mut();
+        let (server, shards) = (self.server, self.own_shards());
+        server.insight.tick(server, self.index, &mut surveyor, &shards, &guard);
+        drop(guard);
+        self.leftovers();
     }
 
     /// Calls back those who wait behind a script that takes its time: they are told so.
@@ -433,10 +577,13 @@ impl Worker {
         }
     }
 
-    /// The shards whose background work is this worker's.
+    /// The shards whose background work is this worker's. While workers are called or parked, two may
+    /// think so of one, or nobody; both are over with the next tick.
     fn own_shards(&self) -> Vec<ShardId> {
-        (self.index..self.server.keyspace.shards())
-            .step_by(self.server.workers)
+        let active = self.server.placement.active().max(1);
+        let first = if self.index < active { self.index } else { usize::MAX };
+        (first..self.server.keyspace.shards())
+            .step_by(active)
             .filter_map(|shard| u16::try_from(shard).ok().map(ShardId))
             .collect()
     }
@@ -500,10 +647,16 @@ impl Worker {
     fn housekeeping(&self) {
         let server = self.server;
         server.clock.resync();
-        let used = server.keyspace.memory().used;
-        server.peak_memory.fetch_max(used, Ordering::Relaxed);
-        server.rates.tick(server.clock.now(), &server.stats);
-        sweep::sweep(server);
+        let now = server.clock.now();
+        server.rates.tick(now, &server.stats);
+        // While nothing is read or written, what a sweep looks for comes with the seconds.
+        let (swept, seen) = self.swept.get();
+        let traffic = self.traffic();
+        if traffic != seen || now - swept >= IDLE_MILLIS {
+            self.swept.set((now, traffic));
+            server.peak_memory.fetch_max(server.keyspace.used_bytes(), Ordering::Relaxed);
+            sweep::sweep(server);
+        }
     }
 }
 

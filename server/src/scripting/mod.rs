@@ -12,6 +12,7 @@
 //!
 //! How a script is kept from harm: see [`engine`].
 
+mod bare;
 mod cache;
 mod cost;
 pub mod engine;
@@ -23,6 +24,7 @@ mod reach;
 mod runs;
 mod script;
 
+pub use bare::load_library;
 pub use cache::ScriptCache;
 pub use cost::Cost;
 pub use engine::{Arguments, Ended, Engine, Options};

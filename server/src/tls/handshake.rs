@@ -5,14 +5,16 @@
 //! `tls-handshakes` are under way; who comes when all places are taken waits, and the newest goes
 //! first, because the oldest has the least patience left. Who has closed meanwhile costs nothing.
 //!
-//! A place is for work, not for waiting: a peer that has sent nothing takes none, and one that
-//! takes longer than [`PATIENCE`] gives its place up and goes on without. Who has not finished
-//! after `tls-handshake-timeout` is dropped, and so is the oldest when more than
-//! `tls-handshakes-open` are not finished. So connections that do nothing cost a descriptor for some
-//! seconds and hold up nobody, and however many they are, they do not fill `maxclients`.
+//! A place is for work, not for waiting: a peer takes one for as long as its first message is worked
+//! on, which is nearly all that there is to do, and what it sends later is looked at when it comes. Who has not finished after `tls-handshake-timeout` is dropped, and so is the oldest
+//! when more than `tls-handshakes-open` are not finished. So connections that do nothing, or send one
+//! message only, cost a descriptor for some seconds and hold up nobody, and however many they are, they
+//! do not fill `maxclients`.
 //!
 //! The signature (0.1 ms with an elliptic curve, 1 ms and more with RSA) is made on the worker's
-//! background threads, which run at a lower priority: the connections of the worker go on.
+//! background threads, which run at a lower priority: the connections of the worker go on. A scheduler
+//! may still let such a thread finish a slice of some milliseconds before it looks at a worker that was
+//! woken, so the thread offers its processor before each piece of work.
 
 use crate::connection::CLOSED;
 use crate::connection::tls::{TlsStream, invalid, poll_pull, poll_push, push};
@@ -23,7 +25,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,9 +32,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-
-/// How long a handshake keeps its place.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The handshakes of one worker.
 #[derive(Debug, Default)]
@@ -92,26 +90,34 @@ impl Handshakes {
 
     async fn make(
         &self,
-        socket: TcpStream,
+        mut socket: TcpStream,
         config: Arc<ServerConfig>,
         places: usize,
         figures: &Figures,
     ) -> Result<TlsStream, Failed> {
         socket.readable().await?;
-        let place = tokio::select! {
+        let mut records = ServerConnection::new(config).map_err(invalid)?;
+        let mut answered = false;
+        while records.is_handshaking() {
+            socket.readable().await?;
+            if answered {
+                (records, _) = step(&mut socket, records).await?;
+            } else {
+                let _place = self.place(&socket, places).await?;
+                let _working = Counted::new(&figures.in_progress);
+                (records, answered) = step(&mut socket, records).await?;
+            }
+        }
+        Ok(TlsStream::new(socket, records))
+    }
+
+    /// Waits for a place, unless the peer gives up.
+    async fn place(&self, socket: &TcpStream, places: usize) -> Result<Place, Failed> {
+        tokio::select! {
             biased;
             // An error of the wait itself ends the connection too.
-            _ = socket.ready(CLOSED) => return Err(Failed::GivenUp),
-            place = Places::take(&self.places, places) => place?,
-        };
-        let working = Counted::new(&figures.in_progress);
-        let mut steps = pin!(steps(socket, config));
-        match timeout(PATIENCE, &mut steps).await {
-            Ok(done) => Ok(done?),
-            Err(_elapsed) => {
-                drop((place, working));
-                Ok(steps.await?)
-            }
+            _ = socket.ready(CLOSED) => Err(Failed::GivenUp),
+            place = Places::take(&self.places, places) => Ok(place?),
         }
     }
 }
@@ -166,27 +172,29 @@ impl Drop for Ticket<'_> {
     }
 }
 
-async fn steps(mut socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<TlsStream> {
-    let mut records = ServerConnection::new(config).map_err(invalid)?;
-    while records.is_handshaking() {
-        let received = poll_fn(|cx| poll_pull(&mut records, &mut socket, cx)).await?;
-        if received == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let background = tokio::task::spawn_blocking(move || {
-            let processed = records.process_new_packets();
-            (records, processed)
-        });
-        let (back, processed) = background.await.map_err(io::Error::other)?;
-        records = back;
-        if let Err(error) = processed {
-            // The alert tells the peer why; a peer that does not take it is not waited for.
-            let _ = push(&mut records, &socket);
-            return Err(invalid(error));
-        }
-        poll_fn(|cx| poll_push(&mut records, &socket, cx)).await?;
+/// Takes what the peer has sent, and answers it if it is all that is needed for an answer.
+async fn step(
+    socket: &mut TcpStream,
+    mut records: ServerConnection,
+) -> io::Result<(ServerConnection, bool)> {
+    let received = poll_fn(|cx| poll_pull(&mut records, socket, cx)).await?;
+    if received == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(TlsStream::new(socket, records))
+    let background = tokio::task::spawn_blocking(move || {
+        std::thread::yield_now();
+        let processed = records.process_new_packets();
+        (records, processed)
+    });
+    let (mut records, processed) = background.await.map_err(io::Error::other)?;
+    if let Err(error) = processed {
+        // The alert tells the peer why; a peer that does not take it is not waited for.
+        let _ = push(&mut records, socket);
+        return Err(invalid(error));
+    }
+    let answers = records.wants_write();
+    poll_fn(|cx| poll_push(&mut records, socket, cx)).await?;
+    Ok((records, answers))
 }
 
 /// The places and who waits for one.

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod dashboard;
 mod exposition;
 mod hostile;
 mod http;

@@ -53,6 +53,7 @@ fn figures_are_those_of_what_was_done() {
     assert_eq!(found.sum("dunlin_worker_connections"), 1.0);
     assert_eq!(found.sum("dunlin_worker_commands_total"), found.sum("dunlin_command_calls_total"));
     assert_eq!(found.value("dunlin_ready", &[]), 1.0);
+    assert!(found.count("dunlin_prefix_accesses") > 0, "at least the others");
     assert!(found.value("dunlin_process_resident_memory_bytes", &[]) > 1e6);
     assert!(found.value("dunlin_process_open_fds", &[]) > 5.0);
     assert!(found.value("dunlin_start_time_seconds", &[]) > 1.7e9);

@@ -27,12 +27,10 @@ fn missing(
 
 /// Fields of INFO that describe what there is none of here.
 const INFO_GAPS: &[&str] = &[
-    // No forked child, no append-only file, no disk snapshot in a cache.
-    "rdb_*",
+    // No forked child, no append-only file.
     "aof_*",
     "async_loading",
     "current_cow_*",
-    "current_save_*",
     "current_fork_perc",
     "module_fork_*",
     "latest_fork_usec",

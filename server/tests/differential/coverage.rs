@@ -37,7 +37,7 @@ const OUT_OF_SCOPE: &[(&str, &str)] = &[
     ("module", "native modules are code for another server"),
     ("sentinel", "of the process that watches other servers"),
     ("failover replconf replicaof slaveof psync sync", "there are no replicas"),
-    ("bgrewriteaof bgsave save", "there are no files of data"),
+    ("bgrewriteaof", "there is no append-only file"),
     ("asking cluster readonly readwrite restore-asking", "there is no cluster yet"),
 ];
 

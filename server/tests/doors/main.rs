@@ -2,5 +2,7 @@
 //! does at its doors, over real sockets.
 
 mod descriptors;
+mod half_open;
+mod slow_readers;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,8 @@
 //! What the server tells of the use of its keys, over real sockets: why reads have missed, which
 //! keys are hot or big, what each prefix costs.
 
+mod hotkeys;
+mod keys;
 mod misses;
 #[path = "../support/mod.rs"]
 mod support;

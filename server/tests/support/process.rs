@@ -116,6 +116,16 @@ impl Server {
         Self::ready(command, "dunlin", port, dir, Self::answers)
     }
 
+    /// Starts dunlin from a shell that has run `first`, which limits it in some way.
+    pub fn dunlin_after(first: &str, args: &[&str]) -> Self {
+        let port = free_port();
+        let mut command = Command::new("sh");
+        let line = format!("{first}; exec \"$@\"");
+        command.args(["-c", &line, "sh", env!("CARGO_BIN_EXE_dunlin")]);
+        command.args(["--port", &port.to_string()]).args(args);
+        Self::ready(command, "dunlin", port, scratch_dir("dunlin"), Self::answers)
+    }
+
     /// The command line of dunlin on a port, not yet started.
     pub fn dunlin_command(program: &Path, port: u16, args: &[&str]) -> Command {
         let mut command = Command::new(program);

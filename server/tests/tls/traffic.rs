@@ -139,3 +139,29 @@ fn a_shutdown_answers_what_has_arrived() {
     assert!(rest.len().is_multiple_of(5) && rest.chunks(5).all(|reply| reply == b"+OK\r\n"));
     assert!(secure.server.wait(Duration::from_secs(15)).is_some_and(|status| status.success()));
 }
+
+#[test]
+fn a_connection_may_change_workers_between_any_two_commands() {
+    let settings = ["--workers", "3", "--enable-debug-command", "yes", "--placement-gap", "100"];
+    let secure = Secure::start(&settings);
+    let (mut admin, mut client) = (secure.server.client(), secure.client());
+    let id = client.run("CLIENT ID").int().to_string();
+    // More than a record.
+    let value = "v".repeat(30_000);
+    for round in 1..=300_usize {
+        let worker = (round % 3).to_string();
+        admin.send_command(&["DEBUG", "MOVE-CLIENT", &id, &worker]);
+        let bytes = [command(&["SET", "key", &value]), command(&["INCR", "n"])].concat();
+        let cut = bytes.len() * (round % 7) / 7;
+        client.send(&bytes[..cut]);
+        assert_eq!(admin.recv(), Value::ok());
+        client.send(&bytes[cut..]);
+        assert_eq!(client.recv(), Value::ok());
+        assert_eq!(client.recv(), Value::Int(round as i64));
+        assert_eq!(client.run("GET key"), Value::bulk(&value));
+    }
+    let info = admin.run("INFO workers").text();
+    let moved = info.lines().find_map(|line| line.strip_prefix("connections_moved:"));
+    let moved: u64 = moved.and_then(|moved| moved.parse().ok()).expect("a number");
+    assert!(moved > 100, "{moved} moves");
+}

@@ -2,10 +2,8 @@
 
 use super::samples::Samples;
 use super::{Family, Scrape};
+use crate::admin::ranges;
 use dunlin_storage::{DbId, Miss, ShardId, ShardStats};
-
-/// Most values of the label `shard`; with more shards neighbours are put together.
-pub(super) const MAX_SHARD_LABELS: usize = 64;
 
 pub(super) const FAMILIES: &[Family] = &[
     Family::counter("keyspace_hits", "Lookups that found their key.", |scrape, out| {
@@ -70,37 +68,10 @@ fn databases(scrape: &Scrape, out: &mut Samples<'_>, of: impl Fn(DbId) -> u64) {
 
 fn shards(scrape: &Scrape, out: &mut Samples<'_>, of: fn(&ShardStats) -> u64) {
     let keyspace = &scrape.server.keyspace;
-    for range in ranges(keyspace.shards()) {
-        let sum: u64 = range
-            .clone()
-            .filter_map(|shard| u16::try_from(shard).ok())
-            .map(|shard| of(&keyspace.shard_stats(ShardId(shard))))
-            .sum();
-        let (first, last) = (range.start, range.end - 1);
-        let name = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    for range in ranges::of(keyspace.shards()) {
+        let name = ranges::name(&range);
+        let ids = range.filter_map(|shard| u16::try_from(shard).ok());
+        let sum: u64 = ids.map(|id| of(&keyspace.shard_stats(ShardId(id)))).sum();
         out.of(("shard", &name), sum);
-    }
-}
-
-/// At most [`MAX_SHARD_LABELS`] ranges that make up so many shards.
-fn ranges(shards: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let width = shards.div_ceil(MAX_SHARD_LABELS).max(1);
-    (0..shards).step_by(width).map(move |first| first..(first + width).min(shards))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_are_put_together_when_there_are_many() {
-        for shards in [1, 16, 64, 65, 128, 4096, 65_536] {
-            let ranges: Vec<_> = ranges(shards).collect();
-            assert!(ranges.len() <= MAX_SHARD_LABELS, "{shards}");
-            assert_eq!(ranges.iter().map(ExactSizeIterator::len).sum::<usize>(), shards);
-            assert!(ranges.is_sorted_by(|a, b| a.end == b.start), "{shards}");
-        }
-        assert_eq!(ranges(16).count(), 16);
-        assert_eq!(ranges(128).next(), Some(0..2));
     }
 }

@@ -7,12 +7,15 @@
 //! Names begin with `dunlin_`; a row's name leaves that out, as well as the unit and the `_total` of
 //! a counter. Figures are read when they are asked for, in about a millisecond: counters are kept
 //! per worker and added up here. What has a label that could take any number of values (shards) is
-//! put together to at most [`keyspace::MAX_SHARD_LABELS`].
+//! put together to at most [`super::ranges::MAX`]; of prefixes only those used most have one.
 
 mod clients;
 mod commands;
 mod keyspace;
+mod limits;
 mod memory;
+mod overload;
+mod prefixes;
 mod process;
 mod samples;
 mod workers;
@@ -99,8 +102,11 @@ static FAMILIES: &[&[Family]] = &[
     commands::FAMILIES,
     keyspace::FAMILIES,
     memory::FAMILIES,
+    prefixes::FAMILIES,
     clients::FAMILIES,
     workers::FAMILIES,
+    overload::FAMILIES,
+    limits::FAMILIES,
 ];
 
 /// What the rows read from: the server, and what several of them need.

@@ -3,9 +3,34 @@
 use super::samples::Samples;
 use super::{Family, Scrape};
 use crate::stats::WorkerStats;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("workers", "Worker threads.", |scrape, out| out.only(scrape.server.workers)),
+    Family::gauge("workers_active", "Workers that are not parked.", |scrape, out| {
+        out.only(scrape.server.placement.active());
+    }),
+    Family::counter("workers_added", "Parked workers that were called.", |scrape, out| {
+        out.only(read(&scrape.server.placement.counts.added));
+    }),
+    Family::counter("workers_removed", "Workers that were parked.", |scrape, out| {
+        out.only(read(&scrape.server.placement.counts.removed));
+    }),
+    Family::counter("connections_moved", "Clients that changed workers.", |scrape, out| {
+        out.only(read(&scrape.server.placement.counts.moved));
+    }),
+    Family::gauge("worker_busy", "Share of time it runs or wants to, by worker.", |scrape, out| {
+        for worker in 0..scrape.server.workers {
+            let busy = f64::from(scrape.server.placement.load(worker).busy()) / 1000.0;
+            out.of(("worker", &worker.to_string()), busy);
+        }
+    }),
+    Family::gauge("worker_runnable", "Clients ready at once, by worker.", |scrape, out| {
+        for worker in 0..scrape.server.workers {
+            let runnable = f64::from(scrape.server.placement.load(worker).runnable()) / 1000.0;
+            out.of(("worker", &worker.to_string()), runnable);
+        }
+    }),
     Family::gauge("worker_connections", "Clients, by worker.", |scrape, out| {
         for (worker, count) in scrape.clients.by_worker.iter().enumerate() {
             out.of(("worker", &worker.to_string()), *count);
@@ -36,6 +61,10 @@ pub(super) const FAMILIES: &[Family] = &[
         }
     }),
 ];
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
 
 fn each(scrape: &Scrape, out: &mut Samples<'_>, of: fn(&WorkerStats) -> u64) {
     for worker in 0..scrape.server.workers {

@@ -84,6 +84,8 @@ fn flushdb(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn flushall(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     check_mode(call)?;
     call.flush((0..call.keyspace().databases()).map(DbId));
+    let has_points = !call.server.settings().save_points.is_empty();
+    call.server.snapshots.flushed(has_points);
     call.reply.ok();
     Ok(Outcome::Done)
 }

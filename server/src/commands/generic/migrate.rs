@@ -2,7 +2,7 @@
 //! [`crate::migrate`]'s; here keys are packed, and removed when they have arrived.
 
 use super::payload;
-use crate::blocking::Wait;
+use crate::blocking::{Meanwhile, Wait};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
@@ -134,8 +134,8 @@ fn port(text: &[u8]) -> u16 {
 
 fn migrate(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let options = Options::parse(call)?;
-    let delivery = call.client.wait.as_ref().and_then(|wait| wait.delivery.clone());
-    if let Some(delivery) = delivery {
+    let meanwhile = call.client.wait.as_ref().and_then(|wait| wait.meanwhile.clone());
+    if let Some(Meanwhile::Delivery(delivery)) = meanwhile {
         return conclude(call, &options, &delivery);
     }
     let mut parcels = Vec::new();
@@ -160,8 +160,8 @@ fn migrate(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn begin(delivery: Delivery) -> Outcome {
-    let delivery = Some(Arc::new(delivery));
-    Outcome::Block(Wait { deadline: None, on_timeout: not_read, on: None, delivery })
+    let meanwhile = Some(Meanwhile::Delivery(Arc::new(delivery)));
+    Outcome::Block(Wait { deadline: None, on_timeout: not_read, on: None, meanwhile })
 }
 
 /// CLIENT UNBLOCK has ended it.

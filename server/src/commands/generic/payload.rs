@@ -1,23 +1,12 @@
-//! Any value as a payload, and any payload as a value.
-//!
-//! [`rdb`] reads and writes the format; here what it finds becomes a value of the store. Bytes that
-//! are packed in a payload are stored as they are, unless they hold more than this server packs.
-//! Items go in one by one, and what comes twice is refused.
+//! Any value as a payload, and any payload as a value, for commands.
 
 use crate::commands::collection::{Limits, Reader};
 use crate::commands::error::ReplyError;
-use crate::rdb::list::Node;
-use crate::rdb::{self, Refused};
-use dunlin_storage::value::hash::{self, Hash, HashRef, Ttl};
-use dunlin_storage::value::list::{self, End, List, ListRef, NodeRef};
-use dunlin_storage::value::set::{self, Set, SetRef};
-use dunlin_storage::value::sorted_set::{self, AddOptions, Added, SortedSet, SortedSetRef};
-use dunlin_storage::{Entry, Kind, Millis, Object, Packed, Value};
-use std::borrow::Cow;
+use crate::rdb::stream::Form;
+use crate::rdb::{self, Refused, Strings, object};
+use dunlin_storage::{Entry, Millis, Value};
 
-/// Most bytes that are stored packed although each of their items may be longer than this server
-/// packs.
-const PACKED_MAX: usize = 1 << 20;
+pub(in crate::commands) use crate::rdb::object::Loaded;
 
 /// The payload of the value of `entry`.
 pub(in crate::commands) fn dump<'g>(
@@ -26,72 +15,16 @@ pub(in crate::commands) fn dump<'g>(
     limits: &Limits,
     now: Millis,
 ) -> Result<Vec<u8>, ReplyError> {
-    match entry.value() {
-        Value::Str(string) => Ok(rdb::dump_string(&string.to_cow())),
-        Value::Packed(packed) => Ok(dump_packed(packed, &limits.list, now)),
-        _ => Ok(dump_object(reader.object(entry)?, &limits.list, now)),
-    }
-}
-
-fn dump_packed(packed: Packed<'_>, limits: &list::Limits, now: Millis) -> Vec<u8> {
-    let dumped = match packed.kind() {
-        Kind::Set => packed.set().map(dump_set),
-        Kind::Hash => packed.hash().map(|hash| dump_hash(hash, now)),
-        Kind::SortedSet => packed.sorted_set().map(dump_sorted_set),
-        Kind::List => packed.list().map(|list| dump_list(list, limits)),
-        _ => None,
+    let strings = Strings::Packed;
+    let payload = match entry.value() {
+        Value::Str(string) => rdb::dump_string(strings, &string.to_cow()),
+        Value::Packed(packed) => object::dump_packed(strings, packed, &limits.list, now),
+        _ => {
+            let object = reader.object(entry)?;
+            object::dump_object(strings, object, Form::Redis70, &limits.list, now)
+        }
     };
-    match dumped {
-        Some(payload) => payload,
-        None => unreachable!("no other kind has a packed form"),
-    }
-}
-
-fn dump_object(object: &Object, limits: &list::Limits, now: Millis) -> Vec<u8> {
-    match object {
-        Object::Set(set) => dump_set(set.view()),
-        Object::Hash(hash) => dump_hash(hash.view(), now),
-        Object::SortedSet(set) => dump_sorted_set(set.view()),
-        Object::List(list) => dump_list(list.view(), limits),
-        Object::Stream(stream) => rdb::stream::dump(stream, rdb::stream::Form::Redis70),
-    }
-}
-
-fn dump_set(set: SetRef<'_>) -> Vec<u8> {
-    match set {
-        SetRef::Intset(integers) => rdb::set::dump_intset(integers.as_bytes()),
-        _ => rdb::set::dump(set.iter()),
-    }
-}
-
-fn dump_hash(hash: HashRef<'_>, now: Millis) -> Vec<u8> {
-    match (hash, hash.next_expiry()) {
-        (HashRef::Listpack(list), _) => rdb::hash::dump_listpack(list.as_bytes()),
-        (HashRef::Listpackex(list), _) => rdb::hash::dump_listpackex(list.as_bytes()),
-        (_, None) => rdb::hash::dump(hash.iter(now).map(|pair| (pair.field, pair.value))),
-        (_, Some(soonest)) => rdb::hash::dump_expiring(
-            soonest,
-            hash.iter(now).map(|pair| (pair.field, pair.value, pair.expire_at)),
-        ),
-    }
-}
-
-fn dump_sorted_set(set: SortedSetRef<'_>) -> Vec<u8> {
-    match set {
-        SortedSetRef::Listpack(list) => rdb::sorted_set::dump_listpack(list.as_bytes()),
-        SortedSetRef::Table(_) => rdb::sorted_set::dump(set.iter().rev()),
-    }
-}
-
-fn dump_list(list: ListRef<'_>, limits: &list::Limits) -> Vec<u8> {
-    let mut nodes = Vec::with_capacity(list.node_count());
-    list.for_each_node(limits, &mut |node| {
-        nodes.push(match node {
-            NodeRef::Packed(list) => Node::Packed(list.to_vec().into()),
-            NodeRef::Plain(element) => Node::Plain(element.to_vec().into()),
-        });
-    });
-    rdb::list::dump(nodes)
+    Ok(payload.seal())
 }
 
 /// The value in a payload; `None` if all of it has expired.
@@ -100,158 +33,5 @@ pub(in crate::commands) fn load<'p>(
     limits: &Limits,
     now: Millis,
 ) -> Result<Option<Loaded<'p>>, Refused> {
-    let object = match rdb::load(payload)? {
-        rdb::Value::String(string) => return Ok(Some(Loaded::String(string))),
-        rdb::Value::Set(body) => Object::Set(load_set(body, &limits.set)?),
-        rdb::Value::Hash(body) => {
-            let hash = load_hash(body, now, &limits.hash)?;
-            if hash.view().is_empty(now) {
-                return Ok(None);
-            }
-            Object::Hash(hash)
-        }
-        rdb::Value::SortedSet(body) => {
-            Object::SortedSet(load_sorted_set(body, &limits.sorted_set)?)
-        }
-        rdb::Value::Stream(stream) => Object::Stream(stream),
-        rdb::Value::List(body) => Object::List(load_list(body, &limits.list)?),
-    };
-    Ok(Some(Loaded::Object(Box::new(object))))
-}
-
-/// What a payload holds.
-pub(in crate::commands) enum Loaded<'p> {
-    /// A string.
-    String(Cow<'p, [u8]>),
-    /// A collection.
-    Object(Box<Object>),
-}
-
-/// Whether packed bytes are stored as they are. Every change copies them, so what nobody has packed
-/// who keeps to reasonable limits goes to a table.
-fn stays_packed(bytes: &[u8], items: usize, limit: usize) -> bool {
-    items <= limit && bytes.len() <= PACKED_MAX
-}
-
-fn load_set(body: rdb::set::Body<'_>, limits: &set::Limits) -> Result<Set, Refused> {
-    let (form, bytes, most) = match body {
-        rdb::set::Body::Intset(bytes) => (set::Packed::Intset, bytes, limits.intset_entries),
-        rdb::set::Body::Listpack(bytes) => (set::Packed::Listpack, bytes, limits.listpack_entries),
-        rdb::set::Body::Members(members) => {
-            let mut set = Set::new();
-            if members.expected() > limits.intset_entries {
-                set = set_table(limits);
-            }
-            for member in members {
-                if !set.add(&member?, limits) {
-                    return Err(Refused::Value);
-                }
-            }
-            return Ok(set);
-        }
-    };
-    let packed = SetRef::from_packed(form, &bytes);
-    if stays_packed(&bytes, packed.len(), most) {
-        return Ok(Set::from_packed(form, &bytes));
-    }
-    let mut table = set_table(limits);
-    for member in packed.iter() {
-        member.with(|member| table.add(member, limits));
-    }
-    Ok(table)
-}
-
-/// An empty set that is a table already.
-fn set_table(limits: &set::Limits) -> Set {
-    let mut set = Set::new();
-    set.prepare(b"", usize::MAX, limits);
-    set
-}
-
-fn load_hash(
-    body: rdb::hash::Body<'_>,
-    now: Millis,
-    limits: &hash::Limits,
-) -> Result<Hash, Refused> {
-    let (form, bytes) = match body {
-        rdb::hash::Body::Listpack(bytes) => (hash::Packed::Listpack, bytes),
-        rdb::hash::Body::Listpackex(bytes) => (hash::Packed::Listpackex, bytes),
-        rdb::hash::Body::Fields(fields) => {
-            let mut hash = Hash::new();
-            hash.prepare(fields.expected(), 0, limits);
-            for field in fields {
-                let field = field?;
-                let ttl = field.expire_at.map_or(Ttl::Clear, Ttl::At);
-                // Its like has perhaps expired since it was dumped.
-                let is_over = field.expire_at.is_some_and(|at| at < now);
-                if !is_over && !hash.set(&field.name, &field.value, ttl, now, limits) {
-                    return Err(Refused::Value);
-                }
-            }
-            return Ok(hash);
-        }
-    };
-    let packed = HashRef::from_packed(form, &bytes);
-    if stays_packed(&bytes, packed.len(now), limits.listpack_entries) {
-        return Ok(Hash::from_packed(form, &bytes));
-    }
-    let mut table = Hash::new();
-    table.prepare(usize::MAX, 0, limits);
-    for pair in packed.iter(now) {
-        let ttl = pair.expire_at.map_or(Ttl::Clear, Ttl::At);
-        pair.field.with(|field| pair.value.with(|value| table.set(field, value, ttl, now, limits)));
-    }
-    Ok(table)
-}
-
-fn load_sorted_set(
-    body: rdb::sorted_set::Body<'_>,
-    limits: &sorted_set::Limits,
-) -> Result<SortedSet, Refused> {
-    let mut set = SortedSet::new();
-    match body {
-        rdb::sorted_set::Body::Listpack(bytes) => {
-            let packed = SortedSetRef::from_packed(&bytes);
-            if stays_packed(&bytes, packed.len(), limits.listpack_entries) {
-                return Ok(SortedSet::from_packed(&bytes));
-            }
-            set.prepare(b"", usize::MAX, limits);
-            for (member, score) in packed.iter() {
-                member.with(|member| set.add(member, score, AddOptions::default(), limits));
-            }
-        }
-        rdb::sorted_set::Body::Members(members) => {
-            set.prepare(b"", members.expected(), limits);
-            for pair in members {
-                let (member, score) = pair?;
-                let added = set.add(&member, score, AddOptions::default(), limits);
-                if !matches!(added, Added::New(_)) {
-                    return Err(Refused::Value);
-                }
-            }
-        }
-    }
-    Ok(set)
-}
-
-fn load_list(body: rdb::list::Body<'_>, limits: &list::Limits) -> Result<List, Refused> {
-    match body {
-        rdb::list::Body::Elements(elements) => {
-            let mut list = List::new();
-            for element in elements {
-                let element = element?;
-                list.prepare(1, element.len(), limits);
-                list.push(End::Tail, &element, limits);
-            }
-            Ok(list)
-        }
-        rdb::list::Body::Nodes(nodes) => {
-            let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
-            let nodes = nodes.iter().map(|node| match node {
-                Node::Packed(list) => NodeRef::Packed(list),
-                Node::Plain(element) => NodeRef::Plain(element),
-            });
-            Ok(List::from_nodes(nodes, limits))
-        }
-    }
+    object::load(rdb::load(payload)?, limits, now)
 }

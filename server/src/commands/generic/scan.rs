@@ -21,7 +21,7 @@ const MIN_BUCKETS: usize = 512;
 const STRIDE: usize = 1 << 16;
 
 pub(super) const KEYS: Command = Command::new("keys", Arity::exactly(2), keys)
-    .flags(flag_set!(READONLY | ANY_SHARD))
+    .flags(flag_set!(READONLY | ANY_SHARD | WALKS))
     .categories(&["keyspace", "dangerous"])
     .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
     .docs(

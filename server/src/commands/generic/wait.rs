@@ -68,7 +68,7 @@ fn answer(
         reply(call.reply);
         return Outcome::Done;
     }
-    Outcome::Block(Wait { deadline, on_timeout: reply, on: None, delivery: None })
+    Outcome::Block(Wait { deadline, on_timeout: reply, on: None, meanwhile: None })
 }
 
 fn wait(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {

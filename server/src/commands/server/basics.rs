@@ -1,4 +1,4 @@
-//! TIME, ROLE, LASTSAVE, SHUTDOWN and MONITOR.
+//! TIME, ROLE, SHUTDOWN and MONITOR.
 
 use super::docs;
 use crate::client::ClientShared;
@@ -6,6 +6,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, Outcome};
+use crate::snapshot::{self, AtExit};
 use std::sync::Arc;
 
 pub(super) const TIME: Command = Command::new("time", Arity::exactly(1), time)
@@ -36,17 +37,6 @@ fn role(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     call.reply.bulk(b"master");
     call.reply.int(0);
     call.reply.array(0);
-    Ok(Outcome::Done)
-}
-
-pub(super) const LASTSAVE: Command = Command::new("lastsave", Arity::exactly(1), lastsave)
-    .flags(flag_set!(LOADING | STALE | FAST))
-    .categories(&["admin", "dangerous"])
-    .docs(docs("1.0.0", "O(1)", "Answers the time of the last snapshot, or of the start."))
-    .tips(&["nondeterministic_output"]);
-
-fn lastsave(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    call.reply.int(call.server.started / 1000);
     Ok(Outcome::Done)
 }
 
@@ -100,13 +90,33 @@ fn shutdown(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             false => "ERR No shutdown in progress.".into(),
         });
     }
-    if save && !force {
-        tracing::warn!("SHUTDOWN SAVE refused: there are no snapshots");
-        return Err("ERR Errors trying to SHUTDOWN. Check logs.".into());
-    }
+    let at_exit = match (save, no_save) {
+        (true, _) => AtExit::Save,
+        (_, true) => AtExit::NoSave,
+        _ => AtExit::Default,
+    };
+    prepare_snapshot(call, at_exit, force)?;
     tracing::info!("SHUTDOWN by a client");
     call.server.shutdown.request();
     Ok(Outcome::Close)
+}
+
+/// The snapshot itself is written when nobody is served any more. Then it is too late to tell the client
+/// that it fails: what can be seen now is looked at now.
+fn prepare_snapshot(call: &Call<'_, '_>, at_exit: AtExit, force: bool) -> Result<(), ReplyError> {
+    let settings = call.server.settings();
+    let saves =
+        at_exit == AtExit::Save || at_exit == AtExit::Default && !settings.save_points.is_empty();
+    if saves
+        && !force
+        && call.server.snapshots.loading.is_over()
+        && let Err(error) = snapshot::check_directory(&settings)
+    {
+        tracing::warn!(%error, "SHUTDOWN refused: no snapshot can be written");
+        return Err("ERR Errors trying to SHUTDOWN. Check logs.".into());
+    }
+    call.server.snapshots.set_at_exit(at_exit);
+    Ok(())
 }
 
 pub(super) const MONITOR: Command = Command::new("monitor", Arity::exactly(1), monitor)

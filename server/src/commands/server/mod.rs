@@ -5,11 +5,14 @@ mod basics;
 mod command;
 mod config;
 mod debug;
+mod hotkeys;
 mod info;
+mod insight;
 mod latency;
 mod lolwut;
 mod memory;
 mod slowlog;
+mod snapshot;
 
 use super::docs::{Docs, Group};
 use super::spec::Command;
@@ -22,16 +25,20 @@ pub(super) const DUNLIN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) static COMMANDS: &[Command] = &[
     acl::ACL,
+    snapshot::BGSAVE,
     command::COMMAND,
     config::CONFIG,
     debug::DEBUG,
+    hotkeys::HOTKEYS,
     info::INFO,
-    basics::LASTSAVE,
+    insight::INSIGHT,
+    snapshot::LASTSAVE,
     latency::LATENCY,
     lolwut::LOLWUT,
     memory::MEMORY,
     basics::MONITOR,
     basics::ROLE,
+    snapshot::SAVE,
     basics::SHUTDOWN,
     slowlog::SLOWLOG,
     basics::TIME,

@@ -7,7 +7,11 @@ use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
 use crate::notify::Class;
+use dunlin_storage::value::rope::CHUNK;
 use dunlin_storage::{Key, Millis, NewValue, Rope, Str};
+
+/// Ranges of this length are sent from where they are: they hold at most twice as much as they send.
+const MIN_SHARED: usize = 2 * CHUNK;
 
 pub(super) const APPEND: Command = Command::new("append", Arity::exactly(3), append)
     .flags(flag_set!(WRITE | DENYOOM | FAST))
@@ -144,6 +148,10 @@ fn getrange(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (start, end) = clamp(start, end, value.len());
     match value {
         Str::Inline { bytes, .. } => call.reply.bulk(&bytes[start..end]),
+        // A chunk that is sent from where it is stays in memory as a whole until it is sent.
+        Str::Rope(rope) if end - start < MIN_SHARED => {
+            call.reply.bulk_pieces(end - start, rope.slices(start, end));
+        }
         Str::Rope(rope) => call.reply.bulk_chunks(end - start, rope.slice(start, end)),
     }
     Ok(Outcome::Done)

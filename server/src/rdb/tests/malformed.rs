@@ -5,7 +5,7 @@ use dunlin_storage::value::listpack::ListpackBuf;
 
 #[test]
 fn every_flipped_bit_is_found() {
-    let payload = dump_string(b"some value");
+    let payload = dump_string(Strings::Packed, b"some value").seal();
     for at in 0..payload.len() {
         for bit in 0..8 {
             let mut damaged = payload.clone();

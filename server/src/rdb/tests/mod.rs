@@ -8,6 +8,7 @@ mod streams;
 use super::*;
 use dunlin_storage::Millis;
 use dunlin_storage::value::intset::Intset;
+use dunlin_storage::value::list::NodeRef;
 use dunlin_storage::value::listpack::{Element, Listpack};
 
 /// The string in a payload, if it is one.
@@ -71,8 +72,23 @@ fn plain(payload: &[u8]) -> Result<Plain, Refused> {
         }
         Value::SortedSet(body) => Plain::SortedSet(sorted_set(body)?),
         Value::Hash(body) => Plain::Hash(hash(body)?),
-        Value::Stream(stream) => Plain::Stream(stream::dump(&stream, stream::Form::Redis72)),
+        Value::Stream(stream) => Plain::Stream(
+            stream::dump(Strings::Packed, &stream, stream::Form::Redis72).into_value(),
+        ),
     })
+}
+
+/// The payload of a list of these nodes.
+fn dump_list<'n>(nodes: impl IntoIterator<Item = list::Node<'n>>) -> Vec<u8> {
+    let visit = |visit: &mut dyn FnMut(NodeRef<'_>)| {
+        for node in nodes {
+            match node {
+                list::Node::Plain(element) => visit(NodeRef::Plain(&element)),
+                list::Node::Packed(list) => visit(NodeRef::Packed(&list)),
+            }
+        }
+    };
+    list::dump(Strings::Packed, visit).seal()
 }
 
 fn sorted_set(body: sorted_set::Body<'_>) -> Result<Vec<(Text, f64)>, Refused> {

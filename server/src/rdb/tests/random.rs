@@ -33,27 +33,37 @@ fn dumped() -> impl Strategy<Value = (Plain, Vec<u8>)> {
         Element::Bytes(text)
     }
     prop_oneof![
-        text().prop_map(|text| (Plain::String(text.clone()), dump_string(&text))),
+        text().prop_map(|text| (
+            Plain::String(text.clone()),
+            dump_string(Strings::Packed, &text).seal()
+        )),
         proptest::collection::vec(text(), 1..30).prop_map(|texts| {
             let nodes = texts.chunks(4).map(|chunk| match chunk {
                 [one] if !one.is_empty() => list::Node::Plain(one.into()),
                 several => list::Node::Packed(listpack(several).into()),
             });
-            (Plain::List(texts.clone()), list::dump(nodes))
+            (Plain::List(texts.clone()), dump_list(nodes))
         }),
-        names().prop_map(|names| (Plain::Set(names.clone()), set::dump(names.iter().map(element)))),
+        names().prop_map(|names| (
+            Plain::Set(names.clone()),
+            set::dump(Strings::Packed, names.iter().map(element)).seal()
+        )),
         proptest::collection::btree_set(any::<i64>(), 1..30).prop_map(|numbers| {
             let mut set = IntsetBuf::new();
             for number in &numbers {
                 set.add(*number);
             }
             let names = numbers.iter().map(|number| number.to_string().into_bytes()).collect();
-            (Plain::Set(names), set::dump_intset(&set.into_bytes()))
+            (Plain::Set(names), set::dump_intset(Strings::Packed, &set.into_bytes()).seal())
         }),
         (names(), any::<u16>()).prop_map(|(names, factor)| {
             let score = |i: usize| i as f64 * f64::from(factor);
             let pairs: Vec<_> = names.into_iter().enumerate().map(|(i, m)| (m, score(i))).collect();
-            let payload = sorted_set::dump(pairs.iter().map(|(m, score)| (element(m), *score)));
+            let payload = sorted_set::dump(
+                Strings::Packed,
+                pairs.iter().map(|(m, score)| (element(m), *score)),
+            )
+            .seal();
             (Plain::SortedSet(pairs), payload)
         }),
         names().prop_map(|names| {
@@ -63,7 +73,10 @@ fn dumped() -> impl Strategy<Value = (Plain, Vec<u8>)> {
                 .flat_map(|(i, name)| [name.clone(), (i / 2).to_string().into_bytes()])
                 .collect();
             let pairs = texts.chunks(2).enumerate().map(|(i, p)| (p[0].clone(), (i / 2) as f64));
-            (Plain::SortedSet(pairs.collect()), sorted_set::dump_listpack(&listpack(&texts)))
+            (
+                Plain::SortedSet(pairs.collect()),
+                sorted_set::dump_listpack(Strings::Packed, &listpack(&texts)).seal(),
+            )
         }),
         (names(), any::<Option<u32>>()).prop_map(|(names, expiry)| {
             let at = |i: usize| {
@@ -74,18 +87,22 @@ fn dumped() -> impl Strategy<Value = (Plain, Vec<u8>)> {
             let fields: Vec<_> = fields.collect();
             let soonest = fields.iter().filter_map(|(.., at)| *at).min();
             let payload = match soonest {
-                None => hash::dump(fields.iter().map(|(f, v, _)| (element(f), element(v)))),
+                None => hash::dump(
+                    Strings::Packed,
+                    fields.iter().map(|(f, v, _)| (element(f), element(v))),
+                ),
                 Some(soonest) => hash::dump_expiring(
+                    Strings::Packed,
                     soonest,
                     fields.iter().map(|(f, v, at)| (element(f), element(v), *at)),
                 ),
             };
-            (Plain::Hash(fields), payload)
+            (Plain::Hash(fields), payload.seal())
         }),
         Just({
             let stream = streams::example();
-            let dump = |form| stream::dump(&stream, form);
-            (Plain::Stream(dump(stream::Form::Redis72)), dump(stream::Form::Redis72))
+            let dump = || stream::dump(Strings::Packed, &stream, stream::Form::Redis72);
+            (Plain::Stream(dump().into_value()), dump().seal())
         }),
     ]
 }

@@ -7,7 +7,7 @@ use dunlin_storage::value::listpack::ListpackBuf;
 fn string_of_redis() {
     // What redis-server 7.0 answers to SET k 10, DUMP k.
     let reference = b"\0\xc0\x0a\x0a\0\x6e\x9f\x57\x45\x0e\xae\x63\xbb";
-    assert_eq!(dump_string(b"10"), reference);
+    assert_eq!(dump_string(Strings::Packed, b"10").seal(), reference);
     assert_eq!(load_string(reference).as_deref(), Ok(&b"10"[..]));
 }
 
@@ -18,7 +18,7 @@ fn lists_of_redis() {
     let one = b"\x12\x01\x02\x10\x10\0\0\0\x03\0\x81a\x02\x01\x01\x82bc\x03\xff";
     assert_eq!(plain(&sealed(one, 10)), list_of(&["a", "1", "bc"]));
     let first = list::Node::Packed(one[4..].into());
-    assert_eq!(list::dump([first.clone()]), sealed(one, 10));
+    assert_eq!(dump_list([first.clone()]), sealed(one, 10));
 
     let two = b"\x12\x02\x02\x0d\x0d\0\0\0\x02\0\x81a\x02\x81b\x02\xff\
         \x02\x0a\x0a\0\0\0\x01\0\x81c\x02\xff";
@@ -28,7 +28,7 @@ fn lists_of_redis() {
     let long = b"\x12\x02\x02\x10\x10\0\0\0\x03\0\x81a\x02\x01\x01\x82bc\x03\xff\x01\x04long";
     assert_eq!(plain(&sealed(long, 10)), list_of(&["a", "1", "bc", "long"]));
     let plain_node = list::Node::Plain(b"long"[..].into());
-    assert_eq!(list::dump([first, plain_node]), sealed(long, 10));
+    assert_eq!(dump_list([first, plain_node]), sealed(long, 10));
 }
 
 #[test]
@@ -36,11 +36,11 @@ fn sets_of_redis() {
     let table = b"\x02\x03\x01a\xc0\x07\x01b";
     assert_eq!(plain(&sealed(table, 10)), set_of(&["a", "7", "b"]));
     let members = [Element::Bytes(b"a"), Element::Int(7), Element::Bytes(b"b")];
-    assert_eq!(set::dump(members), sealed(table, 10));
+    assert_eq!(set::dump(Strings::Packed, members).seal(), sealed(table, 10));
 
     let intset = b"\x0b\x0e\x02\0\0\0\x03\0\0\0\x01\0\x02\0,\x01";
     assert_eq!(plain(&sealed(intset, 10)), set_of(&["1", "2", "300"]));
-    assert_eq!(set::dump_intset(&intset[2..]), sealed(intset, 10));
+    assert_eq!(set::dump_intset(Strings::Packed, &intset[2..]).seal(), sealed(intset, 10));
 
     // Redis 7.2 has listpacks, too.
     let listpack = b"\x14\x0f\x0f\0\0\0\x03\0\x81a\x02\x07\x01\x81b\x02\xff";
@@ -53,7 +53,10 @@ fn sorted_sets_of_redis() {
     let listpack = b"\x11\x22\x22\0\0\0\x08\0\x81c\x02\x84-inf\x05\x81a\x02\x01\x01\x81b\x02\x01\
         \x01\x81d\x02\x832.5\x04\xff";
     assert_eq!(plain(&sealed(listpack, 10)), sorted_set_of(&wanted));
-    assert_eq!(sorted_set::dump_listpack(&listpack[2..]), sealed(listpack, 10));
+    assert_eq!(
+        sorted_set::dump_listpack(Strings::Packed, &listpack[2..]).seal(),
+        sealed(listpack, 10)
+    );
 
     let table = b"\x05\x04\x01d\0\0\0\0\0\0\x04@\x01b\0\0\0\0\0\0\xf0?\x01a\0\0\0\0\0\0\xf0?\x01c\
         \0\0\0\0\0\0\xf0\xff";
@@ -61,7 +64,7 @@ fn sorted_sets_of_redis() {
     assert_eq!(plain(&sealed(table, 10)), sorted_set_of(&backwards));
     let members =
         backwards.iter().map(|(member, score)| (Element::Bytes(member.as_bytes()), *score));
-    assert_eq!(sorted_set::dump(members), sealed(table, 10));
+    assert_eq!(sorted_set::dump(Strings::Packed, members).seal(), sealed(table, 10));
 }
 
 #[test]
@@ -69,14 +72,14 @@ fn hashes_of_redis() {
     let wanted = [("f", "v", None), ("g", "12", None)];
     let listpack = b"\x10\x12\x12\0\0\0\x04\0\x81f\x02\x81v\x02\x81g\x02\x0c\x01\xff";
     assert_eq!(plain(&sealed(listpack, 10)), hash_of(&wanted));
-    assert_eq!(hash::dump_listpack(&listpack[2..]), sealed(listpack, 10));
+    assert_eq!(hash::dump_listpack(Strings::Packed, &listpack[2..]).seal(), sealed(listpack, 10));
 
     let table = b"\x04\x02\x01f\x01v\x01g\xc0\x0c";
     assert_eq!(plain(&sealed(table, 10)), hash_of(&wanted));
     let field = |(name, value, _): &(&'static str, &'static str, Option<Millis>)| {
         (Element::Bytes(name.as_bytes()), Element::Bytes(value.as_bytes()))
     };
-    assert_eq!(hash::dump(wanted.iter().map(field)), sealed(table, 10));
+    assert_eq!(hash::dump(Strings::Packed, wanted.iter().map(field)).seal(), sealed(table, 10));
 }
 
 #[test]
@@ -90,7 +93,7 @@ fn hashes_with_expiries() {
         list.push(at.unwrap_or(0).to_string().as_bytes());
     }
     let list = list.into_bytes();
-    let listpackex = hash::dump_listpackex(&list);
+    let listpackex = hash::dump_listpackex(Strings::Packed, &list).seal();
     assert_eq!(listpackex[..9], *b"\x19\xe8\x03\0\0\0\0\0\0");
     assert_eq!(plain(&listpackex), hash_of(&wanted));
 
@@ -98,14 +101,17 @@ fn hashes_with_expiries() {
     assert_eq!(plain(&sealed(table, 12)), hash_of(&wanted));
     let fields =
         wanted.map(|(f, v, at)| (Element::Bytes(f.as_bytes()), Element::Bytes(v.as_bytes()), at));
-    assert_eq!(hash::dump_expiring(1000, fields), sealed(table, 12));
+    assert_eq!(hash::dump_expiring(Strings::Packed, 1000, fields).seal(), sealed(table, 12));
 
     // When none is left the older servers take it.
     let mut list = ListpackBuf::new();
     for text in ["f", "v", "0"] {
         list.push(text.as_bytes());
     }
-    assert_eq!(hash::dump_listpackex(&list.into_bytes()), sealed(b"\x04\x01\x01f\x01v", 10));
+    assert_eq!(
+        hash::dump_listpackex(Strings::Packed, &list.into_bytes()).seal(),
+        sealed(b"\x04\x01\x01f\x01v", 10)
+    );
 }
 
 #[test]

@@ -73,14 +73,14 @@ fn read(value: &[u8]) -> Result<Stream, Refused> {
 
 /// The dump of a stream without the footer.
 fn dumped(stream: &Stream, form: Form) -> Vec<u8> {
-    let mut payload = stream::dump(stream, form);
+    let mut payload = stream::dump(Strings::Packed, stream, form).seal();
     payload.truncate(payload.len() - CHECKSUM - 2);
     payload
 }
 
 #[test]
 fn payload_of_redis() {
-    assert_eq!(stream::dump(&example(), Form::Redis70), sealed(REDIS, 10));
+    assert_eq!(stream::dump(Strings::Packed, &example(), Form::Redis70).seal(), sealed(REDIS, 10));
     let stream = read(REDIS).expect("a payload of Redis");
     assert_eq!(dumped(&stream, Form::Redis70), REDIS);
 }
@@ -93,7 +93,7 @@ fn both_forms_survive() {
             assert_eq!(dumped(&back, Form::Redis72), dumped(&stream, Form::Redis72));
         }
     }
-    let payload = stream::dump(&example(), Form::Redis72);
+    let payload = stream::dump(Strings::Packed, &example(), Form::Redis72).seal();
     assert_eq!((payload[0], payload[payload.len() - CHECKSUM - 2]), (kind::STREAM_3, 11));
 }
 

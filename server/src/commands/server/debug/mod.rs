@@ -5,6 +5,7 @@
 
 mod digest;
 mod inspect;
+mod placing;
 mod populate;
 mod protocol;
 mod reload;
@@ -47,6 +48,7 @@ fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         (b"log", 3) => log(call),
         (b"error", 3) => error(call),
         (b"jmap", 2) => jmap(call),
+        (b"move-client", 4) => placing::move_client(call),
         (b"stringmatch-len", 4) => stringmatch_len(call),
         (b"digest", 2) => digest::of_everything(call),
         (b"digest-value", _) => digest::of_values(call),
@@ -194,6 +196,8 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "    Write figures of a value in this encoding into the log.",
             "LOG <text>",
             "    Write the text into the log.",
+            "MOVE-CLIENT <id> <worker>",
+            "    Ask a connection to go to another worker.",
             "OBJECT <key>",
             "    How the value is stored.",
             "POPULATE <count> [<prefix>] [<size>]",

@@ -1,8 +1,11 @@
 //! INFO: `field:value` lines in sections.
 
 mod figures;
+mod overload;
+mod persistence;
 mod sections;
 mod tables;
+mod workers;
 
 use super::docs;
 use crate::commands::call::Call;
@@ -48,7 +51,7 @@ static SECTIONS: &[Section] = &[
     section("server", "Server", sections::server),
     section("clients", "Clients", sections::clients),
     section("memory", "Memory", sections::memory),
-    section("persistence", "Persistence", sections::persistence),
+    section("persistence", "Persistence", persistence::persistence),
     section("stats", "Stats", sections::stats),
     section("replication", "Replication", sections::replication),
     section("cpu", "CPU", sections::cpu),
@@ -58,7 +61,9 @@ static SECTIONS: &[Section] = &[
     section("latencystats", "Latencystats", tables::latencystats).on_demand(),
     section("cluster", "Cluster", sections::cluster),
     section("keyspace", "Keyspace", sections::keyspace),
+    section("workers", "Workers", workers::workers),
     section("dunlin", "Dunlin", sections::dunlin),
+    section("overload", "Overload", overload::overload),
 ];
 
 /// The text under construction.

@@ -15,7 +15,7 @@ use crate::stats::{Gauge, WorkerStats};
 use dunlin_storage::{DbId, Miss};
 use std::sync::atomic::Ordering;
 
-fn zeros(text: &mut Text, fields: &[&str]) {
+pub(super) fn zeros(text: &mut Text, fields: &[&str]) {
     for field in fields {
         text.line(field, 0);
     }
@@ -167,46 +167,6 @@ pub(super) fn memory(call: &mut Call<'_, '_>, text: &mut Text) {
     zeros(text, &["mem_cluster_links", "mem_aof_buffer"]);
     text.line("mem_allocator", "mimalloc");
     zeros(text, &["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
-}
-
-pub(super) fn persistence(call: &mut Call<'_, '_>, text: &mut Text) {
-    zeros(
-        text,
-        &[
-            "loading",
-            "async_loading",
-            "current_cow_peak",
-            "current_cow_size",
-            "current_cow_size_age",
-        ],
-    );
-    text.line("current_fork_perc", "0.00");
-    zeros(text, &["current_save_keys_processed", "current_save_keys_total"]);
-    // Nothing has been saved: all changes since the start.
-    text.line("rdb_changes_since_last_save", call.server.keyspace.stats().changes);
-    text.line("rdb_bgsave_in_progress", 0);
-    text.line("rdb_last_save_time", call.server.started / 1000);
-    text.line("rdb_last_bgsave_status", "ok");
-    text.line("rdb_last_bgsave_time_sec", -1);
-    text.line("rdb_current_bgsave_time_sec", -1);
-    zeros(
-        text,
-        &[
-            "rdb_saves",
-            "rdb_last_cow_size",
-            "rdb_last_load_keys_expired",
-            "rdb_last_load_keys_loaded",
-            "aof_enabled",
-            "aof_rewrite_in_progress",
-            "aof_rewrite_scheduled",
-        ],
-    );
-    text.line("aof_last_rewrite_time_sec", -1);
-    text.line("aof_current_rewrite_time_sec", -1);
-    text.line("aof_last_bgrewrite_status", "ok");
-    zeros(text, &["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    text.line("aof_last_write_status", "ok");
-    zeros(text, &["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]

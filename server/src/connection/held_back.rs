@@ -1,0 +1,70 @@
+//! A connection that is not served until its client reads.
+//!
+//! A client that writes its whole pipeline before it reads must not deadlock with us, so reading and
+//! executing go on while replies pile up. How far, depends on what all clients hold together
+//! ([`crate::overload::bytes`]). Beyond that nothing more is read or executed until the client has taken
+//! some of it, and TCP slows the sender. A client that takes nothing for
+//! `client-output-stall-timeout` waits for us as we wait for it, or is gone without a word: it is closed.
+
+use super::{Connection, Event};
+use crate::client::ClientShared;
+use crate::session::Session;
+use dunlin_storage::Millis;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tracing::warn;
+
+impl Connection {
+    /// Sends what is pending, reads what has come unless the client is held back, or is signalled.
+    pub(super) async fn wait(&mut self, session: &mut Session) -> io::Result<Event> {
+        while self.has_too_much(session.reply.pending()) {
+            match self.wait_until_read(session).await? {
+                Event::Flushed => {}
+                event => return Ok(event),
+            }
+        }
+        if self.held_back.take().is_some() {
+            self.shared.set_flag(ClientShared::HELD_BACK, false);
+            // What it had sent before it was held back has not been executed.
+            return Ok(Event::Flushed);
+        }
+        self.wait_io(session, true).await
+    }
+
+    /// Waits until the client takes something of what waits for it.
+    async fn wait_until_read(&mut self, session: &mut Session) -> io::Result<Event> {
+        let (clock, bytes) = (&self.worker.server.clock, &self.worker.server.overload.bytes);
+        let since = match self.held_back {
+            Some(since) => since,
+            None => {
+                bytes.pauses.fetch_add(1, Ordering::Relaxed);
+                self.shared.set_flag(ClientShared::HELD_BACK, true);
+                *self.held_back.insert(clock.now())
+            }
+        };
+        let seconds = self.worker.server.settings().output_pause.stall_timeout;
+        let end = since.saturating_add(Millis::from(seconds) * 1_000);
+        let left = u64::try_from(end.saturating_sub(clock.now())).unwrap_or(0);
+        let patience = Duration::from_millis(left);
+        match tokio::time::timeout(patience, self.wait_io(session, false)).await {
+            Ok(Ok(Event::Flushed)) => {
+                self.held_back = Some(clock.now());
+                Ok(Event::Flushed)
+            }
+            Ok(event) => event,
+            Err(_elapsed) => {
+                bytes.stalled.fetch_add(1, Ordering::Relaxed);
+                let unsent = session.reply.pending();
+                warn!(
+                    id = self.shared.id,
+                    unsent,
+                    seconds,
+                    "closing a client: deadlock, it does not read its replies and is not served until \
+                     it does"
+                );
+                Ok(Event::Stalled)
+            }
+        }
+    }
+}
