@@ -59,8 +59,7 @@ fn turn(
     let stats = server.stats.worker(0);
     let Reading { now, monotonic_ns: began } = server.clock.read();
     let ctx = Context { server, stats, guard: &guard, now, began, pooled: false };
-    let allowed = Allowance { commands: usize::MAX, nanos: u64::MAX };
-    black_box(session.turn(&ctx, allowed, &mut None));
+    black_box(session.turn(&ctx, ALL, &mut None));
     let pending = session.reply.pending();
     let mut slices = Vec::new();
     session.reply.slices(&mut slices, 64);
