@@ -54,8 +54,24 @@ pub(super) fn all(server: &Server, settings: &Settings, clients: &Totals) -> Vec
         descriptors(server, arrivals),
         accepts(server, arrivals),
         handshakes(server, settings, arrivals),
+        dear(server),
         processor(),
     ]
+}
+
+fn dear(server: &Server) -> Limit {
+    let dear = server.overload.dear_figures(server.clock.monotonic_ns());
+    Limit {
+        name: "Dear commands",
+        unit: Unit::Count,
+        value: Some(dear.running as u64),
+        limit: Some(dear.limit as u64),
+        holds: dear.standing,
+        note: format!(
+            "{} let in, {} waiting, {} turned away",
+            dear.admitted, dear.waiting, dear.shed
+        ),
+    }
 }
 
 fn store(server: &Server, settings: &Settings) -> Limit {

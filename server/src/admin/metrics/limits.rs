@@ -43,4 +43,14 @@ pub(super) const FAMILIES: &[Family] = &[
             out.of(("end", end), count.load(Ordering::Relaxed));
         }
     }),
+    Family::counter(
+        "client_pauses",
+        "Times that a client was not served because of what it had unread.",
+        |scrape, out| out.only(scrape.server.overload.bytes.pauses.load(Ordering::Relaxed)),
+    ),
+    Family::counter(
+        "clients_stalled",
+        "Clients closed because they read nothing while they were held back.",
+        |scrape, out| out.only(scrape.server.overload.bytes.stalled.load(Ordering::Relaxed)),
+    ),
 ];

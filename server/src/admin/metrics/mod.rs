@@ -18,6 +18,7 @@ mod overload;
 mod prefixes;
 mod process;
 mod samples;
+mod snapshots;
 mod workers;
 
 use super::clients::Totals;
@@ -107,6 +108,7 @@ static FAMILIES: &[&[Family]] = &[
     workers::FAMILIES,
     overload::FAMILIES,
     limits::FAMILIES,
+    snapshots::FAMILIES,
 ];
 
 /// What the rows read from: the server, and what several of them need.
