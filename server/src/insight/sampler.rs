@@ -118,10 +118,11 @@ impl Sampler {
         let mut tallies = self.tallies();
         let stands_for = tallies.ratio as f64;
         self.left.store(tallies.draw(), Ordering::Relaxed);
-        let Some(entry) = entry else { return };
+        // What does not fit was refused, and its keys may not be there.
+        let Some(entry) = entry.filter(|e| e.command.arity.accepts(request.len())) else { return };
         let mut keys = Vec::new();
         entry.command.each_key(request, &mut |at| {
-            if keys.len() < KEYS_PER_COMMAND {
+            if keys.len() < KEYS_PER_COMMAND && at < request.len() {
                 keys.push(at);
             }
         });

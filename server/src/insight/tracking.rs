@@ -266,7 +266,7 @@ impl Tracking {
             return;
         }
         let mut keys = Vec::new();
-        done.entry.command.each_key(done.request, &mut |at| keys.push(done.request.arg(at)));
+        done.entry.command.each_key(done.request, &mut |at| keys.extend(done.request.get(at)));
         if !keys.is_empty() {
             session.record(ctx.server, Worker::current(), done, &keys);
         }

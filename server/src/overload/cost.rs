@@ -14,7 +14,7 @@
 //! that are not of constant time, and of these only by those that were ever dear.
 
 use crate::commands::table::{Entry, table};
-use dunlin_protocol::Request;
+use dunlin_protocol::{ArgValue, Request};
 use dunlin_storage::Keyspace;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -68,9 +68,13 @@ struct Name(u64);
 impl Name {
     fn of(keyspace: &Keyspace, entry: &Entry, request: Request<'_>) -> Name {
         let start = u64::from(entry.id) << 32 | request.len() as u64;
-        Name(request.iter().skip(1).take(ARGUMENTS).fold(start, |name, argument| {
-            (name.rotate_left(5) ^ keyspace.key(argument).hash.0)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        let part = |i: usize| match request.value(i) {
+            ArgValue::Slice(argument) => keyspace.key(argument).hash.0,
+            // Of a long value its length has to do.
+            ArgValue::Chunks { len, .. } => len as u64,
+        };
+        Name((1..request.len()).take(ARGUMENTS).map(part).fold(start, |name, part| {
+            (name.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         }))
     }
 

@@ -6,6 +6,10 @@ use std::process::{Command, Output, Stdio};
 
 fn dunlin(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    // Those of the tests are no directives.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DUNLIN_")) {
+        command.env_remove(name);
+    }
     command.args(args).stdin(Stdio::null()).output().expect("it starts")
 }
 

@@ -176,3 +176,15 @@ fn a_client_that_goes_while_its_command_waits_leaves_nothing_behind() {
     }));
     assert_eq!(client.call(SORT), sorted());
 }
+
+#[test]
+fn commands_with_long_values_are_remembered_too() {
+    let server = Server::dunlin(&["--dear-command-threshold", "1"]);
+    let mut client = server.client();
+    let value = vec![b'v'; 100_000];
+    for _ in 0..20 {
+        let set = [b"MSET".as_slice(), b"a", &value, b"b", b"1"];
+        assert_eq!(client.call(&set), Value::ok());
+    }
+    assert_eq!(client.run("STRLEN a"), Value::Int(100_000));
+}
