@@ -29,7 +29,7 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("snapshot_keys_done", "Keys that it has written so far.", |scrape, out| {
         out.only(figures(scrape).keys_done);
     }),
-    Family::gauge("snapshot_keys_total", "Keys there were when it began.", |scrape, out| {
+    Family::gauge("snapshot_keys", "Keys there were when it began.", |scrape, out| {
         out.only(figures(scrape).keys_total);
     }),
 ];
