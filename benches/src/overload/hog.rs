@@ -56,7 +56,7 @@ fn visit(stage: &Stage, plan: &Plan, peer: &Peer, seed: u64) -> Outcome<Visit> {
         light: noticed,
         piped: pipeline.answered() as f64 / light.seconds(),
         moved: mover.moved as f64 / 1e6 / light.seconds(),
-        broken: pipeline.broken || mover.broken,
+        broken: pipeline.broken() || mover.broken(),
     })
 }
 

@@ -123,12 +123,12 @@ fn a_pipeline_is_answered_beside_a_load() -> Outcome<()> {
     let phases = vec![Phase::new(0.2, 1000.0)];
     let mut pipeline = Pipeline::new(addr, all(150), 1000, &ping());
     run(addr, &traffic(Request::Fixed(ping()), phases), &mut [&mut pipeline])?;
-    assert!(pipeline.answered() > 0 && !pipeline.broken);
+    assert!(pipeline.answered() > 0 && !pipeline.broken());
     // PONG is no reply to SET.
     let phases = vec![Phase::new(0.2, 1000.0)];
     let mut mover = Mover::new(addr, all(150), 1000);
     run(addr, &traffic(Request::Fixed(ping()), phases), &mut [&mut mover])?;
-    assert!(mover.broken);
+    assert!(mover.broken());
     Ok(())
 }
 

@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mio::Registry;
 use mio::event::Event;
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
 
-use super::socket::{Moved, Options, open, read, write};
+use super::socket::Duplex;
 use super::{Neighbour, Span};
 use crate::Outcome;
 
@@ -31,7 +30,7 @@ enum Step {
 /// The client.
 #[derive(Debug)]
 pub(in crate::overload) struct Mover {
-    addr: SocketAddr,
+    link: Duplex,
     span: Span,
     size: usize,
     head: Vec<u8>,
@@ -39,36 +38,32 @@ pub(in crate::overload) struct Mover {
     /// The reply to GET up to the value.
     header: Vec<u8>,
     step: Step,
-    stream: Option<TcpStream>,
     token: usize,
     room: Vec<u8>,
-    writable: bool,
-    readable: bool,
     /// Bytes of values moved.
     pub(in crate::overload) moved: u64,
-    /// Whether the server closed the connection or a reply was wrong.
-    pub(in crate::overload) broken: bool,
 }
 
 impl Mover {
     /// A client that moves `size` bytes at a time during `span`.
     pub(in crate::overload) fn new(addr: SocketAddr, span: Span, size: usize) -> Self {
         Self {
-            addr,
+            link: Duplex::new(addr),
             span,
             size,
             head: format!("*3\r\n$3\r\nSET\r\n$4\r\nhuge\r\n${size}\r\n").into_bytes(),
             ask: b"*2\r\n$3\r\nGET\r\n$4\r\nhuge\r\n".to_vec(),
             header: format!("${size}\r\n").into_bytes(),
             step: Step::Setting(0),
-            stream: None,
             token: 0,
             room: vec![0; PORTION],
-            writable: true,
-            readable: false,
             moved: 0,
-            broken: false,
         }
+    }
+
+    /// Whether the server closed the connection or a reply was wrong.
+    pub(in crate::overload) fn broken(&self) -> bool {
+        self.link.broken
     }
 
     /// What follows `at` in the bytes made of a head, the value and CRLF; empty at the end.
@@ -80,55 +75,41 @@ impl Mover {
         }
     }
 
-    fn send(&mut self, stream: &mut TcpStream) {
+    fn send(&mut self) {
         let piece = match self.step {
             Step::Setting(at) => Self::piece(&self.head, self.size, at),
             Step::Asking(at) => &self.ask[at..],
             Step::Stored | Step::Getting(_) => return,
         };
-        match write(stream, piece) {
-            Moved::Bytes(n) => {
-                self.step = match self.step {
-                    Step::Setting(at) if at + n == self.head.len() + self.size + 2 => Step::Stored,
-                    Step::Setting(at) => Step::Setting(at + n),
-                    Step::Asking(at) if at + n == self.ask.len() => Step::Getting(0),
-                    _ => Step::Asking(n),
-                };
-                if matches!(self.step, Step::Setting(_) | Step::Stored) {
-                    self.moved += n as u64;
-                }
-            }
-            Moved::Later => self.writable = false,
-            Moved::Closed => self.broken = true,
+        let Some(n) = self.link.write(piece) else { return };
+        self.step = match self.step {
+            Step::Setting(at) if at + n == self.head.len() + self.size + 2 => Step::Stored,
+            Step::Setting(at) => Step::Setting(at + n),
+            Step::Asking(at) if at + n == self.ask.len() => Step::Getting(0),
+            Step::Asking(at) => Step::Asking(at + n),
+            step => step,
+        };
+        if matches!(self.step, Step::Setting(_) | Step::Stored) {
+            self.moved += n as u64;
         }
     }
 
-    fn receive(&mut self, stream: &mut TcpStream) {
-        let n = match read(stream, &mut self.room) {
-            Moved::Bytes(n) => n,
-            Moved::Later => {
-                self.readable = false;
-                return;
-            }
-            Moved::Closed => {
-                self.broken = true;
-                return;
-            }
-        };
+    fn receive(&mut self) {
+        let Some(n) = self.link.read(&mut self.room) else { return };
         match self.step {
             Step::Stored if self.room[..n] == *b"+OK\r\n" => self.step = Step::Asking(0),
             Step::Getting(at) => self.take(at, n),
-            _ => self.broken = true,
+            _ => self.link.broken = true,
         }
     }
 
     /// Compares `n` bytes of the value's reply, from `at` on.
     fn take(&mut self, mut at: usize, n: usize) {
         let mut seen = 0;
-        while seen < n && !self.broken {
+        while seen < n && !self.link.broken {
             let piece = Self::piece(&self.header, self.size, at);
             let step = piece.len().min(n - seen);
-            self.broken = step == 0 || piece[..step] != self.room[seen..seen + step];
+            self.link.broken = step == 0 || piece[..step] != self.room[seen..seen + step];
             seen += step;
             at += step;
         }
@@ -145,32 +126,18 @@ impl Neighbour for Mover {
     }
 
     fn turn(&mut self, registry: &Registry, now: Duration) -> Outcome<()> {
-        if self.broken || !self.span.holds(now) {
-            self.stream = None;
+        if self.link.broken || !self.span.holds(now) {
+            self.link.close();
             return Ok(());
         }
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let mut stream = open(self.addr, Options::default())?;
-                let both = Interest::READABLE | Interest::WRITABLE;
-                registry.register(&mut stream, Token(self.token), both)?;
-                stream
-            }
-        };
-        if self.readable {
-            self.receive(&mut stream);
-        }
-        if self.writable && !self.broken {
-            self.send(&mut stream);
-        }
-        self.stream = Some(stream);
+        self.link.open(registry, self.token)?;
+        self.receive();
+        self.send();
         Ok(())
     }
 
     fn event(&mut self, _: usize, event: &Event, _: Duration) -> Outcome<()> {
-        self.readable |= event.is_readable();
-        self.writable |= event.is_writable();
+        self.link.event(event);
         Ok(())
     }
 }

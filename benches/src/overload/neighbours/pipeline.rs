@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mio::Registry;
 use mio::event::Event;
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
 
-use super::socket::{Moved, Options, open, read, write};
+use super::socket::Duplex;
 use super::{Neighbour, Span};
 use crate::Outcome;
 use crate::overload::traffic::Fixed;
@@ -18,18 +17,13 @@ const PORTION: usize = 16 * 1024;
 /// The client.
 #[derive(Debug)]
 pub(in crate::overload) struct Pipeline {
-    addr: SocketAddr,
+    link: Duplex,
     span: Span,
     depth: u64,
     requests: Periodic,
     replies: Periodic,
-    stream: Option<TcpStream>,
     token: usize,
     room: Vec<u8>,
-    writable: bool,
-    readable: bool,
-    /// Whether the server closed the connection or a reply was wrong.
-    pub(in crate::overload) broken: bool,
 }
 
 /// The same bytes again and again, and how many of them have passed.
@@ -66,18 +60,19 @@ impl Pipeline {
         fixed: &Fixed,
     ) -> Self {
         Self {
-            addr,
+            link: Duplex::new(addr),
             span,
             depth,
             requests: Periodic::new(&fixed.bytes),
             replies: Periodic::new(&fixed.reply),
-            stream: None,
             token: 0,
             room: vec![0; PORTION],
-            writable: true,
-            readable: false,
-            broken: false,
         }
+    }
+
+    /// Whether the server closed the connection or a reply was wrong.
+    pub(in crate::overload) fn broken(&self) -> bool {
+        self.link.broken
     }
 
     /// Requests answered, all of them rightly unless [`Pipeline::broken`].
@@ -85,27 +80,20 @@ impl Pipeline {
         self.replies.whole()
     }
 
-    fn receive(&mut self, stream: &mut TcpStream) {
-        match read(stream, &mut self.room) {
-            Moved::Bytes(n) => {
-                self.broken |= self.room[..n] != *self.replies.next(n);
-                self.replies.passed += n as u64;
-            }
-            Moved::Later => self.readable = false,
-            Moved::Closed => self.broken = true,
+    fn receive(&mut self) {
+        if let Some(n) = self.link.read(&mut self.room) {
+            self.link.broken |= self.room[..n] != *self.replies.next(n);
+            self.replies.passed += n as u64;
         }
     }
 
-    fn send(&mut self, stream: &mut TcpStream) {
+    fn send(&mut self) {
         let most = (self.replies.whole() + self.depth) * self.requests.period as u64;
         let left = most.saturating_sub(self.requests.passed).min(PORTION as u64) as usize;
-        if left == 0 {
-            return;
-        }
-        match write(stream, self.requests.next(left)) {
-            Moved::Bytes(n) => self.requests.passed += n as u64,
-            Moved::Later => self.writable = false,
-            Moved::Closed => self.broken = true,
+        if left > 0
+            && let Some(n) = self.link.write(self.requests.next(left))
+        {
+            self.requests.passed += n as u64;
         }
     }
 }
@@ -117,32 +105,18 @@ impl Neighbour for Pipeline {
     }
 
     fn turn(&mut self, registry: &Registry, now: Duration) -> Outcome<()> {
-        if self.broken || !self.span.holds(now) {
-            self.stream = None;
+        if self.link.broken || !self.span.holds(now) {
+            self.link.close();
             return Ok(());
         }
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let mut stream = open(self.addr, Options::default())?;
-                let both = Interest::READABLE | Interest::WRITABLE;
-                registry.register(&mut stream, Token(self.token), both)?;
-                stream
-            }
-        };
-        if self.readable {
-            self.receive(&mut stream);
-        }
-        if self.writable && !self.broken {
-            self.send(&mut stream);
-        }
-        self.stream = Some(stream);
+        self.link.open(registry, self.token)?;
+        self.receive();
+        self.send();
         Ok(())
     }
 
     fn event(&mut self, _: usize, event: &Event, _: Duration) -> Outcome<()> {
-        self.readable |= event.is_readable();
-        self.writable |= event.is_writable();
+        self.link.event(event);
         Ok(())
     }
 }

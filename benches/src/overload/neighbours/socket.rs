@@ -3,7 +3,9 @@
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
+use mio::event::Event;
 use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
 use socket2::{Domain, Socket, Type};
 
 /// What a socket is to be like.
@@ -61,6 +63,65 @@ pub(super) fn write(stream: &mut TcpStream, bytes: &[u8]) -> Moved {
     match stream.write(bytes) {
         Ok(n) => Moved::Bytes(n),
         Err(e) => not_now(&e),
+    }
+}
+
+/// One connection that is read and written whenever it can be.
+#[derive(Debug)]
+pub(super) struct Duplex {
+    addr: SocketAddr,
+    stream: Option<TcpStream>,
+    readable: bool,
+    writable: bool,
+    /// Whether the server has closed it, or has said something wrong.
+    pub(super) broken: bool,
+}
+
+impl Duplex {
+    pub(super) fn new(addr: SocketAddr) -> Self {
+        Self { addr, stream: None, readable: false, writable: true, broken: false }
+    }
+
+    /// Connects unless it is connected.
+    pub(super) fn open(&mut self, registry: &Registry, token: usize) -> io::Result<()> {
+        if self.stream.is_none() {
+            let mut stream = open(self.addr, Options::default())?;
+            let both = Interest::READABLE | Interest::WRITABLE;
+            registry.register(&mut stream, Token(token), both)?;
+            self.stream = Some(stream);
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self) {
+        self.stream = None;
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        self.readable |= event.is_readable();
+        self.writable |= event.is_writable();
+    }
+
+    /// Reads once, if there may be something; how many bytes.
+    pub(super) fn read(&mut self, room: &mut [u8]) -> Option<usize> {
+        let stream = self.stream.as_mut().filter(|_| self.readable && !self.broken)?;
+        match read(stream, room) {
+            Moved::Bytes(n) => return Some(n),
+            Moved::Later => self.readable = false,
+            Moved::Closed => self.broken = true,
+        }
+        None
+    }
+
+    /// Writes once, if there may be room; how many bytes.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Option<usize> {
+        let stream = self.stream.as_mut().filter(|_| self.writable && !self.broken)?;
+        match write(stream, bytes) {
+            Moved::Bytes(n) => return Some(n),
+            Moved::Later => self.writable = false,
+            Moved::Closed => self.broken = true,
+        }
+        None
     }
 }
 
