@@ -51,6 +51,24 @@ pub enum Turn {
     Close,
 }
 
+impl Turn {
+    /// Whether nothing of it is to run elsewhere.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        !matches!(self, Turn::Handover(_) | Turn::Pool(_))
+    }
+}
+
+/// Why a batch ends.
+enum Stop {
+    /// All of it has run.
+    Batch,
+    /// The turn has done as much as it may.
+    Spent,
+    /// The turn ends with the last command.
+    Turn(Turn),
+}
+
 /// A parsed command, looked up and hashed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prepared {
@@ -104,8 +122,8 @@ impl Session {
         }
         self.client.deliveries = 0;
         self.client.collect(&mut self.reply);
-        let mut run = dispatch::Run::start(ctx);
-        let turn = self.run_batches(ctx, &mut run, allowed, held);
+        let mut run = dispatch::Run::within(ctx, allowed.nanos);
+        let turn = self.run_batches(ctx, &mut run, allowed.commands, held);
         ctx.stats.turn_nanos.add(run.finish(ctx));
         turn
     }
@@ -114,10 +132,9 @@ impl Session {
         &mut self,
         ctx: &Context<'_, 'g>,
         run: &mut dispatch::Run,
-        allowed: Allowance,
+        mut budget: usize,
         held: &mut Option<Roles<'g>>,
     ) -> Turn {
-        let mut budget = allowed.commands;
         loop {
             if self.next == self.decoder.len() && !self.next_batch(ctx, budget) {
                 return match self.decoder.error() {
@@ -130,12 +147,13 @@ impl Session {
                 };
             }
             let before = self.next;
-            if let Some(turn) = self.run_batch(ctx, run, allowed, held) {
-                return turn;
-            }
+            let end = self.run_batch(ctx, run, held);
             budget = budget.saturating_sub(self.next - before);
-            if budget == 0 || self.is_spent() || run.elapsed(ctx) > allowed.nanos {
-                return if self.has_more() { Turn::Yield } else { Turn::Idle };
+            match end {
+                Stop::Turn(turn) => return turn,
+                Stop::Batch if budget > 0 => {}
+                Stop::Batch | Stop::Spent if self.has_more() => return Turn::Yield,
+                Stop::Batch | Stop::Spent => return Turn::Idle,
             }
         }
     }
@@ -164,8 +182,8 @@ impl Session {
         if count < max && self.client.is_restricted() {
             self.skip_denied();
         }
-        for index in 0..count {
-            self.settle(index);
+        if self.decoder.has_big() {
+            (0..count).for_each(|index| self.settle(index));
         }
         let skipped = self.decoder.skipped();
         let keyspace = &ctx.server.keyspace;
@@ -230,7 +248,7 @@ impl Session {
 
     /// Makes the big arguments of a command contiguous, unless they all are values of a command
     /// that takes those in chunks. Names, keys and options are always contiguous from here on.
-    #[inline]
+    #[cold]
     fn settle(&mut self, index: usize) {
         let request = self.decoder.request(index);
         if request.has_chunks() && !takes_chunks(request) {
@@ -238,27 +256,22 @@ impl Session {
         }
     }
 
-    /// Runs the rest of the batch; `None`: all of it ran.
+    /// Runs the rest of the batch, or as much of it as the turn may.
     fn run_batch<'g>(
         &mut self,
         ctx: &Context<'_, 'g>,
         run: &mut dispatch::Run,
-        allowed: Allowance,
         held: &mut Option<Roles<'g>>,
-    ) -> Option<Turn> {
+    ) -> Stop {
         let first = self.next;
-        let mut end = None;
-        while end.is_none() && self.next < self.decoder.len() {
+        let mut end = Stop::Batch;
+        while matches!(end, Stop::Batch) && self.next < self.decoder.len() {
             let from = self.next;
             let (count, sample) = self.plan(ctx, self.decoder.len() - from);
-            end = self.run_until(from + count, ctx, run, allowed, held);
+            end = self.run_until(from + count, ctx, run, held);
             self.account(ctx, from, sample);
-            let late = run.elapsed(ctx) > allowed.nanos;
-            if self.next < from + count || self.is_spent() || late {
-                break;
-            }
         }
-        if !matches!(end, Some(Turn::Block)) {
+        if !matches!(end, Stop::Turn(Turn::Block)) {
             *held = None;
         }
         let ran = (self.next - first) as u64;
@@ -297,10 +310,8 @@ impl Session {
         stop: usize,
         ctx: &Context<'_, 'g>,
         run: &mut dispatch::Run,
-        allowed: Allowance,
         held: &mut Option<Roles<'g>>,
-    ) -> Option<Turn> {
-        let mut end = None;
+    ) -> Stop {
         while self.next < stop {
             match self.step(ctx, run, held) {
                 Step::Done => {
@@ -309,21 +320,21 @@ impl Session {
                 }
                 Step::Close => {
                     self.next += 1;
-                    end = Some(Turn::Close);
+                    return Stop::Turn(Turn::Close);
                 }
-                Step::Block => end = Some(Turn::Block),
-                Step::Handover(shards) => end = Some(Turn::Handover(shards)),
-                Step::Pool(shards) => end = Some(Turn::Pool(shards)),
-                Step::Paused(until) => end = Some(Turn::Paused(until)),
+                Step::Block => return Stop::Turn(Turn::Block),
+                Step::Handover(shards) => return Stop::Turn(Turn::Handover(shards)),
+                Step::Pool(shards) => return Stop::Turn(Turn::Pool(shards)),
+                Step::Paused(until) => return Stop::Turn(Turn::Paused(until)),
                 Step::NeedsRole | Step::NeedsTime => {
                     unreachable!("dispatch runs it again where it has what it needs")
                 }
             }
-            if end.is_some() || self.is_spent() || run.elapsed(ctx) > allowed.nanos {
-                break;
+            if self.is_spent() || run.is_late() {
+                return Stop::Spent;
             }
         }
-        end
+        Stop::Batch
     }
 
     fn step<'g>(

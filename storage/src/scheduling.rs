@@ -16,14 +16,27 @@ pub fn ask_for_short_slices() -> io::Result<()> {
     system::set_slice(SLICE)
 }
 
+/// Takes the usual slices for the calling thread: threads inherit what those have asked for that have
+/// begun them, and who asks for nothing shorter is not let in before them.
+///
+/// # Errors
+///
+/// When the system does not allow it or does not know how.
+pub fn ask_for_usual_slices() -> io::Result<()> {
+    system::set_slice(USUAL)
+}
+
 /// The least that Linux accepts, in nanoseconds.
 const SLICE: u64 = 100_000;
+/// What the system takes for everybody.
+const USUAL: u64 = 0;
 
 #[cfg(target_os = "linux")]
 mod system {
     use std::io;
 
-    pub(super) fn set_slice(nanos: u64) -> io::Result<()> {
+    /// How the calling thread is scheduled.
+    pub(super) fn attributes() -> io::Result<libc::sched_attr> {
         let size = u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0);
         let mut attributes = libc::sched_attr {
             size,
@@ -38,9 +51,11 @@ mod system {
         // SAFETY: writes at most `size` bytes into `attributes`, which has that many.
         let found =
             unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
-        if found != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        if found == 0 { Ok(attributes) } else { Err(io::Error::last_os_error()) }
+    }
+
+    pub(super) fn set_slice(nanos: u64) -> io::Result<()> {
+        let mut attributes = attributes()?;
         // All others stay.
         attributes.sched_runtime = nanos;
         // SAFETY: reads `attributes`, and changes how the calling thread is scheduled.
@@ -60,6 +75,32 @@ mod system {
 
 #[cfg(all(test, target_os = "linux", not(miri)))]
 mod tests {
+    /// The slice that the calling thread has asked for, or the usual one.
+    fn slice() -> u64 {
+        super::system::attributes().expect("the system tells").sched_runtime
+    }
+
+    #[test]
+    fn threads_inherit_short_slices_and_may_take_the_usual_ones() {
+        std::thread::spawn(|| {
+            let usual = slice();
+            super::ask_for_short_slices().expect("the system allows it");
+            if slice() == usual {
+                // This system takes no notice.
+                return;
+            }
+            let child = || {
+                assert_eq!(slice(), super::SLICE);
+                super::ask_for_usual_slices().expect("the system allows it");
+                assert_eq!(slice(), usual);
+            };
+            std::thread::spawn(child).join().expect("it has the usual ones");
+            assert_eq!(slice(), super::SLICE);
+        })
+        .join()
+        .expect("it has short ones");
+    }
+
     #[test]
     fn a_thread_keeps_its_priority() {
         std::thread::spawn(|| {

@@ -31,6 +31,7 @@ mod ranges;
 mod routes;
 
 use crate::config::Settings;
+use crate::runtime::Body;
 use crate::runtime::listen::Listeners;
 use crate::server::Server;
 use dunlin_storage::DbId;
@@ -136,10 +137,13 @@ fn run(
     else {
         return;
     };
-    runtime.block_on(async move {
+    let body: Body = Box::pin(async move {
         let site = Rc::new(Site::new(server));
         tokio::task::spawn_local(site.clone().remember());
         listener::start(sockets, &site);
         let _ = stopped.await;
+        Ok(())
     });
+    // It has no other end than being stopped.
+    let _ = runtime.block_on(body);
 }

@@ -129,7 +129,8 @@ pub(crate) struct Parked {
 /// A session after it has run: at home, or waiting.
 pub(crate) enum Ran {
     Home(Box<Session>, Turn),
-    Parked(Parked),
+    /// In a box: a turn that does not wait would else carry the room for one that does.
+    Parked(Box<Parked>),
 }
 
 /// Lets a session wait whose command has just found nothing. `writer` holds the roles of the keys
@@ -154,5 +155,5 @@ pub(crate) fn park(
         server.interests.wait(writer, &waiter);
     }
     shared.show_wait();
-    Ran::Parked(Parked { waiter, home, outgoing, deadline, meanwhile })
+    Ran::Parked(Box::new(Parked { waiter, home, outgoing, deadline, meanwhile }))
 }

@@ -3,7 +3,7 @@
 
 use super::{Connection, End, Event};
 use crate::Roles;
-use crate::blocking::{Parked, Ran, park};
+use crate::blocking::{Ran, park};
 use crate::client::ClientShared;
 use crate::dispatch::Context;
 use crate::overload::dear::Permit;
@@ -12,7 +12,7 @@ use crate::runtime::pool::Place;
 use crate::runtime::worker::Worker;
 use crate::server::Server;
 use crate::session::{Session, Turn};
-use dunlin_protocol::Reply;
+use dunlin_protocol::{Proto, Reply};
 use dunlin_storage::{Baton, Errand, Guard, Job, ShardSet};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -53,9 +53,10 @@ impl Connection {
                 session.put_reply_before(outgoing);
                 Ok(Ran::Home(session, turn))
             }
-            Ran::Parked(parked) => {
-                outgoing.append(parked.outgoing);
-                Ok(Ran::Parked(Parked { outgoing, ..parked }))
+            Ran::Parked(mut parked) => {
+                outgoing.append(std::mem::replace(&mut parked.outgoing, Reply::new(Proto::Resp2)));
+                parked.outgoing = outgoing;
+                Ok(Ran::Parked(parked))
             }
         }
     }

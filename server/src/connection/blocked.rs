@@ -18,8 +18,8 @@ use std::time::Duration;
 impl Connection {
     /// Waits for a parked session. Every end of the wait is decided by who takes the session out of
     /// its waiter, here as elsewhere, so it always comes home.
-    pub(super) async fn block(&mut self, parked: Parked) -> Result<(Box<Session>, Turn), End> {
-        let Parked { waiter, mut home, mut outgoing, mut deadline, meanwhile } = parked;
+    pub(super) async fn block(&mut self, parked: Box<Parked>) -> Result<(Box<Session>, Turn), End> {
+        let Parked { waiter, mut home, mut outgoing, mut deadline, meanwhile } = *parked;
         let server = self.worker.server;
         let mut meanwhile = pin!(async {
             match &meanwhile {
@@ -28,7 +28,10 @@ impl Connection {
             }
         });
         let mut under_way = true;
-        let mut ended = self.flush(&mut outgoing).is_err() || self.over_limit() || self.must_end();
+        let flushed = self.flush(&mut outgoing);
+        self.shared.set_output(&outgoing);
+        self.report();
+        let mut ended = flushed.is_err() || self.over_limit() || self.must_end();
         let came = loop {
             if ended {
                 waiter.end(blocking::End::Closed);

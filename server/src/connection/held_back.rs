@@ -10,13 +10,20 @@ use super::{Connection, Event};
 use crate::client::ClientShared;
 use crate::session::Session;
 use dunlin_storage::Millis;
+use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing::warn;
 
 impl Connection {
-    /// Sends what is pending, reads what has come unless the client is held back, or is signalled.
+    /// Whether the client has to read before it is served.
+    #[inline]
+    pub(super) fn is_held_back(&self, session: &Session) -> bool {
+        self.held_back.is_some() || self.has_too_much(session.reply.pending())
+    }
+
+    /// Waits until something is to be done. A client that is held back is not read from.
     pub(super) async fn wait(&mut self, session: &mut Session) -> io::Result<Event> {
         while self.has_too_much(session.reply.pending()) {
             match self.wait_until_read(session).await? {
@@ -29,7 +36,7 @@ impl Connection {
             // What it had sent before it was held back has not been executed.
             return Ok(Event::Flushed);
         }
-        self.wait_io(session, true).await
+        poll_fn(|cx| self.poll_io(cx, session, true)).await
     }
 
     /// Waits until the client takes something of what waits for it.
@@ -47,7 +54,8 @@ impl Connection {
         let end = since.saturating_add(Millis::from(seconds) * 1_000);
         let left = u64::try_from(end.saturating_sub(clock.now())).unwrap_or(0);
         let patience = Duration::from_millis(left);
-        match tokio::time::timeout(patience, self.wait_io(session, false)).await {
+        let wait = poll_fn(|cx| self.poll_io(cx, session, false));
+        match tokio::time::timeout(patience, wait).await {
             Ok(Ok(Event::Flushed)) => {
                 self.held_back = Some(clock.now());
                 Ok(Event::Flushed)

@@ -32,13 +32,12 @@ use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
 pub(crate) use moving::{Parcel, arrive};
 use moving::{Presence, get_known};
-use output::{count_sent, has_room, poll_send, room};
-use std::future::{Future, poll_fn};
+use output::{catch_up, count_sent, has_room, poll_send, room};
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 pub(crate) use stream::{CLOSED, Stream};
 use tracing::warn;
@@ -78,13 +77,15 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
     let shared = session.client.shared.clone();
     let presence = Presence { worker, shared, moves: false };
     let mut connection = Connection::new(presence, stream, session);
-    let mut end = connection.run().await;
-    while let End::Move(to) = end {
+    let mut end = loop {
+        let to = match connection.run().await {
+            End::Move(to) => to,
+            end => break end,
+        };
         let Some(back) = connection.depart(to) else { return };
         connection = back;
         get_known().await;
-        end = connection.run().await;
-    }
+    };
     if connection.shared.inbox.overflown() {
         connection.note_output_limit();
         end = End::Drop;
@@ -146,7 +147,10 @@ impl Connection {
             let Some(mut session) = self.session.take() else {
                 return End::Drop;
             };
-            let event = self.wait(&mut session).await;
+            let event = match self.is_held_back(&session) {
+                true => self.wait(&mut session).await,
+                false => poll_fn(|cx| self.poll_io(cx, &mut session, true)).await,
+            };
             self.session = Some(session);
             match event {
                 Ok(Event::Data) => {}
@@ -187,9 +191,13 @@ impl Connection {
     /// Runs turns until everything received is executed. `Some`: the connection ends.
     async fn turns(&mut self) -> Option<End> {
         loop {
-            let (mut session, turn) = match self.turn().await {
-                Ok(ran) => ran,
-                Err(end) => return Some(end),
+            let Some(session) = self.session.take() else { return Some(End::Drop) };
+            let (mut session, turn) = match self.worker.turn(session) {
+                Ran::Home(session, turn) if turn.is_over() => (session, turn),
+                ran => match self.elsewhere(ran).await {
+                    Ok(ran) => ran,
+                    Err(end) => return Some(end),
+                },
             };
             if matches!(turn, Turn::Idle) && self.worker.is_crowded() {
                 self.behind_the_others().await;
@@ -202,6 +210,7 @@ impl Connection {
             };
             session.publish(self.worker.now());
             self.report();
+            catch_up(&self.shared, &self.worker);
             let pending = session.reply.pending();
             // What waits for EXEC has been received and not executed, too.
             let queued = session.client.transaction().map_or(0, Transaction::bytes);
@@ -241,10 +250,8 @@ impl Connection {
         }
     }
 
-    /// Runs one turn, wherever the roles are to be had, and waits with its last command.
-    async fn turn(&mut self) -> Result<(Box<Session>, Turn), End> {
-        let session = self.session.take().ok_or(End::Drop)?;
-        let mut ran = self.worker.turn(session);
+    /// Goes on with a turn wherever the roles are to be had, and waits with its last command.
+    async fn elsewhere(&mut self, mut ran: Ran) -> Result<(Box<Session>, Turn), End> {
         loop {
             ran = match ran {
                 Ran::Home(session, Turn::Handover(shards)) => {
@@ -294,12 +301,17 @@ impl Connection {
         if self.worker.server.shutdown.requested() && !killed { End::Flush } else { End::Drop }
     }
 
-    /// [`Connection::wait`], whether or not the client is held back (then it is not read from).
-    async fn wait_io(&mut self, session: &mut Session, read: bool) -> io::Result<Event> {
+    /// Sends what is pending, reads what has come if that is wanted, or is signalled.
+    /// Always inlined: a part of the one loop that a connection spends its life in.
+    #[inline(always)]
+    fn poll_io(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        read: bool,
+    ) -> Poll<io::Result<Event>> {
         let (stream, shared, worker) = (&mut self.stream, &self.shared, &self.worker);
-        let in_a_row = &mut self.read;
-        let stats = worker.stats();
-        poll_fn(|cx| {
+        if !session.reply.is_empty() || stream.has_unsent() {
             match poll_send(cx, stream, &mut session.reply, shared, worker) {
                 Ok(true) if !read => return Poll::Ready(Ok(Event::Flushed)),
                 Ok(true) if has_room(&session.reply, shared) => {
@@ -308,24 +320,23 @@ impl Connection {
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
-            if read {
-                let room = session.decoder.read_buf();
-                match pin!(stream.read_buf(room)).poll(cx) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
-                    Poll::Ready(Ok(n)) => {
-                        *in_a_row += n;
-                        stats.net_in.add(n as u64);
-                        shared.net_in.add(n as u64);
-                        stats.reads.add(1);
-                        return Poll::Ready(Ok(Event::Data));
-                    }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {}
+        }
+        if read {
+            match stream.poll_read(cx, session.decoder.read_buf()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
+                Poll::Ready(Ok(n)) => {
+                    self.read += n;
+                    let stats = worker.stats();
+                    stats.net_in.add(n as u64);
+                    shared.net_in.add(n as u64);
+                    stats.reads.add(1);
+                    return Poll::Ready(Ok(Event::Data));
                 }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
             }
-            shared.signal.poll(cx).map(|()| Ok(Event::Signal))
-        })
-        .await
+        }
+        shared.signal.poll(cx).map(|()| Ok(Event::Signal))
     }
 
     /// Whether the replies of a turn may wait for those of the next one. Short turns would else cost
@@ -340,14 +351,16 @@ impl Connection {
         keeps
     }
 
-    /// Writes as much of the pending replies as the socket takes at once and a turn may send.
+    /// Writes as much of the pending replies as the socket takes at once and a turn may send. What is
+    /// left is for the caller to publish.
+    #[inline(always)]
     fn flush(&self, reply: &mut Reply) -> io::Result<()> {
         let mut room = room(&self.worker);
         while !reply.is_empty() && room > 0 {
             match self.stream.try_write(reply) {
                 Ok(sent) => {
                     room = room.saturating_sub(sent);
-                    count_sent(sent, reply, &self.shared, &self.worker);
+                    count_sent(sent, &self.shared, &self.worker);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),

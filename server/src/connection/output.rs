@@ -41,7 +41,11 @@ pub(super) fn poll_send(
             Poll::Ready(Ok(sent)) => {
                 any = true;
                 room = room.saturating_sub(sent);
-                count_sent(sent, reply, shared, worker);
+                count_sent(sent, shared, worker);
+                shared.set_output(reply);
+                // What was sent is less than there was.
+                let _ = worker.server.overload.bytes.note(shared);
+                catch_up(shared, worker);
             }
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Pending => break,
@@ -51,15 +55,18 @@ pub(super) fn poll_send(
 }
 
 /// Accounts for bytes that the socket has taken.
-pub(super) fn count_sent(sent: usize, reply: &Reply, shared: &ClientShared, worker: &Worker) {
+#[inline]
+pub(super) fn count_sent(sent: usize, shared: &ClientShared, worker: &Worker) {
     let stats = worker.stats();
     stats.net_out.add(sent as u64);
     stats.writes.add(1);
     shared.net_out.add(sent as u64);
-    shared.set_output(reply);
-    // What was sent is less than there was.
-    let _ = worker.server.overload.bytes.note(shared);
-    // The sweep looks now and then only: a client that catches up in between has caught up.
+}
+
+/// After something was sent. The sweep looks now and then only: a client that catches up in between has
+/// caught up.
+#[inline]
+pub(super) fn catch_up(shared: &ClientShared, worker: &Worker) {
     if shared.over_soft_since.load(Ordering::Relaxed) != 0 {
         let soft = shared.kind().limit(&worker.server.settings().output_limits).soft;
         if shared.unsent() <= soft {

@@ -17,9 +17,8 @@ use super::{Connection, End, Event, LAST_FLUSH, Stream};
 use bytes::BytesMut;
 use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -120,7 +119,7 @@ impl Connection {
 fn discard(cx: &mut Context<'_>, stream: &mut Stream, rubbish: &mut BytesMut) -> Poll<()> {
     for _ in 0..RUBBISH_PER_TURN {
         rubbish.clear();
-        match pin!(stream.read_buf(rubbish)).poll(cx) {
+        match stream.poll_read(cx, rubbish) {
             Poll::Ready(Ok(1..)) => {}
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
             Poll::Pending => return Poll::Pending,

@@ -4,8 +4,9 @@ use super::output::SENT_AT_ONCE;
 use super::tls::TlsStream;
 use bytes::BytesMut;
 use dunlin_protocol::Reply;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{TcpStream, UnixStream};
@@ -34,13 +35,18 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Reads once into the spare room of `room`; 0 = end of stream. The pending future holds no
-    /// state, so it may be dropped and made anew at each poll.
-    pub(crate) async fn read_buf(&mut self, room: &mut BytesMut) -> io::Result<usize> {
+    /// Reads once into the spare room of `room`; 0 = end of stream.
+    #[inline(always)]
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        // A pending read holds no state, so it is made anew at each poll.
         match self {
-            Stream::Tcp(stream) => stream.read_buf(room).await,
-            Stream::Unix(stream) => stream.read_buf(room).await,
-            Stream::Tls(stream) => poll_fn(|cx| stream.poll_read(cx, room)).await,
+            Stream::Tcp(stream) => pin!(stream.read_buf(room)).poll(cx),
+            Stream::Unix(stream) => pin!(stream.read_buf(room)).poll(cx),
+            Stream::Tls(stream) => stream.poll_read(cx, room),
         }
     }
 

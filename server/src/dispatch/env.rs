@@ -336,7 +336,7 @@ impl<'g> Env<'_, '_, 'g> {
                 self.run.measure_processor(true);
             }
         }
-        let written = self.reply.pending();
+        let written = if each { self.reply.pending() } else { 0 };
         let (again, has_roles) = (self.client.wait.is_some(), writer.is_some());
         let mut call = Call {
             request: self.request,

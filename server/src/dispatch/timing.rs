@@ -8,6 +8,8 @@ use crate::runtime::clock::Clock;
 /// constant-time commands are timed in runs and the time is divided evenly; others one by one.
 pub(crate) struct Run {
     started: u64,
+    /// The turn should end with the run that ends later than this.
+    until: u64,
     /// Commands of the current run: entry and calls. A pipeline seldom mixes more than a few.
     calls: [(u16, u32); Run::KINDS],
     kinds: usize,
@@ -21,7 +23,27 @@ impl Run {
 
     /// The first run of a turn; its time includes that of reading the arguments.
     pub(crate) fn start(ctx: &Context<'_, '_>) -> Run {
-        Run { started: ctx.began, calls: [(0, 0); Run::KINDS], kinds: 0, total: 0, processor: 0 }
+        Run::within(ctx, u64::MAX)
+    }
+
+    /// The same, of a turn that should take so many nanoseconds at most.
+    #[inline]
+    pub(crate) fn within(ctx: &Context<'_, '_>, nanos: u64) -> Run {
+        Run {
+            started: ctx.began,
+            until: ctx.began.saturating_add(nanos),
+            calls: [(0, 0); Run::KINDS],
+            kinds: 0,
+            total: 0,
+            processor: 0,
+        }
+    }
+
+    /// Whether the turn has taken as long as it should, as far as that is known: until the end of the
+    /// last run.
+    #[inline(always)]
+    pub(crate) fn is_late(&self) -> bool {
+        self.started > self.until
     }
 
     /// Whether the processor time of the command that comes is to be measured.
@@ -76,15 +98,9 @@ impl Run {
         self.started
     }
 
-    /// How long this has taken as far as it is known: until the end of the last run.
-    #[inline]
-    pub(crate) fn elapsed(&self, ctx: &Context<'_, '_>) -> u64 {
-        self.started.saturating_sub(ctx.began)
-    }
-
     /// Ends the last run. Returns the nanoseconds of all.
     pub(crate) fn finish(mut self, ctx: &Context<'_, '_>) -> u64 {
         self.close(ctx);
-        self.elapsed(ctx)
+        self.started.saturating_sub(ctx.began)
     }
 }

@@ -22,6 +22,7 @@
 //! queues of their own for the threads would only be a way to wait behind somebody who is slow.
 
 use super::worker::Worker;
+use dunlin_storage::scheduling;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -164,6 +165,8 @@ impl Pool {
         Worker::set_current(self.first + number);
         // A system that does not allow these still runs the thread, as equal among equals.
         let _ = rustix::process::nice(NICE);
+        // Whoever has brought the work may be a worker, whose slices are short.
+        let _ = scheduling::ask_for_usual_slices();
         let _ = self.processors.as_ref().map(|processors| sched_setaffinity(None, processors));
         while let Some(work) = self.next(number, dismissed) {
             if catch_unwind(AssertUnwindSafe(work)).is_err() {

@@ -18,6 +18,7 @@
 //! not be what keeps the process from ending. It is also who talks to the supervisor.
 
 use crate::client::{Registry, line};
+use crate::runtime::Body;
 use crate::runtime::phase::Phase;
 use crate::server::Server;
 use std::convert::Infallible;
@@ -170,13 +171,16 @@ pub fn start(server: &'static Server) -> io::Result<()> {
         let _inside = runtime.enter();
         Signals::new()?
     };
-    let body = move || runtime.block_on(conduct(server, signals));
+    let body = move || {
+        let body: Body = Box::pin(conduct(server, signals));
+        runtime.block_on(body)
+    };
     thread::Builder::new().name("shutdown".into()).spawn(body)?;
     Ok(())
 }
 
 /// From the first signal to the last; returns never, but the process ends.
-async fn conduct(server: &'static Server, mut signals: Signals) {
+async fn conduct(server: &'static Server, mut signals: Signals) -> io::Result<()> {
     let may_drain = tokio::select! {
         name = signals.next() => {
             info!("{name} received");
@@ -244,7 +248,7 @@ async fn serve_on(server: &Server, drain: Duration, signals: &mut Signals) {
     }
 }
 
-fn end_at_once() {
+fn end_at_once() -> ! {
     info!("a further signal: ending at once");
     std::process::exit(1);
 }

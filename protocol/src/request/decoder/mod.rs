@@ -153,6 +153,12 @@ impl Decoder {
         }
     }
 
+    /// Whether any argument has arrived in chunks, of the batch or of what follows it.
+    #[inline]
+    pub fn has_big(&self) -> bool {
+        !self.big.is_empty()
+    }
+
     /// Makes every argument of command `i` contiguous: one copy of those in chunks.
     pub fn flatten(&mut self, i: usize) {
         if !self.request(i).has_chunks() {

@@ -3,6 +3,7 @@
 
 mod background;
 
+use super::Body;
 use super::accept::{Acceptor, Listener};
 use crate::acl::Login;
 use crate::blocking::{Leave, Ran, Waiter, park};
@@ -189,7 +190,8 @@ impl Worker {
         if self.dozes.get() {
             self.stirred.notify_one();
         }
-        let ran = {
+        let ran;
+        {
             let guard = self.epoch.pin();
             let Reading { now, monotonic_ns: began } = self.server.clock.read();
             self.now.set(now);
@@ -197,13 +199,12 @@ impl Worker {
             let (server, stats) = (self.server, self.stats());
             let mut held = None;
             let ctx = Context { server, stats, guard: &guard, now, began, pooled: false };
-            let ran = match session.turn(&ctx, allowed, &mut held) {
+            ran = match session.turn(&ctx, allowed, &mut held) {
                 Turn::Block => park(server, session, held.as_mut()),
                 turn => Ran::Home(session, turn),
             };
             self.sentinel.turn_ended(began);
-            ran
-        };
+        }
         self.leftovers();
         if self.server.keyspace.limbo() > LIMBO_RELAXED {
             self.server.keyspace.free_slice(FREED_PER_TURN);
@@ -326,7 +327,8 @@ impl Worker {
             quiet: Cell::default(),
             surveyor: RefCell::default(),
         });
-        let end = runtime.block_on(worker.main(inbox, duties));
+        let body: Body = Box::pin(worker.main(inbox, duties));
+        let end = runtime.block_on(body);
         server.heartbeats.rest(index);
         end
     }
@@ -466,4 +468,5 @@ impl Worker {
 fn yield_to_workers() {
     // A system that does not allow it still runs the thread, as equal among equals.
     let _ = rustix::process::nice(BACKGROUND_NICE);
+    let _ = scheduling::ask_for_usual_slices();
 }
