@@ -76,6 +76,7 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     let acl = Acl::start(&config).map_err(io::Error::other)?;
     check_exposure(&settings, acl.default_is_open()).map_err(io::Error::other)?;
     let limits = Limits::detect(settings.workers, settings.maxclients);
+    limits.fds.make_room(limits.maxclients);
     for warning in announce::warnings(&settings, &limits) {
         warn!("{warning}");
     }

@@ -89,7 +89,7 @@ mod tests {
                 // This system takes no notice.
                 return;
             }
-            let child = || {
+            let child = move || {
                 assert_eq!(slice(), super::SLICE);
                 super::ask_for_usual_slices().expect("the system allows it");
                 assert_eq!(slice(), usual);

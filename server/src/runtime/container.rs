@@ -5,12 +5,16 @@
 //! readers around them know the paths. Nothing here fails: what cannot be read is no limit.
 
 use std::fs;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors the server keeps for itself: listeners, wake-ups, log, files.
 pub const RESERVED_FDS: u64 = 32;
+/// Descriptors that there is room for from the beginning, at most: half a megabyte.
+const FDS_AT_ONCE: u64 = 64 * 1024;
 
 /// Memory of the machine and of the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +73,17 @@ impl Fds {
     pub fn max_clients(&self, wanted: u32) -> u32 {
         let room = self.limit.saturating_sub(RESERVED_FDS).max(1);
         wanted.min(u32::try_from(room).unwrap_or(u32::MAX))
+    }
+
+    /// Has the system make room for the descriptors of so many clients, before there are threads. Its
+    /// table doubles whenever it is full, and in a process with threads whoever opens the descriptor
+    /// that does not fit waits until no processor looks at the old table any more: ten milliseconds, in
+    /// which a worker would serve nobody.
+    pub fn make_room(&self, clients: u32) {
+        let wanted = u64::from(clients).saturating_add(RESERVED_FDS);
+        let last = wanted.min(self.limit).min(FDS_AT_ONCE).saturating_sub(1);
+        // Without it the table grows when it has to.
+        let _ = fcntl_dupfd_cloexec(std::io::stdin(), RawFd::try_from(last).unwrap_or(0));
     }
 }
 
@@ -478,6 +493,16 @@ mod tests {
         assert_eq!(usable(8, Some(4)), 4);
         assert_eq!(usable(8, Some(16)), 8);
         assert_eq!(usable(0, Some(16)), 16);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn there_is_room_for_the_descriptors_of_all_clients() {
+        let fds = raise_fd_limit();
+        fds.make_room(1000);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        assert!(size.trim().parse::<u64>().unwrap() >= fds.limit.min(1000), "{size}");
     }
 
     #[test]
