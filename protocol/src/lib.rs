@@ -5,6 +5,7 @@
 //!
 //! - [`Decoder`] owns a connection's receive buffers and parses pipelines, resuming at any byte.
 //! - [`Queue`] keeps commands beyond their batch.
+//! - [`chunk`] is the memory of big arguments, which is used again.
 //! - [`Reply`] collects the answers of a batch and hides the difference between the protocols.
 //! - [`number`] parses and prints numbers the way the protocol's users expect, to the byte.
 //! - [`client`] is the other end: it reads replies, for the load generator and cluster links.
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
+pub mod chunk;
 pub mod client;
 pub mod error;
 mod inline;

@@ -16,6 +16,7 @@ use crate::pause::Pause;
 use crate::placement::Placement;
 use crate::pubsub::PubSub;
 use crate::rates::Rates;
+use crate::runtime::chunks;
 use crate::runtime::clock::Clock;
 use crate::runtime::container::{Fds, Limits};
 use crate::runtime::doors::Doors;
@@ -31,6 +32,7 @@ use crate::snapshot::{self, Snapshots};
 use crate::stats::Stats;
 use crate::tls::Tls;
 use crate::tracking::Tracker;
+use dunlin_protocol::chunk;
 use dunlin_storage::value::{hash, list, set, sorted_set, stream};
 use dunlin_storage::{Keyspace, Millis, Options};
 use std::sync::Arc;
@@ -228,6 +230,7 @@ impl Server {
         let max_keys = settings.tracking_table_max_keys;
         self.tracker().configure(max_keys, limits.normal.hard, limits.pubsub.hard);
         self.keyspace.set_max_memory(settings.maxmemory);
+        chunk::keep(chunks::limit(settings.maxmemory));
         self.keyspace.set_policy(settings.maxmemory_policy);
     }
 

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::Big;
+use crate::chunk;
 use crate::limits::CHUNK;
 
 /// Bytes behind every bulk string; their values do not matter.
@@ -55,7 +56,7 @@ impl Body {
         if self.chunk.capacity() == 0 {
             let last = self.full.len() * CHUNK + goal == self.len;
             let room = if last && goal + TRAILER <= CHUNK { goal + TRAILER } else { goal };
-            self.chunk = BytesMut::with_capacity(room);
+            self.chunk = if room == CHUNK { chunk::take() } else { BytesMut::with_capacity(room) };
         }
         Some(&mut self.chunk)
     }
@@ -96,7 +97,7 @@ impl Body {
     fn seal(&mut self) {
         let goal = self.goal();
         if goal > 0 && self.chunk.len() == goal {
-            self.full.push(std::mem::take(&mut self.chunk).freeze());
+            self.full.push(chunk::freeze(std::mem::take(&mut self.chunk)));
         }
     }
 

@@ -27,7 +27,8 @@ impl Connection {
     pub(super) async fn wait(&mut self, session: &mut Session) -> io::Result<Event> {
         while self.has_too_much(session.reply.pending()) {
             match self.wait_until_read(session).await? {
-                Event::Flushed => {}
+                // A part of it, like all others: what waits may be 100 MB.
+                Event::Flushed => tokio::task::yield_now().await,
                 event => return Ok(event),
             }
         }

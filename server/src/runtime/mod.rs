@@ -8,6 +8,7 @@ pub mod accept;
 pub mod activation;
 pub mod affinity;
 pub mod announce;
+pub mod chunks;
 pub mod clock;
 pub mod container;
 pub mod doors;

@@ -17,8 +17,8 @@ use bytes::Bytes;
 pub const CHUNK: usize = 32 * 1024;
 /// Chunks per leaf.
 const FANOUT: usize = 64;
-/// What a chunk costs beside its bytes: the `Bytes` handle and its shared count.
-const CHUNK_OVERHEAD: usize = 64;
+/// What a chunk costs beside its bytes: the `Bytes` handle, its shared count and its owner.
+const CHUNK_OVERHEAD: usize = 80;
 
 /// The chunk of gaps.
 static ZEROS: [u8; CHUNK] = [0; CHUNK];

@@ -7,7 +7,7 @@ use crate::commands::docs::Arg;
 use crate::commands::error::{NOT_INTEGER, ReplyError, SYNTAX};
 use crate::commands::help;
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
-use dunlin_protocol::{Reply, number};
+use dunlin_protocol::{Reply, chunk, number};
 use dunlin_storage::DbId;
 use dunlin_storage::Value;
 
@@ -187,6 +187,7 @@ const PURGE: Command = Command::new("purge", Arity::exactly(2), purge)
 fn purge(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     call.server.keyspace.flush_limbo(call.guard);
     call.server.keyspace.free_slice(PURGE_ITEMS);
+    chunk::release(usize::MAX);
     call.reply.ok();
     Ok(Outcome::Done)
 }
@@ -204,7 +205,8 @@ fn malloc_stats(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let store = figures.store;
     let text = format!(
         "allocator: mimalloc\nresident: {}\nstore: {}\n  entries: {}\n  tables: {}\n  \
-         eviction: {}\n  misses: {}\n  limbo: {} (peak {})\nclients: {}\n",
+         eviction: {}\n  misses: {}\n  limbo: {} (peak {})\nclients: {}\n\
+         free chunks of big values: {}\n",
         figures.resident,
         store.used,
         store.entries,
@@ -214,6 +216,7 @@ fn malloc_stats(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         store.limbo,
         store.limbo_peak,
         figures.clients,
+        chunk::free_bytes(),
     );
     call.reply.verbatim("txt", text.as_bytes());
     Ok(Outcome::Done)

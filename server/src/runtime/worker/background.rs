@@ -5,6 +5,7 @@ use super::{FREED_PER_TURN, Round, TURNS, Worker};
 use crate::blocking::ServeReady;
 use crate::runtime::sweep;
 use crate::tracking::Tend;
+use dunlin_protocol::chunk;
 use dunlin_storage::{Millis, ShardId, SliceReport, memory};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -192,12 +193,14 @@ impl Worker {
             .collect()
     }
 
-    /// A second after the last work the allocator gives back what this thread has freed.
+    /// A second after the last work the allocator gives back what this thread has freed, or others of
+    /// what it had allocated.
     fn release_when_idle(&self) {
-        let (now, reads) = (self.server.clock.now(), self.stats().reads.get());
+        let now = self.server.clock.now();
+        let work = self.stats().reads.get().wrapping_add(chunk::released());
         let (since, seen, released) = self.quiet.get();
-        if reads != seen {
-            self.quiet.set((now, reads, false));
+        if work != seen {
+            self.quiet.set((now, work, false));
         } else if !released && now - since >= QUIET_MILLIS {
             memory::release_free();
             self.quiet.set((since, seen, true));

@@ -5,6 +5,7 @@ mod background;
 
 use super::Body;
 use super::accept::{Acceptor, Listener};
+use super::chunks;
 use crate::acl::Login;
 use crate::blocking::{Leave, Ran, Waiter, park};
 use crate::client::{Client, ClientShared};
@@ -162,7 +163,7 @@ pub struct Worker {
     stirred: Notify,
     /// Time of the last look at the queue.
     looked: Cell<Millis>,
-    /// Since when no socket was read, the reads until then, and whether memory was given back.
+    /// Since when nothing was done that frees memory, how much until then, and whether it was given back.
     quiet: Cell<(Millis, u64, bool)>,
     surveyor: RefCell<Surveyor>,
 }
@@ -343,6 +344,7 @@ impl Worker {
         if let Some(Duties { acceptor, listeners }) = duties {
             tokio::task::spawn_local(tls::keep_current(self.server)?);
             tokio::task::spawn_local(snapshot::keep(self.server));
+            tokio::task::spawn_local(chunks::keep());
             tokio::task::spawn_local(acceptor.accept_from(listeners));
             tokio::task::spawn_local(placement::direct(self.server));
         }

@@ -12,6 +12,7 @@ use crate::commands::server::{DUNLIN_VERSION, REDIS_VERSION};
 use crate::runtime::{container, process};
 use crate::server::Server;
 use crate::stats::{Gauge, WorkerStats};
+use dunlin_protocol::chunk;
 use dunlin_storage::{DbId, Miss};
 use std::sync::atomic::Ordering;
 
@@ -136,6 +137,7 @@ pub(super) fn memory(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("used_memory_misses", store.misses);
     text.line("limbo_bytes", store.limbo);
     text.line("limbo_peak_bytes", store.limbo_peak);
+    text.line("free_chunks_bytes", chunk::free_bytes());
     text.line("allocator_allocated", used);
     text.line("allocator_active", resident);
     text.line("allocator_resident", resident);
