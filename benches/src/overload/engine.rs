@@ -167,7 +167,7 @@ impl<'a> Engine<'a> {
             while let Some(event) = later.pop_front() {
                 let (token, now) = (event.token().0, begin.elapsed());
                 neighbours[token / TOKENS - 1].event(token % TOKENS, &event, now)?;
-                if now >= until {
+                if begin.elapsed() >= until {
                     break;
                 }
             }

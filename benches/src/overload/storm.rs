@@ -184,9 +184,18 @@ fn cost(
     Ok(used / storm.served as f64)
 }
 
+/// The light clients' p99 as a multiple of their baseline. That is no shorter than the generator's own
+/// turns beside the storm: it makes the clients' half of the handshakes, and what it does meanwhile to
+/// the light clients' latency is not the server's.
+fn times(visit: &Visit) -> f64 {
+    visit.light.p99 / visit.light.alone.max(visit.light.own)
+}
+
 fn judge(kind: Kind, name: &str, visits: &[Visit], report: &mut Report) {
-    let times = mid(visits, |v| v.light.p99 / v.light.alone);
-    let text = format!("storm, {name}: established p99 {times:.2} <= 2 times its baseline");
+    let times = mid(visits, times);
+    let text = format!(
+        "storm, {name}: established p99 {times:.2} <= 2 times its baseline (or the generator's own p99)"
+    );
     report.goal(times <= P99_GOAL_TIMES, &text);
     if kind != Kind::Hello {
         let share = mid(visits, |v| 100.0 * v.served / v.possible);
@@ -225,7 +234,6 @@ fn table(stage: &Stage, plan: &Plan, name: &str, results: &[Vec<Visit>]) -> Tabl
     let mut table = Table::new(&title, &columns);
     for (peer, visits) in stage.peers.iter().zip(results) {
         let of = |field: fn(&Visit) -> f64, decimals| number(mid(visits, field), decimals);
-        let times = |v: &Visit| v.light.p99 / v.light.alone;
         table.row(vec![
             peer.name.as_str().into(),
             of(|v| v.came, 0),

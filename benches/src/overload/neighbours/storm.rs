@@ -21,7 +21,7 @@ use crate::Outcome;
 use crate::rng::Rng;
 
 /// Clients begun in one turn.
-const PORTION: usize = 4;
+const PORTION: usize = 1;
 const PING: &[u8] = b"PING\r\n";
 
 /// What a client of the storm does first.
