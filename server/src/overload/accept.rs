@@ -10,6 +10,10 @@
 //!      '-- a second in which nobody had to wait <----+--good--> a step more, each interval
 //! ```
 //!
+//! Each step is twice the one before, until there is an overload again: when a storm is over, the kernel's
+//! queue may be full of clients that have gone, and whoever comes stands behind them. At steps of ten per
+//! second that would take three seconds.
+//!
 //! [`failure_of`] and [`BackOff`] say what an error of `accept` means for the next one. An error that is
 //! about one connection says nothing about the next. One that is about the system (no descriptors) would
 //! come again at once, because the listener stays ready: asking again without a pause is a busy loop.
@@ -39,13 +43,18 @@ pub struct AcceptRate {
     delayed: bool,
     /// Intervals in a row in which the limit was of no consequence.
     calm: u64,
+    /// Good intervals since the last overload.
+    good: u32,
     /// When the next one may be accepted.
     due: u64,
 }
 
+/// After so many doublings a step stays as it is.
+const DOUBLINGS: u32 = 10;
+
 impl AcceptRate {
     /// How long nobody is to be accepted from `now` on, in nanoseconds; 0: the next one may come.
-    /// `floor` is the least limit, and the step by which it grows.
+    /// `floor` is the least limit, and the first step by which it grows.
     pub fn wait(&mut self, now: u64, overloaded: bool, floor: u64) -> u64 {
         self.pass(now, overloaded, floor.max(1));
         match self.limit {
@@ -78,9 +87,12 @@ impl AcceptRate {
             let per_second = self.accepted * 1_000 / (INTERVAL_MS * intervals);
             self.limit = Some((self.limit.unwrap_or(per_second) / 2).max(floor));
             self.calm = 0;
+            self.good = 0;
         } else if let Some(limit) = self.limit {
             self.calm = if self.delayed { 0 } else { self.calm + intervals };
-            let more = limit.saturating_add(floor.saturating_mul(intervals));
+            let step = floor.saturating_mul(1 << self.good.min(DOUBLINGS));
+            self.good = self.good.saturating_add(1);
+            let more = limit.saturating_add(step.saturating_mul(intervals));
             self.limit = (self.calm < CALM).then_some(more);
         }
         self.began = now;
@@ -199,12 +211,18 @@ mod tests {
         let floored = run(&mut rate, &mut now, 10_000, 5_000, true);
         assert_eq!(rate.limit(), Some(20));
         assert!((95..=105).contains(&floored), "{floored}");
-        // 200 a second more in each second: 20, 220, 420 ...
-        let second = run(&mut rate, &mut now, 10_000, 1_000, false);
-        assert!((80..200).contains(&second), "{second}");
-        run(&mut rate, &mut now, 10_000, 2_000, false);
+        // 40, 80, 160 ... a second, for a tenth of a second each.
+        let half = run(&mut rate, &mut now, 10_000, 500, false);
+        assert!((30..130).contains(&half), "{half}");
         let limit = rate.limit().expect("there is still a limit: clients wait");
-        assert!((500..700).contains(&limit), "{limit}");
+        assert!((320..=1_280).contains(&limit), "{limit}");
+        let whole = half + run(&mut rate, &mut now, 10_000, 500, false);
+        assert!((1_000..4_100).contains(&whole), "a queue of 1,000 is empty in a second: {whole}");
+        // One bad interval, and the steps are small again.
+        run(&mut rate, &mut now, 10_000, 2_000, true);
+        assert_eq!(rate.limit(), Some(20));
+        let half = run(&mut rate, &mut now, 10_000, 500, false);
+        assert!((30..130).contains(&half), "{half}");
     }
 
     #[test]
