@@ -3,7 +3,8 @@
 #   docker build -t dunlin .
 #   docker run --rm --read-only -p 6379:6379 -e DUNLIN_BIND='*' -e DUNLIN_REQUIREPASS=secret dunlin
 #
-# Every directive is an environment variable, or an argument behind the image's name. As everywhere,
+# Every directive is an environment variable, or an argument behind the image's name; the health check
+# knows the environment only, so that is where a port and a password belong. As everywhere,
 # other machines are not served without a password; in a pod, and in a container network that is
 # shared, the loopback address of the default is what neighbours use.
 

@@ -1,12 +1,14 @@
 //! A whole turn without a socket: bytes of a pipeline in, commands found, checked, run on the
 //! keyspace and counted, replies out. What the server adds to the sum of request, table and reply
-//! is dispatch.
+//! is dispatch. The same on a node of a cluster, and what it costs there to send a client elsewhere.
 
 use bytes::BufMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dunlin::Context;
 use dunlin::acl::Acl;
 use dunlin::client::{Client, ClientShared};
+use dunlin::cluster::node::{Endpoint, NodeId};
+use dunlin::cluster::{Cluster, slot};
 use dunlin::config::Config;
 use dunlin::overload::sentinel::Allowance;
 use dunlin::runtime::clock::Reading;
@@ -18,7 +20,7 @@ use dunlin_benches::request::{Op, Requests, Ttl, ValueSize};
 use dunlin_benches::rng::Rng;
 use dunlin_benches::scan::{Reply, Scan, Wire, scan};
 use dunlin_protocol::Limits;
-use dunlin_storage::{Handle, Options};
+use dunlin_storage::{Handle, Options, SlotOf};
 use std::hint::black_box;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -30,11 +32,24 @@ const VARIANTS: usize = 256;
 /// A turn that nobody else waits for.
 const ALL: Allowance = Allowance { commands: usize::MAX, nanos: u64::MAX };
 
-fn server() -> Result<Server, String> {
+fn server(cluster: Option<Cluster>) -> Result<Server, String> {
     let config = Config::defaults(MEMORY);
     let log = Log::start(&config.settings())?;
     let acl = Acl::start(&config)?;
-    Ok(Server::new(config, acl, log, Options::default(), &Machine::detect(1, 100)))
+    let store = Options {
+        slot_of: cluster.as_ref().map(|_| slot::of as SlotOf),
+        shown: cluster.as_ref().map(|cluster| Arc::clone(cluster.routes.shown())),
+        ..Options::default()
+    };
+    let machine = Machine::detect(1, 100);
+    Ok(Server::new(config, acl, log, store, cluster.map(Arc::new), &machine))
+}
+
+/// A node that owns all slots, as far as it knows.
+fn node(me: u32) -> Cluster {
+    let ip = std::net::IpAddr::from([10, 0, 0, 1]);
+    let endpoint = Endpoint { ip, hostname: String::new(), port: 6379, tls_port: 0, bus_port: 0 };
+    Cluster::alone(NodeId::from(me), endpoint)
 }
 
 fn session(server: &Server) -> Session {
@@ -96,10 +111,34 @@ fn check(replies: &[IoSlice<'_>], wanted: u64) {
 }
 
 fn dispatch(c: &mut Criterion) {
-    let server = match server() {
-        Ok(server) => server,
-        Err(error) => panic!("{error}"),
-    };
+    commands(c, "dispatch", None);
+    commands(c, "dispatch-cluster", Some(node(1)));
+    let elsewhere = node(1);
+    elsewhere.adopt(node(2).map(), |_| true);
+    redirections(c, elsewhere);
+}
+
+/// Every GET is another node's.
+fn redirections(c: &mut Criterion, cluster: Cluster) {
+    let server = server(Some(cluster)).unwrap_or_else(|error| panic!("{error}"));
+    let (mut session, epoch) = (session(&server), server.keyspace.handle());
+    let (pipelines, mut next) = (pipelines(Op::Get, 16), 0);
+    turn(&server, &mut session, &epoch, &pipelines[0], |replies| {
+        assert!(replies.iter().all(|slice| slice.starts_with(b"-MOVED ")), "sent elsewhere");
+    });
+    let mut group = c.benchmark_group("dispatch-moved");
+    group.throughput(Throughput::Elements(16));
+    group.bench_function(BenchmarkId::new(Op::Get.name(), 16), |b| {
+        b.iter(|| {
+            next = (next + 1) % VARIANTS;
+            turn(&server, &mut session, &epoch, &pipelines[next], |_| {})
+        });
+    });
+    group.finish();
+}
+
+fn commands(c: &mut Criterion, name: &str, cluster: Option<Cluster>) {
+    let server = server(cluster).unwrap_or_else(|error| panic!("{error}"));
     let mut session = session(&server);
     let epoch = server.keyspace.handle();
     let requests = Requests::new(Wire::Resp, ValueSize::Fixed(64), Ttl::None);
@@ -109,7 +148,7 @@ fn dispatch(c: &mut Criterion) {
         requests.append(&mut bytes, Op::Set, key, &mut rng);
         turn(&server, &mut session, &epoch, &bytes, |replies| check(replies, 1));
     }
-    let mut group = c.benchmark_group("dispatch");
+    let mut group = c.benchmark_group(name);
     for op in [Op::Ping, Op::Get, Op::Set, Op::Incr] {
         for depth in [1, 16, 64] {
             let pipelines = pipelines(op, depth);

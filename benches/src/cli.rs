@@ -1,10 +1,14 @@
 //! The command line: subcommands, their arguments, and the plans made of them.
 
+mod cluster;
 mod overload;
+mod replay;
 
 use std::time::Duration;
 
+pub(crate) use self::cluster::{cluster_plan, migration_plan, placement_plan};
 pub(crate) use self::overload::{overhead_plan, overload_plan};
+pub(crate) use self::replay::{replay_plan, replay_stage};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use dunlin_benches::open::Arrivals;
 use dunlin_benches::peer::{Peer, Stage};
@@ -31,6 +35,10 @@ pub(crate) fn command() -> Command {
         .subcommand(expiry_cli())
         .subcommand(storage_cli())
         .subcommand(mixes_cli())
+        .subcommand(cluster::placement_cli())
+        .subcommand(cluster::migration_cli())
+        .subcommand(cluster::cluster_cli())
+        .subcommand(replay::replay_cli())
         .subcommand(overload::overload_cli())
         .subcommand(overload::overhead_cli())
 }
@@ -332,6 +340,13 @@ fn memory_cli() -> Command {
         .arg(list("values", "16,64,512", "bytes per value"))
         .arg(list("ttl", "no,yes", "without, with a time to live"))
         .arg(count("connections", "4", "connections that write the items"))
+        .arg(list(
+            "shift",
+            "32,200",
+            "bytes per value that come after 60 % were removed, 0 = leave it out",
+        ))
+        .arg(count("shift-items", "1000000", "items of that test"))
+        .arg(count("shift-from", "64", "bytes per value before"))
         .arg(count("overwrites", "4000000", "overwrites of the garbage test, 0 = leave it out"))
         .arg(count("overwrite-keys", "1000000", "keys overwritten"));
     with_servers(command)
@@ -343,6 +358,9 @@ pub(crate) fn memory_plan(m: &ArgMatches) -> memory::Plan {
         sizes: numbers(m, "values").into_iter().map(|n| n as usize).collect(),
         ttls: strings(m, "ttl").iter().map(|t| t == "yes").collect(),
         connections: num(m, "connections") as usize,
+        shift: numbers(m, "shift").into_iter().filter(|&n| n > 0).map(|n| n as usize).collect(),
+        shift_items: num(m, "shift-items"),
+        shift_from: num(m, "shift-from") as usize,
         overwrites: num(m, "overwrites"),
         overwrite_keys: num(m, "overwrite-keys"),
     }

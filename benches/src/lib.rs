@@ -22,12 +22,13 @@
 //! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill.
 //! - [`report`]: tables, medians, JSON.
 //! - [`compare`], [`standard`], [`latency`], [`stall`], [`scripts`], [`memory`], [`collections`],
-//!   [`maxmemory`], [`expiry`], [`storage`], [`mixes`], [`overload`], [`overhead`]: the subcommands of
-//!   `dunlin-bench`.
+//!   [`maxmemory`], [`expiry`], [`storage`], [`mixes`], [`overload`], [`overhead`], [`replay`]: the
+//!   subcommands of `dunlin-bench`.
 //! - [`floor`]: the cheapest server there can be, to compare with.
 
 #![expect(clippy::disallowed_methods, reason = "measuring reads the real clock")]
 
+pub mod cluster;
 pub mod collections;
 pub mod compare;
 pub mod control;
@@ -38,12 +39,15 @@ mod link;
 pub mod load;
 pub mod maxmemory;
 pub mod memory;
+pub mod migration;
 pub mod mixes;
 pub mod open;
 pub mod overhead;
 pub mod overload;
 pub mod peer;
+pub mod placement;
 pub mod process;
+pub mod replay;
 pub mod report;
 pub mod request;
 pub mod rng;

@@ -2,15 +2,26 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::net::TcpStream;
-use mio::{Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token};
 
 use crate::Outcome;
 use crate::scan::{Reply, Scan, Wire, scan};
 
 /// Smallest receive buffer; it doubles when one reply does not fit.
 const ROOM: usize = 64 * 1024;
+
+/// Waits for events, also over a time in which the process was stopped.
+pub(crate) fn wait(poll: &mut Poll, events: &mut Events, limit: Duration) -> Outcome<()> {
+    loop {
+        match poll.poll(events, Some(limit)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return Ok(done?),
+        }
+    }
+}
 
 /// A connection with its buffers.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use mio::{Events, Poll};
 
 use crate::Outcome;
-use crate::link::Link;
+use crate::link::{Link, wait};
 use crate::request::{Op, Requests, Ttl, ValueSize};
 use crate::rng::{Rng, Zipf};
 use crate::scan::{Reply, Wire};
@@ -265,7 +265,7 @@ impl Load {
         }
         let mut events = Events::with_capacity(1024);
         while self.active > 0 {
-            self.poll.poll(&mut events, Some(Duration::from_secs(30)))?;
+            wait(&mut self.poll, &mut events, Duration::from_secs(30))?;
             if events.is_empty() {
                 return Err("no reply for 30 s".into());
             }

@@ -6,8 +6,8 @@ use clap::ArgMatches;
 use cli::stage;
 use dunlin_benches::report::Report;
 use dunlin_benches::{
-    Outcome, collections, compare, expiry, floor, latency, maxmemory, memory, mixes, overhead,
-    overload, process, scripts, stall, standard, storage,
+    Outcome, cluster, collections, compare, expiry, floor, latency, maxmemory, memory, migration,
+    mixes, overhead, overload, placement, process, replay, scripts, stall, standard, storage,
 };
 
 #[global_allocator]
@@ -34,6 +34,7 @@ fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
         Some(("compare", m)) => compare::run(&stage(m)?, &cli::compare_plan(m), report),
         Some(("redis-benchmark", m)) => standard::run(&stage(m)?, &cli::standard_plan(m), report),
         Some(("floor", m)) => floor::run(cli::port(m)?),
+        Some(("placement", m)) => placement::run(&cli::placement_plan(m), report),
         Some(("collections", m)) => collections::run(&stage(m)?, report),
         Some(("latency", m)) => latency::run(&stage(m)?, &cli::latency_plan(m), report),
         Some(("stall", m)) => stall::run(&stage(m)?, &cli::stall_plan(m), report),
@@ -42,9 +43,15 @@ fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
         Some(("maxmemory", m)) => maxmemory::run(&stage(m)?, &cli::maxmemory_plan(m)?, report),
         Some(("expiry", m)) => expiry::run(&stage(m)?, &cli::expiry_plan(m), report),
         Some(("storage", m)) => storage::run(&cli::storage_plan(m), report),
+        Some(("cluster", m)) => cluster::run(&stage(m)?, &cli::cluster_plan(m), report),
+        Some(("migration", m)) => migration::run(&stage(m)?, &cli::migration_plan(m), report),
         Some(("overload", m)) => overload::run(&stage(m)?, &cli::overload_plan(m), report),
         Some(("overhead", m)) => overhead::run(&stage(m)?, &cli::overhead_plan(m), report),
         Some(("mixes", m)) => mixes::run(&cli::mixes_plan(m)?, report),
+        Some(("replay", m)) => {
+            let stage = cli::replay_stage(m)?;
+            replay::run(stage.as_ref(), &cli::replay_plan(m)?, report)
+        }
         _ => Err("no such subcommand".into()),
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 
 use crate::Outcome;
-use crate::link::Link;
+use crate::link::{Link, wait};
 use crate::load::{Keys, Tally, wheel};
 use crate::request::{Op, Requests, Ttl, ValueSize};
 use crate::rng::{Rng, Zipf};
@@ -150,7 +150,7 @@ impl Run<'_> {
             last_turn = now;
             self.act((now - self.begin).as_nanos() as u64)?;
             self.issue((now - self.begin).as_nanos() as f64)?;
-            poll.poll(&mut events, Some(Duration::ZERO))?;
+            wait(poll, &mut events, Duration::ZERO)?;
             for event in &events {
                 let i = event.token().0;
                 if event.is_writable() {

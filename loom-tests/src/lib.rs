@@ -17,7 +17,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use dunlin_storage::{
-    DbId, Entry, Guard, Handle, Job, Keyspace, Millis, NewValue, Options, Policy, ShardId,
+    DbId, Entry, Guard, Handle, Job, Keyspace, Millis, Miss, NewValue, Options, Policy, ShardId,
     ShardSet, Str, Touch, Value, Writer, model,
 };
 
@@ -35,6 +35,11 @@ impl Deref for Shared {
     }
 }
 
+/// Steps of one execution at most. The checker counts them in 16 bits per thread and does not notice when
+/// these are over: a thread that waits in a loop for another one without
+/// [yielding](loom::thread::yield_now) would then be told of races that there are not.
+const MOST_BRANCHES: usize = 60_000;
+
 /// Explores all interleavings of `body` with up to two involuntary switches (or what
 /// `LOOM_MAX_PREEMPTIONS` says).
 pub fn explore(body: impl Fn() + Send + Sync + 'static) {
@@ -47,7 +52,7 @@ pub fn explore_some(most: usize, body: impl Fn() + Send + Sync + 'static) {
     builder.preemption_bound = builder.preemption_bound.or(Some(2));
     builder.max_permutations = Some(most);
     builder.checkpoint_interval = 1000;
-    builder.max_branches = 100_000;
+    builder.max_branches = MOST_BRANCHES;
     let executions = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = Arc::clone(&executions);
     let start = std::time::Instant::now();
@@ -66,15 +71,22 @@ impl Shared {
     /// An empty keyspace with one database.
     #[must_use]
     pub fn new(shards: usize) -> Self {
+        Self::remembering(shards, 0)
+    }
+
+    /// The same, with so many bytes for what was removed.
+    #[must_use]
+    pub fn remembering(shards: usize, miss_memory: u64) -> Self {
         let seed = Some([1, 2, 3, 4]);
         let policy = Policy::AllKeysLru;
         Self(Arc::new(Keyspace::new(Options {
             shards,
             databases: 1,
             max_memory: 0,
-            miss_memory: 0,
+            miss_memory,
             policy,
             seed,
+            ..Options::default()
         })))
     }
 
@@ -154,6 +166,19 @@ impl Shared {
             self.shard_of(hash) == ShardId(shard) && model::home(self, hash, homes) == home
         };
         (0..).map(|i: u32| format!("k{i}").into_bytes()).filter(fits).take(count).collect()
+    }
+
+    /// Why a key is not there.
+    #[must_use]
+    pub fn why(&self, guard: &Guard, key: &[u8]) -> Miss {
+        self.why_missing(DB, &self.key(key), 0, false, guard)
+    }
+
+    /// Frees in slices what waits for it. While another thread does, this one waits.
+    pub fn free_all(&self) {
+        while self.free_slice(1) {
+            loom::thread::yield_now();
+        }
     }
 
     /// Works off jobs left behind until there are none.

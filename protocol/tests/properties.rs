@@ -1,12 +1,14 @@
 //! The decoder and the reply writer against redis-protocol, an independent implementation.
 
+mod bodies;
+
+use bodies::reply::{folded, read, sent, write};
 use bytes::{Bytes, BytesMut};
-use dunlin_protocol::client::{ReplyDecoder, Value};
+use dunlin_protocol::client::Value;
 use dunlin_protocol::{ArgValue, Decoder, Limits, Proto, Reply};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use redis_protocol::resp2;
-use std::io::IoSlice;
 
 fn argument() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -55,76 +57,6 @@ fn reply() -> impl Strategy<Value = Value> {
                 .prop_map(|(key, value)| Value::Map(vec![(Value::Int(key), value)])),
         ]
     })
-}
-
-fn write(reply: &mut Reply, value: &Value) {
-    let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-    match value {
-        Value::Null => reply.null(),
-        Value::Simple(bytes) => reply.simple(&text(bytes)),
-        Value::Error(bytes) => reply.error(text(bytes)),
-        Value::Int(value) => reply.int(*value),
-        Value::Double(value) => reply.double(*value),
-        Value::Bool(value) => reply.bool(*value),
-        Value::Bulk(bytes) if bytes.len() < 3000 => reply.bulk(bytes),
-        Value::Bulk(bytes) => {
-            let chunks = (0..bytes.len()).step_by(5000);
-            let chunk = |at| bytes.slice(at..bytes.len().min(at + 5000));
-            reply.bulk_chunks(bytes.len(), chunks.map(chunk));
-        }
-        Value::BigNumber(digits) => reply.big_number(&text(digits)),
-        Value::Array(items) if items.len() % 2 == 0 => {
-            reply.array(items.len());
-            items.iter().for_each(|item| write(reply, item));
-        }
-        Value::Array(items) => {
-            let header = reply.deferred_array();
-            items.iter().for_each(|item| write(reply, item));
-            reply.finish_deferred(header, items.len());
-        }
-        Value::Map(pairs) => {
-            let header = reply.deferred_map();
-            for (key, value) in pairs {
-                write(reply, key);
-                write(reply, value);
-            }
-            reply.finish_deferred(header, pairs.len());
-        }
-        Value::Push(_) => unreachable!("not generated"),
-    }
-}
-
-/// What RESP2 makes of a value.
-fn folded(value: &Value) -> Value {
-    match value {
-        Value::Double(value) => {
-            let text = dunlin_protocol::number::format_f64(*value);
-            Value::Bulk(Bytes::copy_from_slice(text.as_bytes()))
-        }
-        Value::Bool(value) => Value::Int(i64::from(*value)),
-        Value::BigNumber(digits) => Value::Bulk(digits.clone()),
-        Value::Array(items) => Value::Array(items.iter().map(folded).collect()),
-        Value::Map(pairs) => {
-            Value::Array(pairs.iter().flat_map(|(k, v)| [folded(k), folded(v)]).collect())
-        }
-        other => other.clone(),
-    }
-}
-
-/// Reads everything from `reply` through partial writes of at most `step` bytes and slices.
-fn sent(reply: &mut Reply, step: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while !reply.is_empty() {
-        let mut slices: Vec<IoSlice<'_>> = Vec::new();
-        reply.slices(&mut slices, 1 + step % 5);
-        let next: Vec<u8> =
-            slices.iter().flat_map(|slice| slice.iter().copied()).take(step).collect();
-        assert!(!next.is_empty(), "pending bytes have slices");
-        bytes.extend_from_slice(&next);
-        reply.advance(next.len());
-    }
-    assert_eq!(reply.pending(), 0);
-    bytes
 }
 
 proptest! {
@@ -177,14 +109,8 @@ proptest! {
                 write(&mut reply, value);
                 reply.rollback(mark);
             }
-            let mut decoder = ReplyDecoder::new(proto);
-            let mut read = Vec::new();
-            for piece in sent(&mut reply, step).chunks(step) {
-                decoder.read_buf().extend_from_slice(piece);
-                while let Some(value) = decoder.decode().map_err(|_| TestCaseError::fail("refused"))? {
-                    read.push(value);
-                }
-            }
+            let (read, error) = read(proto, 1 << 24, &sent(&mut reply, step), step);
+            prop_assert_eq!(error, None);
             let want: Vec<Value> = match proto {
                 Proto::Resp2 => values.iter().map(folded).collect(),
                 Proto::Resp3 => values.clone(),

@@ -167,3 +167,59 @@ fn inline() {
 fn number() {
     run(digits, bodies::number);
 }
+
+/// Replies with some oddities, and now and then a wrong byte.
+fn answers(random: &mut Random) -> Vec<u8> {
+    const PARTS: &[&[u8]] = &[
+        b"+OK\r\n",
+        b"-ERR x\r\n",
+        b":12\r\n",
+        b"$-1\r\n",
+        b"*-1\r\n",
+        b"*2\r\n",
+        b"*0\r\n",
+        b"$3\r\nabc\r\n",
+        b"_\r\n",
+        b"#t\r\n",
+        b",1.5\r\n",
+        b",inf\r\n",
+        b"(123\r\n",
+        b"%1\r\n",
+        b"~1\r\n",
+        b">2\r\n",
+        b"|1\r\n",
+        b"=7\r\ntxt:abc\r\n",
+        b"!5\r\nERR x\r\n",
+        b"*1\r\n",
+        b"$?\r\n",
+        b"*?\r\n",
+        b".\r\n",
+        b";4\r\nabcd\r\n",
+        b"%0\r\n",
+        b"~-1\r\n",
+        b"HELLO 3\r\n",
+    ];
+    let mut out = vec![random.next().to_le_bytes()[0]];
+    for _ in 0..random.below(30) {
+        out.extend_from_slice(random.pick(PARTS));
+    }
+    if random.chance(30) {
+        let at = random.below(out.len());
+        out[at] = random.next().to_le_bytes()[0];
+    }
+    out
+}
+
+fn any(random: &mut Random) -> Vec<u8> {
+    (0..random.below(200)).map(|_| random.next().to_le_bytes()[0]).collect()
+}
+
+#[test]
+fn replies_written() {
+    run(any, bodies::reply::written);
+}
+
+#[test]
+fn replies_received() {
+    run(answers, bodies::reply::received);
+}

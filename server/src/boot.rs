@@ -2,6 +2,8 @@
 
 use crate::acl::Acl;
 use crate::admin::Admin;
+use crate::cluster::begin::Beginning;
+use crate::cluster::{Cluster, slot};
 use crate::config::{Config, Settings, Task, check_exposure};
 use crate::runtime::accept::Acceptor;
 use crate::runtime::activation;
@@ -18,7 +20,7 @@ use crate::runtime::worker::{Duties, INBOX, Start, Worker, WorkerHandle};
 use crate::server::Server;
 use crate::snapshot;
 use crate::tools;
-use dunlin_storage::Options;
+use dunlin_storage::{Options, SlotOf};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,7 +28,8 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-/// Fewest shards, and shards per worker: so many that two workers seldom meet in one.
+/// Fewest shards, and shards per worker: so many that two workers seldom meet in one. A store with a
+/// small budget has fewer.
 const MIN_SHARDS: usize = 16;
 const SHARDS_PER_WORKER: usize = 8;
 const MAX_SHARDS: usize = 4096;
@@ -37,6 +40,7 @@ pub fn main() -> ExitCode {
     match Task::read(std::env::args_os(), std::env::vars_os()) {
         Ok(Task::Serve(config)) => run(config),
         Ok(Task::Check { config, faults }) => tools::check::run(&config, faults),
+        Ok(Task::Cluster(order)) => tools::cluster::run(&order),
         Ok(Task::Ping { config, place }) => tools::ping::run(&config.settings(), place),
         Err(text) => {
             if text.exit_code() == 0 {
@@ -84,7 +88,9 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     let supervisor = Supervisor::find(settings.supervised).map_err(io::Error::other)?;
     let _pidfile = PidFile::write(settings.pidfile.as_deref())?;
     let auth = !acl.default_is_open();
-    let server = start(config, acl, log, &limits, supervisor);
+    let beginning = settings.cluster.enabled.then(|| Beginning::open(&settings)).transpose()?;
+    let cluster = beginning.as_ref().map(|beginning| Arc::clone(&beginning.cluster));
+    let server = start(config, acl, log, cluster, &limits, supervisor);
     // Before anything that may take long, and until everything else has ended.
     let _admin = Admin::start(server, &settings)?;
     server.tls.load(&settings.tls).map_err(|why| io::Error::other(format!("TLS: {why}")))?;
@@ -94,6 +100,9 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     }
     shutdown::start(server)?;
     let threads = spawn_workers(server, &settings, listeners)?;
+    if let Some(beginning) = beginning {
+        beginning.go(server)?;
+    }
     if snapshot::load(server)? {
         info!("ready to accept connections");
     }
@@ -116,29 +125,35 @@ fn start(
     config: Config,
     acl: Acl,
     log: Log,
+    cluster: Option<Arc<Cluster>>,
     limits: &Limits,
     supervisor: Supervisor,
 ) -> &'static Server {
     let settings = config.settings();
     let store = Options {
-        shards: shards(settings.shards, limits.workers),
+        shards: shards(settings.shards, limits.workers, settings.maxmemory),
         databases: settings.databases,
         max_memory: settings.maxmemory,
         policy: settings.maxmemory_policy,
         miss_memory: settings.miss_memory,
         seed: None,
+        slot_of: cluster.as_ref().map(|_| slot::of as SlotOf),
+        shown: cluster.as_ref().map(|cluster| Arc::clone(cluster.routes.shown())),
     };
-    let mut server = Server::new(config, acl, log, store, limits);
+    let mut server = Server::new(config, acl, log, store, cluster, limits);
     server.supervisor = supervisor;
     Box::leak(Box::new(server))
 }
 
-fn shards(setting: u32, workers: usize) -> usize {
-    let wanted = match usize::try_from(setting) {
-        Ok(0) | Err(_) => (workers * SHARDS_PER_WORKER).max(MIN_SHARDS),
-        Ok(set) => set,
-    };
-    wanted.next_power_of_two().min(MAX_SHARDS)
+fn shards(setting: u32, workers: usize, max_memory: u64) -> usize {
+    let power = |wanted: usize| wanted.next_power_of_two().min(MAX_SHARDS);
+    match usize::try_from(setting) {
+        Ok(0) | Err(_) => {
+            let wanted = power((workers * SHARDS_PER_WORKER).max(MIN_SHARDS));
+            Options::shards_within(wanted, max_memory)
+        }
+        Ok(set) => power(set),
+    }
 }
 
 fn bind(settings: &Settings, passwordless: bool) -> io::Result<Listeners> {

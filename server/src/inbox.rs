@@ -237,6 +237,22 @@ impl Feed {
         let _queue = self.client.inbox.lock();
         self.ended.store(true, Ordering::Relaxed);
     }
+
+    /// Ends it, and puts a last message into the inbox, which is made under its lock; false: it had
+    /// ended. `limit` as in [`Feed::push`].
+    pub fn end_with(&self, limit: u64, last: impl FnOnce() -> Message) -> bool {
+        let queue = self.client.inbox.lock();
+        if queue.overflown || self.ended.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        put(&self.client, queue, last(), limit);
+        true
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
 }
 
 /// Puts a message into a client's inbox that is no subscription's. It is made under the inbox's lock,

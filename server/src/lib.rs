@@ -10,6 +10,7 @@ pub mod admin;
 pub mod blocking;
 pub mod boot;
 pub mod client;
+pub mod cluster;
 #[macro_use]
 pub mod commands;
 pub mod config;

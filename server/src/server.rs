@@ -3,6 +3,7 @@
 
 use crate::acl::{Acl, LogContext, LogEntry, Reason};
 use crate::client::{Client, ClientType, Registry, line};
+use crate::cluster::Cluster;
 use crate::commands::collection;
 use crate::config::{Config, Settings};
 use crate::insight::Insight;
@@ -64,6 +65,8 @@ pub struct Server {
     pub notifier: Arc<Notifier>,
     /// Who is interested in which keys.
     pub interests: Arc<Interests>,
+    /// Its part in a cluster, if it is a node of one.
+    pub cluster: Option<Arc<Cluster>>,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Scripts by their names.
@@ -138,11 +141,18 @@ const TIME_EACH_BELOW_MICROS: i64 = 1_000;
 
 impl Server {
     /// Puts the parts together.
-    pub fn new(config: Config, acl: Acl, log: Log, store: Options, limits: &Limits) -> Self {
+    pub fn new(
+        config: Config,
+        acl: Acl,
+        log: Log,
+        store: Options,
+        cluster: Option<Arc<Cluster>>,
+        limits: &Limits,
+    ) -> Self {
         let clock = Clock::new();
         let pubsub = PubSub::default();
         let notifier = Arc::new(Notifier::new(pubsub.clone()));
-        let threads = limits.workers + pool::THREADS;
+        let threads = limits.workers + pool::NUMBERS;
         let interests =
             Arc::new(Interests::new(store.shard_count(), threads, Arc::clone(&notifier)));
         let keyspace = Keyspace::observed(store, Arc::clone(&interests) as _);
@@ -160,6 +170,7 @@ impl Server {
             pubsub,
             notifier,
             interests,
+            cluster,
             pause: Pause::default(),
             scripts: ScriptCache::default(),
             libraries: Libraries::default(),
@@ -229,6 +240,10 @@ impl Server {
         self.pubsub.configure(limits.pubsub.hard);
         let max_keys = settings.tracking_table_max_keys;
         self.tracker().configure(max_keys, limits.normal.hard, limits.pubsub.hard);
+        if let Some(cluster) = &self.cluster {
+            cluster.set_reads_when_down(settings.cluster.allow_reads_when_down);
+            cluster.view().prefer(settings.cluster.preferred_endpoint);
+        }
         self.keyspace.set_max_memory(settings.maxmemory);
         chunk::keep(chunks::limit(settings.maxmemory));
         self.keyspace.set_policy(settings.maxmemory_policy);
@@ -239,6 +254,11 @@ impl Server {
         let slow = self.settings().slowlog_log_slower_than;
         let each = (0..TIME_EACH_BELOW_MICROS).contains(&slow) || self.insight.tracking.is_active();
         self.hot.time_each.store(each, Ordering::Relaxed);
+    }
+
+    /// What INFO and HELLO call the server.
+    pub fn mode(&self) -> &'static str {
+        if self.cluster.is_some() { "cluster" } else { "standalone" }
     }
 
     /// The clients that keep copies of values.
@@ -281,7 +301,7 @@ impl Server {
     /// When collections change their form.
     pub fn limits(&self) -> collection::Limits {
         let limit = |i: usize| self.hot.collections[i].load(Ordering::Relaxed);
-        let seed = self.keyspace.key(b"collections").hash.0;
+        let seed = self.keyspace.digest(b"collections");
         collection::Limits {
             hash: hash::Limits { listpack_entries: limit(0), listpack_value: limit(1), seed },
             list: list::Limits {
@@ -333,13 +353,13 @@ impl Server {
     /// A random number (the store's keyed hash of a counter).
     pub fn random(&self) -> u64 {
         let count = self.draws.fetch_add(1, Ordering::Relaxed);
-        self.keyspace.key(&count.to_le_bytes()).hash.0
+        self.keyspace.digest(&count.to_le_bytes())
     }
 }
 
 /// 40 hexadecimal digits from the store's random seed.
 fn run_id(keyspace: &Keyspace) -> String {
-    let word = |i: u8| keyspace.key(&[b'r', i]).hash.0;
+    let word = |i: u8| keyspace.digest(&[b'r', i]);
     let digits = format!("{:016x}{:016x}{:016x}", word(0), word(1), word(2));
     digits[..40].to_owned()
 }

@@ -69,6 +69,12 @@ enum Stop {
     Turn(Turn),
 }
 
+/// Whether commands of a turn that begins now run with the node's lease.
+#[inline]
+fn has_lease(ctx: &Context<'_, '_>) -> bool {
+    ctx.server.cluster.as_ref().is_some_and(|cluster| cluster.lease.lasts(ctx.began))
+}
+
 /// A parsed command, looked up and hashed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prepared {
@@ -93,6 +99,8 @@ pub struct Session {
     next: usize,
     /// Whether the decoder has the limits of an authenticated client.
     trusted: bool,
+    /// See [`Session::has_outlived_lease`].
+    outlived: bool,
 }
 
 impl Session {
@@ -106,6 +114,7 @@ impl Session {
             prepared: Vec::new(),
             next: 0,
             trusted,
+            outlived: false,
         }
     }
 
@@ -122,10 +131,30 @@ impl Session {
         }
         self.client.deliveries = 0;
         self.client.collect(&mut self.reply);
+        let lasted = has_lease(ctx);
         let mut run = dispatch::Run::within(ctx, allowed.nanos);
         let turn = self.run_batches(ctx, &mut run, allowed.commands, held);
-        ctx.stats.turn_nanos.add(run.finish(ctx));
+        let nanos = run.finish(ctx);
+        ctx.stats.turn_nanos.add(nanos);
+        self.check_lease(ctx, lasted, nanos);
         turn
+    }
+
+    /// After commands have run for so many nanoseconds: whether the node's lease has lasted, as it did
+    /// before. Where it was over from the beginning, nothing has run that needs it. (It may have been
+    /// ended meanwhile, as if it had never been: so what was before has to be asked before.)
+    #[inline]
+    fn check_lease(&mut self, ctx: &Context<'_, '_>, lasted: bool, nanos: u64) {
+        if let Some(cluster) = &ctx.server.cluster {
+            self.outlived |= lasted && !cluster.lease.lasts(ctx.began + nanos);
+        }
+    }
+
+    /// Whether the node's lease has ended while something ran. Nobody knows whether that was still true
+    /// when it ran, because the process may have been stopped in between, so its reply must not be sent.
+    /// What has run before the end may be told later: it happened before it was told.
+    pub(crate) fn has_outlived_lease(&self) -> bool {
+        self.outlived
     }
 
     fn run_batches<'g>(
@@ -358,6 +387,7 @@ impl Session {
         if !self.client.follow(&ctx.server.acl) {
             return Some(Turn::Close);
         }
+        let lasted = has_lease(ctx);
         let mut run = dispatch::Run::start(ctx);
         let mut end = None;
         while end.is_none() && self.next < self.decoder.len() {
@@ -368,7 +398,8 @@ impl Session {
             }
             end = self.step_held(ctx, &mut run, writer);
         }
-        run.finish(ctx);
+        let nanos = run.finish(ctx);
+        self.check_lease(ctx, lasted, nanos);
         end
     }
 
@@ -386,9 +417,11 @@ impl Session {
         if !dispatch::fits(ctx, writer, entry, self.current(), &self.client) {
             return None;
         }
+        let lasted = has_lease(ctx);
         let mut run = dispatch::Run::start(ctx);
         let end = self.step_held(ctx, &mut run, writer);
-        run.finish(ctx);
+        let nanos = run.finish(ctx);
+        self.check_lease(ctx, lasted, nanos);
         end
     }
 
@@ -477,13 +510,15 @@ impl Session {
         }
         // Its time is not that of the command that has woken it.
         let ctx = &Context { began: ctx.server.clock.monotonic_ns(), ..*ctx };
+        let lasted = has_lease(ctx);
         let mut run = dispatch::Run::start(ctx);
         let prepared = self.prepared[self.next];
         let request = self.decoder.request(self.next);
         let messages = self.client.shared.inbox.count();
         let (reply, client) = (&mut self.reply, &mut self.client);
         let step = dispatch::execute_again(ctx, &mut run, writer, prepared, request, reply, client);
-        run.finish(ctx);
+        let nanos = run.finish(ctx);
+        self.check_lease(ctx, lasted, nanos);
         match step {
             Step::Block => None,
             Step::Done => {

@@ -330,7 +330,7 @@ impl Stats {
     pub fn new(workers: usize) -> Self {
         Stats {
             workers: (0..workers).map(|_| WorkerStats::default()).collect(),
-            pool: (0..pool::THREADS).map(|_| OnceLock::new()).collect(),
+            pool: (0..pool::NUMBERS).map(|_| OnceLock::new()).collect(),
             rejected_connections: AtomicU64::new(0),
             evicted_clients: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),

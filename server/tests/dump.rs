@@ -165,10 +165,36 @@ fn values_survive_a_reload() {
     client.run("SELECT 3");
     assert_eq!(client.run("GET elsewhere"), Value::bulk("12345"));
     assert_eq!(client.run("DEBUG RELOAD NOFLUSH MERGE"), Value::ok());
-    for line in ["DEBUG RELOAD NOFLUSH", "DEBUG RELOAD NOSAVE", "DEBUG RELOAD NOW"] {
+    for line in ["DEBUG RELOAD NOFLUSH", "DEBUG RELOAD NOW"] {
         assert!(client.run(line).is_error(), "{line}");
     }
     assert_eq!(client.run("GET elsewhere"), Value::bulk("12345"));
+    // Without another snapshot the file is what counts.
+    client.run("SET elsewhere changed");
+    client.run("SET new value");
+    assert_eq!(client.run("DEBUG RELOAD NOSAVE"), Value::ok());
+    assert_eq!(client.run("GET elsewhere"), Value::bulk("12345"));
+    assert_eq!(client.run("GET new"), Value::NullBulk);
+    for line in ["MULTI", "DEBUG RELOAD"] {
+        client.run(line);
+    }
+    assert!(client.run("EXEC").items()[0].is_error(), "it would be waited for");
+    std::fs::write(server.dir().join("dump.dunlin"), "no snapshot").expect("it is written");
+    assert!(client.run("DEBUG RELOAD NOSAVE NOFLUSH MERGE").is_error());
+    assert_eq!(client.run("GET elsewhere"), Value::bulk("12345"));
+}
+
+#[test]
+fn large_collections_survive_a_reload() {
+    let server = Server::dunlin(&["--enable-debug-command", "yes"]);
+    let mut client = server.client();
+    for how in FILLS {
+        fill(&mut client, how, 1000);
+        client.run(&format!("COPY k {}", how(0).replace(' ', "-")));
+    }
+    let before = client.run("DEBUG DIGEST");
+    assert_eq!(client.run("DEBUG RELOAD"), Value::ok());
+    assert_eq!(client.run("DEBUG DIGEST"), before);
 }
 
 /// The encoding of a key and all that is in it, sorted where order means nothing.

@@ -27,9 +27,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::entry::{Block, Dead};
+use crate::entry::Dead;
 use crate::reclaim::Reclaim;
 use crate::shelf::Shelf;
+use crate::slab::{self, BLOCK_MAX, Block, Returns};
 use crate::sync::{Arc, AtomicPtr, AtomicU64, Collector, LocalHandle, Ordering, Pin};
 
 /// Entries per deferred closure.
@@ -37,7 +38,7 @@ const BATCH_ITEMS: usize = if cfg!(loom) { 1 } else { 256 };
 /// Bytes per deferred closure.
 const BATCH_BYTES: usize = 64 * 1024;
 /// Largest class whose blocks are kept for the next writes of their thread.
-const SPARE_CLASS_MAX: usize = if cfg!(loom) { 0 } else { 8 * 1024 };
+const SPARE_CLASS_MAX: usize = if cfg!(loom) { 0 } else { BLOCK_MAX };
 /// Bytes that may wait in an inbox; what comes beyond is freed. A thread that was away for some
 /// milliseconds while it was pinned keeps the garbage of all from being reused, and then all of it
 /// comes home at once.
@@ -64,6 +65,8 @@ struct Local {
     limbo: RefCell<Limbo>,
     inbox: Arc<Inbox>,
     reclaim: Arc<Reclaim>,
+    /// What the slab knows this thread by.
+    number: usize,
 }
 
 /// What this thread has unlinked, and what it may use again.
@@ -85,6 +88,7 @@ impl Handle {
             limbo: RefCell::default(),
             inbox: Arc::default(),
             reclaim: Arc::clone(reclaim),
+            number: slab::next_thread(),
         }))
     }
 
@@ -120,8 +124,8 @@ impl Guard {
         self.met_expired.replace(false)
     }
 
-    /// A freed block of a class, if the next one at hand fits, or one on the shelf. One that does not
-    /// fit goes there: the spares keep flowing when sizes change.
+    /// A block of a class, unless it is too large: the freed one that is next at hand, if it fits, or one
+    /// from the shelf. One that does not fit goes there: the spares keep flowing when sizes change.
     #[inline]
     pub(crate) fn block(&self, class: usize) -> Option<Block> {
         if class > SPARE_CLASS_MAX {
@@ -132,19 +136,19 @@ impl Guard {
             self.local.inbox.take(&mut limbo.spares);
         }
         let Some(spare) = limbo.spares.pop() else {
-            // SAFETY: spare blocks belong to nobody else; entries with something hanging on them do
-            // not become spares.
-            return limbo.shelf.take(class).map(|spare| unsafe { spare.into_block() });
+            return Some(limbo.shelf.take(self.local.number, class));
         };
         if let Some(next) = limbo.spares.len().checked_sub(REUSE_AHEAD) {
             limbo.spares[next].prefetch_to_write();
         }
-        let spare = match spare.class() == class {
-            true => spare,
-            false => self.local.exchange(&mut limbo.shelf, spare, class)?,
-        };
-        // SAFETY: as above.
-        Some(unsafe { spare.into_block() })
+        let had = spare.class();
+        // SAFETY: spare blocks belong to nobody else; entries with something hanging on them do not
+        // become spares.
+        let block = unsafe { spare.into_block() };
+        Some(match had == class {
+            true => block,
+            false => limbo.shelf.exchange(self.local.number, (block, had), class),
+        })
     }
 
     /// Takes over an entry that was just unlinked. True if a batch went to the epoch: the guard
@@ -164,6 +168,17 @@ impl Guard {
         true
     }
 
+    /// [`Guard::retire`] of an entry whose block is not to be used again by this thread.
+    pub(crate) fn retire_for_good(&self, dead: Dead, bytes: usize) -> bool {
+        let limbo = &mut *self.local.limbo.borrow_mut();
+        self.local.retire_heavy(limbo, dead, bytes, &self.pin)
+    }
+
+    /// A block that is on no page that is to become empty, of a class of at most [`BLOCK_MAX`].
+    pub(crate) fn fresh_block(&self, class: usize) -> Block {
+        slab::allocate(self.local.number, class)
+    }
+
     /// Hands everything on that this thread has unlinked, and gives its spare blocks back.
     pub(crate) fn clear(&self) {
         self.local.clear(&self.pin);
@@ -179,6 +194,13 @@ impl Guard {
         unsafe { self.pin.defer_unchecked(f) };
     }
 
+    /// Calls `done` when every guard that is there now has been dropped, on whichever thread; not before
+    /// this one is. It needs somebody who [flushes](Guard::flush).
+    pub fn when_all_have_passed(&self, done: impl FnOnce() + Send + 'static) {
+        // SAFETY: the closure owns what it uses, and may run on any thread.
+        unsafe { self.pin.defer_unchecked(done) };
+    }
+
     /// Hands deferred calls to all threads and runs some that are due.
     pub fn flush(&self) {
         self.pin.flush();
@@ -186,16 +208,6 @@ impl Guard {
 }
 
 impl Local {
-    /// Leaves a block on the shelf, and takes one of a class.
-    #[inline(never)]
-    fn exchange(&self, shelf: &mut Shelf, spare: Dead, class: usize) -> Option<Dead> {
-        if let Some(spare) = shelf.put(spare) {
-            // SAFETY: spare blocks belong to nobody else.
-            unsafe { self.reclaim.free_entry(spare) };
-        }
-        shelf.take(class)
-    }
-
     #[inline(never)]
     fn retire_heavy(&self, limbo: &mut Limbo, dead: Dead, bytes: usize, pin: &Pin) -> bool {
         limbo.heavy.push(dead);
@@ -229,7 +241,7 @@ impl Local {
         self.hand_on(limbo, pin);
         self.inbox.take(&mut limbo.spares);
         free_all(std::mem::take(&mut limbo.spares), &self.reclaim);
-        free_all(limbo.shelf.clear(), &self.reclaim);
+        limbo.shelf.clear();
     }
 }
 
@@ -267,13 +279,14 @@ impl Batch {
 
 /// Frees entries whose grace period is over and which nobody else knows.
 fn free_all(mut entries: Vec<Dead>, reclaim: &Reclaim) {
+    let returns = &mut Returns::default();
     entries.iter().rev().take(FREE_AHEAD).for_each(Dead::prefetch);
     while let Some(dead) = entries.pop() {
         if let Some(next) = entries.len().checked_sub(FREE_AHEAD) {
             entries[next].prefetch();
         }
         // SAFETY: popped once, after the grace period of all of them.
-        unsafe { reclaim.free_entry(dead) };
+        unsafe { reclaim.free_entry(dead, returns) };
     }
 }
 

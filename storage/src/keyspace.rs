@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayVec;
 
+use crate::compact::Compaction;
 use crate::entry::Entry;
 use crate::epoch::{Guard, Handle};
 use crate::eviction::Policy;
@@ -11,13 +12,14 @@ use crate::misses::{Miss, Misses};
 use crate::observer::Observer;
 use crate::reclaim::{Big, Reclaim, retire_table};
 use crate::shard::Shard;
+use crate::slots::{ShownSlots, SlotCounts, SlotOf};
 use crate::stats::{ShardStats, StoreStats};
 use crate::sync::{Arc, AtomicI64, AtomicU8, AtomicU64, Collector, Ordering, OwnLine};
 use crate::table::bucket::bump;
 use crate::table::iter::POSITION_END;
 use crate::table::{Home, Table};
 use crate::value::object::Object;
-use crate::{Millis, hash::POSITION_BITS};
+use crate::{Millis, hash::POSITION_BITS, slab};
 
 /// A database's number, as clients select it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +49,25 @@ pub struct Options {
     pub miss_memory: u64,
     /// Seed of the hash function; random if not given.
     pub seed: Option<[u64; 4]>,
+    /// The slot of each key, if there are slots ([`crate::slots`]). Then there is one database.
+    pub slot_of: Option<SlotOf>,
+    /// The slots that are shown to those who look at all keys; all, if not given.
+    pub shown: Option<Arc<ShownSlots>>,
+}
+
+/// Bytes of a budget for each shard at least, where nobody has asked for a number of shards.
+const SHARD_LEAST: u64 = 1 << 20;
+
+impl Options {
+    /// How many shards of `wanted` ones (a power of two) a budget is enough for. Insertions evict
+    /// from their own shard: one that holds a few dozen keys knows too little of them to choose.
+    #[must_use]
+    pub fn shards_within(wanted: usize, max_memory: u64) -> usize {
+        let enough = |shards: &usize| max_memory == 0 || max_memory >= SHARD_LEAST * *shards as u64;
+        std::iter::successors(Some(wanted.max(1)), |shards| Some(shards / 2))
+            .find(|shards| *shards == 1 || enough(shards))
+            .unwrap_or(1)
+    }
 }
 
 impl Default for Options {
@@ -58,6 +79,8 @@ impl Default for Options {
             policy: Policy::default(),
             miss_memory: 0,
             seed: None,
+            slot_of: None,
+            shown: None,
         }
     }
 }
@@ -85,6 +108,9 @@ pub struct Keyspace {
     pub(crate) budget: Budget,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) misses: Option<Arc<Misses>>,
+    pub(crate) slots: Option<SlotCounts>,
+    pub(crate) shown: Option<Arc<ShownSlots>>,
+    pub(crate) compaction: Compaction,
 }
 
 /// The memory budget, and what counts against it.
@@ -101,6 +127,10 @@ pub(crate) struct Budget {
     /// Bytes of entries, tables and eviction state.
     pub(crate) used: OwnLine<AtomicI64>,
 }
+
+/// Empty pages that one call of [`Keyspace::free_slice`] gives to the system: each takes some
+/// microseconds.
+const PAGES_PER_SLICE: usize = 4;
 
 /// Keys that one call of [`Keyspace::prefetch`] looks at: more lines than this do not stay near
 /// anyway.
@@ -121,8 +151,11 @@ impl Keyspace {
 
     fn build(options: Options, observer: Option<Arc<dyn Observer>>) -> Self {
         let shards = options.shard_count();
-        let databases = usize::from(options.databases.max(1));
-        let hasher = Hasher::new(options.seed, shards.trailing_zeros());
+        let databases = match options.slot_of {
+            Some(_) => 1,
+            None => usize::from(options.databases.max(1)),
+        };
+        let hasher = Hasher::new(options.seed, shards.trailing_zeros(), options.slot_of);
         Self {
             misses: Misses::new(hasher.clone(), shards, options.miss_memory).map(Arc::new),
             hasher,
@@ -141,6 +174,9 @@ impl Keyspace {
                 used: OwnLine(AtomicI64::new(0)),
             },
             observer,
+            slots: options.slot_of.map(|_| SlotCounts::new(shards)),
+            shown: options.shown.filter(|_| options.slot_of.is_some()),
+            compaction: Compaction::default(),
         }
     }
 
@@ -167,6 +203,12 @@ impl Keyspace {
     #[must_use]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
         Key { bytes, hash: self.hasher.hash(bytes) }
+    }
+
+    /// A keyed hash of something that is no key.
+    #[must_use]
+    pub fn digest(&self, bytes: &[u8]) -> u64 {
+        self.hasher.plain(bytes)
     }
 
     /// The shard a key lives in, in every database.
@@ -282,7 +324,11 @@ impl Keyspace {
                 return 0;
             }
             let table = &self.tables[db * self.shards() + shard];
-            position = table.visit_bucket(position, &self.hasher, guard, visit);
+            position = table.visit_bucket(position, &self.hasher, guard, &mut |entry| {
+                if self.shows(entry.key()) {
+                    visit(entry);
+                }
+            });
             if position == POSITION_END {
                 shard += 1;
                 position = 0;
@@ -300,10 +346,10 @@ impl Keyspace {
         guard: &'g Guard,
     ) -> Option<Entry<'g>> {
         let physical = self.physical(db);
-        let total = self.len(db);
-        if total == 0 {
+        if self.is_empty(db) {
             return None;
         }
+        let total = self.tables_of(physical).iter().map(Table::len).sum::<u64>().max(1);
         let mut rank = random % total;
         let mut shard = 0;
         for (i, table) in self.tables_of(physical).iter().enumerate() {
@@ -322,7 +368,7 @@ impl Keyspace {
             while position < POSITION_END {
                 let mut live: Vec<Entry<'g>> = Vec::new();
                 position = table.visit_bucket(position, &self.hasher, guard, &mut |entry| {
-                    if !entry.is_expired(now) {
+                    if !entry.is_expired(now) && self.shows(entry.key()) {
                         live.push(entry);
                     }
                 });
@@ -337,7 +383,8 @@ impl Keyspace {
     /// Keys of a database, expired ones that were not removed yet included.
     #[must_use]
     pub fn len(&self, db: DbId) -> u64 {
-        self.tables_of(self.physical(db)).iter().map(Table::len).sum()
+        let all: u64 = self.tables_of(self.physical(db)).iter().map(Table::len).sum();
+        all.saturating_sub(self.hidden_keys())
     }
 
     /// True if a database has no keys.
@@ -346,10 +393,20 @@ impl Keyspace {
         self.len(db) == 0
     }
 
-    /// Keys of a database that have an expiry.
+    /// Keys of a database that have an expiry. While some keys are hidden it is an estimate: their
+    /// expiries are not counted apart.
     #[must_use]
     pub fn expires(&self, db: DbId) -> u64 {
-        self.tables_of(self.physical(db)).iter().map(Table::expires).sum()
+        let tables = self.tables_of(self.physical(db));
+        let expires = tables.iter().map(Table::expires).sum();
+        match self.hidden_keys() {
+            0 => expires,
+            hidden => {
+                let shown = self.len(db);
+                let share = u128::from(expires) * u128::from(shown) / u128::from(shown + hidden);
+                u64::try_from(share).unwrap_or(expires)
+            }
+        }
     }
 
     /// Whether there is a key or a field of a hash, in any database, that can expire.
@@ -394,9 +451,10 @@ impl Keyspace {
     }
 
     /// Frees up to `max_items` pieces of what was removed as a whole (big strings, flushed
-    /// databases); true if there is more. Needs no role.
+    /// databases) and gives empty pages to the system; true if there is more. Needs no role.
     pub fn free_slice(&self, max_items: usize) -> bool {
-        self.reclaim.free(max_items)
+        let more = self.reclaim.free(max_items);
+        slab::purge(PAGES_PER_SLICE) || more
     }
 
     /// Hands what the calling thread has removed lately to the epoch, and gives memory that it keeps
@@ -447,6 +505,7 @@ impl Keyspace {
             misses: self.misses.as_ref().map_or(0, |misses| misses.bytes()),
             limbo: self.reclaim.limbo(),
             limbo_peak: self.reclaim.limbo_peak(),
+            slab: slab::stats(),
         }
     }
 

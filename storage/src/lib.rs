@@ -31,6 +31,7 @@
 //! assert!(text.eq_bytes(b"hello"));
 //! ```
 
+mod compact;
 mod entry;
 mod epoch;
 pub mod eviction;
@@ -48,6 +49,8 @@ mod reclaim;
 pub mod scheduling;
 mod shard;
 mod shelf;
+mod slab;
+pub mod slots;
 mod stats;
 mod survey;
 pub mod sync;
@@ -68,6 +71,8 @@ pub use memory::MemoryStats;
 pub use misses::Miss;
 pub use observer::{Cause, Change, Observer};
 pub use shard::{Baton, Errand, Job, ShardSet};
+pub use slab::SlabStats;
+pub use slots::{Clearing, SLOTS, ShownSlots, SlotOf, SlotSet};
 pub use stats::{ShardStats, StoreStats};
 pub use survey::{Place, Surveyed};
 pub use value::object::{Object, Packed};

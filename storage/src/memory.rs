@@ -1,11 +1,14 @@
 //! What memory costs, and the figures the store reports.
 //!
-//! The budget counts *usable* sizes: what the general allocator really sets aside. It is computed
-//! from the size classes of mimalloc (16-byte steps to 64 bytes, then four classes per doubling),
-//! so the count is a pure function of the request and needs no call into the allocator. This is
-//! the seam for a slab of our own later.
+//! The budget counts *usable* sizes: what an allocator really sets aside. Those of entries are the
+//! blocks of the slab ([`crate::slab`]). Everything else, and entries too large for it, comes from the
+//! general allocator, mimalloc; the bytes are computed from its size classes (16-byte steps to 64
+//! bytes, then four classes per doubling), so the count is a pure function of the request and needs no
+//! call into the allocator.
 
-/// The bytes an allocation of `size` bytes really takes.
+use crate::slab::SlabStats;
+
+/// The bytes an allocation of `size` bytes really takes, if it is no entry's.
 #[inline]
 #[must_use]
 pub const fn usable(size: usize) -> usize {
@@ -22,10 +25,11 @@ pub const fn usable(size: usize) -> usize {
 }
 
 /// Gives the memory which this thread has freed back to the system. The allocator does that by
-/// itself only while it allocates, so a thread that goes idle after a burst would keep it.
-pub fn release_free() {
+/// itself only while it allocates, so a thread that goes idle after a burst would keep it. `at_once`: also
+/// what it keeps for another tenth of a second, in case it is wanted again.
+pub fn release_free(at_once: bool) {
     // SAFETY: works on the allocator's own state of this thread; needs nothing from the caller.
-    unsafe { libmimalloc_sys::mi_collect(false) };
+    unsafe { libmimalloc_sys::mi_collect(at_once) };
 }
 
 /// Above this the allocator hands out whole pages.
@@ -48,6 +52,8 @@ pub struct MemoryStats {
     pub limbo: u64,
     /// The largest `limbo` seen since the statistics were last reset.
     pub limbo_peak: u64,
+    /// The pages that entries are on: those of all keyspaces of the process.
+    pub slab: SlabStats,
 }
 
 #[cfg(test)]

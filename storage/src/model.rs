@@ -7,6 +7,8 @@ use std::alloc::{Layout, dealloc};
 use std::cell::{Cell, RefCell};
 
 use crate::hash::POSITION_BITS;
+use crate::slab::custody::Custody;
+use crate::sync::{AtomicU64, Ordering};
 use crate::{DbId, KeyHash, Keyspace};
 
 std::thread_local! {
@@ -48,6 +50,45 @@ pub(crate) fn readers_bump() -> bool {
 #[must_use]
 pub fn live() -> i64 {
     LIVE.get()
+}
+
+/// State that one thread at a time works on, as the arenas of the slab, and what others leave there.
+pub struct Kept {
+    sum: Custody<u64>,
+    left: AtomicU64,
+}
+
+impl Kept {
+    /// Nothing.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "models say what they make")]
+    pub fn new() -> Self {
+        Self { sum: Custody::new(0), left: AtomicU64::new(0) }
+    }
+
+    /// Adds to the sum, or leaves it to who is at it.
+    pub fn add(&self, more: u64) {
+        if self.sum.try_with(|sum| *sum += more, |sum| self.rest(sum)).is_none() {
+            self.left.fetch_add(more, Ordering::Release);
+            self.sum.leave_word(|sum| self.rest(sum));
+        }
+    }
+
+    fn rest(&self, sum: &mut u64) {
+        *sum += self.left.swap(0, Ordering::Acquire);
+    }
+
+    /// The sum, when nobody is at it; what was left must be in it.
+    pub fn sum(&self) -> Option<u64> {
+        self.sum.try_with(|sum| *sum, |_| {})
+    }
+}
+
+/// What freeing a flushed table notes of a key, without the table.
+pub fn note_flushed(keyspace: &Keyspace, key: &[u8]) {
+    if let Some(misses) = &keyspace.misses {
+        misses.flushed(0, key);
+    }
 }
 
 /// Home buckets of a new table.

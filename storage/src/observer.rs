@@ -16,6 +16,7 @@
 //! - A write to a key whose time is over is two changes: the key has [expired](Cause::Expired), and
 //!   is [written](Cause::Written).
 //! - A key that was given another name is removed and written, each under its name.
+//! - What the store removes by itself in hidden slots ([`crate::slots`]) is not told.
 //! - [`Observer::flushed`] and [`Observer::swapped`] stand for all keys of their databases.
 //!
 //! # What it costs
@@ -159,6 +160,9 @@ impl Writer<'_, '_> {
     #[cold]
     #[inline(never)]
     pub(crate) fn tell_if_wanted(&self, shard: ShardId, db: DbId, key: &Key<'_>, cause: Cause) {
+        if cause.is_own() && !self.keyspace.shows(key.bytes) {
+            return;
+        }
         if let Some(observer) = self.listener(shard, cause) {
             observer.changed(&Change { db, key: *key, shard, cause });
         }
@@ -191,7 +195,7 @@ impl Writer<'_, '_> {
         }
         let Some(observer) = self.listener(shard, Cause::Evicted) else { return };
         let db = self.keyspace.number(physical);
-        for hit in hits {
+        for hit in hits.iter().filter(|hit| self.keyspace.shows(hit.entry.key())) {
             let key = self.keyspace.key(hit.entry.key());
             let cause = end_of(&hit.entry, now).unwrap_or(Cause::Evicted);
             observer.changed(&Change { db, key, shard, cause });

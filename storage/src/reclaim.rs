@@ -5,6 +5,7 @@
 
 use crate::entry::{self, Dead};
 use crate::epoch::Guard;
+use crate::slab::Returns;
 use crate::sync::{Arc, AtomicI64, AtomicPtr, AtomicU32, Ordering, RoleCell};
 use crate::table::resize::Detached;
 use crate::value::object::Object;
@@ -102,7 +103,9 @@ impl Reclaim {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        if self.freeing.swap(1, Ordering::Acquire) == 1 {
+        // Not a swap: one that finds 1 would write it once more, and the model checker does not order
+        // that before the store by which the other thread gives it back.
+        if self.freeing.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return true;
         }
         // SAFETY: `freeing` makes this thread the only one here until the store below.
@@ -145,9 +148,9 @@ impl Reclaim {
     ///
     /// # Safety
     /// The caller owns the entry, as for [`entry::free`].
-    pub(crate) unsafe fn free_entry(&self, dead: Dead) {
+    pub(crate) unsafe fn free_entry(&self, dead: Dead, returns: &mut Returns) {
         // SAFETY: by the contract of this function.
-        let Some(big) = (unsafe { entry::free(dead) }) else { return };
+        let Some(big) = (unsafe { entry::free(dead, returns) }) else { return };
         let bytes = match &big {
             Big::Rope(rope) => rope.memory_usage() as u64,
             Big::Object(object) => object.memory_usage() as u64,

@@ -2,74 +2,98 @@
 //!
 //! A thread's writes use the blocks again that it has retired ([`crate::epoch`]), in the order in which
 //! they come back. That fits where values keep their size. Where it does not, the block is put here
-//! and one of the right size taken: giving it to the allocator would often mean giving it to another
-//! thread, from which it came.
+//! and one of the right size taken. If there is none, some come from the [slab](crate::slab) at once,
+//! and what is too much here goes back there at once: it is shared by all threads.
 
-use crate::entry::Dead;
+use crate::slab::{self, Block, CLASSES, Returns, number};
 
 /// Bytes that may wait on a shelf.
 const SHELF_BYTES: usize = 256 * 1024;
+/// Blocks that go back when it is full.
+const SPILLED: usize = 64;
 
-/// Free blocks of one thread by size class.
+/// Free blocks of one thread, by the number of their class.
 #[derive(Default)]
 pub(crate) struct Shelf {
-    bins: Vec<Vec<Dead>>,
+    bins: Vec<Bin>,
     bytes: usize,
+}
+
+#[derive(Default)]
+struct Bin {
+    class: usize,
+    blocks: Vec<Block>,
 }
 
 impl Shelf {
     /// A block of this class.
-    pub(crate) fn take(&mut self, class: usize) -> Option<Dead> {
-        let block = self.bins.get_mut(bin(class))?.pop()?;
-        self.bytes -= class;
-        Some(block)
+    pub(crate) fn take(&mut self, thread: usize, class: usize) -> Block {
+        if let Some(block) = self.bins.get_mut(number(class)).and_then(|bin| bin.blocks.pop()) {
+            self.bytes -= class;
+            return block;
+        }
+        self.refill(thread, class)
     }
 
-    /// Takes a block. If the shelf is full, one goes for it, of the class that fills most of it: that
-    /// may be a size that nobody wants any more.
-    pub(crate) fn put(&mut self, block: Dead) -> Option<Dead> {
-        let (class, bin) = (block.class(), bin(block.class()));
-        if self.bins.len() <= bin {
-            self.bins.resize_with(bin + 1, Vec::new);
-        }
-        self.bins[bin].push(block);
-        self.bytes += class;
-        if self.bytes <= SHELF_BYTES {
-            return None;
-        }
-        let fills = |bin: &Vec<Dead>| bin.first().map_or(0, |block| bin.len() * block.class());
-        let gone = self.bins.iter_mut().max_by_key(|bin| fills(bin))?.pop()?;
-        self.bytes -= gone.class();
-        Some(gone)
+    #[inline(never)]
+    fn refill(&mut self, thread: usize, class: usize) -> Block {
+        let blocks = &mut self.bin(class).blocks;
+        slab::refill(thread, class, blocks);
+        // The lowest addresses first, as the processor likes it.
+        blocks.reverse();
+        let block = blocks.pop().expect("at least one came");
+        self.bytes += self.bin(class).blocks.len() * class;
+        block
     }
 
-    /// All of them.
-    pub(crate) fn clear(&mut self) -> Vec<Dead> {
+    /// Leaves a block, of one class, and takes one of another.
+    #[inline(never)]
+    pub(crate) fn exchange(&mut self, thread: usize, left: (Block, usize), class: usize) -> Block {
+        let (block, had) = left;
+        self.bin(had).blocks.push(block);
+        self.bytes += had;
+        if self.bytes > SHELF_BYTES {
+            self.spill();
+        }
+        self.take(thread, class)
+    }
+
+    /// Gives some blocks of the class that fills most of the shelf back: that may be a size that nobody
+    /// wants any more.
+    fn spill(&mut self) {
+        let fills = |bin: &&mut Bin| bin.blocks.len() * bin.class;
+        let Some(bin) = self.bins.iter_mut().max_by_key(fills) else { return };
+        let left = bin.blocks.len().saturating_sub(SPILLED);
+        self.bytes -= (bin.blocks.len() - left) * bin.class;
+        bin.empty(left);
+    }
+
+    /// Gives all of them back.
+    pub(crate) fn clear(&mut self) {
         self.bytes = 0;
-        std::mem::take(&mut self.bins).into_iter().flatten().collect()
+        self.bins.iter_mut().for_each(|bin| bin.empty(0));
+    }
+
+    fn bin(&mut self, class: usize) -> &mut Bin {
+        if self.bins.is_empty() {
+            self.bins.resize_with(CLASSES, Bin::default);
+        }
+        let bin = &mut self.bins[number(class)];
+        bin.class = class;
+        bin
     }
 }
 
-/// The number of a class (see [`crate::memory::usable`]): 16, 32, 48, 64, then four to each power of
-/// two.
-fn bin(class: usize) -> usize {
-    if class <= 64 {
-        return class.saturating_sub(1) / 16;
-    }
-    let top = (class - 1).ilog2() as usize;
-    4 * (top - 6) + ((class - 1) >> (top - 2))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bin;
-    use crate::memory::usable;
-
-    #[test]
-    fn every_class_has_a_bin_of_its_own() {
-        let mut classes: Vec<usize> = (1..=16 * 1024).map(usable).collect();
-        classes.dedup();
-        let bins: Vec<usize> = classes.iter().map(|class| bin(*class)).collect();
-        assert_eq!(bins, (0..classes.len()).collect::<Vec<_>>());
+impl Bin {
+    /// Gives all blocks but `left` back.
+    fn empty(&mut self, left: usize) {
+        let mut returns = Returns::default();
+        for block in self.blocks.drain(left..) {
+            // SAFETY: blocks on a shelf belong to nobody else, and are of the bin's class.
+            unsafe { returns.push(block, self.class) };
+        }
+        if left == 0 {
+            self.blocks = Vec::new();
+        }
     }
 }

@@ -12,6 +12,8 @@ pub struct StoreStats {
     pub expired_fields: u64,
     /// Keys removed to stay within the budget.
     pub evicted_keys: u64,
+    /// Entries that compactions have moved.
+    pub moved_entries: u64,
     /// Changes of keys that somebody has asked for: values stored, keys removed, expiries set, and each
     /// write to a large collection, whether or not it has found anything to change. Not reset.
     pub changes: u64,
@@ -50,6 +52,7 @@ impl StoreStats {
             sum.expired_keys += counters.expired.load(Ordering::Relaxed);
             sum.expired_fields += counters.expired_fields.load(Ordering::Relaxed);
             sum.evicted_keys += counters.evicted.load(Ordering::Relaxed);
+            sum.moved_entries += counters.moved.load(Ordering::Relaxed);
             sum.changes += shard.words().changes.load(Ordering::Relaxed);
             sum.role_taken += shard.words().taken.load(Ordering::Relaxed);
             sum.role_busy += counters.busy.load(Ordering::Relaxed);
@@ -68,6 +71,7 @@ impl StoreStats {
                 &counters.expired,
                 &counters.expired_fields,
                 &counters.evicted,
+                &counters.moved,
                 &shard.words().taken,
                 &counters.busy,
                 &counters.jobs,

@@ -58,7 +58,7 @@ impl Keyspace {
             let table = self.table(self.physical(DbId(db)), shard);
             let mut entries = Vec::new();
             let next = table.visit_bucket(position, &self.hasher, guard, &mut |entry| {
-                if !entry.is_expired(now) {
+                if !entry.is_expired(now) && self.shows(entry.key()) {
                     entries.push(entry);
                 }
             });

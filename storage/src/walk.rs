@@ -22,13 +22,20 @@ use crate::entry::Entry;
 use crate::epoch::Guard;
 use crate::hash::ShardId;
 use crate::keyspace::{DbId, Keyspace};
+use crate::slots::SlotSet;
 use crate::table::iter::POSITION_END;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// See the [module documentation](self).
 #[derive(Clone, Debug)]
 pub struct Walk {
     /// The numbers of the physical databases when the walk began.
     numbers: Vec<DbId>,
+    /// The shards that it goes through.
+    shards: Range<usize>,
+    /// The only slots whose keys are visited.
+    slots: Option<Arc<SlotSet>>,
     physical: usize,
     shard: usize,
     position: u64,
@@ -44,7 +51,17 @@ impl Keyspace {
                 *number = db;
             }
         }
-        Walk { numbers, physical: 0, shard: 0, position: 0 }
+        let shards = 0..self.shards();
+        Walk { numbers, shards, slots: None, physical: 0, shard: 0, position: 0 }
+    }
+
+    /// A walk that visits the keys of some slots in one shard; of the others it reads little more than
+    /// the buckets.
+    #[must_use]
+    pub fn walk_slots(&self, shard: ShardId, slots: Arc<SlotSet>) -> Walk {
+        let first = usize::from(shard.0);
+        let (shards, slots) = (first..first + 1, Some(slots));
+        Walk { shards, slots, shard: first, ..self.walk() }
     }
 }
 
@@ -65,10 +82,19 @@ impl Walk {
             if table.len() > 0 {
                 break table;
             }
-            self.next_table(keyspace);
+            self.next_table();
         };
         let mut seen: Vec<Entry<'g>> = Vec::new();
-        self.position = table.visit_bucket(self.position, &keyspace.hasher, guard, &mut |entry| {
+        let (hasher, slots) = (&keyspace.hasher, self.slots.as_deref());
+        let groups = slots.map_or(u64::MAX, SlotSet::groups);
+        self.position = table.visit_groups(self.position, groups, hasher, guard, &mut |entry| {
+            let wanted = match slots {
+                Some(slots) => slots.contains(hasher.slot(hasher.hash(entry.key()))),
+                None => keyspace.shows(entry.key()),
+            };
+            if !wanted {
+                return;
+            }
             // Of two values of a key the later one was read later.
             match seen.iter_mut().find(|other| other.key() == entry.key()) {
                 Some(other) => *other = entry,
@@ -77,16 +103,16 @@ impl Walk {
         });
         let db = self.numbers[self.physical];
         if self.position == POSITION_END {
-            self.next_table(keyspace);
+            self.next_table();
         }
         seen.into_iter().for_each(|entry| visit(db, entry));
         true
     }
 
-    fn next_table(&mut self, keyspace: &Keyspace) {
+    fn next_table(&mut self) {
         (self.shard, self.position) = (self.shard + 1, 0);
-        if self.shard == keyspace.shards() {
-            (self.physical, self.shard) = (self.physical + 1, 0);
+        if self.shard == self.shards.end {
+            (self.physical, self.shard) = (self.physical + 1, self.shards.start);
         }
     }
 }

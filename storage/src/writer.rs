@@ -193,6 +193,7 @@ impl<'k, 'g> Writer<'k, 'g> {
             let small = core.eviction.admit(db, spot);
             table.insert(&mut core.tables[db], spot, Item { small, ..item }, &cx);
         });
+        keyspace.count_slot(key.hash, 1);
         let grown = table.table_bytes() as i64 - before as i64;
         keyspace.memory_changed(id, item.bytes as i64 + grown);
     }
@@ -254,6 +255,9 @@ impl<'k, 'g> Writer<'k, 'g> {
         let mut change = -(table.table_bytes() as i64);
         for hit in hits {
             let bytes = hit.entry.allocated();
+            if keyspace.slots.is_some() {
+                keyspace.count_slot(keyspace.key(hit.entry.key()).hash, -1);
+            }
             let old = table.remove(hit, bytes, &keyspace.hasher);
             self.retire(old, &hit.entry, bytes);
             change -= bytes as i64;
@@ -344,6 +348,7 @@ impl<'k, 'g> Writer<'k, 'g> {
         let old = if same {
             table.replace(&hit, was, keyspace.hasher.spot(from.hash).tag, item)
         } else {
+            keyspace.count_slot(from.hash, -1);
             table.remove(&hit, was, &keyspace.hasher)
         };
         let change = if same { bytes as i64 } else { 0 } - was as i64;
@@ -460,8 +465,12 @@ impl<'k, 'g> Writer<'k, 'g> {
         }
     }
 
-    /// Empties a database at once; `free_slice` gives the memory back. Needs all roles.
+    /// Empties a database at once; `free_slice` gives the memory back. Needs all roles. Hidden keys stay
+    /// ([`crate::slots`]); while there are some it takes time for each of the others.
     pub fn flush(&mut self, db: DbId) {
+        if self.keyspace.hidden_keys() > 0 {
+            return self.flush_slots(&self.keyspace.shown_slots());
+        }
         self.begin();
         let keyspace = self.keyspace;
         let physical = keyspace.physical(db);
@@ -475,6 +484,7 @@ impl<'k, 'g> Writer<'k, 'g> {
             }
             let (detached, bytes) =
                 self.with_core(id, |core| table.detach(&mut core.tables[physical]));
+            keyspace.slots.iter().for_each(|slots| slots.clear(id));
             if bytes > 0 {
                 keyspace.memory_changed(id, -(bytes as i64));
             }
@@ -516,6 +526,11 @@ impl<'k, 'g> Writer<'k, 'g> {
             reclaim: &self.keyspace.reclaim,
             phase: usize::from(id.0) * 256 / self.keyspace.shards(),
         }
+    }
+
+    /// Something went to the epoch.
+    pub(crate) fn has_deferred(&mut self, deferred: bool) {
+        self.deferred |= deferred;
     }
 
     #[inline(always)]

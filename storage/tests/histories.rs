@@ -441,6 +441,8 @@ fn evicting_history(seed: u64, policy: Policy) {
         policy,
         miss_memory: (seed & 1) * 16_384,
         seed: Some([seed; 4]),
+        slot_of: None,
+        shown: None,
     };
     let ks = Keyspace::new(options);
     let handle = ks.handle();

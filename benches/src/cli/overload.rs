@@ -14,7 +14,8 @@ pub(super) fn overload_cli() -> Command {
         )
         .arg(list("scenarios", overload::SCENARIOS, "scenarios"))
         .arg(real("seconds", "2", "length of each load"))
-        .arg(count("rounds", "3", "rounds"))
+        .arg(count("rounds", "3", "rounds of cheap, dear, step and crowds"))
+        .arg(count("pairs", "11", "pairs of slices, alone and beside: hog, storm and readers"))
         .arg(text("plots", "write the plots (SVG) into this folder"))
         .arg(real("deadline-ms", "100", "a request answered later has failed"))
         .arg(real(
@@ -36,6 +37,7 @@ pub(crate) fn overload_plan(m: &ArgMatches) -> overload::Plan {
         scenarios: strings(m, "scenarios"),
         seconds: real("seconds").max(0.05),
         rounds: num(m, "rounds").max(1) as usize,
+        pairs: num(m, "pairs").max(1) as usize,
         plots: m.get_one::<String>("plots").map(Into::into),
         deadline: Duration::from_secs_f64(real("deadline-ms").max(1.0) / 1000.0),
         cheap_us: real("cheap-us").max(0.0),

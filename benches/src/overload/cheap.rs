@@ -7,9 +7,10 @@
 
 use super::calibrate::{Peak, gets, padding, peak, start};
 use super::plot::{Axis, Figure, Line, Panel};
+use super::rounds::{mid, point, rounds, spread};
 use super::tally::{percentile, slices};
 use super::traffic::{Class, Phase, Request, Traffic};
-use super::{Plan, busy, drive, mib, mid, point, rounds, spread};
+use super::{Plan, busy, drive, mib};
 use crate::Outcome;
 use crate::peer::{Peer, Server, Stage};
 use crate::report::{Report, Table, median, number};
@@ -55,7 +56,9 @@ struct Visit {
 
 /// Runs the scenario.
 pub(super) fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
-    let results = rounds(stage, plan, "cheap", |peer, seed| visit(stage, plan, peer, seed))?;
+    let begin = |peer: &_| start(stage, peer, &[]);
+    let one = |_: &_, server: &Server, seed| visit(server, plan, seed);
+    let results = rounds(stage, plan, ("cheap", plan.rounds), begin, one)?;
     report.table(table(stage, plan, &results));
     for (peer, visits) in stage.peers.iter().zip(&results) {
         if peer.name == "dunlin" {
@@ -68,8 +71,7 @@ pub(super) fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()
     Ok(())
 }
 
-fn visit(stage: &Stage, plan: &Plan, peer: &Peer, seed: u64) -> Outcome<Visit> {
-    let server = start(stage, peer, &[])?;
+fn visit(server: &Server, plan: &Plan, seed: u64) -> Outcome<Visit> {
     let padded = plan.cheap_us > 0.0;
     let traffic = Traffic {
         window: WINDOW,
@@ -77,14 +79,14 @@ fn visit(stage: &Stage, plan: &Plan, peer: &Peer, seed: u64) -> Outcome<Visit> {
             Class { share: 0.9, request: Request::Get },
             Class { share: 0.1, request: Request::Set },
         ],
-        padding: padded.then(|| padding(&server, plan.cheap_us / 1e6)).transpose()?,
+        padding: padded.then(|| padding(server, plan.cheap_us / 1e6)).transpose()?,
         trace: true,
         seed,
         ..gets(plan, CONNECTIONS, Vec::new())
     };
     let fast = if padded { 4e6 / plan.cheap_us } else { 2e6 };
-    let Peak { rate: capacity, .. } = peak(&server, &traffic, fast)?;
-    let steps = FACTORS.iter().map(|factor| step(&server, plan, &traffic, capacity, *factor));
+    let Peak { rate: capacity, .. } = peak(server, &traffic, fast)?;
+    let steps = FACTORS.iter().map(|factor| step(server, plan, &traffic, capacity, *factor));
     Ok(Visit { capacity, steps: steps.collect::<Outcome<_>>()? })
 }
 

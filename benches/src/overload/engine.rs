@@ -26,7 +26,7 @@ use super::neighbours::{Neighbour, TOKENS};
 use super::tally::{Fate, Outcomes};
 use super::traffic::{Fixed, Request, Traffic};
 use crate::Outcome;
-use crate::link::Link;
+use crate::link::{Link, wait};
 use crate::request::{Op, Requests, Ttl};
 use crate::rng::Rng;
 use crate::scan::{Reply, Wire};
@@ -148,7 +148,7 @@ impl<'a> Engine<'a> {
             for neighbour in neighbours.iter_mut() {
                 neighbour.turn(poll.registry(), passed)?;
             }
-            poll.poll(&mut events, Some(Duration::ZERO))?;
+            wait(poll, &mut events, Duration::ZERO)?;
             for event in &events {
                 let token = event.token().0;
                 if token >= TOKENS {

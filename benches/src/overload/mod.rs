@@ -9,13 +9,15 @@
 //! - `hog`: light clients beside a pipeline that is never empty and a client that moves huge values;
 //! - `storm`: light clients beside thousands of new connections per second, plain and TLS;
 //! - `readers`: light clients beside hundreds that ask for megabytes and do not read them;
-//! - `step`: steps and a square wave of load, for what the controller does in time.
+//! - `step`: steps and a square wave of load, for what the controller does in time;
+//! - `crowds`: clients that only take places (not an open loop).
 //!
-//! Rounds alternate the servers, each fresh; tables show medians, and spreads as (most − least) /
-//! median. Goals are those of `dunlin`; `dunlin-off` is the same program with its gates open.
+//! [`rounds`] says how the servers take turns, and why ratios are taken within a round. Tables show
+//! medians. Goals are those of `dunlin`; `dunlin-off` is the same program with its gates open.
 
 mod calibrate;
 mod cheap;
+mod crowds;
 mod dear;
 mod engine;
 mod hog;
@@ -23,6 +25,7 @@ mod light;
 mod neighbours;
 mod plot;
 mod readers;
+mod rounds;
 mod step;
 mod storm;
 mod tally;
@@ -38,14 +41,14 @@ use self::neighbours::Neighbour;
 use self::tally::Outcomes;
 use self::traffic::Traffic;
 use crate::Outcome;
-use crate::peer::{Peer, Server, Stage};
+use crate::peer::{Server, Stage};
 use crate::process::pin;
-use crate::report::{Report, median};
+use crate::report::Report;
 
 /// The name of Dunlin without adaptive gates among the servers.
 pub const OFF: &str = "dunlin-off";
 /// The scenarios there are.
-pub const SCENARIOS: &str = "cheap,dear,hog,storm,readers,step";
+pub const SCENARIOS: &str = "cheap,dear,hog,storm,readers,step,crowds";
 
 /// The storms there are.
 pub const STORMS: &str = "plain,tls,hello";
@@ -57,8 +60,10 @@ pub struct Plan {
     pub scenarios: Vec<String>,
     /// Length of each load.
     pub seconds: f64,
-    /// Rounds.
+    /// Rounds of `cheap`, `dear`, `step` and `crowds`.
     pub rounds: usize,
+    /// Pairs of a slice alone and one beside neighbours, for `hog`, `storm` and `readers`.
+    pub pairs: usize,
     /// Where plots are written, if they are.
     pub plots: Option<PathBuf>,
     /// A request answered later has failed.
@@ -101,6 +106,7 @@ pub fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
                 "storm" => storm::run(stage, plan, report)?,
                 "readers" => readers::run(stage, plan, report)?,
                 "step" => step::run(stage, plan, report)?,
+                "crowds" => crowds::run(stage, plan, report)?,
                 other => return Err(format!("no scenario named {other}").into()),
             }
         }
@@ -182,50 +188,6 @@ fn busy(traffic: &Traffic, usage: &[Usage], phase: usize) -> f64 {
         }
         _ => f64::NAN,
     }
-}
-
-/// Measures every server in every round; the result is by server, then by round.
-fn rounds<T>(
-    stage: &Stage,
-    plan: &Plan,
-    what: &str,
-    mut one: impl FnMut(&Peer, u64) -> Outcome<T>,
-) -> Outcome<Vec<Vec<T>>> {
-    let mut results: Vec<Vec<T>> = stage.peers.iter().map(|_| Vec::new()).collect();
-    for round in 0..plan.rounds {
-        for k in 0..stage.peers.len() {
-            let i = (k + round) % stage.peers.len();
-            let peer = &stage.peers[i];
-            eprintln!("{what}: round {} of {}, {}", round + 1, plan.rounds, peer.name);
-            results[i].push(one(peer, plan.seed + round as u64)?);
-        }
-    }
-    Ok(results)
-}
-
-/// Median over the rounds.
-fn mid<T>(rounds: &[T], field: impl Fn(&T) -> f64) -> f64 {
-    median(&rounds.iter().map(field).collect::<Vec<f64>>())
-}
-
-/// (most − least) / median over the rounds, in percent.
-fn spread<T>(rounds: &[T], field: impl Fn(&T) -> f64) -> f64 {
-    let values: Vec<f64> = rounds.iter().map(field).filter(|v| v.is_finite()).collect();
-    let (low, high) = range(&values);
-    100.0 * (high - low) / median(&values)
-}
-
-fn range(values: &[f64]) -> (f64, f64) {
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (low, high)
-}
-
-/// The point of a plot: median and range over the rounds.
-fn point<T>(x: f64, rounds: &[T], field: impl Fn(&T) -> f64) -> plot::Point {
-    let values: Vec<f64> = rounds.iter().map(field).filter(|v| v.is_finite()).collect();
-    let (low, high) = range(&values);
-    plot::Point { x, y: median(&values), low, high }
 }
 
 /// Bytes as MiB.

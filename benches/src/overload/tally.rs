@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::report::median;
+
 /// Turns are weighed in units of so many nanoseconds.
 const TURN_UNIT: u64 = 200;
 
@@ -201,6 +203,25 @@ pub(super) fn slices(
     slices
 }
 
+/// **Steady** p99 in milliseconds of what was due in a span: of the p99s of its windows of so many
+/// microseconds the middle one.
+///
+/// A virtual machine has pauses of its own: threads of its kernel take a core for ten milliseconds, some
+/// times a second, and then the p99 of the whole span is theirs. They are in few windows; what a server or
+/// its clients do all the time is in all of them.
+pub(super) fn steady(
+    trace: &[Sample],
+    class: Option<u8>,
+    (from, time): (Duration, Duration),
+    window: u32,
+) -> f64 {
+    let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    let windows = slices(trace, class, micros(from), window);
+    let count = (micros(time) / window).max(1) as usize;
+    let p99s = windows.iter().take(count).map(|window| percentile(window, 0.99));
+    median(&p99s.collect::<Vec<f64>>())
+}
+
 /// Percentile of the samples' latencies in milliseconds; NaN of nothing.
 pub(super) fn percentile(samples: &[Sample], quantile: f64) -> f64 {
     let mut took: Vec<u32> = samples.iter().map(|sample| sample.took).collect();
@@ -232,6 +253,20 @@ mod tests {
         assert_eq!(tally.latency.len(), 3);
         assert!(tally.ms(0.5) >= 9.9);
         assert_eq!(outcomes.trace[2].took, 10_000);
+    }
+
+    #[test]
+    fn a_pause_of_the_machine_is_not_steady() {
+        let sample = |due| {
+            let took = if (30_000..40_000).contains(&due) { 9000 } else { 200 };
+            Sample { due, took, class: 0, fate: Fate::Good }
+        };
+        let trace: Vec<Sample> = (0..100_000).step_by(100).map(sample).collect();
+        let all = (Duration::ZERO, Duration::from_millis(100));
+        assert_eq!(percentile(&trace, 0.99), 9.0);
+        assert_eq!(steady(&trace, None, all, 20_000), 0.2);
+        assert_eq!(steady(&trace, Some(0), (Duration::from_millis(30), all.1 / 10), 10_000), 9.0);
+        assert!(steady(&trace, Some(1), all, 20_000).is_nan());
     }
 
     #[test]

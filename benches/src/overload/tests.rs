@@ -4,10 +4,10 @@ use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use super::engine;
 use super::neighbours::{Handshake, Mover, Neighbour, Pipeline, Span, Storm};
 use super::tally::{Fate, Outcomes};
 use super::traffic::{Class, Fixed, Phase, Request, Traffic, command};
-use super::{engine, mid, point, spread};
 use crate::Outcome;
 
 /// The server that answers everything with PONG.
@@ -144,13 +144,4 @@ fn clients_of_a_storm_are_served_or_give_up() -> Outcome<()> {
         assert_eq!(storm.served > 0, served);
     }
     Ok(())
-}
-
-#[test]
-fn medians_and_spreads() {
-    let rounds = [1.0, 4.0, 2.0];
-    assert_eq!(mid(&rounds, |&x| x), 2.0);
-    assert_eq!(spread(&rounds, |&x| x), 150.0);
-    let point = point(5.0, &rounds, |&x| x);
-    assert_eq!((point.low, point.y, point.high), (1.0, 2.0, 4.0));
 }

@@ -3,8 +3,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "shared by several test crates")]
 
+pub mod reply;
+
 use dunlin_protocol::number::{self, FloatError};
-use dunlin_protocol::{ArgValue, Decoder, Limits, Request};
+use dunlin_protocol::{ArgValue, Decoder, Limits, Queue, Request};
 
 /// Xorshift: what has to be decided at random is decided by the input's own first bytes.
 pub struct Random(u64);
@@ -65,6 +67,7 @@ fn meaning(
 ) -> Meaning {
     let mut decoder = Decoder::new(limits);
     let (mut commands, mut wire) = (Vec::new(), Vec::new());
+    let mut kept = Queue::new();
     let mut rest = bytes;
     while !rest.is_empty() && decoder.error().is_none() {
         let buffer = decoder.read_buf();
@@ -80,6 +83,7 @@ fn meaning(
                 }
                 commands.push(arguments(decoder.request(i)));
                 wire.push(decoder.request(i).wire_len());
+                kept.push(decoder.request(i));
             }
             decoder.clear();
             if random.chance(10) {
@@ -91,7 +95,28 @@ fn meaning(
     }
     let error = decoder.error().map(|error| error.to_string());
     let unparsed = if error.is_some() { 0 } else { decoder.buffered() };
+    drop(decoder);
+    for (i, command) in commands.iter().enumerate() {
+        assert_eq!(&arguments(kept.request(i)), command, "what is kept is what has come");
+    }
     Meaning { commands, wire, error, unparsed }
+}
+
+/// A byte that stands for [`LONG`] ones, so that short inputs have big arguments: `$33000 \xfe`.
+const FOLDED: u8 = 0xfe;
+const LONG: usize = 33_000;
+
+fn unfolded(bytes: &[u8]) -> Vec<u8> {
+    let (mut out, mut left) = (Vec::with_capacity(bytes.len()), 4);
+    for &byte in bytes {
+        if byte == FOLDED && left > 0 {
+            left -= 1;
+            out.resize(out.len() + LONG, b'x');
+        } else {
+            out.push(byte);
+        }
+    }
+    out
 }
 
 /// A stream means the same however it is cut into reads and batches.
@@ -99,6 +124,7 @@ pub fn request(data: &[u8]) {
     let Some((seed, bytes)) = data.split_first_chunk::<4>() else {
         return;
     };
+    let bytes = &unfolded(bytes);
     let mut random = Random::new(u64::from(u32::from_le_bytes(*seed)));
     let limits = match random.below(4) {
         0 => Limits::UNAUTHENTICATED,
@@ -112,10 +138,44 @@ pub fn request(data: &[u8]) {
     assert_eq!((&whole.error, whole.unparsed), (&pieces.error, pieces.unparsed));
     assert!(whole == pieces, "other commands in pieces of at most {largest}");
     assert!(whole.commands.iter().all(|command| !command.is_empty()));
+    skipping(limits, bytes, &whole, |_| 1 + random.below(largest));
     if limits.authenticated && whole.error.is_none() {
         let used: usize = whole.wire.iter().sum();
         assert!(used + whole.unparsed <= bytes.len(), "no byte is counted twice");
     }
+}
+
+/// Throws the rest of some commands away while they arrive: of these the beginning is left, the others
+/// and the error are as ever.
+fn skipping(limits: Limits, bytes: &[u8], whole: &Meaning, mut piece: impl FnMut(()) -> usize) {
+    let mut decoder = Decoder::new(limits);
+    let (mut rest, mut number) = (bytes, 0);
+    while !rest.is_empty() && decoder.error().is_none() {
+        let taken = piece(()).clamp(1, rest.len());
+        decoder.read_buf().extend_from_slice(&rest[..taken]);
+        rest = &rest[taken..];
+        while decoder.parse(3) > 0 {
+            let skipped = decoder.skipped();
+            for i in 0..decoder.len() {
+                let (got, sent) = (arguments(decoder.request(i)), &whole.commands[number]);
+                match skipped == Some(i) {
+                    true => assert!(!got.is_empty() && sent.starts_with(&got)),
+                    false => assert!(got == *sent, "command {number} is another one"),
+                }
+                number += 1;
+            }
+            decoder.clear();
+        }
+        let unwanted = |request: Request<'_>| match request.value(0) {
+            ArgValue::Slice(name) => name.first().is_some_and(|byte| byte % 2 == 1),
+            ArgValue::Chunks { .. } => true,
+        };
+        if decoder.arriving().is_some_and(unwanted) {
+            decoder.skip_rest();
+        }
+    }
+    assert_eq!(number, whole.commands.len());
+    assert_eq!(decoder.error().map(|error| error.to_string()), whole.error);
 }
 
 /// An inline command's words are those that a naive reading of the rules gives.
@@ -248,6 +308,7 @@ fn float_value(value: f64) {
     }
     let back: f64 = text.parse().unwrap();
     assert_eq!(back.to_bits(), value.to_bits(), "{text}");
+    assert_eq!(number::parse_f64(text.as_bytes()), Some(value), "{text}");
     if value.is_infinite() {
         return;
     }

@@ -38,15 +38,19 @@
 //! The keys are served in the order in which they became ready. A waiter of several keys is served
 //! with the roles at hand: of its other keys it would have heard.
 
+mod answer;
 mod queues;
 mod serve;
 mod waiter;
 
 use crate::Roles;
+use crate::cluster::farewell::SlotTask;
+use crate::cluster::stream::awaited::Awaited;
 use crate::migrate::Delivery;
 use crate::server::Server;
 use crate::session::{Session, Turn};
 use crate::snapshot::Job;
+pub use answer::{Answer, Word};
 use dunlin_protocol::Reply;
 use dunlin_storage::value::stream::StreamId;
 use dunlin_storage::{Kind, Millis};
@@ -77,6 +81,12 @@ pub enum Meanwhile {
     Delivery(Arc<Delivery>),
     /// A snapshot is written.
     Snapshot(Arc<Job>),
+    /// Something is worked out elsewhere.
+    Answer(Arc<Answer>),
+    /// Backups get what was written.
+    Copies(Arc<Awaited>),
+    /// Something is done to slots of a cluster.
+    Slots(Arc<SlotTask>),
 }
 
 impl Meanwhile {
@@ -87,6 +97,9 @@ impl Meanwhile {
                 delivery.run(&server.sockets, || server.clock.now()).await;
             }
             Meanwhile::Snapshot(job) => job.ended().await,
+            Meanwhile::Answer(answer) => answer.came().await,
+            Meanwhile::Copies(awaited) => awaited.ended(server).await,
+            Meanwhile::Slots(task) => task.run(server).await,
         }
     }
 }
@@ -143,6 +156,9 @@ pub(crate) fn park(
     let Some(wait) = session.client.wait.as_ref() else {
         return Ran::Home(session, Turn::Yield);
     };
+    if session.has_outlived_lease() {
+        return Ran::Home(session, Turn::Yield);
+    }
     let (deadline, meanwhile) = (wait.deadline, wait.meanwhile.clone());
     let shared = session.client.shared.clone();
     let waiter = Waiter::new(server, &session, server.interests.queues.ticket());

@@ -226,6 +226,11 @@ impl Waiter {
         shards.iter().for_each(visit);
     }
 
+    /// Whether one of its keys is one of which `is` says yes.
+    pub(crate) fn waits_for(&self, is: impl Fn(&[u8]) -> bool) -> bool {
+        self.keys.iter().chain(&self.destination).any(|key| is(&key.bytes))
+    }
+
     /// The shards in whose queues it may still stand.
     pub(crate) fn shards(&self) -> ShardSet {
         match self.standing.load(Ordering::Acquire) {

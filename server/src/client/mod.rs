@@ -13,6 +13,7 @@ use crate::interest::Watched;
 use crate::monitor::Monitoring;
 use crate::overload::bytes::Reported;
 use crate::pubsub::{Figures, Kind, Subscriptions};
+use crate::session::Turn;
 use crate::stats::Counter;
 use crate::tracking::{Mode, Redirect, Tracking};
 use bytes::Bytes;
@@ -153,6 +154,10 @@ pub struct ClientShared {
     pub commands: Counter,
     /// `ClientShared::*` bits below.
     pub flags: AtomicU32,
+    /// It may have written since its last replies were sent: they wait for copies
+    /// ([`crate::cluster::stream::hold`]). Set by whoever runs the session, before it writes, and taken
+    /// back by its connection, both while they have the session: Relaxed.
+    pub wrote: AtomicBool,
     /// Since when it has to authenticate; 0: it need not.
     pub stranger_since: AtomicI64,
     /// Since when [`ClientShared::unsent`] is above the soft limit; 0: it is not.
@@ -205,6 +210,7 @@ impl ClientShared {
             net_out: Default::default(),
             commands: Default::default(),
             flags: Default::default(),
+            wrote: Default::default(),
             stranger_since: Default::default(),
             over_soft_since: Default::default(),
             kill: Default::default(),
@@ -247,6 +253,8 @@ impl ClientShared {
     pub const POOLED: u32 = 32768;
     /// It is not served until it reads what waits for it.
     pub const HELD_BACK: u32 = 65536;
+    /// It came over TLS.
+    pub const TLS: u32 = 131_072;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -365,6 +373,14 @@ impl ClientShared {
     /// Ends the wait in a blocking command as its timeout would, or with an error; whether it waited.
     pub fn unblock(&self, with_error: bool) -> bool {
         self.end_blocking(if with_error { End::Unblocked } else { End::Timeout })
+    }
+
+    /// If it waits in a blocking command for a key of which `lost` says yes, the command runs again.
+    pub(crate) fn run_again_if(&self, lost: impl Fn(&[u8]) -> bool) {
+        let waiter = self.waiter().clone();
+        if let Some(waiter) = waiter.filter(|waiter| waiter.waits_for(lost)) {
+            waiter.end(End::Ran(Turn::Yield));
+        }
     }
 
     fn end_blocking(&self, end: End) -> bool {
@@ -508,11 +524,15 @@ impl Client {
         self.login = login;
     }
 
-    /// Takes over changes of its user; once per turn. False: the user is gone, and nothing may be
+    /// Takes over changes of its user, and what was taken away from it; once per turn. False: the user is gone, and nothing may be
     /// run for this connection any more.
     #[inline]
     #[must_use]
     pub fn follow(&mut self, acl: &Acl) -> bool {
+        if self.special && self.shared.subscriptions.taken.load(Ordering::Acquire) {
+            self.subscriptions.tidy_up();
+            self.settle();
+        }
         self.login.version() == acl.version() || self.follow_change(acl)
     }
 

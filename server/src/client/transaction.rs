@@ -15,6 +15,7 @@
 //! has changed, and that none does before its last command has run. Under the roles both is one look.
 
 use super::{Client, ClientShared};
+use crate::cluster::slot::Slots;
 use crate::commands::spec::Flags;
 use crate::commands::table::Entry;
 use crate::session::Prepared;
@@ -74,6 +75,8 @@ pub struct Transaction {
     /// What is known of the commands in the queue.
     prepared: Vec<Prepared>,
     shards: BTreeSet<ShardId>,
+    /// The slots of the keys, on a node of a cluster.
+    slots: Slots,
     flags: Flags,
     failed: bool,
 }
@@ -99,11 +102,24 @@ impl Transaction {
         self.failed
     }
 
-    fn push(&mut self, prepared: Prepared, request: Request<'_>, flags: Flags, shards: &ShardSet) {
+    fn push(
+        &mut self,
+        prepared: Prepared,
+        request: Request<'_>,
+        flags: Flags,
+        shards: &ShardSet,
+        slots: Slots,
+    ) {
         self.queue.push(request);
+        self.slots = self.slots.then(slots);
         self.prepared.push(prepared);
         self.shards.extend(shards.iter());
         self.flags = self.flags.with(flags);
+    }
+
+    /// The slots of all keys, on a node of a cluster.
+    pub(crate) fn slots(&self) -> Slots {
+        self.slots
     }
 
     /// The flags of all commands together.
@@ -142,12 +158,13 @@ impl Client {
         request: Request<'_>,
         flags: Flags,
         shards: &ShardSet,
+        slots: Slots,
     ) {
         let Some(transaction) = &mut self.transaction else { return };
         if transaction.failed || self.shared.has_flag(ClientShared::DIRTY) {
             return;
         }
-        transaction.push(prepared, request, flags, shards);
+        transaction.push(prepared, request, flags, shards, slots);
         self.show_transaction();
     }
 
@@ -221,13 +238,15 @@ mod tests {
             let request = decoder.request(i);
             let prepared = Prepared { entry: table().get(request.arg(0)), hash: KeyHash(i as u64) };
             let flags = prepared.entry.expect("a command").command.flags;
-            transaction.push(prepared, request, flags, &shards.into_iter().collect());
+            let shards = shards.into_iter().collect();
+            transaction.push(prepared, request, flags, &shards, Slots::One(i as u16 % 2));
         }
         drop(decoder);
         let names: Vec<&[u8]> = transaction.commands().map(|(_, request)| request.arg(0)).collect();
         assert_eq!(names, [b"GET".as_slice(), b"SET", b"PING"]);
         assert!(transaction.commands().zip(0..).all(|((prepared, _), i)| prepared.hash.0 == i));
         assert_eq!(transaction.shards.iter().map(|shard| shard.0).collect::<Vec<_>>(), [2, 5]);
+        assert_eq!(transaction.slots(), Slots::Several(0));
         assert!(transaction.flags().has(flag_set!(WRITE | READONLY | DENYOOM)));
         assert!(transaction.bytes() > 0 && !transaction.has_failed());
     }

@@ -80,7 +80,7 @@ fn by_group(command: &Command) -> Option<&'static str> {
         Group::Transactions => Some("transaction"),
         // By its flag: PUBSUB HELP has none. Rows of scripts say it themselves: their containers are
         // of no category.
-        Group::PubSub | Group::Server | Group::Scripting => None,
+        Group::PubSub | Group::Server | Group::Scripting | Group::Cluster => None,
     }
 }
 

@@ -257,10 +257,17 @@ impl<'a, 'g> Call<'a, 'g> {
         }
         let limits = self.server.limits();
         let (db, now) = (self.client.db, self.now);
-        Ok(self.writer().update_untold(db, key, now, |object| match T::of(object) {
+        let writer = self.writer();
+        let changed = writer.update_untold(db, key, now, |object| match T::of(object) {
             Some(collection) => change(collection, &limits),
             None => unreachable!("the kind was looked at, and the role is held"),
-        }))
+        });
+        // Nobody but a copy notices all of it: a stream's pending entries have no event.
+        let shard = self.server.keyspace.shard_of(key.hash);
+        if self.writer().is_observed(shard) {
+            self.server.interests.touched(shard, key);
+        }
+        Ok(changed)
     }
 
     /// Changes the collection at `key`, or a new one.

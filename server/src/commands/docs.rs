@@ -33,6 +33,8 @@ pub enum Group {
     Scripting,
     /// `transactions`
     Transactions,
+    /// `cluster`
+    Cluster,
 }
 
 impl Group {
@@ -54,6 +56,7 @@ impl Group {
             Group::Stream => "stream",
             Group::Scripting => "scripting",
             Group::Transactions => "transactions",
+            Group::Cluster => "cluster",
         }
     }
 }

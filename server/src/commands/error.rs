@@ -5,17 +5,28 @@ use std::borrow::Cow;
 /// The text of an error reply, prefix included, without the leading `-`. Bytes, because some
 /// errors echo what the client has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplyError(Cow<'static, [u8]>);
+pub struct ReplyError(Inner);
+
+/// What is not for clients is no text: a script can answer any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Inner {
+    Text(Cow<'static, [u8]>),
+    NeedsRole,
+    NeedsTime,
+}
 
 impl ReplyError {
     /// An error with a constant text.
     pub const fn new(text: &'static str) -> Self {
-        ReplyError(Cow::Borrowed(text.as_bytes()))
+        ReplyError(Inner::Text(Cow::Borrowed(text.as_bytes())))
     }
 
-    /// The text.
+    /// The text; none if it is not for clients.
     pub fn text(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Inner::Text(text) => text,
+            Inner::NeedsRole | Inner::NeedsTime => b"",
+        }
     }
 }
 
@@ -27,13 +38,13 @@ impl From<&'static str> for ReplyError {
 
 impl From<String> for ReplyError {
     fn from(text: String) -> Self {
-        ReplyError(Cow::Owned(text.into_bytes()))
+        text.into_bytes().into()
     }
 }
 
 impl From<Vec<u8>> for ReplyError {
     fn from(text: Vec<u8>) -> Self {
-        ReplyError(Cow::Owned(text))
+        ReplyError(Inner::Text(Cow::Owned(text)))
     }
 }
 
@@ -70,11 +81,11 @@ pub const TOO_LONG: ReplyError =
     ReplyError::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 /// Not for clients: the command looks into a large collection, and dispatch has to run it again
 /// with the role of its shard.
-pub const NEEDS_ROLE: ReplyError = ReplyError::new("");
+pub const NEEDS_ROLE: ReplyError = ReplyError(Inner::NeedsRole);
 
 /// Not for clients: the command takes too long where it runs, and dispatch has to run it again on the
 /// pool.
-pub const NEEDS_TIME: ReplyError = ReplyError::new(" ");
+pub const NEEDS_TIME: ReplyError = ReplyError(Inner::NeedsTime);
 
 /// Memory is short.
 pub const OOM: ReplyError =
@@ -116,7 +127,15 @@ pub fn invalid_expire(name: &str) -> ReplyError {
 
 #[cfg(test)]
 mod tests {
-    use super::quoting;
+    use super::{NEEDS_ROLE, NEEDS_TIME, ReplyError, quoting};
+
+    #[test]
+    fn no_text_of_a_script_is_what_is_not_for_clients() {
+        for text in ["", " ", "\0"] {
+            let error = ReplyError::from(text.to_owned());
+            assert!(error != NEEDS_ROLE && error != NEEDS_TIME, "{text:?}");
+        }
+    }
 
     #[test]
     fn quoted_input_ends_at_a_nul_and_without_line_breaks() {

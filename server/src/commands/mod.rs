@@ -14,6 +14,7 @@ pub mod table;
 
 mod bitmap;
 mod blocking;
+mod cluster;
 mod connection;
 mod draw;
 mod expiry;

@@ -83,6 +83,7 @@ static FAMILIES: &[&[Command]] = &[
     super::stream::COMMANDS,
     super::transactions::COMMANDS,
     super::scripting::COMMANDS,
+    super::cluster::COMMANDS,
 ];
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::build(FAMILIES));

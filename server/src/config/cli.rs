@@ -1,5 +1,5 @@
 //! The command line: `dunlin [FILE] [--name value ...]...`, and what else the program can do than
-//! serve (`dunlin ping`, `--check-config`, `--completions`, `--man`).
+//! serve (`dunlin ping`, `dunlin cluster`, `--check-config`, `--completions`, `--man`).
 //!
 //! As in Redis, everything between one `--name` and the next belongs to that name, and reads like
 //! a line of the file. clap is fed from the table; it supplies `--help`, `--version` and
@@ -21,6 +21,15 @@ use clap_complete::Shell;
 use super::directives::{self, DIRECTIVES, Directive, MISSING, REFUSED};
 use super::users::USER;
 use super::{Kind, LoadError, quote, split_words};
+use crate::tools::cluster;
+
+/// What the command line is about.
+pub(super) enum Parsed {
+    /// A configuration.
+    Line(CommandLine),
+    /// `dunlin cluster`, which has none.
+    Cluster(cluster::Order),
+}
 
 /// What the command line says.
 pub(super) struct CommandLine {
@@ -43,9 +52,10 @@ const CHECK: &str = "check-config";
 const COMPLETIONS: &str = "completions";
 const MAN: &str = "man";
 const PING: &str = "ping";
+const CLUSTER: &str = "cluster";
 
 /// The synopsis of the manual page; one that names all options would fill the screen.
-const USAGE: &str = "dunlin [FILE] [--directive value ...] ...\n       dunlin ping [FILE] [-p port | -s unixsocket | --tls-port port]";
+const USAGE: &str = "dunlin [FILE] [--directive value ...] ...\n       dunlin ping [FILE] [-p port | -s unixsocket | --tls-port port]\n       dunlin cluster create | check | add-node | del-node | rebalance | info ...";
 
 /// The options that take no value.
 const SWITCHES: [&str; 5] = ["help", "version", INSECURE, CHECK, MAN];
@@ -75,6 +85,7 @@ fn described(row: fn(&'static Directive) -> Arg) -> Command {
         )
         .disable_help_subcommand(true)
         .subcommand(ping(row))
+        .subcommand(cluster::command())
         .arg(file())
         .arg(switch(CHECK, "Read the configuration as a start would, say what is wrong, and end"))
         .arg(
@@ -173,9 +184,15 @@ fn asked_for(matches: &ArgMatches) -> Result<Option<Vec<u8>>, LoadError> {
     Ok(Some(text))
 }
 
-/// Reads the command line; `args` begins with the program's name.
-pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, LoadError> {
-    let matches = command().try_get_matches_from(group(args)).map_err(|e| LoadError {
+/// Reads the command line; `args` begins with the program's name, and `env` is the environment.
+pub(super) fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    env: &[(OsString, OsString)],
+) -> Result<Parsed, LoadError> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let is_tool = args.get(1).is_some_and(|word| word == CLUSTER);
+    let args = if is_tool { args } else { group(args) };
+    let matches = command().try_get_matches_from(args).map_err(|e| LoadError {
         text: e.render().to_string(),
         code: if e.use_stderr() { 1 } else { 0 },
     })?;
@@ -183,9 +200,13 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandL
         let text = String::from_utf8_lossy(&text).into_owned();
         return Err(LoadError { text, code: 0 });
     }
+    if let Some((CLUSTER, matches)) = matches.subcommand() {
+        let order = cluster::order(matches, env).map_err(LoadError::new)?;
+        return Ok(Parsed::Cluster(order));
+    }
     if let Some((_, matches)) = matches.subcommand() {
         let names = PING_OPTIONS.iter().map(|(name, _)| *name);
-        return line(Request::Ping, matches.clone(), names);
+        return line(Request::Ping, matches.clone(), names).map(Parsed::Line);
     }
     let insecure = matches.get_flag(INSECURE);
     let request = if matches.get_flag(CHECK) { Request::Check } else { Request::Serve };
@@ -195,7 +216,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandL
     if insecure {
         line.settings.insert(0, ("protected-mode", vec![b"no".to_vec()]));
     }
-    Ok(line)
+    Ok(Parsed::Line(line))
 }
 
 /// What stands behind these names, in their order.
@@ -217,7 +238,7 @@ fn line(
 }
 
 /// Puts the words of each `--name` together.
-fn group(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+fn group(args: Vec<OsString>) -> Vec<OsString> {
     let mut grouped: Vec<OsString> = Vec::new();
     // The name whose words are being collected.
     let mut open: Option<Vec<u8>> = None;

@@ -7,10 +7,11 @@
 //! scripts or packaged files set it; Dunlin keeps the value and acts on nothing.
 
 use super::settings::{
-    Access, LoadOnCorrupt, LogFormat, LogLevel, Settings, Supervision, TlsAuthClients,
+    Access, LoadOnCorrupt, LogFormat, LogLevel, Replication, Settings, Supervision, TlsAuthClients,
 };
 use super::split;
 use super::value::{Kind, Value};
+use crate::cluster::view::Preferred;
 
 /// How a row's value reaches the typed fields.
 pub(super) type Apply = fn(&mut Settings, &Value);
@@ -356,7 +357,7 @@ pub static DIRECTIVES: &[Directive] = &[
         "Pin each worker to a CPU when there are as many workers as CPUs").immutable()
         .apply(|s, v| s.worker_affinity = v.bool()),
     row("shards", int(0, 65536), "0",
-        "Shards of the keyspace, a power of two; 0: from the number of workers").immutable()
+        "Shards of the keyspace, a power of two; 0: from the number of workers and maxmemory").immutable()
         .apply(|s, v| s.shards = v.u32()),
     row("databases", int(1, 255), "16", "Number of databases").immutable()
         .apply(|s, v| s.databases = u8::try_from(v.int()).unwrap_or(u8::MAX)),
@@ -471,7 +472,7 @@ pub static DIRECTIVES: &[Directive] = &[
     row("notify-keyspace-events", Kind::Events, "\"\"",
         "Keyspace events to publish: classes g$lshzxetdnm or A, channels K and E; empty: none")
         .apply(|s, v| if let Value::Events(bits) = v { s.notify_keyspace_events = *bits; }),
-    // ---- persistence and replication: asked for by clients and tools
+    // ---- persistence: asked for by clients and tools
     row("appendonly", Kind::Never("Append-only files are not supported"), "no", "Always no"),
     row("save", Kind::SavePoints, "\"\"",
         "Snapshot after so many seconds if there were so many changes, and at a shutdown; empty: none")
@@ -482,8 +483,65 @@ pub static DIRECTIVES: &[Directive] = &[
     row("load-on-corrupt", Kind::Enum(&LoadOnCorrupt::NAMES), "refuse",
         "A snapshot that cannot be loaded: refuse to start, or ignore it and put it aside").immutable()
         .apply(|s, v| s.load_on_corrupt = LoadOnCorrupt::ALL[v.index()]),
-    row("cluster-enabled", Kind::Never(
-        "Cluster mode is not supported"), "no", "Always no").immutable(),
+    // ---- cluster
+    row("cluster-enabled", Kind::Bool, "no",
+        "Share the keys with other servers, for clients of Redis Cluster").immutable()
+        .apply(|s, v| s.cluster.enabled = v.bool()),
+    row("cluster-dir", Kind::Text, "cluster",
+        "Directory in which a node keeps who it is and what the cluster has agreed on, in dir unless absolute").immutable()
+        .apply(|s, v| s.cluster.dir = v.path().unwrap_or_default()),
+    row("cluster-join", Kind::Words, "\"\"",
+        "host:port of nodes whose cluster a node with an empty cluster-dir joins; empty: it begins one").immutable()
+        .apply(|s, v| if let Value::Words(words) = v { s.cluster.join.clone_from(words); }),
+    row("cluster-secret", Kind::Text, "\"\"",
+        "What all nodes of a cluster know and nobody else; empty: only nodes of this machine are let in").immutable().sensitive()
+        .apply(|s, v| s.cluster.secret = v.bytes()),
+    row("cluster-port", int(0, 65535), "0",
+        "TCP port for other nodes; 0: port + 10000").immutable()
+        .apply(|s, v| s.cluster.port = u16::try_from(v.int()).unwrap_or(0)),
+    row("tls-cluster", Kind::Bool, "no",
+        "TLS between nodes: both sides show certificates of tls-ca-cert-file or tls-ca-cert-dir").immutable()
+        .apply(|s, v| s.cluster.tls = v.bool()),
+    row("cluster-allow-reads-when-down", Kind::Bool, "no",
+        "Answer reads, maybe with old values, while this node may not serve: it is cut off from the others")
+        .apply(|s, v| s.cluster.allow_reads_when_down = v.bool()),
+    row("cluster-announce-ip", Kind::Text, "\"\"",
+        "Address that clients and members are told; empty: one that it listens on").immutable()
+        .apply(|s, v| s.cluster.announce_ip = v.text()),
+    row("cluster-announce-hostname", Kind::Text, "\"\"",
+        "Name that clients are told; empty: none").immutable()
+        .apply(|s, v| s.cluster.announce_hostname = v.text()),
+    row("cluster-announce-port", int(0, 65535), "0",
+        "Port that clients are told; 0: port").immutable()
+        .apply(|s, v| s.cluster.announce_port = u16::try_from(v.int()).unwrap_or(0)),
+    row("cluster-announce-tls-port", int(0, 65535), "0",
+        "Port that TLS clients are told; 0: tls-port").immutable()
+        .apply(|s, v| s.cluster.announce_tls_port = u16::try_from(v.int()).unwrap_or(0)),
+    row("cluster-announce-bus-port", int(0, 65535), "0",
+        "Port that members are told; 0: port + 10000").immutable()
+        .apply(|s, v| s.cluster.announce_bus_port = u16::try_from(v.int()).unwrap_or(0)),
+    row("cluster-preferred-endpoint-type", Kind::Enum(&Preferred::NAMES), "ip",
+        "What clients are told of where nodes are; the same on all of them")
+        .apply(|s, v| s.cluster.preferred_endpoint = Preferred::ALL[v.index()]),
+    row("cluster-node-timeout", int(3000, INT_MAX), "3000",
+        "Milliseconds of silence after which a node is removed and copies of its slots take its place").immutable()
+        .apply(|s, v| s.cluster.node_timeout = v.u32()),
+    row("cluster-replicas", int(0, 2), "1",
+        "Copies of each slot on other nodes, when the cluster begins").immutable()
+        .apply(|s, v| s.cluster.replicas = u8::try_from(v.int()).unwrap_or(0)),
+    row("cluster-replication", Kind::Enum(&Replication::NAMES), "async",
+        "Answer writes when they are done here (async), or when the copies have them, too (sync)")
+        .apply(|s, v| s.cluster.replication = Replication::ALL[v.index()]),
+    row("cluster-weight", int(0, 10_000), "100",
+        "Slots that the node takes in proportion to others, when it joins").immutable()
+        .apply(|s, v| s.cluster.weight = v.u32()),
+    row("cluster-zone", Kind::Text, "\"\"",
+        "What fails together with the node, such as a rack: copies are elsewhere; empty: unknown").immutable()
+        .apply(|s, v| s.cluster.zone = v.text()),
+    row("cluster-linger", int(0, 3600), "60",
+        "Seconds for which a node that has left tells clients where its slots are before it ends")
+        .apply(|s, v| s.cluster.linger = v.u32()),
+    // ---- replication: asked for by clients and tools
     row("replica-read-only", Kind::Bool, "yes",
         "Replicas refuse writes (accepted, no effect)").alias(&["slave-read-only"]),
     row("replica-serve-stale-data", Kind::Bool, "yes",
@@ -541,12 +599,9 @@ pub(super) static MISSING: &[&str] = &[
     "aof-use-rdb-preamble", "aof_rewrite_cpulist", "appenddirname", "appendfilename", "appendfsync",
     "auto-aof-rewrite-min-size", "auto-aof-rewrite-percentage", "availability-zone",
     "bgsave-cpulist", "bgsave_cpulist", "bind-source-addr", "bio-cpulist", "bio_cpulist",
-    "cluster-allow-pubsubshard-when-down", "cluster-allow-reads-when-down",
-    "cluster-allow-replica-migration", "cluster-announce-bus-port", "cluster-announce-hostname",
-    "cluster-announce-human-nodename", "cluster-announce-ip", "cluster-announce-port",
-    "cluster-announce-tls-port", "cluster-blacklist-ttl", "cluster-config-file",
-    "cluster-link-sendbuf-limit", "cluster-migration-barrier", "cluster-node-timeout",
-    "cluster-ping-interval", "cluster-port", "cluster-preferred-endpoint-type",
+    "cluster-allow-pubsubshard-when-down", "cluster-allow-replica-migration",
+    "cluster-announce-human-nodename", "cluster-blacklist-ttl", "cluster-config-file",
+    "cluster-link-sendbuf-limit", "cluster-migration-barrier", "cluster-ping-interval",
     "cluster-replica-no-failover", "cluster-replica-validity-factor",
     "cluster-require-full-coverage", "cluster-slave-no-failover", "cluster-slave-validity-factor",
     "cluster-slot-stats-enabled", "crash-log-enabled", "crash-memcheck-enabled",
@@ -565,7 +620,7 @@ pub(super) static MISSING: &[&str] = &[
     "server_cpulist", "shutdown-on-sigint", "shutdown-on-sigterm", "slave-announce-ip",
     "slave-announce-port", "slave-ignore-maxmemory", "slave-lazy-flush", "socket-mark-id",
     "syslog-enabled", "syslog-facility", "syslog-ident", "tls-client-cert-file",
-    "tls-client-key-file", "tls-client-key-file-pass", "tls-cluster", "tls-dh-params-file",
+    "tls-client-key-file", "tls-client-key-file-pass", "tls-dh-params-file",
     "tls-replication", "unixsocketgroup",
 ];
 

@@ -34,7 +34,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub use directives::{DIRECTIVES, Directive, Flags};
 pub use exposure::{check_exposure, is_loopback};
 pub use settings::{
-    Access, LoadOnCorrupt, LogFormat, LogLevel, Settings, Supervision, TlsAuthClients, TlsSettings,
+    Access, ClusterSettings, LoadOnCorrupt, LogFormat, LogLevel, Replication, Settings,
+    Supervision, TlsAuthClients, TlsSettings,
 };
 pub use split::{quote, split_words};
 pub use task::Task;

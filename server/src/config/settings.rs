@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::directives::DIRECTIVES;
 use super::value::{OutputLimits, Value};
+use crate::cluster::view::Preferred;
 
 /// Lowest severity that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -136,6 +137,64 @@ impl TlsAuthClients {
     pub(super) const NAMES: [&'static str; 3] = ["no", "yes", "optional"];
 }
 
+/// When a write to a cluster is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Replication {
+    /// When it is done here; copies follow.
+    #[default]
+    Async,
+    /// When the copies have it, too.
+    Sync,
+}
+
+impl Replication {
+    pub(super) const ALL: [Replication; 2] = [Replication::Async, Replication::Sync];
+    pub(super) const NAMES: [&'static str; 2] = ["async", "sync"];
+}
+
+/// The directives `cluster-*`.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterSettings {
+    /// The server is a node of a cluster.
+    pub enabled: bool,
+    /// Where it keeps who it is; relative to `dir`.
+    pub dir: PathBuf,
+    /// Nodes whose cluster it joins.
+    pub join: Vec<String>,
+    /// What all nodes know; empty: there is no secret.
+    pub secret: Vec<u8>,
+    /// The port for other nodes; 0: 10000 above `port`.
+    pub port: u16,
+    /// TLS between nodes.
+    pub tls: bool,
+    /// Reads are answered while the node may not serve.
+    pub allow_reads_when_down: bool,
+    /// The address that others are told; empty: found out.
+    pub announce_ip: String,
+    /// The name that clients are told; empty: none.
+    pub announce_hostname: String,
+    /// The port that clients are told; 0: the one that it listens on.
+    pub announce_port: u16,
+    /// The port that TLS clients are told; 0: the one that it listens on.
+    pub announce_tls_port: u16,
+    /// The port that members are told; 0: the one that it listens on.
+    pub announce_bus_port: u16,
+    /// What clients are told of where nodes are.
+    pub preferred_endpoint: Preferred,
+    /// Milliseconds of silence after which a member is removed.
+    pub node_timeout: u32,
+    /// Copies of each slot on other nodes.
+    pub replicas: u8,
+    /// When writes are answered.
+    pub replication: Replication,
+    /// How many slots the node takes in proportion to others.
+    pub weight: u32,
+    /// What fails together with the node; empty: unknown.
+    pub zone: String,
+    /// Seconds for which a node that has left goes on telling clients where its slots are.
+    pub linger: u32,
+}
+
 /// The directives `tls-*`.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -222,6 +281,8 @@ pub struct Settings {
     pub tcp_backlog: u32,
     /// Seconds of silence after which the kernel probes a connection, 0 = never.
     pub tcp_keepalive: u32,
+    /// What the server is in a cluster.
+    pub cluster: ClusterSettings,
     /// Seconds after which an idle client is disconnected, 0 = never.
     pub timeout: u32,
     /// Seconds of silence in the middle of a command after which a client is closed, 0 = no limit.

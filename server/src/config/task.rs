@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 
-use super::cli::{self, CommandLine, Request};
+use super::cli::{self, CommandLine, Parsed, Request};
 use super::file::Draft;
 use super::{Applied, Config, LoadError};
 use crate::runtime::container;
+use crate::tools::cluster;
 
 /// Names of the directives that say where a server listens; the first that is named counts.
 const PLACES: [Applied; 3] = ["unixsocket", "port", "tls-port"];
@@ -29,6 +30,8 @@ pub enum Task {
         /// The directive by which the command line says where it is, if it does.
         place: Option<Applied>,
     },
+    /// `dunlin cluster`.
+    Cluster(cluster::Order),
 }
 
 impl Task {
@@ -52,7 +55,11 @@ impl Task {
         env: impl IntoIterator<Item = (OsString, OsString)>,
         machine_memory: u64,
     ) -> Result<Task, LoadError> {
-        let line = cli::parse(args)?;
+        let env: Vec<(OsString, OsString)> = env.into_iter().collect();
+        let line = match cli::parse(args, &env)? {
+            Parsed::Line(line) => line,
+            Parsed::Cluster(order) => return Ok(Task::Cluster(order)),
+        };
         let draft = match line.request {
             Request::Check => Draft::lenient(machine_memory),
             Request::Serve | Request::Ping => Draft::new(machine_memory),

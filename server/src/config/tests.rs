@@ -443,7 +443,7 @@ fn mistakes_in_the_file_are_shown_where_they_are() {
     let shown = refused(&[&path]);
     assert!(shown.contains("'requirepass ...'") && !shown.contains("geheim"), "{shown}");
     assert!(refused(&[dir.0.to_str().unwrap()]).ends_with("Is a directory"));
-    let harmless = dir.file("c", "tls-cluster no\nreplicaof no one\n");
+    let harmless = dir.file("c", "tls-replication no\nreplicaof no one\n");
     assert_eq!(load(&[&harmless]).warnings().len(), 2);
 }
 

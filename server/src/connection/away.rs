@@ -107,7 +107,7 @@ impl Connection {
     /// Waits for something, and sends what is left to send; messages wait, because those that the command
     /// itself causes come behind its reply. If the wait may be given up, and the connection is to end,
     /// there is nothing.
-    async fn meanwhile<T>(
+    pub(super) async fn meanwhile<T>(
         &self,
         outgoing: &mut Reply,
         something: impl Future<Output = T>,

@@ -14,6 +14,7 @@
 
 mod away;
 mod blocked;
+mod copied;
 mod held_back;
 mod moving;
 mod output;
@@ -199,6 +200,9 @@ impl Connection {
                     Err(end) => return Some(end),
                 },
             };
+            if session.has_outlived_lease() || self.has_written() && !self.copied().await {
+                return Some(End::Drop);
+            }
             if matches!(turn, Turn::Idle) && self.worker.is_crowded() {
                 self.behind_the_others().await;
             }
@@ -253,7 +257,13 @@ impl Connection {
     /// Goes on with a turn wherever the roles are to be had, and waits with its last command.
     async fn elsewhere(&mut self, mut ran: Ran) -> Result<(Box<Session>, Turn), End> {
         loop {
+            // On the way, and while it waits, what was answered before is sent.
+            let stays = matches!(&ran, Ran::Home(_, turn) if !matches!(turn, Turn::Pool(_)));
+            if !stays && self.has_written() && !self.copied().await {
+                return Err(End::Drop);
+            }
             ran = match ran {
+                Ran::Home(session, _) if session.has_outlived_lease() => return Err(End::Drop),
                 Ran::Home(session, Turn::Handover(shards)) => {
                     self.hand_over(session, shards).await?
                 }
@@ -261,7 +271,12 @@ impl Connection {
                     self.send_to_pool(session, shards).await?
                 }
                 Ran::Home(session, turn) => return Ok((session, turn)),
-                Ran::Parked(parked) => return self.block(parked).await,
+                Ran::Parked(parked) => {
+                    let came = self.block(parked).await;
+                    // Whoever has run it may have said so before the last look at that.
+                    self.shared.wrote.store(true, Ordering::Relaxed);
+                    return came;
+                }
             };
         }
     }
@@ -281,10 +296,18 @@ impl Connection {
         let left = u64::try_from(until - server.clock.now()).unwrap_or(0);
         let mut session = self.session.take()?;
         let resumed = server.pause.changed().notified();
+        let rerouted = server.cluster.as_deref().map(|node| node.routes.changed().notified());
+        let rerouted = async {
+            match rerouted {
+                Some(rerouted) => rerouted.await,
+                None => std::future::pending().await,
+            }
+        };
         self.set_waiting(ClientShared::PAUSED, true);
         let wait = async {
             tokio::select! {
                 () = resumed => Ok(Event::Flushed),
+                () = rerouted => Ok(Event::Flushed),
                 event = self.wait_blocked(&mut session.reply) => event,
             }
         };

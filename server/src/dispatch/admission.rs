@@ -2,6 +2,7 @@
 //! not run it, memory is short, execution is paused, or it has to wait for EXEC.
 
 use super::Context;
+use super::routing::reroute;
 use crate::acl::{Denied, LogContext, Reason};
 use crate::client::Client;
 use crate::commands::error::{self, ReplyError};
@@ -44,7 +45,10 @@ pub(super) fn admit(
         return Admission::Refuse(error::wrong_arity(&entry.full_name), Some(entry));
     }
     if client.is_special() {
-        return admit_special(ctx, entry, request, client);
+        return admit_special(ctx, prepared, entry, request, client);
+    }
+    if let Some(admission) = reroute(ctx, prepared, entry, request, client) {
+        return admission;
     }
     match hold_back(ctx, entry, request, entry.command.flags, client) {
         Some(admission) => admission,
@@ -56,6 +60,7 @@ pub(super) fn admit(
 #[cold]
 fn admit_special(
     ctx: &Context<'_, '_>,
+    prepared: Prepared,
     entry: &'static Entry,
     request: Request<'_>,
     client: &Client,
@@ -70,6 +75,9 @@ fn admit_special(
         && let Err(denied) = client.user().check(entry, &request)
     {
         return Admission::Refuse(deny(ctx, entry, request, client, denied), Some(entry));
+    }
+    if let Some(admission) = reroute(ctx, prepared, entry, request, client) {
+        return admission;
     }
     if client.in_subscriber_mode() && !entry.has(Flags::SUBSCRIBER) {
         return Admission::Refuse(error::subscriber_mode(&entry.full_name), Some(entry));

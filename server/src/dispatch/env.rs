@@ -87,6 +87,9 @@ impl<'g> Env<'_, '_, 'g> {
                     // The arguments do not fit: the handler finds the error before it needs a key.
                     return self.run(None);
                 }
+                if long::is_slow_flush(ctx, entry) {
+                    return self.send_to_pool(shards);
+                }
                 if entry.has(Flags::WRITE) {
                     self.with_roles(held, shards)
                 } else {

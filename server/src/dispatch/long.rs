@@ -21,10 +21,22 @@ pub(super) fn takes_long(
     match entry.shape {
         KeyShape::Script => scripting::outlook(ctx.server, entry, request).takes_long,
         KeyShape::Own => entry.has(Flags::EXEC) && transaction_takes_long(ctx, client),
-        KeyShape::None if entry.has(Flags::LONG) => true,
+        KeyShape::None if entry.has(Flags::LONG) || is_slow_flush(ctx, entry) => true,
         KeyShape::None | KeyShape::One(_) | KeyShape::Many => {
             matches!(forecast(ctx, entry, request, client.db), Forecast::Dear(_))
         }
+    }
+}
+
+/// Keys that FLUSHALL may remove one by one in front of others: some milliseconds.
+const FLUSHED_AT_ONCE: u64 = 20_000;
+
+/// Whether it is a FLUSHALL or FLUSHDB that cannot drop tables as a whole, because there are copies of
+/// other nodes' keys in them.
+pub(super) fn is_slow_flush(ctx: &Context<'_, '_>, entry: &Entry) -> bool {
+    entry.has(Flags::ALL_SHARDS) && ctx.server.cluster.is_some() && {
+        let keyspace = &ctx.server.keyspace;
+        keyspace.len(DbId(0)) > FLUSHED_AT_ONCE && keyspace.hidden_keys() > 0
     }
 }
 

@@ -1,8 +1,10 @@
 //! Commands that do not run now: refused ones, and those that wait for EXEC.
 
 use super::admission::flags_of;
-use super::{Context, Step, shards_to_see};
+use super::{Context, Step, shards_to_see, slots_of};
 use crate::client::Client;
+use crate::cluster::redirect::is_redirection;
+use crate::cluster::slot::Slots;
 use crate::commands::error::ReplyError;
 use crate::commands::spec::Flags;
 use crate::commands::table::Entry;
@@ -34,8 +36,15 @@ pub(super) fn refuse(
     client.begins_anew = false;
     client.fail_transaction();
     client.tracking.command_done(entry, client.transaction().is_some());
-    let aborted =
-        entry.filter(|entry| entry.has(Flags::EXEC)).map(|_| abort(ctx, request, error, client));
+    let exec = entry.filter(|entry| entry.has(Flags::EXEC));
+    let aborted = match is_redirection(error) {
+        // The client goes elsewhere and begins anew.
+        true => {
+            exec.into_iter().for_each(|_| end_transaction(client));
+            None
+        }
+        false => exec.map(|_| abort(ctx, request, error, client)),
+    };
     let error = aborted.as_ref().unwrap_or(error);
     ctx.stats.error(error.text());
     if client.wants_answer() {
@@ -62,6 +71,11 @@ pub(crate) fn turn_away(
     }
 }
 
+fn end_transaction(client: &mut Client) {
+    client.end_transaction();
+    client.settle();
+}
+
 /// EXEC itself is refused: the transaction is over, and the error says why.
 #[cold]
 fn abort(
@@ -70,8 +84,7 @@ fn abort(
     error: &ReplyError,
     client: &mut Client,
 ) -> ReplyError {
-    client.end_transaction();
-    client.settle();
+    end_transaction(client);
     // Monitors have seen MULTI and see that this is the end of it.
     if ctx.server.monitors.active() {
         ctx.server.monitors.feed(ctx.server.clock.wall_us(), client, &request);
@@ -93,7 +106,11 @@ pub(super) fn queue(
 ) -> Step {
     client.shared.last_command.store(u32::from(entry.id) + 1, Ordering::Relaxed);
     let shards = shards_to_see(ctx, entry, prepared.hash, request, client.db);
-    client.queue(prepared, request, flags_of(ctx, entry, request), &shards);
+    let slots = match ctx.server.cluster {
+        Some(_) => slots_of(entry, request),
+        None => Slots::None,
+    };
+    client.queue(prepared, request, flags_of(ctx, entry, request), &shards, slots);
     if client.wants_answer() {
         reply.simple("QUEUED");
     }

@@ -210,5 +210,5 @@ fn samplers(server: &Server) -> impl Iterator<Item = &Sampler> {
 
 /// What a key is told apart by.
 fn id_of(keyspace: &Keyspace, db: DbId, name: &[u8]) -> u64 {
-    keyspace.key(name).hash.0 ^ u64::from(db.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    keyspace.digest(name) ^ u64::from(db.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

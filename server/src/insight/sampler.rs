@@ -290,7 +290,7 @@ impl Tallies {
         let weight = weight * used.accesses;
         self.keys.add(id_of(keyspace, db, name), name, weight, |at| *at = db.0);
         let prefix = self.shape.prefix(name);
-        let id = keyspace.key(prefix).hash.0;
+        let id = keyspace.digest(prefix);
         let out = self.prefixes.add(id, prefix, weight, |sum| sum.merge(used));
         if let Some(out) = out {
             self.other.merge(&out);

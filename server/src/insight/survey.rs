@@ -107,7 +107,7 @@ impl Findings {
         let keyspace = &server.keyspace;
         let size = PrefixSize { keys: 1, bytes: found.bytes as u64 };
         let prefix = shape.prefix(found.key);
-        let id = keyspace.key(prefix).hash.0;
+        let id = keyspace.digest(prefix);
         let weight = found.bytes as f64;
         if let Some(out) = self.prefixes.add(id, prefix, weight, |sum| sum.merge(size)) {
             self.other.merge(out);

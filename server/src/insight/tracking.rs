@@ -12,6 +12,7 @@
 
 use super::id_of;
 use super::top::TopK;
+use crate::cluster::slot;
 use crate::commands::table::Entry;
 use crate::dispatch::Context;
 use crate::runtime::pool;
@@ -19,7 +20,7 @@ use crate::runtime::process::{CpuTime, cpu_time};
 use crate::runtime::worker::Worker;
 use crate::server::Server;
 use dunlin_protocol::Request;
-use dunlin_storage::{DbId, Millis};
+use dunlin_storage::{DbId, Millis, SlotSet};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +31,7 @@ const PLACES_PER_KEY: usize = 10;
 const RUNNING: Millis = Millis::MIN;
 
 /// What a session is to find out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// By CPU time.
     pub cpu: bool,
@@ -42,6 +43,8 @@ pub struct Plan {
     pub duration: Option<Millis>,
     /// One command in so many is looked at.
     pub sample: u32,
+    /// Only keys of these slots; none: of all.
+    pub slots: Option<SlotSet>,
 }
 
 /// A session, running or over.
@@ -73,6 +76,12 @@ pub struct Totals {
     pub nanos: u64,
     /// Bytes of all of them.
     pub bytes: u64,
+    /// Nanoseconds of those in the slots of the plan.
+    pub selected_nanos: u64,
+    /// Bytes of those in the slots of the plan.
+    pub selected_bytes: u64,
+    /// Nanoseconds of those that were looked at.
+    pub sampled_nanos: u64,
     /// Bytes of those that were looked at.
     pub sampled_bytes: u64,
 }
@@ -146,6 +155,9 @@ impl Session {
         self.each_tally().fold(Totals::default(), |sum, tally| Totals {
             nanos: sum.nanos + tally.totals.nanos,
             bytes: sum.bytes + tally.totals.bytes,
+            selected_nanos: sum.selected_nanos + tally.totals.selected_nanos,
+            selected_bytes: sum.selected_bytes + tally.totals.selected_bytes,
+            sampled_nanos: sum.sampled_nanos + tally.totals.sampled_nanos,
             sampled_bytes: sum.sampled_bytes + tally.totals.sampled_bytes,
         })
     }
@@ -172,9 +184,20 @@ impl Session {
         let Some(mut tally) = self.tally(thread) else { return };
         tally.totals.nanos += nanos;
         tally.totals.bytes += bytes;
+        // All keys of a command are of one slot, where slots can be named.
+        let is_selected = match (&self.plan.slots, keys.first()) {
+            (Some(slots), Some(key)) => slots.contains(slot::of(key)),
+            _ => true,
+        };
+        if !is_selected {
+            return;
+        }
+        tally.totals.selected_nanos += nanos;
+        tally.totals.selected_bytes += bytes;
         if !tally.is_sample(self.plan.sample) {
             return;
         }
+        tally.totals.sampled_nanos += nanos;
         tally.totals.sampled_bytes += bytes;
         let share = |whole: u64| whole as f64 / keys.len() as f64;
         for name in keys {
@@ -225,7 +248,7 @@ impl Tracking {
         if slot.as_ref().is_some_and(|session| session.state(now).0) {
             return false;
         }
-        let threads = server.workers + pool::THREADS;
+        let threads = server.workers + pool::NUMBERS;
         *slot = Some(Arc::new(Session::new(plan, threads, now)));
         drop(slot);
         self.active.store(true, Ordering::Relaxed);

@@ -9,6 +9,7 @@
 //!                                                     |  shard s: watchers  (db, key) -> clients
 //!                                                     |- Queues: who waits for a key, what is ready
 //!                                                     |- Tracker: who keeps a copy of the value
+//!                                                     |- Taps: other nodes that keep copies
 //!                                                     `- Notifier: expired, evicted, hexpired
 //! ```
 //!
@@ -33,10 +34,11 @@ mod watch;
 use crate::Roles;
 use crate::blocking::{Queues, Waiter};
 use crate::client::ClientShared;
+use crate::cluster::stream::taps::Taps;
 use crate::notify::{Class, Notifier};
 use crate::tracking::Tracker;
 use dunlin_storage::{Cause, Change, DbId, Key, Observer, ShardId};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use table::KeyTable;
 use watch::Watcher;
 
@@ -65,6 +67,8 @@ pub struct Interests {
     pub queues: Queues,
     notifier: Arc<Notifier>,
     tracker: Tracker,
+    /// Other nodes that keep copies, if this is one of a cluster.
+    taps: OnceLock<Arc<Taps>>,
 }
 
 impl Interests {
@@ -75,6 +79,7 @@ impl Interests {
             queues: Queues::new(shards),
             notifier,
             tracker: Tracker::new(shards, threads),
+            taps: OnceLock::new(),
         }
     }
 
@@ -83,12 +88,19 @@ impl Interests {
         &self.tracker
     }
 
+    /// From here on other nodes are told, too. Once.
+    pub(crate) fn tap(&self, taps: Arc<Taps>) {
+        let is_first = self.taps.set(taps).is_ok();
+        debug_assert!(is_first, "the streams of a node are made once");
+    }
+
     /// Sees to it that the writers of a shard come here if somebody wants to hear of it. Under its
     /// role.
     pub(crate) fn observe(&self, writer: &mut Roles<'_>, shard: ShardId) {
         let wanted = !self.tables(shard).watchers.is_empty()
             || self.queues.is_waited_for(shard)
-            || self.tracker.wants(shard);
+            || self.tracker.wants(shard)
+            || self.taps.get().is_some_and(|taps| taps.wants(shard));
         writer.observe(shard, wanted);
     }
 
@@ -156,6 +168,7 @@ impl Observer for Interests {
     fn flushed(&self, db: DbId) {
         self.each_shard(|tables| tables.tell_of_databases(&[db], &|_, _| false));
         self.queues.all_changed(db);
+        self.taps.get().into_iter().for_each(|taps| taps.flushed());
     }
 
     fn swapped(&self, a: DbId, b: DbId, is_there: &dyn Fn(DbId, &Key<'_>) -> bool) {
@@ -171,6 +184,16 @@ impl Interests {
         self.tables(change.shard).tell_watchers(change);
         self.queues.changed(change);
         self.tracker.changed(change);
+        self.touched(change.shard, &change.key);
+    }
+
+    /// What is behind a key may have changed, whether or not anybody is interested in how: for those who
+    /// keep copies. Under the role of its shard.
+    #[inline]
+    pub(crate) fn touched(&self, shard: ShardId, key: &Key<'_>) {
+        if let Some(taps) = self.taps.get() {
+            taps.changed(shard, key);
+        }
     }
 
     /// A command has written to a key, under the role of its shard. The store tells of most changes
@@ -181,6 +204,15 @@ impl Interests {
     /// [`Writer::update_untold`]: dunlin_storage::Writer::update_untold
     pub(crate) fn written(&self, db: DbId, key: &Key<'_>, shard: ShardId) {
         self.tell(&Change { db, key: *key, shard, cause: Cause::Written });
+    }
+
+    /// Keys of which `is_lost` says yes are another server's: nobody hears of their changes any more.
+    pub(crate) fn lost(&self, is_lost: impl Fn(&[u8]) -> bool) {
+        self.each_shard(|tables| {
+            let lost = tables.watchers.groups().filter(|group| is_lost(group.key().bytes));
+            lost.flat_map(|group| group.members()).for_each(|watcher| watcher.replaced(true));
+        });
+        self.tracker.flushed();
     }
 
     fn each_shard(&self, visit: impl Fn(&Tables)) {

@@ -52,7 +52,7 @@ impl<T> KeyTable<T> {
     }
 
     pub(super) fn get(&self, db: DbId, key: &Key<'_>) -> Option<&Group<T>> {
-        self.0.find(key.hash.0, |group| group.is(db, key))
+        self.0.find(key.hash.mixed(), |group| group.is(db, key))
     }
 
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group<T>> {
@@ -63,10 +63,11 @@ impl<T> KeyTable<T> {
     /// none if the place is taken.
     pub(super) fn join(&mut self, db: DbId, key: &Key<'_>, place: u64, member: T) -> Option<Bytes> {
         let is = |group: &Group<T>| group.is(db, key);
-        let mut entry = self.0.entry(key.hash.0, is, |group| group.hash.0).or_insert_with(|| {
-            let name = Bytes::copy_from_slice(key.bytes);
-            Group { db, name, hash: key.hash, members: VecDeque::new() }
-        });
+        let mut entry =
+            self.0.entry(key.hash.mixed(), is, |group| group.hash.mixed()).or_insert_with(|| {
+                let name = Bytes::copy_from_slice(key.bytes);
+                Group { db, name, hash: key.hash, members: VecDeque::new() }
+            });
         let group = entry.get_mut();
         let at = group.find(place).err()?;
         group.members.insert(at, (place, member));
@@ -75,14 +76,14 @@ impl<T> KeyTable<T> {
 
     /// Takes out whoever has that place.
     pub(super) fn leave(&mut self, db: DbId, key: &Key<'_>, place: u64) -> Option<T> {
-        let mut entry = self.0.find_entry(key.hash.0, |group| group.is(db, key)).ok()?;
+        let mut entry = self.0.find_entry(key.hash.mixed(), |group| group.is(db, key)).ok()?;
         let at = entry.get().find(place).ok()?;
         let (_, member) = entry.get_mut().members.remove(at)?;
         if entry.get().members.is_empty() {
             entry.remove();
             if self.0.capacity() >= SHRINK_FROM && self.0.len() < self.0.capacity() / 8 {
                 let room = self.0.len() * 2;
-                self.0.shrink_to(room, |group| group.hash.0);
+                self.0.shrink_to(room, |group| group.hash.mixed());
             }
         }
         Some(member)

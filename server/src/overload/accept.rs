@@ -12,7 +12,8 @@
 //!
 //! Each step is twice the one before, until there is an overload again: when a storm is over, the kernel's
 //! queue may be full of clients that have gone, and whoever comes stands behind them. At steps of ten per
-//! second that would take three seconds.
+//! second that would take three seconds. For the same reason those who have gone do not count (the
+//! acceptor looks): the rate is for those who are still there.
 //!
 //! [`failure_of`] and [`BackOff`] say what an error of `accept` means for the next one. An error that is
 //! about one connection says nothing about the next. One that is about the system (no descriptors) would

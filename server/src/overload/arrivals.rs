@@ -14,6 +14,8 @@ pub struct Arrivals {
     rate: Mutex<AcceptRate>,
     /// Accepted only after a wait.
     pub delayed: AtomicU64,
+    /// Gone, or about to go, when it was their turn to wait: they do not count in the rate.
+    pub gone: AtomicU64,
     /// Told that there is no place for want of descriptors.
     pub turned_away: AtomicU64,
     /// Failures of accept.
@@ -74,6 +76,7 @@ impl Arrivals {
         line("accept_rate_limit", &self.limit(server).unwrap_or(0));
         for (field, figure) in [
             ("accepts_delayed", &self.delayed),
+            ("accepts_gone", &self.gone),
             ("accepts_turned_away", &self.turned_away),
             ("accept_failures", &self.failures),
             ("tls_handshakes_open", open),

@@ -69,7 +69,7 @@ impl Name {
     fn of(keyspace: &Keyspace, entry: &Entry, request: Request<'_>) -> Name {
         let start = u64::from(entry.id) << 32 | request.len() as u64;
         let part = |i: usize| match request.value(i) {
-            ArgValue::Slice(argument) => keyspace.key(argument).hash.0,
+            ArgValue::Slice(argument) => keyspace.digest(argument),
             // Of a long value its length has to do.
             ArgValue::Chunks { len, .. } => len as u64,
         };

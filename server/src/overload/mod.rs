@@ -12,6 +12,7 @@ pub mod arrivals;
 pub mod bytes;
 mod cost;
 pub mod dear;
+pub mod garbage;
 mod gate;
 mod limit;
 mod recent;
@@ -23,6 +24,7 @@ use crate::config::Settings;
 use arrivals::Arrivals;
 use bytes::ClientBytes;
 use dear::Dear;
+use garbage::Garbage;
 pub use recent::Spread;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +38,8 @@ pub struct Overload {
     pub arrivals: Arrivals,
     /// What clients hold.
     pub bytes: ClientBytes,
+    /// Removed memory that does not come back.
+    pub garbage: Garbage,
     /// `overload-control`.
     control: AtomicBool,
     /// `overload-target-delay` and `overload-interval`, in nanoseconds.
@@ -107,6 +111,7 @@ impl Overload {
             workers: (0..workers).map(|_| WorkerLoad::default()).collect(),
             dear: Dear::new(workers),
             arrivals: Arrivals::default(),
+            garbage: Garbage::default(),
             bytes: ClientBytes::default(),
             control: AtomicBool::new(true),
             target: AtomicU64::new(0),
@@ -122,6 +127,7 @@ impl Overload {
         self.dear.configure(settings);
         let pause = &settings.output_pause;
         let scarce = if settings.overload_control { pause.when_scarce } else { pause.always };
+        self.garbage.set_budget(settings.maxmemory);
         self.bytes.configure(settings.maxmemory_clients, pause.always, scarce.min(pause.always));
     }
 

@@ -70,10 +70,19 @@ impl Channels {
     }
 
     pub(super) fn leave(&self, name: &[u8], client: u64) {
+        self.remove(name, client, |_| true);
+    }
+
+    /// [`Channels::leave`], unless the client has a newer subscription meanwhile.
+    pub(super) fn leave_with(&self, name: &[u8], feed: &Arc<Feed>) {
+        self.remove(name, feed.client_id(), |now| Arc::ptr_eq(now, feed));
+    }
+
+    fn remove(&self, name: &[u8], client: u64, is: impl FnOnce(&Arc<Feed>) -> bool) {
         let shard = self.shard(name);
         let mut names = shard.write();
         let Some(members) = names.get_mut(name) else { return };
-        if Arc::make_mut(members).remove(client) {
+        if Arc::make_mut(members).remove(client, is) {
             names.remove(name);
             if names.capacity() >= SHRINK_FROM && names.len() < names.capacity() / 8 {
                 let room = names.len() * 2;

@@ -75,6 +75,8 @@ pub enum Kind {
 static MESSAGE: Bytes = Bytes::from_static(b"$7\r\nmessage\r\n");
 /// Begin of a message to the subscribers of a sharded channel.
 static SHARD_MESSAGE: Bytes = Bytes::from_static(b"$8\r\nsmessage\r\n");
+/// Begin of the message that a subscription to a sharded channel was taken away.
+static TAKEN_AWAY: Bytes = Bytes::from_static(b"$12\r\nsunsubscribe\r\n");
 
 /// The subscribers of one name, by the number of the client.
 #[derive(Clone, Debug, Default)]
@@ -92,9 +94,11 @@ impl Members {
         }
     }
 
-    /// Removes a client; true: it was the last one.
-    fn remove(&mut self, client: u64) -> bool {
-        if let Ok(place) = self.place(client) {
+    /// Removes a client, if `is` says yes to its subscription; true: nobody is left.
+    fn remove(&mut self, client: u64, is: impl FnOnce(&Arc<Feed>) -> bool) -> bool {
+        if let Ok(place) = self.place(client)
+            && is(&self.0[place])
+        {
             self.0.remove(place);
         }
         self.0.is_empty()
@@ -179,6 +183,29 @@ impl PubSub {
             post.deliver(&members, 3, &SHARD_MESSAGE);
         }
         post.receivers
+    }
+
+    /// Takes sharded channels away from their subscribers: other nodes have them now. The subscribers
+    /// get the message that would confirm SUNSUBSCRIBE, and messages that came before it.
+    pub fn take_away(&self, is_gone: impl Fn(&[u8]) -> bool) {
+        let limit = self.output_limit();
+        for name in self.0.shard_channels.names(is_gone) {
+            let members = self.0.shard_channels.members(&name);
+            for feed in members.iter().flat_map(|members| &members.0) {
+                self.0.shard_channels.leave_with(&name, feed);
+                let figures = &feed.client().subscriptions;
+                feed.end_with(limit, || {
+                    // Counts change under the inbox's lock, which is held.
+                    let left = figures.shard_channels.load(Ordering::Relaxed).saturating_sub(1);
+                    figures.shard_channels.store(left, Ordering::Relaxed);
+                    figures.taken.store(true, Ordering::Release);
+                    let mut tail = Vec::new();
+                    push_bulk(&mut tail, &name);
+                    tail.extend_from_slice(format!(":{left}\r\n").as_bytes());
+                    Message::Push { elements: 3, head: TAKEN_AWAY.clone(), tail: tail.into() }
+                });
+            }
+        }
     }
 
     /// Closes the connections of all subscribers for whom `may` is false: it is asked for each

@@ -59,7 +59,7 @@ impl Patterns {
         let mut groups = self.write();
         let groups = Arc::make_mut(&mut groups);
         let Some(group) = groups.get_mut(pattern) else { return };
-        if Arc::make_mut(&mut group.members).remove(client) {
+        if Arc::make_mut(&mut group.members).remove(client, |_| true) {
             groups.remove(pattern);
             self.len.store(groups.len(), Ordering::Release);
         }

@@ -6,7 +6,7 @@ use crate::inbox::Feed;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes of a subscription besides its name, in both directions: an estimate.
 const OVERHEAD: u64 = 192;
@@ -22,6 +22,8 @@ pub struct Figures {
     pub shard_channels: AtomicU64,
     /// Bytes that all of them take.
     pub bytes: AtomicU64,
+    /// Some were taken away ([`super::PubSub::take_away`]), and the client has not tidied up yet.
+    pub taken: AtomicBool,
 }
 
 type Feeds = BTreeMap<Bytes, Arc<Feed>>;
@@ -55,8 +57,25 @@ impl Subscriptions {
         }
     }
 
+    /// Forgets what was taken away from the client.
+    pub fn tidy_up(&mut self) {
+        if !self.client.subscriptions.taken.swap(false, Ordering::Acquire) {
+            return;
+        }
+        let bytes = &self.client.subscriptions.bytes;
+        self.shard_channels.retain(|name, feed| {
+            let stays = !feed.has_ended();
+            if !stays {
+                bytes.fetch_sub(OVERHEAD + name.len() as u64, Ordering::Relaxed);
+            }
+            stays
+        });
+        self.show();
+    }
+
     /// Subscribes to `name`, if the client has not done so before.
     pub fn subscribe(&mut self, kind: Kind, name: &[u8]) {
+        self.tidy_up();
         if self.of(kind).contains_key(name) {
             return;
         }
@@ -118,17 +137,25 @@ impl Subscriptions {
 
     /// Copies what others see.
     fn show(&self) {
-        let figures = &self.client.subscriptions;
-        for (figure, feeds) in [
-            (&figures.channels, &self.channels),
-            (&figures.patterns, &self.patterns),
-            (&figures.shard_channels, &self.shard_channels),
-        ] {
-            figure.store(feeds.len() as u64, Ordering::Relaxed);
-        }
-        // Without it, a RESP2 client gets no message that was made for it by others.
         let client = &self.client;
-        client.inbox.exclusively(|| client.set_flag(ClientShared::PUBSUB, self.any()));
+        client.inbox.exclusively(|| {
+            let figures = &client.subscriptions;
+            // That is said under the same lock, and seldom: nobody counts through all for each of many.
+            let taken = figures.taken.load(Ordering::Acquire);
+            let count = |feeds: &Feeds| match taken {
+                true => feeds.values().filter(|feed| !feed.has_ended()).count(),
+                false => feeds.len(),
+            };
+            for (figure, feeds) in [
+                (&figures.channels, &self.channels),
+                (&figures.patterns, &self.patterns),
+                (&figures.shard_channels, &self.shard_channels),
+            ] {
+                figure.store(count(feeds) as u64, Ordering::Relaxed);
+            }
+            // Without it, a RESP2 client gets no message that was made for it by others.
+            client.set_flag(ClientShared::PUBSUB, self.any());
+        });
     }
 }
 

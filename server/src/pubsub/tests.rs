@@ -208,3 +208,45 @@ fn threads_that_publish_and_threads_that_come_and_go() {
         next[who] += 1;
     }
 }
+
+#[test]
+fn what_is_taken_away_is_told_after_what_came_before() {
+    let pubsub = PubSub::default();
+    let a = client(1);
+    let mut of_a = pubsub.open(a.clone());
+    for name in [b"one", b"two", b"six"] {
+        of_a.subscribe(Kind::ShardChannel, name);
+    }
+    of_a.subscribe(Kind::Channel, b"one");
+    assert_eq!(pubsub.publish_sharded(b"one", b"x"), 1);
+    pubsub.take_away(|name| name != b"two");
+    assert_eq!(pubsub.publish_sharded(b"one", b"y"), 0);
+    let told = received(&a);
+    assert_eq!(told[0], "smessage one x");
+    assert_eq!(told.len(), 3);
+    assert!(told[1..].iter().all(|text| text.starts_with("sunsubscribe ")), "{told:?}");
+    assert_eq!(a.subscriptions.shard_channels.load(Ordering::Relaxed), 1);
+    pubsub.take_away(|name| name != b"two");
+    assert_eq!(received(&a).len(), 0, "once");
+    of_a.tidy_up();
+    assert_eq!((of_a.count(Kind::ShardChannel), of_a.count(Kind::Channel)), (1, 1));
+    of_a.subscribe(Kind::ShardChannel, b"one");
+    assert_eq!(pubsub.publish_sharded(b"one", b"z"), 1);
+    assert_eq!(received(&a), ["smessage one z"]);
+    drop(of_a);
+    assert_eq!(a.subscriptions.bytes.load(Ordering::Relaxed), 0);
+    assert!(pubsub.shard_channels().is_empty());
+}
+
+#[test]
+fn who_subscribes_again_before_tidying_up_is_subscribed() {
+    let pubsub = PubSub::default();
+    let a = client(1);
+    let mut of_a = pubsub.open(a.clone());
+    of_a.subscribe(Kind::ShardChannel, b"c");
+    pubsub.take_away(|_| true);
+    assert!(a.subscriptions.taken.load(Ordering::Relaxed));
+    of_a.subscribe(Kind::ShardChannel, b"c");
+    assert_eq!(pubsub.publish_sharded(b"c", b"x"), 1);
+    assert_eq!(a.subscriptions.shard_channels.load(Ordering::Relaxed), 1);
+}

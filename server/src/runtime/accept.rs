@@ -8,6 +8,7 @@
 use super::doors::Door;
 use super::listen::{self, UnixSocket};
 use super::refuse::{Refusals, Spare, refuse_at_once};
+use super::standing::{Standing, standing_of};
 use super::worker::{Incoming, Socket, WorkerHandle};
 use crate::config::Settings;
 use crate::overload::accept::{BackOff, Failure, failure_of};
@@ -118,6 +119,8 @@ struct Entrance {
     bell: TcpStream,
     spare: Spare,
     back_off: BackOff,
+    /// One that was accepted and waits until the rate lets it in.
+    waiting: Option<Incoming>,
     /// When trouble was logged.
     logged: Option<u64>,
 }
@@ -129,6 +132,7 @@ impl Entrance {
             bell: TcpStream::from_std(bell.into())?,
             spare: Spare::of(&listener),
             back_off: BackOff::default(),
+            waiting: None,
             logged: None,
             listener,
         })
@@ -163,8 +167,11 @@ impl Acceptor {
         };
         tokio::select! {
             biased;
-            () = stop.draining() => self.accept_rest(&entrance.listener),
-            () = closed => {}
+            () = stop.draining() => {
+                self.place_waiting(&mut entrance);
+                self.accept_rest(&entrance.listener);
+            }
+            () = closed => self.place_waiting(&mut entrance),
             Err(error) = self.accept_all(&mut entrance) => {
                 error!(%error, "a listener does not accept any more");
             }
@@ -180,7 +187,7 @@ impl Acceptor {
         let settings = self.server.settings();
         for _ in 0..=settings.tcp_backlog {
             match listener.accept(&settings) {
-                Ok(Incoming { socket, addr, laddr }) => self.place(socket, addr, laddr),
+                Ok(incoming) => self.place(incoming),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // One that is gone already; the next one may not be.
                 Err(_) => {}
@@ -204,17 +211,16 @@ impl Acceptor {
         let settings = self.server.settings();
         let clock = &self.server.clock;
         let end = clock.monotonic_ns() + TURN_NS;
-        for number in 0..entrance.listener.per_turn(&settings) {
+        let mut number = 0;
+        while number < entrance.listener.per_turn(&settings) {
             if number > 0 && clock.monotonic_ns() > end {
                 return;
             }
-            let delayed = self.wait_for_admission(&settings).await;
             let accept = || entrance.listener.accept(&settings);
             match entrance.bell.try_io(Interest::READABLE, accept) {
-                Ok(Incoming { socket, addr, laddr }) => {
-                    self.server.overload.arrivals.accepted(self.server, delayed);
+                Ok(incoming) => {
                     entrance.back_off.succeeded();
-                    self.place(socket, addr, laddr);
+                    self.let_in(entrance, incoming, &settings).await;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
@@ -224,6 +230,39 @@ impl Acceptor {
                     }
                 }
             }
+            number += 1;
+        }
+    }
+
+    /// Places a connection as soon as the rate allows it. Who has gone meanwhile does not wait.
+    async fn let_in(&self, entrance: &mut Entrance, incoming: Incoming, settings: &Settings) {
+        let arrivals = &self.server.overload.arrivals;
+        if arrivals.wait(self.server, settings) == 0 {
+            arrivals.accepted(self.server, false);
+            return self.place(incoming);
+        }
+        match standing_of(&incoming.socket) {
+            Standing::Gone => {
+                arrivals.gone.fetch_add(1, Ordering::Relaxed);
+            }
+            Standing::Leaving => {
+                arrivals.gone.fetch_add(1, Ordering::Relaxed);
+                self.place(incoming);
+            }
+            Standing::There => {
+                // Not in this future: if the door is closed meanwhile, it is let in all the same.
+                entrance.waiting = Some(incoming);
+                self.wait_for_admission(settings).await;
+                arrivals.accepted(self.server, true);
+                self.place_waiting(entrance);
+            }
+        }
+    }
+
+    /// Places the one that waits for the rate, if there is one.
+    fn place_waiting(&self, entrance: &mut Entrance) {
+        if let Some(incoming) = entrance.waiting.take() {
+            self.place(incoming);
         }
     }
 
@@ -240,15 +279,13 @@ impl Acceptor {
         tokio::time::sleep(Duration::from_millis(entrance.back_off.failed())).await;
     }
 
-    /// Whether there was anything to wait for.
-    async fn wait_for_admission(&self, settings: &Settings) -> bool {
-        let mut waited = false;
+    /// Until the rate lets one more in.
+    async fn wait_for_admission(&self, settings: &Settings) {
         loop {
             match self.server.overload.arrivals.wait(self.server, settings) {
-                0 => return waited,
+                0 => return,
                 nanos => tokio::time::sleep(Duration::from_nanos(nanos)).await,
             }
-            waited = true;
         }
     }
 
@@ -270,7 +307,7 @@ impl Acceptor {
         spare.regain(listener);
     }
 
-    fn place(&self, socket: Socket, addr: String, laddr: String) {
+    fn place(&self, Incoming { socket, addr, laddr }: Incoming) {
         let connected: usize =
             self.workers.iter().map(|w| w.load.connections.load(Ordering::Relaxed)).sum();
         if connected >= self.server.max_clients() {

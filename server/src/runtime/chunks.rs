@@ -6,6 +6,8 @@
 
 use dunlin_protocol::chunk;
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// So long a chunk is kept at least, and twice as long at most.
 const KEPT: Duration = Duration::from_secs(1);
@@ -22,6 +24,9 @@ const SHARE_OF_BUDGET: u64 = 8;
 /// What they may take without a budget.
 const WITHOUT_BUDGET: u64 = 256 << 20;
 
+/// Tells workers that are parked of chunks that went.
+static GIVEN_BACK: Notify = Notify::const_new();
+
 /// Bytes of free chunks that are kept with this budget.
 pub(crate) fn limit(maxmemory: u64) -> u64 {
     if maxmemory == 0 { WITHOUT_BUDGET } else { maxmemory / SHARE_OF_BUDGET }
@@ -33,11 +38,21 @@ pub(crate) async fn keep() {
         tokio::time::sleep(KEPT).await;
         let mut left = chunk::unneeded();
         let at_once = (left / STEPS).clamp(AT_ONCE, AT_ONCE_OF_MANY);
+        let any = left > 0;
         while left > 0 {
             let count = left.min(at_once);
             chunk::release(count);
             left -= count;
             tokio::time::sleep(STEP).await;
         }
+        if any {
+            GIVEN_BACK.notify_waiters();
+        }
     }
+}
+
+/// Ends when chunks have gone to the allocator after this call. Each is memory of the thread that has made
+/// it, which has to ask the allocator to pass it on.
+pub(crate) fn given_back() -> Notified<'static> {
+    GIVEN_BACK.notified()
 }

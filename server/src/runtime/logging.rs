@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -29,7 +30,7 @@ use crate::config::{LogFormat, LogLevel, Settings};
 /// The running log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    level: reload::Handle<LevelFilter, Registry>,
+    level: reload::Handle<Targets, Registry>,
 }
 
 impl Log {
@@ -45,6 +46,12 @@ impl Log {
         let (subscriber, log) = build(settings.loglevel, settings.log_format, output);
         tracing::subscriber::set_global_default(subscriber).map_err(|e| e.to_string())?;
         Ok(log)
+    }
+
+    /// A log that nobody reads, for tests with several servers.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Log {
+        build(LogLevel::default(), LogFormat::default(), io::sink).1
     }
 
     /// Changes the lowest severity that is logged.
@@ -64,14 +71,17 @@ where
     (subscriber, Log { level: handle })
 }
 
-fn filter_of(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Debug => LevelFilter::TRACE,
-        LogLevel::Verbose => LevelFilter::DEBUG,
-        LogLevel::Notice => LevelFilter::INFO,
-        LogLevel::Warning => LevelFilter::WARN,
-        LogLevel::Nothing => LevelFilter::OFF,
-    }
+fn filter_of(level: LogLevel) -> Targets {
+    let (level, raft) = match level {
+        LogLevel::Debug => (LevelFilter::TRACE, LevelFilter::INFO),
+        LogLevel::Verbose => (LevelFilter::DEBUG, LevelFilter::OFF),
+        LogLevel::Notice => (LevelFilter::INFO, LevelFilter::OFF),
+        LogLevel::Warning => (LevelFilter::WARN, LevelFilter::OFF),
+        LogLevel::Nothing => (LevelFilter::OFF, LevelFilter::OFF),
+    };
+    // To it, that a node is not there is an error several times a second; what an operator wants to
+    // know of it we say ourselves.
+    Targets::new().with_default(level).with_target("openraft", raft)
 }
 
 fn name_of(level: Level) -> &'static str {

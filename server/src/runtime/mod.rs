@@ -22,6 +22,7 @@ pub mod pool;
 pub mod process;
 pub mod refuse;
 pub mod shutdown;
+mod standing;
 pub mod supervisor;
 pub mod sweep;
 pub mod worker;

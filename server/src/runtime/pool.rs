@@ -33,6 +33,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Threads at most, and so jobs at once, however large the machine.
 pub const THREADS: usize = 32;
+/// Numbers of threads beside those of the workers: the pool's, and one that the threads of the cluster
+/// share.
+pub const NUMBERS: usize = THREADS + 1;
 /// Threads at most for each processor of the quota. More than one, because a job may be one that takes
 /// seconds; not more, because each keeps what its jobs need, such as an interpreter.
 const THREADS_PER_PROCESSOR: usize = 8;

@@ -29,11 +29,13 @@ use std::thread;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 /// What is left of `shutdown-timeout` for the end of the connections, however long the drain is.
 const FOR_THE_END: Duration = Duration::from_secs(5);
+/// The longest that a node of a cluster stays after it has handed everything over.
+const LINGER: Duration = Duration::from_secs(3);
 /// How long who accepts may take to let in those who wait at the door.
 const FOR_THE_DOORS: Duration = Duration::from_secs(1);
 /// Between looks whether a count has become nothing.
@@ -196,6 +198,9 @@ async fn conduct(server: &'static Server, mut signals: Signals) -> io::Result<()
     let orderly = async {
         server.phases.enter(Phase::Draining);
         server.supervisor.stopping();
+        if may_drain {
+            leave_cluster(server, limit - FOR_THE_END, &mut signals).await;
+        }
         server.shutdown.close_doors().await;
         if may_drain && !drain.is_zero() {
             serve_on(server, drain, &mut signals).await;
@@ -230,6 +235,26 @@ async fn report_to_supervisor(server: &Server) -> Infallible {
         }
         sleep(interval).await;
     }
+}
+
+/// A node of a cluster gives its slots to others, who have nothing to miss then. Meanwhile it serves, and
+/// for a while afterwards it tells whoever comes where everything is: some clients do not survive it if a
+/// node which they think has slots is gone.
+async fn leave_cluster(server: &Server, limit: Duration, signals: &mut Signals) {
+    let operations = server.cluster.as_ref().and_then(|cluster| cluster.operations());
+    let Some(operations) = operations else { return };
+    info!("handing over to other nodes");
+    let began = Instant::now();
+    tokio::select! {
+        () = operations.admin.hand_over(limit) => {}
+        name = signals.next() => {
+            info!("{name} received: what is not handed over is lost");
+            return;
+        }
+        () = server.shutdown.command.notified() => return,
+    }
+    let linger = Duration::from_secs(server.settings().cluster.linger.into()).min(LINGER);
+    serve_on(server, linger.min(limit.saturating_sub(began.elapsed())), signals).await;
 }
 
 /// Draining, until it has been long enough.

@@ -17,13 +17,21 @@ pub(crate) fn sweep(server: &Server) {
     let settings = server.settings();
     let now = server.clock.now();
     server.sockets.tend(now);
-    if server.keyspace.limbo() > garbage_limit(settings.maxmemory) {
+    if server.overload.garbage.is_much(server.keyspace.limbo()) {
         server.runs.end_hoarders();
     }
     let clients = server.clients.all();
     let bytes = &server.overload.bytes;
     let pause_at = bytes.pause_at() as u64;
+    let is_down = server
+        .cluster
+        .as_deref()
+        .is_some_and(|cluster| !cluster.lease.lasts(server.clock.monotonic_ns()));
     for client in &clients {
+        if is_down {
+            // Who waits for keys is told: what ends the wait cannot come.
+            client.run_again_if(|_| true);
+        }
         if let Some(reason) = overdue(client, &settings, now) {
             tracing::debug!(id = client.id, reason, "closing a client");
             client.kill();
@@ -41,17 +49,6 @@ pub(crate) fn sweep(server: &Server) {
         bytes.relieve(server);
     }
 }
-
-/// Bytes that others have removed which may wait for a script to end: an eighth of the budget, within
-/// these bounds.
-fn garbage_limit(maxmemory: u64) -> u64 {
-    match maxmemory {
-        0 => GARBAGE.1,
-        budget => (budget / 8).clamp(GARBAGE.0, GARBAGE.1),
-    }
-}
-
-const GARBAGE: (u64, u64) = (32 << 20, 1 << 30);
 
 /// Why a client has run out of time, if it has.
 fn overdue(client: &ClientShared, settings: &Settings, now: Millis) -> Option<&'static str> {

@@ -9,7 +9,7 @@ const WITH_EXPIRY: u8 = 0x80;
 
 /// What an entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(crate) enum What {
     /// A key has this value.
     Value,
     /// A key's collection has these members, too.
@@ -35,7 +35,7 @@ impl What {
 
 /// An entry without its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head<'a> {
+pub(crate) struct Head<'a> {
     /// What it says.
     pub what: What,
     /// Of which database.
@@ -48,7 +48,7 @@ pub(super) struct Head<'a> {
 
 /// An entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     /// Everything but the value.
     pub head: Head<'a>,
     /// The value: a type and bytes as in an RDB file, or a text.
@@ -58,7 +58,7 @@ pub(super) struct Entry<'a> {
 /// Entries on their way into blocks. A block that is full waits in `ready` until somebody has time to
 /// write it: entries are added under a pin of the epoch, or under a role, where nobody waits for a disk.
 #[derive(Debug, Default)]
-pub(super) struct Filler {
+pub(crate) struct Filler {
     current: Vec<u8>,
     ready: VecDeque<(Kind, Vec<u8>)>,
     entries: u64,
@@ -66,7 +66,7 @@ pub(super) struct Filler {
 
 impl Filler {
     /// Adds an entry.
-    pub(super) fn add(&mut self, head: &Head<'_>, value: &[u8]) {
+    pub(crate) fn add(&mut self, head: &Head<'_>, value: &[u8]) {
         let Ok(()) = self.add_in_chunks(head, value.len(), std::iter::once(value), |_| {
             Ok::<(), std::convert::Infallible>(())
         });
@@ -74,7 +74,7 @@ impl Filler {
 
     /// Adds an entry whose value of `length` bytes comes in chunks, after each of which there is time to
     /// write what is ready.
-    pub(super) fn add_in_chunks<'c, E>(
+    pub(crate) fn add_in_chunks<'c, E>(
         &mut self,
         head: &Head<'_>,
         length: usize,
@@ -118,7 +118,7 @@ impl Filler {
     }
 
     /// Ends the block that is being filled.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if !self.current.is_empty() {
             let block = std::mem::take(&mut self.current);
             self.ready.push_back((Kind::Entries, block));
@@ -126,17 +126,17 @@ impl Filler {
     }
 
     /// A block that is ready to be written.
-    pub(super) fn pop(&mut self) -> Option<(Kind, Vec<u8>)> {
+    pub(crate) fn pop(&mut self) -> Option<(Kind, Vec<u8>)> {
         self.ready.pop_front()
     }
 
     /// Blocks that are ready to be written.
-    pub(super) fn ready(&self) -> usize {
+    pub(crate) fn ready(&self) -> usize {
         self.ready.len()
     }
 
     /// Entries added so far.
-    pub(super) fn entries(&self) -> u64 {
+    pub(crate) fn entries(&self) -> u64 {
         self.entries
     }
 }
@@ -155,11 +155,11 @@ fn put_head(head: &Head<'_>, length: usize) -> Vec<u8> {
 }
 
 /// The entries in the bytes of a block, or of all pieces of a long one. An error is the last item.
-pub(super) struct Entries<'a>(&'a [u8]);
+pub(crate) struct Entries<'a>(&'a [u8]);
 
 impl<'a> Entries<'a> {
     /// Reads from the front.
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Entries(bytes)
     }
 
@@ -190,7 +190,7 @@ impl<'a> Entries<'a> {
 
 /// Bytes that are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 impl<'a> Iterator for Entries<'a> {
     type Item = Result<Entry<'a>, Malformed>;

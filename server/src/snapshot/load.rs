@@ -67,7 +67,9 @@ pub(crate) fn load(server: &'static Server) -> io::Result<bool> {
     if removed > 0 {
         tracing::info!(files = removed, "removed what was left of interrupted snapshots");
     }
-    let path = files::target(&settings).filter(|_| server.phases.now() == Phase::Loading);
+    // A node of a cluster comes back empty: its slots may have had another owner since.
+    let may_load = server.phases.now() == Phase::Loading && server.cluster.is_none();
+    let path = files::target(&settings).filter(|_| may_load);
     if let Some(path) = path {
         let began = server.clock.now();
         loading.began.store(began, Ordering::Relaxed);
@@ -81,6 +83,18 @@ pub(crate) fn load(server: &'static Server) -> io::Result<bool> {
     loading.over.store(true, Ordering::Relaxed);
     server.phases.enter(Phase::Serving);
     Ok(true)
+}
+
+/// Reads the file of a server that serves.
+pub(super) fn again(server: &'static Server, path: &Path) -> Result<(), String> {
+    let (loading, began) = (&server.snapshots.loading, server.clock.now());
+    loading.loaded.store(0, Ordering::Relaxed);
+    loading.expired.store(0, Ordering::Relaxed);
+    match load_file(server, path)? {
+        Loaded::All => report(server, path, began),
+        Loaded::Interrupted => return Err("the process is to end".to_owned()),
+    }
+    Ok(())
 }
 
 fn report(server: &Server, path: &Path, began: Millis) {

@@ -30,23 +30,25 @@
 //! blocks, others make values of them. A file that is not whole is refused as a whole: the process
 //! says why and ends, or with `load-on-corrupt ignore` puts the file aside and starts empty.
 
-mod entry;
+pub(crate) mod entry;
 mod files;
 mod fill;
 pub mod format;
 mod keeper;
 mod load;
 mod pace;
-mod part;
+pub(crate) mod part;
 mod points;
 mod rdb_file;
+mod reload;
 mod save;
 
 use dunlin_storage::Millis;
 pub(crate) use keeper::keep;
 pub use load::Loading;
 pub(crate) use load::{first_phase, load};
-pub(crate) use save::{at_exit, check_directory};
+pub use reload::Reload;
+pub(crate) use save::{LongValue, at_exit, check_directory, value};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::Notify;
@@ -71,15 +73,17 @@ impl AtExit {
 pub struct Job {
     /// Somebody waits for it.
     pub awaited: bool,
+    /// The keys come back from the file afterwards.
+    reload: Option<Reload>,
     cancelled: AtomicBool,
     outcome: OnceLock<Result<(), String>>,
     done: Notify,
 }
 
 impl Job {
-    fn new(awaited: bool) -> Self {
+    fn new(awaited: bool, reload: Option<Reload>) -> Self {
         let (outcome, done) = (OnceLock::new(), Notify::new());
-        Job { awaited, cancelled: AtomicBool::new(false), outcome, done }
+        Job { awaited, reload, cancelled: AtomicBool::new(false), outcome, done }
     }
 
     /// How it has ended; none: it has not.
@@ -196,11 +200,23 @@ impl Snapshots {
     /// # Errors
     /// One is under way.
     pub fn request(&self, awaited: bool, now: Millis) -> Result<Arc<Job>, InProgress> {
+        self.enter(Job::new(awaited, None), now)
+    }
+
+    /// Asks for the keys to be read from the file again.
+    ///
+    /// # Errors
+    /// A snapshot is under way.
+    pub fn request_reload(&self, how: Reload, now: Millis) -> Result<Arc<Job>, InProgress> {
+        self.enter(Job::new(true, Some(how)), now)
+    }
+
+    fn enter(&self, job: Job, now: Millis) -> Result<Arc<Job>, InProgress> {
         let mut current = self.current();
         if current.is_some() {
             return Err(InProgress);
         }
-        let job = Arc::new(Job::new(awaited));
+        let job = Arc::new(job);
         *current = Some(Arc::clone(&job));
         self.keys_done.store(0, Ordering::Relaxed);
         self.keys_total.store(0, Ordering::Relaxed);
@@ -225,10 +241,10 @@ impl Snapshots {
     }
 
     /// The job under way has ended.
-    fn finish(&self, job: &Job, outcome: Result<Saved, Failed>, now: Millis) {
+    fn finish(&self, job: &Job, outcome: Result<Option<Saved>, Failed>, now: Millis) {
         let began = self.began.swap(0, Ordering::Relaxed);
         let outcome = match outcome {
-            Ok(saved) => {
+            Ok(Some(saved)) => {
                 self.saves.fetch_add(1, Ordering::Relaxed);
                 self.last_ok.store(true, Ordering::Relaxed);
                 self.last_save.store(now, Ordering::Relaxed);
@@ -236,7 +252,9 @@ impl Snapshots {
                 self.last_bytes.store(saved.bytes, Ordering::Relaxed);
                 Ok(())
             }
+            Ok(None) => Ok(()),
             Err(Failed::Cancelled) => Err("it was cancelled".to_owned()),
+            Err(Failed::NotLoaded(why)) => Err(why),
             Err(Failed::Error(why)) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 self.last_ok.store(false, Ordering::Relaxed);
@@ -305,9 +323,13 @@ struct Saved {
 
 /// Why there is none.
 #[derive(Debug)]
-enum Failed {
+pub(crate) enum Failed {
+    /// Whoever it was for does not want it any more.
     Cancelled,
+    /// Something went wrong.
     Error(String),
+    /// The file was not to be read again.
+    NotLoaded(String),
 }
 
 impl From<std::io::Error> for Failed {
@@ -327,7 +349,7 @@ mod tests {
         assert_eq!(snapshots.request(true, 5_000).err(), Some(InProgress));
         assert_eq!(snapshots.figures().began, Some(5_000));
         let saved = Saved { entries: 3, bytes: 100, changes: 7 };
-        snapshots.finish(&job, Ok(saved), 7_500);
+        snapshots.finish(&job, Ok(Some(saved)), 7_500);
         assert_eq!(job.outcome(), Some(&Ok(())));
         let figures = snapshots.figures();
         assert_eq!((figures.began, figures.last_save, figures.last_seconds), (None, 7_500, 2));

@@ -57,14 +57,25 @@ enum Step {
     Small,
 }
 
+/// What was added of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// All of it.
+    Whole,
+    /// All of it, in parts; when it expires.
+    Parts(Option<Millis>),
+    /// Nothing, or nothing that counts: it is not there, or not what it was.
+    Nothing,
+}
+
 /// Adds the large collection behind a key, as it is now.
-pub(super) fn add(
+pub(crate) fn add(
     server: &'static Server,
     handle: &Handle,
     filler: &mut Filler,
     (db, key): (DbId, Box<[u8]>),
     mut write: impl FnMut(&mut Filler) -> Result<(), Failed>,
-) -> Result<(), Failed> {
+) -> Result<Added, Failed> {
     let (now, limits) = (server.clock.now(), server.limits().list);
     let mut reading = Reading { db, key, cursor: 0, object: None, now, limits };
     let mut begun = false;
@@ -79,30 +90,30 @@ pub(super) fn add(
             key: &reading.key,
             expire_at: expire_at.map(to_wall),
         };
-        let more = match step {
+        let (added, more) = match step {
             Step::Whole(payload, expire_at) => {
                 let value = payload.into_value();
                 let (head, chunks) = (head(What::Value, expire_at), value.chunks(BLOCK));
                 filler.add_in_chunks(&head, value.len(), chunks, &mut write)?;
-                false
+                (Added::Whole, false)
             }
             Step::Part { items, expire_at, more } => {
                 if let Some(payload) = items {
                     filler.add(&head(What::Part, expire_at), &payload.into_value());
                     begun = true;
                 }
-                more
+                (if begun { Added::Parts(expire_at) } else { Added::Nothing }, more)
             }
             Step::Gone | Step::Small => {
                 if begun {
                     filler.add(&head(What::Void, None), b"");
                 }
-                false
+                (Added::Nothing, false)
             }
         };
         write(filler)?;
         if !more {
-            return Ok(());
+            return Ok(added);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::entry::{Filler, Head, What};
 use super::files::Temporary;
 use super::format::{BlockWriter, Header};
 use super::pace::Pace;
-use super::{AtExit, Failed, Job, Saved, part};
+use super::{AtExit, Failed, Job, Saved, part, reload};
 use crate::config::Settings;
 use crate::rdb::object;
 use crate::rdb::{self, Strings};
@@ -32,17 +32,22 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 /// Writes the snapshot that was asked for, on a thread of its own.
 pub(super) fn run(server: &'static Server, job: &Job) {
     // Whatever happens, it is not under way any more.
-    let outcome = catch_unwind(AssertUnwindSafe(|| save(server, job, true)))
-        .unwrap_or_else(|_panic| Err(Failed::Error("a defect of the server".to_owned())));
+    let outcome = catch_unwind(AssertUnwindSafe(|| match job.reload {
+        Some(how) => reload::run(server, job, how),
+        None => save(server, job, true).map(Some),
+    }))
+    .unwrap_or_else(|_panic| Err(Failed::Error("a defect of the server".to_owned())));
     report(&outcome);
     server.snapshots.finish(job, outcome, server.clock.now());
 }
 
-fn report(outcome: &Result<Saved, Failed>) {
+fn report(outcome: &Result<Option<Saved>, Failed>) {
     match outcome {
-        Ok(Saved { entries, bytes, .. }) => {
+        Ok(Some(Saved { entries, bytes, .. })) => {
             tracing::info!(entries = *entries, bytes = *bytes, "snapshot saved");
         }
+        Ok(None) => {}
+        Err(Failed::NotLoaded(why)) => tracing::error!("cannot read the file again: {why}"),
         Err(Failed::Cancelled) => tracing::info!("snapshot cancelled"),
         Err(Failed::Error(why)) => tracing::warn!("the snapshot failed: {why}"),
     }
@@ -70,7 +75,7 @@ pub(crate) fn at_exit(server: &'static Server) -> io::Result<()> {
     if !wanted || !server.snapshots.loading.is_over() {
         return Ok(());
     }
-    let outcome = save(server, &Job::new(false), false);
+    let outcome = save(server, &Job::new(false, None), false).map(Some);
     report(&outcome);
     match outcome {
         Err(Failed::Error(why)) => Err(io::Error::other(format!("nothing was saved: {why}"))),
@@ -84,7 +89,7 @@ pub(crate) fn check_directory(settings: &Settings) -> io::Result<()> {
 }
 
 /// `gently`: at the rate that is allowed, and behind others who want the processor.
-fn save(server: &'static Server, job: &Job, gently: bool) -> Result<Saved, Failed> {
+pub(super) fn save(server: &'static Server, job: &Job, gently: bool) -> Result<Saved, Failed> {
     let settings = server.settings();
     let changes = server.keyspace.stats().changes;
     let databases = (0..server.keyspace.databases()).map(DbId);
@@ -231,7 +236,8 @@ impl Saving<'_> {
                 filler.add_in_chunks(&head, length, chunks, |filler| self.write_ready(filler))
             }
             Later::Large(db, key) => {
-                part::add(server, handle, filler, (db, key), |filler| self.write_ready(filler))
+                part::add(server, handle, filler, (db, key), |filler| self.write_ready(filler))?;
+                Ok(())
             }
         }
     }
@@ -266,13 +272,16 @@ fn head<'e>(server: &Server, db: DbId, entry: &Entry<'e>) -> Head<'e> {
     Head { what: What::Value, db, key: entry.key(), expire_at }
 }
 
-enum LongValue {
+/// What takes long to read.
+pub(crate) enum LongValue {
+    /// A long string, which does not change any more.
     Rope(Rope),
+    /// A large collection, which can be read under the role only.
     Large,
 }
 
 /// A value in the form of RDB files, unless that takes long.
-fn value(
+pub(crate) fn value(
     entry: &Entry<'_>,
     limits: &dunlin_storage::value::list::Limits,
     now: Millis,

@@ -1,6 +1,7 @@
 //! From the directives and their files to what rustls works with.
 
 use super::{files, sessions::Sessions, suites};
+use crate::cluster::link::Tls;
 use crate::config::{TlsAuthClients, TlsSettings};
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
@@ -34,6 +35,17 @@ pub(super) fn server_config(settings: &TlsSettings) -> Result<ServerConfig, Stri
     config.ignore_client_order = settings.prefer_server_ciphers;
     keep_sessions(&mut config, settings);
     Ok(config)
+}
+
+/// Builds both sides of TLS between nodes.
+pub(crate) fn between_nodes(settings: &TlsSettings) -> Result<Tls, String> {
+    let cert_file =
+        settings.cert_file.as_deref().ok_or("tls-cluster: no tls-cert-file configured")?;
+    let key_file = settings.key_file.as_deref().ok_or("tls-cluster: no tls-key-file configured")?;
+    let provider = Arc::new(suites::provider(&settings.ciphers, &settings.ciphersuites)?);
+    let (chain, key) = (files::certificates(cert_file)?, files::private_key(key_file)?);
+    Tls::new(&provider, authorities(settings)?, chain, key)
+        .map_err(|error| format!("{} and {}: {error}", cert_file.display(), key_file.display()))
 }
 
 fn keep_sessions(config: &mut ServerConfig, settings: &TlsSettings) {
@@ -76,7 +88,7 @@ fn authorities(settings: &TlsSettings) -> Result<RootCertStore, String> {
     }
     if list.is_empty() {
         return Err("either tls-ca-cert-file or tls-ca-cert-dir must be specified when \
-                    tls-auth-clients is yes or optional"
+                    tls-auth-clients is yes or optional, or tls-cluster yes"
             .into());
     }
     let mut roots = RootCertStore::empty();

@@ -27,6 +27,7 @@ use crate::acl::Login;
 use crate::config::{Applied, Settings, TlsSettings};
 use crate::server::Server;
 use files::Fingerprint;
+pub(crate) use material::between_nodes;
 use names::CommonName;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;

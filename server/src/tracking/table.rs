@@ -118,7 +118,7 @@ impl Table {
 
     fn find(&self, key: &Key<'_>) -> Option<usize> {
         let is = |place: &usize| *self.keys[*place].name == *key.bytes;
-        self.places.find(key.hash.0, is).copied()
+        self.places.find(key.hash.mixed(), is).copied()
     }
 
     pub(super) fn remember(&mut self, key: &Key<'_>, client: &Arc<ClientShared>) {
@@ -142,7 +142,7 @@ impl Table {
         let name = key.bytes.into();
         self.keys.push(Tracked { name, hash: key.hash, clients: Vec::new() });
         let keys = &self.keys;
-        self.places.insert_unique(key.hash.0, place, |place| keys[*place].hash.0);
+        self.places.insert_unique(key.hash.mixed(), place, |place| keys[*place].hash.mixed());
         self.total.add_key(key.bytes, 1);
         place
     }
@@ -164,13 +164,13 @@ impl Table {
 
     fn take(&mut self, place: usize) -> Tracked {
         let last = self.keys.len() - 1;
-        let hash = self.keys[place].hash.0;
+        let hash = self.keys[place].hash.mixed();
         if let Ok(entry) = self.places.find_entry(hash, |other| *other == place) {
             entry.remove();
         }
         if last != place
             && let Some(moved) =
-                self.places.find_mut(self.keys[last].hash.0, |other| *other == last)
+                self.places.find_mut(self.keys[last].hash.mixed(), |other| *other == last)
         {
             *moved = place;
         }
@@ -181,7 +181,7 @@ impl Table {
             let room = self.keys.len() * 2;
             self.keys.shrink_to(room);
             let keys = &self.keys;
-            self.places.shrink_to(room, |place| keys[*place].hash.0);
+            self.places.shrink_to(room, |place| keys[*place].hash.mixed());
         }
         tracked
     }

@@ -16,7 +16,7 @@ const PROBES: usize = 25;
 /// DEBUG is a command without subcommands, for rules like `+debug|object`.
 fn start() -> Option<Both> {
     let args = ["--enable-debug-command", "yes"];
-    Some(Both { reference: Server::redis(&args)?, subject: Server::dunlin(&args) })
+    Some(Both { reference: Server::redis(&args)?, subject: Server::dunlin_unhurried(&args) })
 }
 
 fn clients(both: &Both) -> [Client; 2] {

@@ -113,7 +113,7 @@ fn clients_are_described_by_the_same_fields() {
     assert_eq!(missing(&a, &b, &[]), Vec::<String>::new());
 }
 
-/// Directives a cache without disk, replicas, cluster, scripts or modules does not know.
+/// Directives a cache without disk, replicas, scripts or modules does not know.
 const CONFIG_GAPS: &[&str] = &[
     "aof-*",
     "append*",
@@ -263,6 +263,11 @@ const COMMAND_GAPS: &[(&str, &str, &str)] = &[
     ("brpoplpush", "flags", "7.2 allows it in scripts"),
     ("bzpopmax", "flags", "7.2 allows it in scripts"),
     ("bzpopmin", "flags", "7.2 allows it in scripts"),
+    ("cluster|info", "flags", "Valkey 8 answers it while a snapshot is loaded"),
+    ("cluster|myid", "flags", "Valkey 8 answers it while a snapshot is loaded"),
+    ("cluster|nodes", "flags", "Valkey 8 answers it while a snapshot is loaded"),
+    ("cluster|shards", "flags", "Valkey 8 answers it while a snapshot is loaded"),
+    ("cluster|slots", "flags", "Valkey 8 answers it while a snapshot is loaded"),
     ("config|resetstat", "tips", "7.2 adds them"),
     ("config|rewrite", "tips", "7.2 adds them"),
     ("latency|reset", "tips", "7.2: the counts are summed"),

@@ -58,7 +58,7 @@ fn fill(clients: &mut [Client; 2], rng: &mut Rng) -> Vec<String> {
 #[test]
 fn digests_are_those_of_the_reference() {
     let Some(reference) = Server::redis(SAME) else { return };
-    let subject = Server::dunlin(SAME);
+    let subject = Server::dunlin_unhurried(SAME);
     let mut clients = [reference.client(), subject.client()];
     let seed = Rng::random_seed();
     println!("seed {seed}");
@@ -96,7 +96,7 @@ fn digests_are_those_of_the_reference() {
 #[test]
 fn the_same_is_answered_about_how_values_are_kept() {
     let Some(reference) = Server::redis(SAME) else { return };
-    let subject = Server::dunlin(SAME);
+    let subject = Server::dunlin_unhurried(SAME);
     let mut clients = [reference.client(), subject.client()];
     let big = "x".repeat(100);
     for line in [

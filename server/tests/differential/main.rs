@@ -46,9 +46,10 @@ const MAX_FINDINGS: usize = 12;
 /// How often a sequence that showed a difference is run again to see whether it shows one again.
 const REPEATS: usize = 3;
 
-/// Differences that did not show again which a run may have. Both servers reckon lifetimes from
-/// their own clock: a machine that holds one of them up for a second makes a difference of its own.
-const MAX_ONCE: usize = 2;
+/// Differences that did not show again which a run may have, for each million of commands that was
+/// begun. Both servers reckon lifetimes from their own clock: a machine that holds one of them up
+/// for a second makes a difference of its own.
+const MAX_ONCE: u64 = 3;
 
 struct Both {
     reference: Server,
@@ -63,7 +64,7 @@ fn start() -> Option<Both> {
     let reference = Server::redis(&same)?;
     let subject = match env::var("DUNLIN_DIFF_SUBJECT").as_deref() {
         Ok("redis") => Server::redis(&same)?,
-        _ => Server::dunlin(&[&same[..], &["--maxmemory", "0"]].concat()),
+        _ => Server::dunlin_unhurried(&[&same[..], &["--maxmemory", "0"]].concat()),
     };
     Some(Both { reference, subject })
 }
@@ -123,7 +124,8 @@ fn random_sequences_get_the_replies_of_the_reference() {
     let texts: Vec<&str> = findings.iter().map(|(_, text)| text.as_str()).collect();
     let count = texts.len();
     assert!(count == 0, "{count} unexplained differences, seed {seed}\n{}", texts.join("\n"));
-    assert!(once.len() <= MAX_ONCE, "too many that showed only once:\n{}", once.join("\n"));
+    let may_be = MAX_ONCE * commands.div_ceil(1_000_000);
+    assert!(once.len() as u64 <= may_be, "too many that showed only once:\n{}", once.join("\n"));
 }
 
 fn repeats(pair: &Pair, sequence: &Sequence) -> bool {

@@ -1,5 +1,6 @@
 //! One signal and the gates that read it: what a busy server does for whom.
 
+mod arrivals;
 mod chunks;
 mod dear;
 mod fairness;

@@ -165,6 +165,11 @@ impl Listener {
             commands.run(&format!("CONFIG SET notify-keyspace-events {classes}")),
             Value::ok()
         );
+        // A listener of before may not have been missed yet.
+        let nobody = |commands: &mut Client| {
+            commands.run("PUBSUB NUMSUB end").items().last() == Some(&Value::Int(0))
+        };
+        assert!(eventually(Duration::from_secs(60), || nobody(&mut commands)));
         let mut events = subscribed(server, patterns);
         events.run("SUBSCRIBE end");
         Listener { commands, events }

@@ -106,7 +106,7 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn the_commands_do_what_redis_s_do() {
-    let ours = Server::dunlin(&[]);
+    let ours = Server::dunlin_unhurried(&[]);
     let Some(_) = redis_server() else { return };
     let theirs = Server::redis(&[]).expect("it starts");
     for (mut ours, mut theirs) in
@@ -133,7 +133,7 @@ fn the_commands_do_what_redis_s_do() {
 
 #[test]
 fn dumps_of_functions_travel_both_ways() {
-    let ours = Server::dunlin(&[]);
+    let ours = Server::dunlin_unhurried(&[]);
     let Some(_) = redis_server() else { return };
     let theirs = Server::redis(&[]).expect("it starts");
     let (mut ours, mut theirs) = (ours.client(), theirs.client());
@@ -171,7 +171,7 @@ fn dumps_of_functions_travel_both_ways() {
 
 #[test]
 fn scripts_and_functions_can_be_killed() {
-    let server = Server::dunlin(&["--workers", "2"]);
+    let server = Server::dunlin_unhurried(&["--workers", "2"]);
     let mut admin = server.client();
     let code = "#!lua name=l\nredis.register_function('forever', function() while true do pcall(redis.call, 'ping') end end)";
     assert!(!admin.call(&["FUNCTION", "LOAD", code]).is_error());
@@ -204,7 +204,7 @@ fn scripts_and_functions_can_be_killed() {
 
 #[test]
 fn valkeys_name_of_the_api_is_there_too() {
-    let server = Server::dunlin(&[]);
+    let server = Server::dunlin_unhurried(&[]);
     let mut client = server.client();
     client.run("SET k v");
     let script = "return {server.call('get', KEYS[1]), tostring(server == redis)}";
@@ -219,7 +219,7 @@ fn valkeys_name_of_the_api_is_there_too() {
 
 #[test]
 fn a_script_need_not_have_keys() {
-    let server = Server::dunlin(&[]);
+    let server = Server::dunlin_unhurried(&[]);
     let mut client = server.client();
     for line in ["EVAL x 0", "EVAL x y", "EVAL x 3 a", "FCALL f 0", "EVALSHA_RO x 0"] {
         for command in ["COMMAND GETKEYS", "COMMAND GETKEYSANDFLAGS"] {
@@ -234,7 +234,7 @@ fn a_script_need_not_have_keys() {
 
 #[test]
 fn a_script_that_declares_no_writes_runs_in_a_pause_of_writes() {
-    let server = Server::dunlin(&[]);
+    let server = Server::dunlin_unhurried(&[]);
     let (mut client, mut other) = (server.client(), server.client());
     let reads = "#!lua flags=no-writes\nreturn 'read'";
     let sha = client.call(&["SCRIPT", "LOAD", "#!lua flags=no-writes\nreturn 'known'"]).text();
@@ -264,7 +264,7 @@ fn a_script_that_declares_no_writes_runs_in_a_pause_of_writes() {
 
 #[test]
 fn large_tables_are_answered_and_encoded() {
-    let server = Server::dunlin(&[]);
+    let server = Server::dunlin_unhurried(&[]);
     let mut client = server.client3();
     let fill = "local t = {} for i = 1, 20000 do t[PLACE] = 'x' .. i end ";
     let list = fill.replace("PLACE", "i");
@@ -291,7 +291,7 @@ fn scripts_get_and_give_every_type_of_reply() {
         "verbatim", "true", "false",
     ];
     let args = ["--enable-debug-command", "yes"];
-    let dunlin = Server::dunlin(&args);
+    let dunlin = Server::dunlin_unhurried(&args);
     let mut ours = [dunlin.client(), dunlin.client3()];
     let redis = Server::redis(&args);
     let mut theirs = redis.as_ref().map(|redis| [redis.client(), redis.client3()]);

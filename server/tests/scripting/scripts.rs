@@ -25,6 +25,8 @@ pub(crate) const SCRIPTS: &[&str] = &[
     "return {ok=1}",
     "return {err='CODE text'}",
     "return {err='text'}",
+    "return {err=''}",
+    "return {err=' '}",
     "return {err='-CODE text'}",
     "return {err='two\\nlines'}",
     "return {1, {err='ERR inside'}, {ok='OK'}}",

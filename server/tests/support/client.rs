@@ -65,7 +65,15 @@ pub fn command<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
 impl Client {
     /// Connects over TCP.
     pub fn tcp(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?)
+    }
+
+    /// Connects over TCP if that takes no longer than this.
+    pub fn tcp_within(address: SocketAddr, limit: Duration) -> io::Result<Self> {
+        Self::over(TcpStream::connect_timeout(&address, limit)?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;

@@ -15,6 +15,7 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// A running server; killed when dropped.
 pub struct Server {
     child: Child,
+    host: Ipv4Addr,
     port: u16,
     /// What it is, for messages.
     pub name: &'static str,
@@ -88,6 +89,19 @@ impl Server {
         Self::ready(Self::dunlin_command(program, port, args), "dunlin", port, dir, Self::answers)
     }
 
+    /// As [`Server::dunlin`], but however busy the machine is, it refuses nothing: for comparisons.
+    pub fn dunlin_unhurried(args: &[&str]) -> Self {
+        if against_reference() {
+            return Self::dunlin(args);
+        }
+        Self::dunlin(&[&["--overload-control", "no"], args].concat())
+    }
+
+    /// Starts dunlin with a command line that makes it listen on this port of that address.
+    pub fn dunlin_at(host: Ipv4Addr, port: u16, command: Command) -> Self {
+        Self::ready_at(command, "dunlin", (host, port), scratch_dir("dunlin"), Self::answers)
+    }
+
     /// Starts dunlin with a limit of open files.
     pub fn dunlin_with_descriptors(limit: u32, args: &[&str]) -> Self {
         let (port, dir) = (free_port(), scratch_dir("dunlin"));
@@ -146,9 +160,19 @@ impl Server {
     }
 
     fn ready(
-        mut command: Command,
+        command: Command,
         name: &'static str,
         port: u16,
+        dir: PathBuf,
+        answers: impl Fn(&Server) -> bool,
+    ) -> Self {
+        Self::ready_at(command, name, (Ipv4Addr::LOCALHOST, port), dir, answers)
+    }
+
+    fn ready_at(
+        mut command: Command,
+        name: &'static str,
+        (host, port): (Ipv4Addr, u16),
         dir: PathBuf,
         answers: impl Fn(&Server) -> bool,
     ) -> Self {
@@ -156,7 +180,7 @@ impl Server {
         let errors = log.try_clone().expect("the log file can be shared");
         command.current_dir(&dir).stdin(Stdio::null()).stdout(log).stderr(errors);
         let child = command.spawn().unwrap_or_else(|e| panic!("{name} does not start: {e}"));
-        let mut server = Server { child, port, name, dir };
+        let mut server = Server { child, host, port, name, dir };
         let end = Instant::now() + START_LIMIT;
         loop {
             if let Ok(Some(status)) = server.child.try_wait() {
@@ -181,7 +205,7 @@ impl Server {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+        SocketAddr::from((self.host, self.port))
     }
 
     /// The port it listens on.
@@ -287,6 +311,10 @@ impl Drop for Server {
             let tail: Vec<&str> = log.lines().rev().take(15).collect();
             eprintln!("last lines of {}:", self.name);
             tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+        if let Some(kept) = std::env::var_os("DUNLIN_KEEP_LOGS") {
+            let name = format!("{}-{}", self.port, self.pid());
+            let _ = fs::copy(self.dir.join("log"), Path::new(&kept).join(name));
         }
         let _ = fs::remove_dir_all(&self.dir);
     }

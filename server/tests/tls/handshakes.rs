@@ -22,7 +22,7 @@ fn hello(secure: &Secure) -> Vec<u8> {
 #[test]
 fn who_does_not_go_on_is_dropped_and_holds_up_nobody() {
     let _alone = alone();
-    let secure = Secure::start(&["--workers", "1"]);
+    let secure = Secure::start(&["--workers", "1", "--tls-handshake-timeout", "5"]);
     let mut connected = secure.client();
     let descriptors = secure.server.fds();
     let hello = hello(&secure);

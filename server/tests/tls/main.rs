@@ -56,8 +56,10 @@ impl Secure {
         let path = |name: &str| files.join(name).to_str().expect("a plain path").to_owned();
         let (cert, key, ca) = (path("server.pem"), path("server.key"), path("ca.pem"));
         let given = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &ca];
+        // So that a machine that is busy with tests does not come too late.
+        let patient = ["--tls-handshake-timeout", "60"];
         let port = free_port();
-        let server = start(port, &[&given, args].concat());
+        let server = start(port, &[&given[..], &patient, args].concat());
         Secure { server, authority, files, port }
     }
 

@@ -153,7 +153,8 @@ fn write(client: &mut Client, rng: &mut Rng, number: u64) {
     (0..lines.lines().count()).for_each(|_| drop(client.recv()));
 }
 
-fn caches_hold_what_is_there(server: &Server) {
+fn caches_hold_what_is_there(args: &[&str]) {
+    let server = &Server::dunlin_unhurried(args);
     let seed = Rng::random_seed();
     println!("seed {seed}");
     let options = [
@@ -201,7 +202,7 @@ fn caches_hold_what_is_there(server: &Server) {
 
 #[test]
 fn caches_of_many_writers_on_few_shards() {
-    caches_hold_what_is_there(&Server::dunlin(&["--workers", "4", "--shards", "2"]));
+    caches_hold_what_is_there(&["--workers", "4", "--shards", "2"]);
 }
 
 #[test]
@@ -216,5 +217,5 @@ fn caches_of_a_store_that_evicts_and_a_table_that_forgets() {
         "--tracking-table-max-keys",
         "150",
     ];
-    caches_hold_what_is_there(&Server::dunlin(&args));
+    caches_hold_what_is_there(&args);
 }

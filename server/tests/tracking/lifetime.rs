@@ -4,6 +4,9 @@ use crate::support::{Client, Server, Value};
 use crate::until;
 use std::time::Duration;
 
+/// Milliseconds that a key lives: longer than any machine takes for the commands before its end.
+const LIFE: u64 = 1_500;
+
 fn info(client: &mut Client, name: &str) -> i64 {
     let text = client.run("INFO").text();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -30,7 +33,7 @@ fn expired_keys_are_told() {
     let mut one = tracking(&server, "CLIENT TRACKING ON");
     let mut all = tracking(&server, "CLIENT TRACKING ON BCAST NOLOOP");
     let mut own = tracking(&server, "CLIENT TRACKING ON NOLOOP");
-    other.run("SET k v PX 30");
+    other.run(&format!("SET k v PX {LIFE}"));
     assert_eq!(names(all.recv()), ["k"]);
     // Whether or not it is there any more: what the reply says is what has to be told.
     own.run("GET k");
@@ -41,7 +44,7 @@ fn expired_keys_are_told() {
     other.run("HSET h f v g w");
     assert_eq!(names(all.recv()), ["h"]);
     one.run("HGETALL h");
-    other.run("HPEXPIRE h 30 FIELDS 1 f");
+    other.run(&format!("HPEXPIRE h {LIFE} FIELDS 1 f"));
     assert_eq!(names(one.recv()), ["h"]);
     one.run("HGETALL h");
     assert_eq!(names(one.recv()), ["h"], "a field");
@@ -56,11 +59,11 @@ fn a_read_that_comes_upon_an_expired_key_tells_of_it() {
     other.run("DEBUG SET-ACTIVE-EXPIRE 0");
     other.run("SET gone v PX 60000");
     one.run("GET gone");
-    other.run("PEXPIRE gone 30");
+    other.run(&format!("PEXPIRE gone {LIFE}"));
     assert_eq!(names(one.recv()), ["gone"]);
     one.run("GET gone");
     other.run("SET kept v");
-    std::thread::sleep(Duration::from_millis(60));
+    std::thread::sleep(Duration::from_millis(LIFE + 30));
     assert_eq!(other.run("DBSIZE"), Value::Int(2), "nobody has looked at it");
     assert_eq!(one.run("MGET kept gone").items(), [Value::bulk("v"), Value::Null]);
     assert_eq!(names(one.recv()), ["gone"], "after the reply");

@@ -369,7 +369,7 @@ fn large() -> String {
 #[test]
 fn messages_are_those_of_the_reference() {
     let Some(reference) = Server::redis(&[]) else { return };
-    let subject = Server::dunlin(&[]);
+    let subject = Server::dunlin_unhurried(&[]);
     let mut changes = format!("a: HELLO 3\na: CLIENT TRACKING ON\n{}\n", large());
     for (read, change) in CHANGES {
         changes.push_str(&format!("a: {read}\nb: {change}\n"));

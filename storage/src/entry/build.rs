@@ -1,14 +1,14 @@
 //! How entries are built.
 
-use std::alloc::{Layout, alloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use super::{
-    Behind, Block, ENTRY_PART_MAX, EXP6, EXP8, Entry, EntryPtr, FRONT, HEADER_MAX, OUT_OF_LINE,
-    POINTER, RAW, code_of, earlier, out_of_line,
+    Behind, ENTRY_PART_MAX, EXP5, EXP8, EXPIRY_FROM, EXPIRY_SPAN, Entry, EntryPtr, FRONT,
+    HEADER_MAX, OUT_OF_LINE, POINTER, RAW, code_of, earlier, out_of_line,
 };
 use crate::Millis;
-use crate::memory::usable;
+use crate::slab::{self, Block, usable};
+#[cfg(loom)]
 use crate::sync::Alive;
 use crate::value::hash::HashRef;
 use crate::value::rope::Rope;
@@ -37,10 +37,11 @@ fn plan(
         Form::OutOfLine(_) => flags |= OUT_OF_LINE,
     }
     if let Some(at_ms) = expire_at {
-        let bytes = at_ms.to_le_bytes();
-        let size = if bytes[6] == 0 && bytes[7] == 0 { 6 } else { 8 };
-        flags |= if size == 6 { EXP6 } else { EXP8 };
+        let since = at_ms.checked_sub(EXPIRY_FROM).filter(|since| (0..EXPIRY_SPAN).contains(since));
+        let (size, flag) = if since.is_some() { (5, EXP5) } else { (8, EXP8) };
+        let bytes = since.unwrap_or(at_ms).to_le_bytes();
         header[at..at + size].copy_from_slice(&bytes[..size]);
+        flags |= flag;
         at += size;
     }
     header[0] = flags;
@@ -150,7 +151,7 @@ fn assemble(
     let tail = if let Form::Inline(bytes) = form { bytes.len() } else { POINTER };
     let size = header_len + key.len() + tail;
     let class = usable(FRONT + size);
-    let base = spare(class).map_or_else(|| allocate(class), |block| block.0);
+    let base = place(spare(class), class);
     let mut at = 0;
     let mut push = |bytes: &[u8]| {
         debug_assert!(at + bytes.len() <= size);
@@ -189,7 +190,7 @@ fn assemble_short(
 ) -> Built {
     const HEADER: usize = 3;
     let class = usable(FRONT + HEADER + key.len() + value.len());
-    let base = spare(class).map_or_else(|| allocate(class), |block| block.0);
+    let base = place(spare(class), class);
     // SAFETY: the parts fit the class of the fresh allocation, one behind the other.
     unsafe { base.cast().write([flags, key.len() as u8, value.len() as u8]) };
     let mut at = HEADER;
@@ -239,18 +240,26 @@ impl Built {
     }
 }
 
-fn allocate(class: usize) -> NonNull<u8> {
-    let layout = layout(class);
-    // SAFETY: the size is not zero: an entry has at least two bytes of header.
-    let base = unsafe { alloc(layout) };
-    let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
-    // SAFETY: the layout has room for the mark in front of the entry.
-    unsafe { base.cast::<Alive>().write(Alive::new()) };
-    // SAFETY: as above.
-    unsafe { base.add(FRONT) }
+/// Copies an entry into another block of its class; the copy takes over what hangs on it, so the old one
+/// must be retired with [`Dead::without_object`](super::Dead::without_object). Only under the role.
+pub(crate) fn copy(old: &Entry<'_>, block: Block) -> EntryPtr {
+    let target = place(Some(block), old.class());
+    let size = usize::from(old.key_at) + old.klen as usize + old.vlen as usize;
+    // SAFETY: the entry is alive, its parts are so many bytes in a row, and the block has room for
+    // them and is nobody else's.
+    unsafe { std::ptr::copy_nonoverlapping(old.base.as_ptr(), target.as_ptr(), size) };
+    EntryPtr(target)
 }
 
-/// The whole class is asked for, so that a block can serve again for any size of its class.
-pub(super) fn layout(class: usize) -> Layout {
-    Layout::from_size_align(class, 8).expect("entries are far smaller than the address space")
+/// Where an entry of a class begins, in a block of that class.
+#[inline(always)]
+fn place(spare: Option<Block>, class: usize) -> NonNull<u8> {
+    let base = spare.unwrap_or_else(|| slab::allocate(0, class)).0;
+    #[cfg(loom)]
+    // SAFETY: the class has room for the mark in front of the entry.
+    unsafe {
+        base.cast::<Alive>().write(Alive::new());
+    }
+    // SAFETY: as above.
+    unsafe { base.add(FRONT) }
 }

@@ -1,16 +1,9 @@
 //! Entries that were taken out of the table: their memory is used again, or freed.
 
-use std::ptr::NonNull;
-
-use super::build::layout;
 use super::{Behind, Entry, EntryPtr, FRONT, view};
 use crate::reclaim::Big;
-#[cfg(loom)]
-use crate::sync::Alive;
+use crate::slab::{Block, Returns};
 use crate::sync::prefetch_to_write;
-
-/// The memory of an entry that nobody uses any more.
-pub(crate) struct Block(pub(super) NonNull<u8>);
 
 /// An entry that was taken out of the table, with what freeing it needs to know: its header may be
 /// far away by then.
@@ -68,15 +61,16 @@ impl Dead {
     /// The caller owns the entry, as for [`free`], and nothing hangs on it.
     pub(crate) unsafe fn into_block(self) -> Block {
         debug_assert!(!self.is_laden());
-        Block(self.entry.0)
+        // SAFETY: the entry has this much in front.
+        Block(unsafe { self.entry.0.sub(FRONT) })
     }
 }
 
-/// Frees an entry; what hung on it comes back, to be freed in slices.
+/// Frees an entry, whose block goes with `returns`; what hung on it comes back, to be freed in slices.
 ///
 /// # Safety
 /// The caller owns the entry: no slot holds it and no pinned reader can still reach it.
-pub(crate) unsafe fn free(dead: Dead) -> Option<Big> {
+pub(crate) unsafe fn free(dead: Dead, returns: &mut Returns) -> Option<Big> {
     let big = dead.behind.map(|behind| match behind {
         // SAFETY: the pointer came from `Box::into_raw` in `build`, and the entry that held it is
         // being freed, so this is the only owner.
@@ -84,20 +78,10 @@ pub(crate) unsafe fn free(dead: Dead) -> Option<Big> {
         // SAFETY: as above.
         Behind::Object(object) => Big::Object(unsafe { Box::from_raw(object) }),
     });
-    let layout = layout(dead.class as usize);
-    // SAFETY: the mark is in front of the entry, in the same allocation.
+    // SAFETY: the entry has this much in front, in the same block.
     let start = unsafe { dead.entry.0.sub(FRONT) };
-    #[cfg(not(loom))]
-    // SAFETY: allocated in `build` with the same layout.
-    unsafe {
-        std::alloc::dealloc(start.as_ptr(), layout);
-    }
-    #[cfg(loom)]
-    {
-        // SAFETY: as above.
-        unsafe { start.cast::<Alive>().as_ref() }.free();
-        crate::model::bury(start.as_ptr(), layout);
-    }
+    // SAFETY: `build` has put the entry into a block of this class.
+    unsafe { returns.push(Block(start), dead.class as usize) };
     big
 }
 

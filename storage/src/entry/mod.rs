@@ -1,14 +1,15 @@
 //! One allocation per key: header, expiry, key, value. Immutable once published.
 //!
 //! ```text
-//! | flags 1 | klen varint | vlen varint | expiry 6 or 8 | key | value            |
-//! | flags 1 | klen varint |             | expiry 6 or 8 | key | pointer 8        |   OUT_OF_LINE
+//! | flags 1 | klen varint | vlen varint | expiry 5 or 8 | key | value            |
+//! | flags 1 | klen varint |             | expiry 5 or 8 | key | pointer 8        |   OUT_OF_LINE
 //!
-//! flags: kind 4 bits | EXP6 | EXP8 | OUT_OF_LINE | RAW (of a collection: its second packed form)
+//! flags: kind 4 bits | EXP5 | EXP8 | OUT_OF_LINE | RAW (of a collection: its second packed form)
 //! ```
 //!
-//! The expiry is in unix milliseconds, in six bytes if it fits (until the year 10889). A 16-byte
-//! key with a 64-byte value takes 83 bytes, 89 with an expiry: both are in the 96-byte class.
+//! The expiry is in milliseconds: in five bytes since the year 2020 if it fits (until November 2054), or
+//! else since 1970. A 16-byte key with a 64-byte value takes 83 bytes, 88 with an expiry, in blocks of
+//! 84 and 88 ([`crate::slab`]).
 //!
 //! Who may touch what: the writer role builds an entry before it publishes the pointer in a slot
 //! word (Release); readers that loaded the word (Acquire) under a pinned epoch may read everything
@@ -21,22 +22,26 @@ mod dead;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use crate::Millis;
-use crate::memory::usable;
 use crate::sync::Alive;
 use crate::value::hash::{Hash, HashRef};
 use crate::value::object::{Object, Packed};
 use crate::value::rope::Rope;
 use crate::value::string::{NewValue, Str};
 use crate::value::{Kind, Value};
-pub(crate) use build::{Built, build, build_any, build_around};
-pub(crate) use dead::{Block, Dead, dead, free};
+use crate::{Millis, memory, slab};
+pub(crate) use build::{Built, build, build_any, build_around, copy};
+pub(crate) use dead::{Dead, dead, free};
 
 const KIND_MASK: u8 = 0x0f;
-const EXP6: u8 = 0x10;
+const EXP5: u8 = 0x10;
 const EXP8: u8 = 0x20;
 const OUT_OF_LINE: u8 = 0x40;
 const RAW: u8 = 0x80;
+
+/// What an expiry of five bytes counts from: the beginning of 2020.
+const EXPIRY_FROM: Millis = 1_577_836_800_000;
+/// Such an expiry is less than this.
+const EXPIRY_SPAN: Millis = 1 << 40;
 
 /// Longest header: flags, two five-byte varints, eight bytes of expiry.
 const HEADER_MAX: usize = 1 + 5 + 5 + 8;
@@ -59,6 +64,20 @@ unsafe impl Send for EntryPtr {}
 impl EntryPtr {
     pub(crate) fn addr(self) -> u64 {
         self.0.as_ptr().expose_provenance() as u64
+    }
+
+    /// Whether it is on a page that is to become empty ([`slab::is_leaving`]).
+    ///
+    /// # Safety
+    /// The entry is alive.
+    pub(crate) unsafe fn is_leaving(self) -> bool {
+        // SAFETY: by the contract of this function.
+        unsafe { slab::is_leaving(self.0) }
+    }
+
+    /// Asks for what [`EntryPtr::is_leaving`] reads.
+    pub(crate) fn prefetch_page(self) {
+        slab::prefetch_page(self.0);
     }
 
     /// The address in the low 48 bits of a slot word.
@@ -129,7 +148,7 @@ fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
 unsafe fn out_of_line(behind: Behind) -> usize {
     match behind {
         // SAFETY: by the contract of this function.
-        Behind::Rope(rope) => unsafe { &*rope }.memory_usage() + usable(size_of::<Rope>()),
+        Behind::Rope(rope) => unsafe { &*rope }.memory_usage() + memory::usable(size_of::<Rope>()),
         // SAFETY: as above.
         Behind::Object(object) => unsafe { &*object }.memory_usage(),
     }
@@ -155,9 +174,9 @@ pub(crate) unsafe fn view<'g>(entry: EntryPtr, frequency: u8) -> Entry<'g> {
     } else {
         (POINTER as u32, at)
     };
-    let expiry = match flags & (EXP6 | EXP8) {
+    let expiry = match flags & (EXP5 | EXP8) {
         0 => 0,
-        EXP6 => 6,
+        EXP5 => 5,
         _ => 8,
     };
     Entry { base, klen, vlen, flags, key_at: at + expiry, frequency, life: PhantomData }
@@ -250,14 +269,19 @@ impl<'g> Entry<'g> {
     #[inline]
     #[must_use]
     pub fn expire_at(&self) -> Option<Millis> {
-        let size = match self.flags & (EXP6 | EXP8) {
-            0 => return None,
-            EXP6 => 6,
-            _ => 8,
-        };
+        let end = usize::from(self.key_at);
         let mut bytes = [0u8; 8];
-        bytes[..size].copy_from_slice(self.bytes(usize::from(self.key_at) - size, size));
-        Some(i64::from_le_bytes(bytes))
+        match self.flags & (EXP5 | EXP8) {
+            0 => None,
+            EXP5 => {
+                bytes[..5].copy_from_slice(self.bytes(end - 5, 5));
+                Some(EXPIRY_FROM + Millis::from_le_bytes(bytes))
+            }
+            _ => {
+                bytes.copy_from_slice(self.bytes(end - 8, 8));
+                Some(Millis::from_le_bytes(bytes))
+            }
+        }
     }
 
     /// True if the key is no longer there at `now`: its own time is over, or that of all fields of a
@@ -266,7 +290,7 @@ impl<'g> Entry<'g> {
     #[inline]
     #[must_use]
     pub fn is_expired(&self, now: Millis) -> bool {
-        self.flags & (EXP6 | EXP8 | RAW) != 0 && self.is_over(now)
+        self.flags & (EXP5 | EXP8 | RAW) != 0 && self.is_over(now)
     }
 
     /// The rest of [`Entry::is_expired`], for those that may have an expiry.
@@ -320,7 +344,7 @@ impl<'g> Entry<'g> {
     #[must_use]
     pub fn memory_usage(&self) -> usize {
         let behind = match self.value() {
-            Value::Str(Str::Rope(rope)) => usable(size_of::<Rope>()) + rope.memory_usage(),
+            Value::Str(Str::Rope(rope)) => memory::usable(size_of::<Rope>()) + rope.memory_usage(),
             _ => 0,
         };
         self.class() + behind + crate::table::SLOT_SHARE
@@ -355,10 +379,10 @@ impl<'g> Entry<'g> {
         })
     }
 
-    /// Usable bytes of the allocation.
+    /// Usable bytes of the entry itself.
     #[inline]
-    fn class(&self) -> usize {
-        usable(FRONT + usize::from(self.key_at) + self.klen as usize + self.vlen as usize)
+    pub(crate) fn class(&self) -> usize {
+        slab::usable(FRONT + usize::from(self.key_at) + self.klen as usize + self.vlen as usize)
     }
 
     fn tail(&self) -> &'g [u8] {
@@ -398,6 +422,7 @@ impl<'g> Entry<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slab::Returns;
     use crate::value::string::BIG_VALUE;
 
     fn round(key: &[u8], value: NewValue<'_>, expire_at: Option<Millis>) -> usize {
@@ -416,7 +441,7 @@ mod tests {
         assert_eq!(view.frequency(), 2);
         let allocated = view.allocated();
         // SAFETY: nobody else knows the entry.
-        drop(unsafe { free(Dead::new(entry, &view, view.class())) });
+        drop(unsafe { free(Dead::new(entry, &view, view.class()), &mut Returns::default()) });
         allocated
     }
 
@@ -424,7 +449,10 @@ mod tests {
     fn entries_keep_what_was_put_in() {
         let big = vec![7u8; 100_000];
         for key in [&b""[..], b"k", &[0u8; 127], &[1u8; 128], &[2u8; 20_000]] {
-            for expire_at in [None, Some(0), Some(1 << 40), Some(i64::MAX), Some(-5)] {
+            let (first, end) = (EXPIRY_FROM, EXPIRY_FROM + EXPIRY_SPAN);
+            let edges =
+                [0, -5, 1 << 40, first - 1, first, first + 1, end - 1, end, i64::MAX, i64::MIN];
+            for expire_at in edges.map(Some).into_iter().chain([None]) {
                 for len in [0, 1, 127, 128, 16_383, 16_384, BIG_VALUE, BIG_VALUE + 1, 100_000] {
                     round(key, NewValue::Bytes(&big[..len]), expire_at);
                     round(key, NewValue::Raw(&big[..len]), expire_at);
@@ -437,9 +465,9 @@ mod tests {
     #[test]
     fn small_entries_stay_in_their_class() {
         let at = Some(1_800_000_000_000);
-        assert_eq!(round(&[b'k'; 16], NewValue::Bytes(&[b'v'; 64]), None), 96);
-        assert_eq!(round(&[b'k'; 16], NewValue::Bytes(&[b'v'; 64]), at), 96);
-        assert_eq!(round(&[b'k'; 16], NewValue::Bytes(&[b'v'; 16]), at), 48);
+        assert_eq!(round(&[b'k'; 16], NewValue::Bytes(&[b'v'; 64]), None), 84);
+        assert_eq!(round(&[b'k'; 16], NewValue::Bytes(&[b'v'; 64]), at), 88);
+        assert_eq!(round(&[b'k'; 16], NewValue::Bytes(&[b'v'; 16]), at), 40);
     }
 
     #[test]
@@ -449,6 +477,6 @@ mod tests {
         let view = unsafe { view(entry, 0) };
         assert!(!view.is_expired(1000) && view.is_expired(1001));
         // SAFETY: nobody else knows the entry.
-        drop(unsafe { free(Dead::new(entry, &view, view.class())) });
+        drop(unsafe { free(Dead::new(entry, &view, view.class()), &mut Returns::default()) });
     }
 }

@@ -122,6 +122,7 @@ pub(crate) struct Core {
     pub(crate) tables: Vec<TableCore>,
     backlog: VecDeque<Box<Node>>,
     pub(crate) eviction: crate::eviction::Eviction,
+    pub(crate) compaction: crate::compact::Hand,
 }
 
 /// Counters of a shard. Written under the role but for `busy`, read by anybody (Relaxed).
@@ -136,6 +137,9 @@ pub(crate) struct Counters {
     pub(crate) expired_fields: AtomicU64,
     pub(crate) evicted: AtomicU64,
     pub(crate) eviction_bytes: AtomicU64,
+    /// The last compaction that went through this shard, and how many entries it and others have moved.
+    pub(crate) compaction: AtomicU64,
+    pub(crate) moved: AtomicU64,
 }
 
 /// Words that every writer writes, on one line: a turn should take few lines from other cores.

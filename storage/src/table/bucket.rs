@@ -17,6 +17,7 @@
 
 use crate::Millis;
 use crate::entry::EntryPtr;
+use crate::hash::TAG_HASH_BITS;
 use crate::sync::{Alive, AtomicU64, Ordering};
 
 /// Slots per bucket. Two under the model checker, so that overflow happens in tiny models.
@@ -55,6 +56,13 @@ impl Word {
         (self.0 ^ u64::from(tag) << TAG_SHIFT) & TAG_MASK == 0
     }
 
+    /// Whether the tag is of one of the groups of slots that are set in `groups` (see
+    /// [`crate::slots`]).
+    #[inline(always)]
+    pub(crate) fn is_in_groups(self, groups: u64) -> bool {
+        groups >> (self.0 >> (TAG_SHIFT + TAG_HASH_BITS) & 63) & 1 != 0
+    }
+
     #[inline(always)]
     pub(crate) fn entry(self) -> Option<EntryPtr> {
         EntryPtr::from_addr(self.0 & ADDRESS_MASK)
@@ -85,6 +93,11 @@ impl Word {
 
     pub(crate) fn has_ttl(self) -> bool {
         self.0 & TTL != 0
+    }
+
+    /// The same item at another place in memory.
+    pub(crate) fn moved_to(self, entry: EntryPtr) -> Self {
+        Word(self.0 & !ADDRESS_MASK | entry.addr())
     }
 
     /// This entry in the place of `old`: keeps what is known about the use of the key, and counts

@@ -26,6 +26,19 @@ impl Table {
         guard: &'g Guard,
         visit: &mut dyn FnMut(Entry<'g>),
     ) -> u64 {
+        self.visit_groups(from, u64::MAX, hasher, guard, visit)
+    }
+
+    /// [`Table::visit_bucket`] that passes over items whose tag is of no group in `groups`, without a
+    /// look at their entries.
+    pub(crate) fn visit_groups<'g>(
+        &self,
+        from: u64,
+        groups: u64,
+        hasher: &Hasher,
+        guard: &'g Guard,
+        visit: &mut dyn FnMut(Entry<'g>),
+    ) -> u64 {
         let Some(head) = self.head(guard) else {
             return POSITION_END;
         };
@@ -38,7 +51,7 @@ impl Table {
         // An array that appears from here on is only read in this range.
         let mut array = head;
         loop {
-            visit_range(array, from, to, hasher, visit);
+            visit_range(array, (from, to), groups, hasher, visit);
             let Some(next) = array.next() else { return to };
             array = next;
         }
@@ -46,15 +59,15 @@ impl Table {
 }
 
 /// Where the bucket of `position` ends.
-fn bucket_end(array: &Array, position: u64) -> u64 {
+pub(super) fn bucket_end(array: &Array, position: u64) -> u64 {
     let home = array.home_at(position);
     if home + 1 == array.homes() { POSITION_END } else { array.position_of(home + 1) }
 }
 
 fn visit_range<'g>(
     array: &'g Array,
-    from: u64,
-    to: u64,
+    (from, to): (u64, u64),
+    groups: u64,
     hasher: &Hasher,
     visit: &mut dyn FnMut(Entry<'g>),
 ) {
@@ -71,6 +84,9 @@ fn visit_range<'g>(
         let spilled = words.len();
         words.extend((0..SLOTS).map(|slot| array.home(home).word(slot)));
         for (i, &word) in words.iter().enumerate() {
+            if !word.is_in_groups(groups) {
+                continue;
+            }
             let Some(entry) = entry_of(word) else {
                 continue;
             };
@@ -85,7 +101,7 @@ fn visit_range<'g>(
 }
 
 impl Array {
-    fn home_at(&self, position: u64) -> usize {
+    pub(super) fn home_at(&self, position: u64) -> usize {
         self.home_of(crate::hash::Spot { position, tag: 0 })
     }
 }

@@ -39,8 +39,10 @@
 //! arrays as there were resizes during the lookup itself, plus one or two.
 
 pub(crate) mod bucket;
+mod buckets;
 pub(crate) mod iter;
 pub(crate) mod probe;
+pub(crate) mod relocate;
 pub(crate) mod resize;
 pub(crate) mod sweep;
 
@@ -50,6 +52,10 @@ use crate::sync::{
     AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, OwnLine, prefetch,
 };
 use bucket::{Bucket, Due, SLOTS};
+use buckets::Buckets;
+
+/// Bytes of an entry that are asked for before it is looked at: a short key, 64 bytes, and an expiry.
+const USUAL: usize = 88;
 
 /// Home buckets that share one overflow bucket.
 pub(crate) const HOMES: usize = if cfg!(loom) { 2 } else { 8 };
@@ -62,7 +68,7 @@ pub(crate) const SLOT_SHARE: usize = 13;
 
 /// A bucket array. Its size never changes.
 pub(crate) struct Array {
-    buckets: Box<[Bucket]>,
+    buckets: Buckets,
     /// Per group the earliest moment at which something may expire, as [`Array::moment`]; 0 =
     /// nothing. Only under the role.
     due: Box<[AtomicU32]>,
@@ -79,7 +85,7 @@ impl Array {
     pub(crate) fn new(groups: usize) -> Box<Self> {
         let groups = groups.clamp(1, GROUPS_MAX);
         Box::new(Self {
-            buckets: zeroed_buckets(groups * GROUP),
+            buckets: buckets::zeroed(groups * GROUP),
             due: (0..groups).map(|_| AtomicU32::new(0)).collect(),
             due_base: AtomicU64::new(0),
             next: AtomicPtr::new(std::ptr::null_mut()),
@@ -218,26 +224,6 @@ pub(crate) fn free_array(array: Box<Array>) {
     crate::model::bury(array.cast(), Layout::new::<Array>());
 }
 
-/// Fresh zero pages from the allocator where possible: growing must not touch all of the new array.
-#[cfg(not(loom))]
-fn zeroed_buckets(count: usize) -> Box<[Bucket]> {
-    use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
-    let layout = Layout::array::<Bucket>(count).expect("the group limit bounds the size");
-    // SAFETY: the size is not zero: an array has at least one group.
-    let base = unsafe { alloc_zeroed(layout) }.cast::<Bucket>();
-    if base.is_null() {
-        handle_alloc_error(layout);
-    }
-    let slice = std::ptr::slice_from_raw_parts_mut(base, count);
-    // SAFETY: allocated with the layout of `[Bucket; count]`, and all zero is a valid empty bucket.
-    unsafe { Box::from_raw(slice) }
-}
-
-#[cfg(loom)]
-fn zeroed_buckets(count: usize) -> Box<[Bucket]> {
-    (0..count).map(|_| Bucket::new()).collect()
-}
-
 /// Figures of a table. Written under the role, read by anybody (Relaxed).
 #[derive(Default)]
 pub(crate) struct Figures {
@@ -367,8 +353,10 @@ impl Bucket {
         for slot in slots {
             let address = self.word(slot).address();
             prefetch(address);
-            // Small entries lie across two lines more often than not.
+            // Small entries lie across two lines more often than not, and as they begin anywhere,
+            // those of the usual size across three at times.
             prefetch(address.wrapping_add(64));
+            prefetch(address.wrapping_add(USUAL - 1));
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::epoch::Guard;
 use crate::hash::Hasher;
 use crate::misses::Misses;
 use crate::reclaim::Reclaim;
+use crate::slab::Returns;
 use crate::sync::{Arc, Ordering, prefetch};
 
 /// Share of home slots, in percent, above which a table grows.
@@ -235,6 +236,7 @@ impl Detached {
 
     /// Frees up to `left` homes with their items; true when nothing is left.
     pub(crate) fn free(&mut self, left: &mut usize, reclaim: &Reclaim) -> bool {
+        let returns = &mut Returns::default();
         while !self.head.is_null() {
             // SAFETY: the arrays belong to this value only.
             let array = unsafe { &*self.head };
@@ -243,7 +245,7 @@ impl Detached {
                     return false;
                 }
                 *left -= 1;
-                free_home(array, self.home, reclaim, self.misses.as_ref());
+                free_home(array, self.home, reclaim, self.misses.as_ref(), returns);
                 self.home += 1;
             }
             // SAFETY: came from `Box::into_raw`; nobody else knows it.
@@ -265,17 +267,28 @@ impl Drop for Detached {
     }
 }
 
-fn free_home(array: &Array, home: usize, reclaim: &Reclaim, misses: Option<&Rememberer>) {
+fn free_home(
+    array: &Array,
+    home: usize,
+    reclaim: &Reclaim,
+    misses: Option<&Rememberer>,
+    returns: &mut Returns,
+) {
     let bucket = array.home(home);
-    free_words(bucket, reclaim, misses);
+    free_words(bucket, reclaim, misses, returns);
     if home % HOMES == HOMES - 1 {
         for overflow in array.chain(home) {
-            free_words(overflow, reclaim, misses);
+            free_words(overflow, reclaim, misses, returns);
         }
     }
 }
 
-fn free_words(bucket: &Bucket, reclaim: &Reclaim, misses: Option<&Rememberer>) {
+fn free_words(
+    bucket: &Bucket,
+    reclaim: &Reclaim,
+    misses: Option<&Rememberer>,
+    returns: &mut Returns,
+) {
     for slot in 0..SLOTS {
         let word = bucket.word(slot);
         if let Some(entry) = word.entry() {
@@ -286,7 +299,7 @@ fn free_words(bucket: &Bucket, reclaim: &Reclaim, misses: Option<&Rememberer>) {
             // every item is in exactly one slot.
             let dead = unsafe { entry::dead(entry) };
             // SAFETY: as above.
-            unsafe { reclaim.free_entry(dead) };
+            unsafe { reclaim.free_entry(dead, returns) };
             bucket.set_word(slot, Word::EMPTY);
         }
     }

@@ -17,6 +17,7 @@ pub(super) use info::{Info, Reading};
 pub(super) use mover::Mover;
 pub(super) use pipeline::Pipeline;
 pub(super) use readers::Readers;
+pub(super) use socket::{Options as SocketOptions, open};
 pub(super) use storm::{Handshake, Storm};
 pub(super) use tls::{Hello, identity};
 

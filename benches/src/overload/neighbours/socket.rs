@@ -10,16 +10,16 @@ use socket2::{Domain, Socket, Type};
 
 /// What a socket is to be like.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Options {
+pub(in crate::overload) struct Options {
     /// Bytes the system keeps for a reader, if not its own choice.
-    pub(super) receive_buffer: Option<usize>,
+    pub(in crate::overload) receive_buffer: Option<usize>,
     /// Closing resets: thousands of closed connections would otherwise hold their ports for a
     /// minute.
-    pub(super) reset: bool,
+    pub(in crate::overload) reset: bool,
 }
 
 /// Begins to connect.
-pub(super) fn open(addr: SocketAddr, options: Options) -> io::Result<TcpStream> {
+pub(in crate::overload) fn open(addr: SocketAddr, options: Options) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;

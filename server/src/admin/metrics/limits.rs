@@ -18,6 +18,13 @@ pub(super) const FAMILIES: &[Family] = &[
         out.only(scrape.server.overload.arrivals.delayed.load(Ordering::Relaxed));
     }),
     Family::counter(
+        "accepts_gone",
+        "Connections whose client had gone, or had said that it sends no more, before the rate let it in.",
+        |scrape, out| {
+            out.only(scrape.server.overload.arrivals.gone.load(Ordering::Relaxed));
+        },
+    ),
+    Family::counter(
         "accepts_turned_away",
         "Connections told that there is no place for want of descriptors.",
         |scrape, out| {

@@ -19,6 +19,7 @@ mod prefixes;
 mod process;
 mod samples;
 mod snapshots;
+mod streams;
 mod workers;
 
 use super::clients::Totals;
@@ -109,6 +110,7 @@ static FAMILIES: &[&[Family]] = &[
     overload::FAMILIES,
     limits::FAMILIES,
     snapshots::FAMILIES,
+    streams::FAMILIES,
 ];
 
 /// What the rows read from: the server, and what several of them need.

@@ -142,6 +142,7 @@ fn hello(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 fn introduce(call: &mut Call<'_, '_>) {
     let id = i64::try_from(call.client.id()).unwrap_or(i64::MAX);
     let proto = if call.reply.proto() == Proto::Resp3 { 3 } else { 2 };
+    let mode = call.server.mode();
     let reply = &mut *call.reply;
     reply.map(7);
     for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
@@ -152,7 +153,7 @@ fn introduce(call: &mut Call<'_, '_>) {
         reply.bulk(field.as_bytes());
         reply.int(value);
     }
-    for (field, value) in [("mode", "standalone"), ("role", "master")] {
+    for (field, value) in [("mode", mode), ("role", "master")] {
         reply.bulk(field.as_bytes());
         reply.bulk(value.as_bytes());
     }

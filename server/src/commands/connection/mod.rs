@@ -73,6 +73,9 @@ fn select(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         let (min, max) = (i32::MIN, i32::MAX);
         return Err(format!("ERR value is out of range, value must between {min} and {max}").into());
     }
+    if call.server.cluster.is_some() && index != 0 {
+        return Err("ERR SELECT is not allowed in cluster mode".into());
+    }
     let db = u8::try_from(index)
         .ok()
         .filter(|db| *db < call.server.keyspace.databases())

@@ -3,7 +3,7 @@
 //! Flushing unhooks the tables and returns; the entries are freed in slices. ASYNC and SYNC are
 //! therefore the same.
 
-use super::existing_database;
+use super::{existing_database, not_in_cluster};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
@@ -96,6 +96,7 @@ fn index(call: &Call<'_, '_>, at: usize, error: &'static str) -> Result<i32, Rep
 }
 
 fn swapdb(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    not_in_cluster(call, "ERR SWAPDB is not allowed in cluster mode")?;
     let first = index(call, 1, "ERR invalid first DB index")?;
     let second = index(call, 2, "ERR invalid second DB index")?;
     let [first, second] = [first, second].map(|i| existing_database(call, i.into()));

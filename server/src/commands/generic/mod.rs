@@ -65,6 +65,14 @@ fn database(call: &Call<'_, '_>, at: usize) -> Result<DbId, ReplyError> {
     existing_database(call, index).ok_or(error::DB_RANGE)
 }
 
+/// An error, with its text, if the server is a node of a cluster.
+fn not_in_cluster(call: &Call<'_, '_>, text: &'static str) -> Result<(), ReplyError> {
+    match call.server.cluster {
+        Some(_) => Err(text.into()),
+        None => Ok(()),
+    }
+}
+
 fn existing_database(call: &Call<'_, '_>, index: i64) -> Option<DbId> {
     u8::try_from(index).ok().filter(|db| *db < call.keyspace().databases()).map(DbId)
 }

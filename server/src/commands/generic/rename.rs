@@ -3,7 +3,7 @@
 //! Values are immutable, so all of them are a read, a write and a removal under the roles of both
 //! keys; of a big value only references to its chunks are copied.
 
-use super::database;
+use super::{database, not_in_cluster};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{self, ReplyError};
@@ -104,18 +104,24 @@ fn renamenx(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 fn copy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let (mut db, mut replace) = (call.db(), false);
+    let (mut db, mut elsewhere, mut replace) = (call.db(), false, false);
     let mut at = 3;
     while at < call.argc() {
         if call.is(at, "replace") {
             replace = true;
         } else if call.is(at, "db") && at + 1 < call.argc() {
             at += 1;
-            db = database(call, at)?;
+            match is_elsewhere(call, at) {
+                true => elsewhere = true,
+                false => (db, elsewhere) = (database(call, at)?, false),
+            }
         } else {
             return Err(error::SYNTAX);
         }
         at += 1;
+    }
+    if elsewhere {
+        not_in_cluster(call, "ERR Copying to another database is not allowed in cluster mode")?;
     }
     let (source, target) = (call.key(1), call.key(2));
     if db == call.db() && source.bytes == target.bytes {
@@ -134,7 +140,14 @@ fn copy(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
+/// Whether argument `at` is a database that would be there if the server were no node of a cluster.
+fn is_elsewhere(call: &Call<'_, '_>, at: usize) -> bool {
+    let databases = i64::from(call.server.settings().databases);
+    call.server.cluster.is_some() && call.int(at).is_ok_and(|db| (1..databases).contains(&db))
+}
+
 fn move_key(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    not_in_cluster(call, "ERR MOVE is not allowed in cluster mode")?;
     let db = database(call, 2)?;
     if db == call.db() {
         return Err(SAME_OBJECT);

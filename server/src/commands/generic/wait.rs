@@ -1,9 +1,10 @@
 //! WAIT and WAITAOF: wait until writes have reached replicas or files.
 //!
-//! There are neither replicas nor append-only files, so what is asked for is there at once if it
-//! is nothing, and else never: the client waits for its timeout and is told 0.
+//! There are no append-only files, and outside a cluster there are no replicas, so what is asked for is
+//! there at once if it is nothing, and else never: the client waits for its timeout and is told 0. In a
+//! cluster the replicas are the backups in sync of this node's slots.
 
-use crate::blocking::Wait;
+use crate::blocking::{Meanwhile, Wait};
 use crate::commands::blocking::milliseconds;
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
@@ -11,6 +12,7 @@ use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Arity, Command, Outcome};
 use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
+use std::sync::Arc;
 
 const TIPS: &[&str] = &["request_policy:all_shards", "response_policy:agg_min"];
 
@@ -74,6 +76,22 @@ fn answer(
 fn wait(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let replicas = call.int(1)?;
     let deadline = milliseconds(call, 2)?;
+    let streams = call.server.cluster.as_ref().and_then(|cluster| cluster.streams());
+    if let Some(streams) = streams {
+        let meanwhile = call.client.wait.as_ref().and_then(|wait| wait.meanwhile.clone());
+        let awaited = match meanwhile {
+            Some(Meanwhile::Copies(awaited)) => awaited,
+            _ => Arc::new(streams.awaited(replicas, deadline)),
+        };
+        let count = awaited.acknowledged();
+        if count >= replicas || awaited.is_over(call.now) || !call.may_block() {
+            call.reply.int(count);
+            return Ok(Outcome::Done);
+        }
+        let meanwhile = Some(Meanwhile::Copies(awaited));
+        let wait = Wait { deadline: None, on_timeout: no_replicas, on: None, meanwhile };
+        return Ok(Outcome::Block(wait));
+    }
     Ok(answer(call, replicas <= 0, deadline, no_replicas))
 }
 

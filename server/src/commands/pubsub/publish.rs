@@ -23,6 +23,11 @@ pub(super) const PUBLISH: Command = Command::new("publish", Arity::exactly(3), p
 
 fn publish(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let sent = call.server.pubsub.publish(call.arg(1), call.arg(2));
+    let cluster = call.server.cluster.as_ref();
+    if let Some(operations) = cluster.and_then(|cluster| cluster.operations()) {
+        // As in Redis, the reply counts the receivers on this node.
+        operations.spread.publish(call.arg(1), call.arg(2));
+    }
     sent_to(call, sent)
 }
 

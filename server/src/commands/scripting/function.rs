@@ -60,7 +60,7 @@ pub(super) fn load_library(
 ) -> Result<Arc<Library>, String> {
     let running = host::begin(call, RunKind::Loading, &library.name);
     let running = running.limited(LOAD_MILLIS, "FUNCTION LOAD timeout");
-    let permissions = Permissions { read_only: true, allow_oom: false };
+    let permissions = Permissions { read_only: true, allow_oom: false, cross_slot: false };
     let pooled = call.pooled;
     let (mut host, _) = ScriptHost::new(call, running, permissions);
     let loaded = with_engine(|engine| {

@@ -9,6 +9,9 @@
 use super::nested::Caller;
 use crate::acl::{Denied, LogContext};
 use crate::client::Client;
+use crate::cluster::here::Errand;
+use crate::cluster::redirect::{self, Way};
+use crate::cluster::slot::{self, Slots};
 use crate::commands::call::Call;
 use crate::commands::error::{self, ReplyError};
 use crate::commands::spec::{Flags, Outcome};
@@ -30,6 +33,8 @@ pub(super) struct Permissions {
     pub(super) read_only: bool,
     /// It may write when memory is short.
     pub(super) allow_oom: bool,
+    /// It may use keys of several slots.
+    pub(super) cross_slot: bool,
 }
 
 /// What is to run.
@@ -51,6 +56,9 @@ pub(super) struct ScriptHost<'c, 'g> {
     permissions: Permissions,
     /// The shards of the keys that the caller has named.
     declared: ShardSet,
+    /// The slot of the keys that the caller has named, or else of the first that was used, on a node of a
+    /// cluster.
+    slot: Option<u16>,
     /// Other shards were wanted.
     exceeded: bool,
     /// A command that writes has run: from now on the script is not refused for want of memory.
@@ -75,6 +83,16 @@ struct Lent {
 const TAKEN: ReplyError = ReplyError::new(
     "ERR The script has written, and then wanted a key that it has not declared and that is in use. \
      Please declare the keys of the script",
+);
+/// A key is another node's, or of no slot that this one serves now.
+const NOT_LOCAL: ReplyError =
+    ReplyError::new("ERR Script attempted to access a non local key in a cluster node");
+const CROSS_SLOT: ReplyError =
+    ReplyError::new("ERR Script attempted to access keys that do not hash to the same slot");
+const DOWN: ReplyError =
+    ReplyError::new("ERR Script attempted to execute a command while the cluster is down");
+const READS_ONLY: ReplyError = ReplyError::new(
+    "ERR Script attempted to execute a write command while the cluster is down and readonly",
 );
 /// Nobody sees it: the script that gets it begins anew.
 const ANEW: ReplyError = ReplyError::new("ERR The script begins anew");
@@ -127,6 +145,7 @@ pub(super) fn run<'g>(
     let watch = Stopwatch::start(call.pooled);
     let (mut host, reply) = ScriptHost::new(call, running, invocation.permissions);
     host.declared = declared;
+    host.slot = invocation.keys.first().map(|key| slot::of(key));
     let ended = engine(&mut host, reply);
     let (needs_roles, needs_time) = (host.anew, host.running.is_overtime());
     if host.exceeded {
@@ -190,6 +209,7 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
             running: Rc::new(running),
             permissions,
             declared: std::iter::empty().collect(),
+            slot: None,
             exceeded: false,
             wrote: false,
             anew: false,
@@ -240,7 +260,36 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
         {
             return Err(error::OOM);
         }
+        self.check_slot(entry)?;
         Ok(entry)
+    }
+
+    /// Whether the keys of the command that was read are this node's, and of the script's slot. That one
+    /// was looked at when the script began, and stays: whoever takes it away waits for the script.
+    fn check_slot(&mut self, entry: &Entry) -> Result<(), ReplyError> {
+        let server = self.caller.server;
+        let (Some(cluster), Some(request)) = (&server.cluster, self.caller.request()) else {
+            return Ok(());
+        };
+        let slots = dispatch::slots_of(entry, request);
+        let wanted = match slots {
+            Slots::None => return Ok(()),
+            Slots::One(slot) if self.slot == Some(slot) => return Ok(()),
+            Slots::One(slot) => Some(slot),
+            Slots::Several(_) => None,
+        };
+        let (writes, began) = (entry.has(Flags::WRITE), server.clock.monotonic_ns());
+        match cluster.way(&Errand { slots, writes, tls: false, began }) {
+            Way::Here => {}
+            Way::Away(error) if error == redirect::DOWN => return Err(DOWN),
+            Way::Away(error) if error == redirect::READS_ONLY => return Err(READS_ONLY),
+            Way::Away(_) | Way::Wait => return Err(NOT_LOCAL),
+        }
+        if self.slot.is_some() && !self.permissions.cross_slot {
+            return Err(CROSS_SLOT);
+        }
+        self.slot = self.slot.or(wanted);
+        Ok(())
     }
 
     /// Whether this is DEBUG, and tests want to call it.

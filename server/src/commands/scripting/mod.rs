@@ -201,8 +201,11 @@ fn permissions(
     use crate::scripting::ScriptFlags;
     let read_only = call.entry.has(Flags::READONLY);
     let Some(flags) = flags else {
-        return Ok(host::Permissions { read_only, allow_oom: false });
+        return Ok(host::Permissions { read_only, allow_oom: false, cross_slot: true });
     };
+    if flags.has(ScriptFlags::NO_CLUSTER) && call.server.cluster.is_some() {
+        return Err("ERR Can not run script on cluster, 'no-cluster' flag is set.".into());
+    }
     let no_writes = flags.has(ScriptFlags::NO_WRITES);
     if read_only && !no_writes {
         return Err(WRITES);
@@ -211,7 +214,8 @@ fn permissions(
     if !allow_oom && !no_writes && dispatch::is_short_of_memory(call.server) {
         return Err(OOM);
     }
-    Ok(host::Permissions { read_only: read_only || no_writes, allow_oom })
+    let cross_slot = flags.has(ScriptFlags::ALLOW_CROSS_SLOT);
+    Ok(host::Permissions { read_only: read_only || no_writes, allow_oom, cross_slot })
 }
 
 /// An integer argument that is none, in the words of EVAL.

@@ -1,6 +1,8 @@
 //! HOTKEYS, as Redis 8.6 has it; the session itself is [`crate::insight::Tracking`].
 
 use super::docs;
+use crate::cluster::slot::SLOTS;
+use crate::cluster::stream::ranges::Ranges;
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX};
@@ -8,6 +10,7 @@ use crate::commands::help;
 use crate::commands::spec::{Arity, Command, Flags, Outcome};
 use crate::insight::{Metric, Plan, Session};
 use dunlin_protocol::{Reply, number};
+use dunlin_storage::SlotSet;
 
 const OPERATOR: Flags = flag_set!(ADMIN | NOSCRIPT);
 /// Keys that are shown unless COUNT says otherwise, and at most.
@@ -17,8 +20,6 @@ const MAX_COUNT: i64 = 64;
 const MAX_SECONDS: i64 = 1_000_000;
 /// Metrics there are.
 const METRICS: i64 = 2;
-/// The last slot of a cluster: without one, every server has them all.
-const LAST_SLOT: i64 = 16_383;
 
 pub(super) const HOTKEYS: Command = Command::new("hotkeys", Arity::at_least(2), help::container)
     .docs(docs("8.6.0", "Depends on subcommand.", "Commands that measure what keys take."))
@@ -74,7 +75,8 @@ fn between(
 
 fn plan(call: &Call<'_, '_>) -> Result<Plan, ReplyError> {
     let ((cpu, net), mut i) = metrics(call)?;
-    let mut plan = Plan { cpu, net, count: DEFAULT_COUNT, duration: None, sample: 1 };
+    let (count, slots) = (DEFAULT_COUNT, None);
+    let mut plan = Plan { cpu, net, count, duration: None, sample: 1, slots };
     while i < call.argc() {
         if i + 1 == call.argc() {
             return Err(SYNTAX);
@@ -90,13 +92,47 @@ fn plan(call: &Call<'_, '_>) -> Result<Plan, ReplyError> {
             let ratio = between(call, i + 1, 1, i64::from(i32::MAX), text)?;
             plan.sample = u32::try_from(ratio).unwrap_or(1);
         } else if call.is(i, "SLOTS") {
-            return Err("ERR SLOTS parameter cannot be used in non-cluster mode".into());
+            if plan.slots.is_some() {
+                return Err("ERR SLOTS parameter already specified".into());
+            }
+            let (slots, next) = selected(call, i + 1)?;
+            plan.slots = Some(slots);
+            i = next;
+            continue;
         } else {
             return Err(SYNTAX);
         }
         i += 2;
     }
     Ok(plan)
+}
+
+/// A number of slots and the slots themselves, from argument `i` on; and where they end.
+fn selected(call: &Call<'_, '_>, i: usize) -> Result<(SlotSet, usize), ReplyError> {
+    let Some(cluster) = call.server.cluster.as_deref() else {
+        return Err("ERR SLOTS parameter cannot be used in non-cluster mode".into());
+    };
+    let count = between(call, i, 1, SLOTS.into(), "ERR SLOTS count must be between 1 and 16384")?;
+    let end = i + 1 + usize::try_from(count).unwrap_or(0);
+    if end > call.argc() {
+        return Err("ERR not enough slot numbers provided".into());
+    }
+    let mut slots = SlotSet::default();
+    let mut is_twice = false;
+    for at in i + 1..end {
+        let slot = number::parse_i64(call.arg(at)).and_then(|slot| u16::try_from(slot).ok());
+        let slot = slot.filter(|slot| *slot < SLOTS);
+        let slot = slot.ok_or(ReplyError::new("ERR Invalid or out of range slot"))?;
+        if !cluster.routes.get(slot).is_own() {
+            return Err(format!("ERR slot {slot} not handled by this node").into());
+        }
+        is_twice |= slots.contains(slot);
+        slots.insert(slot);
+    }
+    match is_twice {
+        true => Err("ERR duplicate slot number".into()),
+        false => Ok((slots, end)),
+    }
 }
 
 /// Whether to measure CPU time and bytes, and where the options begin.
@@ -171,8 +207,20 @@ fn get(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     // One map per node, for who puts several together.
     reply.array(1);
     let (cpu, net) = (session.plan.cpu, session.plan.net);
-    reply.map(7 + if cpu { 3 } else { 0 } + if net { 2 } else { 0 });
-    show_session(reply, &session, call.now);
+    let selects = session.plan.slots.is_some();
+    let of_slots = match selects {
+        true if session.plan.sample > 1 => 4,
+        true => 2,
+        false => 0,
+    };
+    reply.map(7 + of_slots + if cpu { 3 } else { 0 } + if net { 2 } else { 0 });
+    let slots = match (&session.plan.slots, call.server.cluster.as_deref()) {
+        (Some(slots), _) => slots.clone(),
+        (None, Some(cluster)) => cluster.routes.own(),
+        // Without a cluster every server has them all.
+        (None, None) => SlotSet::all(),
+    };
+    show_session(reply, &session, &slots, call.now);
     if cpu {
         let (user, system) = session.cpu_millis();
         int(reply, "total-cpu-time-user-ms", user);
@@ -190,21 +238,45 @@ fn get(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     Ok(Outcome::Done)
 }
 
-/// The seven fields that every session has.
-fn show_session(reply: &mut Reply, session: &Session, now: i64) {
+/// The seven fields that every session has, and those about the slots that it was started for.
+fn show_session(reply: &mut Reply, session: &Session, slots: &SlotSet, now: i64) {
     let (active, millis) = session.state(now);
     let totals = session.totals();
+    let selects = session.plan.slots.is_some();
+    let samples = selects && session.plan.sample > 1;
     int(reply, "tracking-active", u64::from(active));
     int(reply, "sample-ratio", u64::from(session.plan.sample));
     reply.bulk(b"selected-slots");
-    reply.array(1);
-    reply.array(2);
-    reply.int(0);
-    reply.int(LAST_SLOT);
+    ranges(reply, slots);
+    if samples {
+        int(reply, "sampled-commands-selected-slots-us", totals.sampled_nanos.div_ceil(1000));
+    }
+    if selects {
+        int(reply, "all-commands-selected-slots-us", totals.selected_nanos.div_ceil(1000));
+    }
     int(reply, "all-commands-all-slots-us", totals.nanos.div_ceil(1000));
+    if samples {
+        int(reply, "net-bytes-sampled-commands-selected-slots", totals.sampled_bytes);
+    }
+    if selects {
+        int(reply, "net-bytes-all-commands-selected-slots", totals.selected_bytes);
+    }
     int(reply, "net-bytes-all-commands-all-slots", totals.bytes);
     int(reply, "collection-start-time-unix-ms", session.started.unsigned_abs());
     int(reply, "collection-duration-ms", millis.unsigned_abs());
+}
+
+/// `[[first, last], ...]`, of a single slot `[slot]`.
+fn ranges(reply: &mut Reply, slots: &SlotSet) {
+    let ranges: Ranges = slots.iter().map(|slot| (slot, slot)).collect();
+    reply.array(ranges.as_slice().len());
+    for (first, last) in ranges.as_slice() {
+        reply.array(if first == last { 1 } else { 2 });
+        reply.int((*first).into());
+        if first != last {
+            reply.int((*last).into());
+        }
+    }
 }
 
 fn ranking(reply: &mut Reply, name: &str, session: &Session, metric: Metric) {
@@ -237,8 +309,10 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "RESET",
             "    Forget the results. The measuring must have been stopped.",
             "START METRICS <count> [CPU] [NET] [COUNT <k>] [DURATION <seconds>] [SAMPLE <ratio>]",
+            "    [SLOTS <count> <slot> ...]",
             "    Measure every command (or one in <ratio>) until STOP, or for some seconds;",
             "    GET will show <k> keys (10) by CPU time, by bytes of commands and replies, or both.",
+            "    SLOTS: only keys of these slots of this node of a cluster.",
             "STOP",
             "    End the measuring; GET still answers.",
         ],

@@ -1,7 +1,7 @@
 //! MEMORY.
 
 use super::docs;
-use super::info::MemoryFigures;
+use super::info::{MemoryFigures, ratio};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{NOT_INTEGER, ReplyError, SYNTAX};
@@ -89,14 +89,14 @@ fn stats(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     int(reply, "dataset.bytes", figures.dataset());
     int(reply, "limbo.bytes", figures.store.limbo);
     int(reply, "allocator.allocated", figures.used);
-    int(reply, "allocator.active", figures.resident);
+    int(reply, "allocator.active", figures.active());
     int(reply, "allocator.resident", figures.resident);
     int(reply, "fragmentation.bytes", figures.resident.saturating_sub(figures.used));
     for (name, value) in [
         ("dataset.percentage", percent(figures.dataset(), figures.used)),
         ("peak.percentage", percent(figures.used, figures.peak)),
-        ("allocator-fragmentation.ratio", 1.0),
-        ("allocator-rss.ratio", figures.fragmentation()),
+        ("allocator-fragmentation.ratio", ratio(figures.active(), figures.used)),
+        ("allocator-rss.ratio", ratio(figures.resident, figures.active())),
         ("rss-overhead.ratio", 1.0),
         ("fragmentation", figures.fragmentation()),
     ] {
@@ -204,12 +204,13 @@ fn malloc_stats(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let figures = MemoryFigures::read(call.server);
     let store = figures.store;
     let text = format!(
-        "allocator: mimalloc\nresident: {}\nstore: {}\n  entries: {}\n  tables: {}\n  \
-         eviction: {}\n  misses: {}\n  limbo: {} (peak {})\nclients: {}\n\
+        "allocator: slab, mimalloc\nresident: {}\nstore: {}\n  entries: {} (on pages of {})\n  \
+         tables: {}\n  eviction: {}\n  misses: {}\n  limbo: {} (peak {})\nclients: {}\n\
          free chunks of big values: {}\n",
         figures.resident,
         store.used,
         store.entries,
+        store.slab.pages,
         store.tables,
         store.eviction,
         store.misses,

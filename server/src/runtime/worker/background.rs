@@ -3,7 +3,7 @@
 
 use super::{FREED_PER_TURN, Round, TURNS, Worker};
 use crate::blocking::ServeReady;
-use crate::runtime::sweep;
+use crate::runtime::{chunks, sweep};
 use crate::tracking::Tend;
 use dunlin_protocol::chunk;
 use dunlin_storage::{Millis, ShardId, SliceReport, memory};
@@ -18,10 +18,17 @@ const IDLE_MILLIS: Millis = 1_000;
 const DOZE: Duration = Duration::from_millis(400);
 /// Without a read for this long, a worker gives free memory back.
 const QUIET_MILLIS: Millis = 1_000;
+/// How often it does. First the allocator takes back what others have freed, then it passes all on: what
+/// it keeps for a while it would not think of again while this thread sleeps.
+const RELEASES: u32 = 2;
+/// Between the two, where nothing else calls for a longer time.
+const RELEASE_STEP: Duration = Duration::from_millis(20);
 /// Items of one slice of background work (expiry, eviction): about 100 us.
 const SLICE_ITEMS: usize = 512;
 /// How long freeing goes on before connections get their turns.
 const FREEING_NS: u64 = 50_000;
+/// Slices per tick and shard in which entries are moved together.
+const COMPACTED_SLICES: usize = 8;
 /// Slices per tick and shard in which the table of tracked keys is tended.
 const TENDED_SLICES: usize = 64;
 
@@ -58,6 +65,7 @@ impl Worker {
                 self.slices(Self::expire).await;
             }
             self.slices(Self::evict).await;
+            self.compact().await;
             self.serve_ready();
             if self.server.keyspace.limbo() > 0 {
                 self.server.keyspace.flush_limbo(&self.epoch.pin());
@@ -114,7 +122,8 @@ impl Worker {
         // First: who sends something meanwhile is seen by the next tick.
         let (at, traffic) = (self.server.clock.now(), self.traffic());
         let keyspace = &self.server.keyspace;
-        let calm = keyspace.limbo() == 0 && !keyspace.may_expire();
+        let busy = keyspace.may_expire() || keyspace.is_compacting();
+        let calm = keyspace.limbo() == 0 && !busy;
         self.round.set(Round { at, traffic, calm });
     }
 
@@ -128,10 +137,16 @@ impl Worker {
     /// background work.
     async fn rest(&self) {
         self.server.keyspace.flush_limbo(&self.epoch.pin());
-        memory::release_free();
         self.load.rests();
         self.server.heartbeats.rest(self.index);
-        self.server.placement.called(self.index).await;
+        let called = self.server.placement.called(self.index);
+        tokio::pin!(called);
+        loop {
+            tokio::select! {
+                () = &mut called => break,
+                () = give_back() => {}
+            }
+        }
         self.beat();
     }
 
@@ -200,10 +215,10 @@ impl Worker {
         let work = self.stats().reads.get().wrapping_add(chunk::released());
         let (since, seen, released) = self.quiet.get();
         if work != seen {
-            self.quiet.set((now, work, false));
-        } else if !released && now - since >= QUIET_MILLIS {
-            memory::release_free();
-            self.quiet.set((since, seen, true));
+            self.quiet.set((now, work, 0));
+        } else if released < RELEASES && now - since >= QUIET_MILLIS {
+            memory::release_free(released + 1 == RELEASES);
+            self.quiet.set((since, seen, released + 1));
         }
     }
 
@@ -250,6 +265,29 @@ impl Worker {
         self.server.keyspace.evict_slice(shard, SLICE_ITEMS, now, &self.epoch.pin())
     }
 
+    /// Moves entries together where memory is much larger than what is in it, for a share of the time.
+    async fn compact(&self) {
+        let keyspace = &self.server.keyspace;
+        while self.index == 0 && keyspace.choose_slice() {
+            self.beat();
+            tokio::task::yield_now().await;
+        }
+        if !keyspace.is_compacting() {
+            return;
+        }
+        for shard in self.own_shards() {
+            for _ in 0..COMPACTED_SLICES {
+                let report = keyspace.compact_slice(shard, SLICE_ITEMS, &self.epoch.pin());
+                self.beat();
+                self.leftovers();
+                if !report.more || report.busy {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
     /// Once per tick on the first worker: clock, idle clients, peaks.
     fn housekeeping(&self) {
         let server = self.server;
@@ -265,4 +303,14 @@ impl Worker {
             sweep::sweep(server);
         }
     }
+}
+
+/// Gives back what this thread has freed, or others of what it had allocated; ends when there may be more.
+async fn give_back() {
+    let more = chunks::given_back();
+    for released in 1..=RELEASES {
+        memory::release_free(released == RELEASES);
+        tokio::time::sleep(RELEASE_STEP).await;
+    }
+    more.await;
 }

@@ -13,6 +13,7 @@ use crate::connection::{self, Parcel, Stream};
 use crate::dispatch::Context;
 use crate::insight::Surveyor;
 use crate::overload::sentinel::Sentinel;
+use crate::pause::PauseKind;
 use crate::placement::{self, Load};
 use crate::runtime::clock::Reading;
 use crate::server::Server;
@@ -164,7 +165,7 @@ pub struct Worker {
     /// Time of the last look at the queue.
     looked: Cell<Millis>,
     /// Since when nothing was done that frees memory, how much until then, and whether it was given back.
-    quiet: Cell<(Millis, u64, bool)>,
+    quiet: Cell<(Millis, u64, u32)>,
     surveyor: RefCell<Surveyor>,
 }
 
@@ -175,7 +176,7 @@ impl Worker {
     }
 
     /// Gives the calling thread its index.
-    pub(super) fn set_current(index: usize) {
+    pub(crate) fn set_current(index: usize) {
         CURRENT.set(index);
     }
 
@@ -207,10 +208,24 @@ impl Worker {
             self.sentinel.turn_ended(began);
         }
         self.leftovers();
-        if self.server.keyspace.limbo() > LIMBO_RELAXED {
+        let limbo = self.server.keyspace.limbo();
+        if limbo > LIMBO_RELAXED {
             self.server.keyspace.free_slice(FREED_PER_TURN);
+            self.hold_writes_if_it_stays(limbo);
         }
         ran
+    }
+
+    /// There is much removed memory. If it is too much, and does not come back, writes wait.
+    #[cold]
+    fn hold_writes_if_it_stays(&self, limbo: u64) {
+        let (server, now) = (self.server, self.now.get());
+        let garbage = &server.overload.garbage;
+        if garbage.is_much(limbo)
+            && let Some(until) = garbage.look(&self.epoch.pin(), now)
+        {
+            server.pause.start(PauseKind::Write, until, now);
+        }
     }
 
     /// Whether several connections have been ready at once of late. Their replies are sent after the
@@ -444,6 +459,7 @@ impl Worker {
         let now = server.clock.now();
         let Peer { addr, laddr, fd } = peer;
         let shared = Arc::new(ClientShared::new(id, addr, laddr, fd, self.index, now));
+        shared.set_flag(ClientShared::TLS, matches!(stream, Stream::Tls(_)));
         self.stats().connections.add(1);
         let subscriptions = server.pubsub.open(shared.clone());
         let mut client = Client::new(shared, subscriptions, &server.acl);

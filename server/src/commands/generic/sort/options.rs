@@ -83,12 +83,17 @@ impl<'a> Options<'a> {
             let pattern = Pattern::new(call.arg(at + 1));
             if pattern.is_constant() {
                 self.keep_order = true;
+            } else if call.server.cluster.is_some() {
+                return Err("ERR BY option of SORT denied in Cluster mode.".into());
             } else if !may_look_anywhere(call) {
                 return Err(BY_DENIED);
             }
             self.by = Some(pattern);
             return Ok(1);
         } else if call.is(at, "get") && left >= 1 {
+            if call.server.cluster.is_some() {
+                return Err("ERR GET option of SORT denied in Cluster mode.".into());
+            }
             if !may_look_anywhere(call) {
                 return Err(GET_DENIED);
             }

@@ -1,7 +1,7 @@
 //! DEBUG: what tests of servers need. Off unless `enable-debug-command` allows it.
 //!
 //! One row without subcommands, as in Redis, so the handler finds the subcommand itself. Switches
-//! of machinery that Dunlin does not have (files, snapshots) do not exist here, or do nothing.
+//! of machinery that Dunlin does not have do not exist here, or do nothing.
 
 mod digest;
 mod inspect;
@@ -9,6 +9,7 @@ mod placing;
 mod populate;
 mod protocol;
 mod reload;
+mod slots;
 
 use super::docs;
 use crate::commands::call::Call;
@@ -63,6 +64,7 @@ fn debug(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         (b"sdslen", 3) => sdslen(call),
         (b"protocol", 3) => protocol::run(call),
         (b"reload", _) => reload::run(call),
+        (b"slots", 4..=7) => slots::run(call),
         (b"quicklist-packed-threshold", 3) => quicklist_packed_threshold(call),
         _ => Err(help::wrong_subcommand(call)),
     }
@@ -207,9 +209,9 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "    string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    From which size on an element of a list is not packed; 0 is the default.",
-            "RELOAD [MERGE] [NOFLUSH]",
-            "    Write every value in the format of files and read it again. NOFLUSH without MERGE fails",
-            "    if there is a key.",
+            "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+            "    Write a snapshot, remove all keys and read them from the file again; or only some of it.",
+            "    NOFLUSH without MERGE fails if there is a key.",
             "SDSLEN <key>",
             "    Lengths of key and value.",
             "SET-ACTIVE-EXPIRE (0|1)",
@@ -220,6 +222,8 @@ fn show_help(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
             "    Whether RESTORE takes payloads with a wrong checksum.",
             "SLEEP <seconds>",
             "    Stop this connection's worker.",
+            "SLOTS (GIVE|TAKE|NOBODY|FENCE|UNFENCE) <first> <last> [<ip> <port>] | SLOTS LEASE <ms>",
+            "    Do to this node what a new map of the cluster would.",
             "STRINGMATCH-LEN <length> <pattern>",
             "    Match a text of as many 'a's with the pattern.",
         ],

@@ -44,11 +44,21 @@ impl MemoryFigures {
         self.store.entries
     }
 
-    /// Resident memory over counted memory.
-    #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
-    pub(crate) fn fragmentation(&self) -> f64 {
-        if self.used == 0 { 0.0 } else { self.resident as f64 / self.used as f64 }
+    /// What is used, and the slack of the pages that entries are on.
+    pub(crate) fn active(&self) -> u64 {
+        self.used + self.store.slab.slack()
     }
+
+    /// Resident memory over counted memory.
+    pub(crate) fn fragmentation(&self) -> f64 {
+        ratio(self.resident, self.used)
+    }
+}
+
+/// A ratio for people.
+#[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
+pub(crate) fn ratio(whole: u64, part: u64) -> f64 {
+    if part == 0 { 0.0 } else { whole as f64 / part as f64 }
 }
 
 fn client_bytes(client: &ClientShared) -> u64 {

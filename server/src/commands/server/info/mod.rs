@@ -12,7 +12,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Outcome};
-pub(super) use figures::MemoryFigures;
+pub(super) use figures::{MemoryFigures, ratio};
 
 /// A section's body: appends its lines.
 type Body = fn(&mut Call<'_, '_>, &mut Text);

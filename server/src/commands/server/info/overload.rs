@@ -16,6 +16,7 @@ pub(super) fn overload(call: &mut Call<'_, '_>, text: &mut Text) {
     let mut line = |field: &str, value: &dyn std::fmt::Display| text.line(field, value);
     overload.arrivals.show(call.server, &mut line);
     overload.bytes.show(call.server, &mut line);
+    line("garbage_holds", &overload.garbage.holds());
 }
 
 /// The gate of dear commands.

@@ -4,7 +4,7 @@
 //! monitoring and clients look for them, with the value they have in a server that does not use it.
 
 use super::Text;
-use super::figures::{MemoryFigures, human};
+use super::figures::{MemoryFigures, human, ratio};
 use crate::acl::Reason;
 use crate::client::ClientShared;
 use crate::commands::call::Call;
@@ -56,7 +56,7 @@ pub(super) fn server(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("redis_git_sha1", "00000000");
     text.line("redis_git_dirty", 0);
     text.line("redis_build_id", 0);
-    text.line("redis_mode", "standalone");
+    text.line("redis_mode", server.mode());
     text.line("os", process::os());
     text.line("arch_bits", usize::BITS);
     text.line("monotonic_clock", "POSIX clock_gettime");
@@ -139,8 +139,11 @@ pub(super) fn memory(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("limbo_peak_bytes", store.limbo_peak);
     text.line("free_chunks_bytes", chunk::free_bytes());
     text.line("allocator_allocated", used);
-    text.line("allocator_active", resident);
+    text.line("allocator_active", figures.active());
     text.line("allocator_resident", resident);
+    text.line("slab_used_bytes", store.slab.used);
+    text.line("slab_pages_bytes", store.slab.pages);
+    text.line("slab_empty_bytes", store.slab.empty);
     let machine = container::detect_memory().machine;
     text.line("total_system_memory", machine);
     text.line("total_system_memory_human", human(machine));
@@ -148,12 +151,16 @@ pub(super) fn memory(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("maxmemory", settings.maxmemory);
     text.line("maxmemory_human", human(settings.maxmemory));
     text.line("maxmemory_policy", settings.maxmemory_policy.name());
-    let ratio = figures.fragmentation();
-    for field in ["allocator_frag", "allocator_rss", "rss_overhead"] {
-        let ratio = if field == "allocator_rss" { ratio } else { 1.0 };
-        text.line(&format!("{field}_ratio"), format_args!("{ratio:.2}"));
-        text.line(&format!("{field}_bytes"), 0);
+    let active = figures.active();
+    for (field, whole, part) in [
+        ("allocator_frag", active, used),
+        ("allocator_rss", resident, active),
+        ("rss_overhead", resident, resident),
+    ] {
+        text.line(&format!("{field}_ratio"), format_args!("{:.2}", ratio(whole, part)));
+        text.line(&format!("{field}_bytes"), i128::from(whole) - i128::from(part));
     }
+    let ratio = figures.fragmentation();
     text.line("mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     text.line("mem_fragmentation_bytes", i128::from(resident) - i128::from(used));
     zeros(
@@ -168,7 +175,8 @@ pub(super) fn memory(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("mem_clients_normal", figures.clients);
     zeros(text, &["mem_cluster_links", "mem_aof_buffer"]);
     text.line("mem_allocator", "mimalloc");
-    zeros(text, &["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
+    text.line("active_defrag_running", u8::from(server.keyspace.is_compacting()));
+    zeros(text, &["lazyfree_pending_objects", "lazyfreed_objects"]);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
@@ -212,11 +220,11 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("pubsubshard_channels", server.pubsub.shard_channels().len());
     zeros(text, &["latest_fork_usec", "total_forks"]);
     text.line("migrate_cached_sockets", server.sockets.len());
+    zeros(text, &["slave_expires_tracked_keys"]);
+    text.line("active_defrag_hits", store.moved_entries);
     zeros(
         text,
         &[
-            "slave_expires_tracked_keys",
-            "active_defrag_hits",
             "active_defrag_misses",
             "active_defrag_key_hits",
             "active_defrag_key_misses",
@@ -275,8 +283,8 @@ pub(super) fn cpu(_: &mut Call<'_, '_>, text: &mut Text) {
     }
 }
 
-pub(super) fn cluster(_: &mut Call<'_, '_>, text: &mut Text) {
-    text.line("cluster_enabled", 0);
+pub(super) fn cluster(call: &mut Call<'_, '_>, text: &mut Text) {
+    text.line("cluster_enabled", u8::from(call.server.cluster.is_some()));
 }
 
 pub(super) fn keyspace(call: &mut Call<'_, '_>, text: &mut Text) {

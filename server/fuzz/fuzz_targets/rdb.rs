@@ -1,0 +1,7 @@
+//! See `bodies::rdb`.
+#![no_main]
+
+#[path = "../../tests/files/bodies.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::rdb(data));
