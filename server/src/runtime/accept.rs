@@ -29,7 +29,7 @@ use tracing::{error, warn};
 const TURN_NS: u64 = 50_000;
 /// Clients that are told, between two pauses, that there are no descriptors.
 const TURNED_AWAY: usize = 64;
-/// Of these, before other connections get their turn.
+/// Of these, before others get their turn.
 const TURNED_AWAY_PER_TURN: usize = 16;
 /// Trouble that comes and goes is logged once in so many nanoseconds.
 const LOG_INTERVAL_NS: u64 = 10_000_000_000;
@@ -209,6 +209,10 @@ impl Acceptor {
     /// Accepts as many as one turn may, or waits when accepting fails.
     async fn turn(&self, entrance: &mut Entrance) {
         let settings = self.server.settings();
+        // Whoever was accepted in the spare's place would keep the others from being told.
+        if let Err(error) = entrance.spare.regain(&entrance.listener) {
+            return self.failed(&error, entrance, &settings).await;
+        }
         let clock = &self.server.clock;
         let end = clock.monotonic_ns() + TURN_NS;
         let mut number = 0;
@@ -293,18 +297,20 @@ impl Acceptor {
     /// one: there is never more than one of them.
     async fn turn_away(&self, listener: &Listener, settings: &Settings, spare: &mut Spare) {
         let stats = &self.server.stats;
-        if spare.give_up() {
-            for number in 1..=TURNED_AWAY {
+        for _ in 0..TURNED_AWAY / TURNED_AWAY_PER_TURN {
+            if !spare.give_up() {
+                return;
+            }
+            for _ in 0..TURNED_AWAY_PER_TURN {
                 let Ok(incoming) = listener.accept(settings) else { break };
                 refuse_at_once(incoming.socket);
                 stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
                 self.server.overload.arrivals.turned_away.fetch_add(1, Ordering::Relaxed);
-                if number % TURNED_AWAY_PER_TURN == 0 {
-                    tokio::task::yield_now().await;
-                }
             }
+            // Not while others have their turn: they would take it.
+            let _ = spare.regain(listener);
+            tokio::task::yield_now().await;
         }
-        spare.regain(listener);
     }
 
     fn place(&self, Incoming { socket, addr, laddr }: Incoming) {

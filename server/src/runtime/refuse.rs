@@ -6,7 +6,8 @@
 //!
 //! When there are no descriptors, `accept` fails and the client would wait in the kernel's queue for
 //! nothing, while the listener stays ready for ever. A [`Spare`] descriptor, held for this case only,
-//! is closed, the client accepted in its place, told and closed again.
+//! is closed, the client accepted in its place, told and closed again. Somebody else may be quicker to
+//! take that place; then the next one that is free is the spare's, before anybody is accepted.
 
 use super::worker::Socket;
 use std::io::{self, Read, Write};
@@ -107,9 +108,10 @@ impl Spare {
     }
 
     /// Holds one again, if there is room.
-    pub fn regain(&mut self, open: impl AsFd) {
+    pub fn regain(&mut self, open: impl AsFd) -> io::Result<()> {
         if self.0.is_none() {
-            *self = Spare::of(open);
+            self.0 = Some(open.as_fd().try_clone_to_owned()?);
         }
+        Ok(())
     }
 }

@@ -122,10 +122,10 @@ fn one_listener_does_not_hold_up_another() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                let _ = crowd(&server, 20);
+                let _ = crowd(&server, 40);
             }
         });
-        for _ in 0..50 {
+        for _ in 0..2000 {
             let mut client = Client::unix(std::path::Path::new(path)).expect("it connects");
             is_answered(&mut client);
         }
