@@ -16,6 +16,7 @@ mod sessions;
 mod subscribers;
 #[path = "../support/mod.rs"]
 mod support;
+mod types;
 
 use std::time::Duration;
 use support::{Client, Server, Value, eventually};
