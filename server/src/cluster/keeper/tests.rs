@@ -19,8 +19,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 const DB: DbId = DbId(0);
-/// No wait in these tests is longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// No wait in these tests is longer: it ends what hangs, and says nothing of how long things take.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn id(number: u32) -> NodeId {
     NodeId::from(number)
@@ -336,6 +336,10 @@ fn write_for(clients: &[Client], stop: &AtomicBool) -> BTreeMap<String, u64> {
             std::thread::yield_now();
         }
         written.insert(name, number);
+        // A writer that never rests takes the processor from those who have to copy what it writes.
+        if number.is_multiple_of(8) {
+            std::thread::sleep(Duration::from_micros(100));
+        }
         let probe = format!("writer:{run}:{}", number * 31 % 500);
         if let Some(found) = clients.iter().find_map(|client| client.get(&probe)) {
             assert_eq!(found, written.get(&probe).copied(), "{probe}");
@@ -390,6 +394,15 @@ fn keys(count: u64) -> BTreeMap<String, u64> {
     (0..count).map(|key| (format!("key:{key}"), key)).collect()
 }
 
+/// Ends the writers, also when what happens beside them fails.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Several writers beside what happens; what they have written in the end.
 fn beside(nodes: &[&TestNode], happens: impl FnOnce()) -> BTreeMap<String, u64> {
     let stop = AtomicBool::new(false);
@@ -403,8 +416,9 @@ fn beside(nodes: &[&TestNode], happens: impl FnOnce()) -> BTreeMap<String, u64> 
                 })
             })
             .collect();
+        let ending = Ending(&stop);
         happens();
-        stop.store(true, Ordering::Relaxed);
+        drop(ending);
         writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
     })
 }
@@ -602,9 +616,10 @@ fn large_collections_come_whole_and_change_on_the_way() {
             wait("somebody serves it", || clients.iter().any(|client| change(client).is_some()));
         }
         next += 1;
-        // In a few seconds nothing settles if they are changed without a pause.
-        std::thread::sleep(Duration::from_millis(2));
-        assert!(next < 35_000, "it never settles");
+        // They are copied anew with each change, so nothing settles if changes come faster than that. How
+        // fast that is depends on the machine: the pauses grow.
+        std::thread::sleep(Duration::from_millis(2 << (next / 2_000).min(7)));
+        assert!(next < 20_000, "it never settles");
     }
     check(&[&one, &two], &BTreeMap::new());
     let mut expected: Vec<Vec<u8>> =
