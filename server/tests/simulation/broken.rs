@@ -9,6 +9,9 @@ pub(crate) enum Broken {
     LeaseWithoutEnd,
     /// The clock of every other node runs at half the speed, so its leases last too long.
     SlowClock,
+    /// The clock of leases does not go on while the process stands still: when it goes on, the lease of
+    /// before lasts.
+    StandingClock,
     /// The owner goes on serving what it hands over.
     NoFence,
     /// The owner serves again although it does not know yet how its commit has ended.
@@ -16,6 +19,11 @@ pub(crate) enum Broken {
 }
 
 impl Broken {
-    pub(crate) const ALL: [Broken; 4] =
-        [Broken::LeaseWithoutEnd, Broken::SlowClock, Broken::NoFence, Broken::Impatience];
+    pub(crate) const ALL: [Broken; 5] = [
+        Broken::LeaseWithoutEnd,
+        Broken::SlowClock,
+        Broken::StandingClock,
+        Broken::NoFence,
+        Broken::Impatience,
+    ];
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub(crate) struct Report {
     /// Faults that were brought about.
     pub(crate) faults: u64,
+    /// Processes that stood still among them.
+    pub(crate) stops: u64,
     /// The last epoch.
     pub(crate) epochs: u64,
     /// Members that were removed because they were silent.
@@ -31,6 +33,7 @@ impl Report {
     /// Adds another run.
     pub(crate) fn add(&mut self, other: &Report) {
         self.faults += other.faults;
+        self.stops += other.stops;
         self.epochs += other.epochs;
         self.removals += other.removals;
         self.moves += other.moves;
@@ -64,7 +67,7 @@ impl Checker {
         self.last.remove(&node);
     }
 
-    /// Looks at all nodes.
+    /// Looks at all nodes. One that stands still may go on at any moment, and serve then.
     pub(crate) fn check(
         &mut self,
         places: &[Place],

@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     Slow(usize, usize, Duration),
     /// The process ends, and starts again after so long.
     Crash(usize, Duration),
+    /// The process stands still for so long, and goes on with what it knew.
+    Stop(usize, Duration),
     /// Everything reaches everybody again.
     Repair,
 }
@@ -27,13 +29,15 @@ pub(crate) enum Fault {
 pub(crate) fn draw(rng: &mut Rng, nodes: usize) -> Fault {
     let one = rng.below(nodes);
     let other = (one + 1 + rng.below(nodes - 1)) % nodes;
-    match rng.below(11) {
+    match rng.below(14) {
         0 | 1 => Fault::Isolate(one),
         2 => Fault::Split((0..nodes).filter(|_| rng.below(2) == 0).collect()),
         3 => Fault::OneWay(one, other),
         4 => Fault::Hold(one, other),
         5 | 6 => Fault::Crash(one, Duration::from_millis(rng.below(8000) as u64)),
-        7 => Fault::Slow(one, other, Duration::from_millis(50 + rng.below(450) as u64)),
+        7..=8 => Fault::Stop(one, Duration::from_millis(rng.below(5000) as u64)),
+        9 => Fault::Stop(one, Duration::from_millis(5000 + rng.below(25_000) as u64)),
+        10 => Fault::Slow(one, other, Duration::from_millis(50 + rng.below(450) as u64)),
         _ => Fault::Repair,
     }
 }
@@ -72,6 +76,6 @@ pub(crate) fn apply(sim: &Sim<'_>, fault: &Fault, names: &[String], latency: Dur
                 }
             }
         }
-        Fault::Crash(..) => {}
+        Fault::Crash(..) | Fault::Stop(..) => {}
     }
 }

@@ -4,14 +4,14 @@
 //!
 //! A run follows from its seed: the network, the faults, the nodes' election timeouts and their ids. A
 //! failure names the seed; `DUNLIN_SEED=n cargo test --test simulation` repeats it, and `DUNLIN_SEEDS=n`
-//! runs so many. (tokio's `select!` draws numbers of its own where it is not told an order; they follow
-//! from the seed, too, when everything is built with `RUSTFLAGS="--cfg tokio_unstable"`.)
+//! runs so many. (tokio's `select!` draws numbers of its own where it is not told an order.)
 
 mod broken;
 mod check;
 mod faults;
 mod network;
 mod node;
+mod process;
 mod run;
 
 #[path = "../support/rng.rs"]
@@ -66,6 +66,7 @@ fn nothing_happens_that_must_not() {
     println!("{} seeds: {sum:?}", seeds.end - seeds.start);
     // A run in which nothing happens shows nothing.
     assert!(sum.faults > 0 && sum.epochs > 0 && sum.removals > 0 && sum.moves > 0, "{sum:?}");
+    assert!(sum.stops > 0, "{sum:?}");
 }
 
 #[test]

@@ -3,14 +3,17 @@
 
 use super::broken::Broken;
 use super::network::Simulated;
+use super::process::Time;
 use dunlin::cluster::change::{Change, Life, Range, Verdict};
 use dunlin::cluster::lease::Lease;
 use dunlin::cluster::link::{Connection, Links, Secret, Transport, serve};
 use dunlin::cluster::map::Map;
 use dunlin::cluster::meta::{Agreement, Host, Later, Meta, Options, Unsettled};
 use dunlin::cluster::node::{Endpoint, NodeId};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,20 +24,53 @@ const BATCH: u16 = 2048;
 /// How long who is broken so waits for the outcome of a commit.
 const IMPATIENCE: Duration = Duration::from_millis(50);
 
-/// The clock of a node, which has nothing to do with those of others.
-#[derive(Clone, Copy, Debug)]
+/// The clock of a node, which has nothing to do with those of others. It goes on while the process stands
+/// still.
+#[derive(Clone, Debug)]
 pub(crate) struct Clock {
     /// What it shows in the beginning.
-    pub(crate) start: u64,
+    start: u64,
     /// It runs at half the speed.
-    pub(crate) is_slow: bool,
+    is_slow: bool,
+    /// It stands still with the process.
+    stands: bool,
+    /// How long it has stood still, in nanoseconds, and since when it does; none: `u64::MAX`.
+    stood: Arc<[AtomicU64; 2]>,
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).expect("a short run")
 }
 
 impl Clock {
-    /// What it shows after so long.
-    pub(crate) fn at(self, elapsed: Duration) -> u64 {
-        let elapsed = u64::try_from(elapsed.as_nanos()).expect("a short run");
+    /// It shows `start` in the beginning; `is_other`: it is one of those that may run slowly.
+    pub(crate) fn new(start: u64, is_other: bool, broken: Option<Broken>) -> Self {
+        let stood = Arc::new([AtomicU64::new(0), AtomicU64::new(u64::MAX)]);
+        let is_slow = is_other && broken == Some(Broken::SlowClock);
+        Clock { start, is_slow, stands: broken == Some(Broken::StandingClock), stood }
+    }
+
+    /// What it shows after so long, to a process that goes on at this moment.
+    pub(crate) fn at(&self, elapsed: Duration) -> u64 {
+        let [stood, since] = &*self.stood;
+        let elapsed = nanoseconds(elapsed).min(since.load(Ordering::Relaxed));
+        let elapsed = elapsed - stood.load(Ordering::Relaxed);
         self.start + if self.is_slow { elapsed / 2 } else { elapsed }
+    }
+
+    /// The process stands still.
+    pub(crate) fn stop(&self, now: Duration) {
+        if self.stands {
+            self.stood[1].store(nanoseconds(now), Ordering::Relaxed);
+        }
+    }
+
+    /// It goes on.
+    pub(crate) fn go_on(&self, now: Duration) {
+        let since = self.stood[1].swap(u64::MAX, Ordering::Relaxed);
+        if self.stands {
+            self.stood[0].fetch_add(nanoseconds(now) - since, Ordering::Relaxed);
+        }
     }
 }
 
@@ -49,11 +85,11 @@ pub(crate) struct Running {
 /// Where the checks find it.
 pub(crate) type Place = Arc<Mutex<Option<Running>>>;
 
-struct Simulation(Clock);
+struct Simulation(Time);
 
 impl Host for Simulation {
     fn now(&self) -> u64 {
-        self.0.at(turmoil::sim_elapsed().expect("within the simulation"))
+        self.0.now()
     }
 
     fn has_keys(&self) -> bool {
@@ -83,18 +119,20 @@ pub(crate) struct Plan {
     pub(crate) directory: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) zone: String,
+    /// Where it is.
+    pub(crate) ip: IpAddr,
     /// Whom it joins; nobody: it begins the cluster.
-    pub(crate) join: Vec<String>,
+    pub(crate) join: Vec<IpAddr>,
     pub(crate) place: Place,
     pub(crate) broken: Option<Broken>,
 }
 
 /// Runs a node for ever.
-pub(crate) async fn run(plan: Plan) -> turmoil::Result {
-    let ip = turmoil::lookup(plan.name.as_str());
+pub(crate) async fn run(plan: Plan, network: Simulated, time: Time) -> io::Result<()> {
+    let ip = plan.ip;
     let endpoint =
         Endpoint { ip, hostname: String::new(), port: 7000, tls_port: 0, bus_port: PORT };
-    let join = plan.join.iter().map(|name| SocketAddr::new(turmoil::lookup(name.as_str()), PORT));
+    let join = plan.join.iter().map(|ip| SocketAddr::new(*ip, PORT));
     let options = Options {
         directory: plan.directory,
         endpoint,
@@ -107,10 +145,10 @@ pub(crate) async fn run(plan: Plan) -> turmoil::Result {
         linger: Duration::from_secs(1),
         simulated: true,
     };
-    let transport: Arc<dyn Transport> = Arc::new(Simulated);
+    let transport: Arc<dyn Transport> = Arc::new(network);
     let links = Links::new(Arc::clone(&transport), Secret::new("simulated"), None);
     let lease = Arc::new(Lease::default());
-    let host: Arc<dyn Host> = Arc::new(Simulation(plan.clock));
+    let host: Arc<dyn Host> = Arc::new(Simulation(time.clone()));
     let (agreement, orders) =
         Agreement::open(options, host, Arc::clone(&links), Arc::clone(&lease))?;
     let fenced = Arc::new(Mutex::new(Vec::new()));
@@ -124,18 +162,17 @@ pub(crate) async fn run(plan: Plan) -> turmoil::Result {
     tokio::spawn(serve(links, listener, Arc::clone(&agreement) as _));
     tokio::spawn(keep(Arc::clone(&agreement), fenced, plan.broken));
     if plan.broken == Some(Broken::LeaseWithoutEnd) {
-        tokio::spawn(hold_on(lease, plan.clock));
+        tokio::spawn(hold_on(lease, time));
     }
     agreement.run(orders).await;
     Ok(())
 }
 
 /// Has a lease that was granted once last for ever.
-async fn hold_on(lease: Arc<Lease>, clock: Clock) {
+async fn hold_on(lease: Arc<Lease>, time: Time) {
     loop {
         if lease.until() > 0 {
-            let now = clock.at(turmoil::sim_elapsed().expect("within the simulation"));
-            lease.extend(now + 1_000_000_000);
+            lease.extend(time.now() + 1_000_000_000);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
