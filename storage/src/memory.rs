@@ -32,6 +32,17 @@ pub fn release_free(at_once: bool) {
     unsafe { libmimalloc_sys::mi_collect(at_once) };
 }
 
+/// Makes the allocator give back large pieces that have been free for a while. It looks for them only when
+/// another one is freed, and since entries are on pages of the slab, that may be never under a load of
+/// small commands: here is one.
+pub fn remind() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(REMINDER)));
+}
+
+/// A piece for which the allocator asks where large ones come from. Nobody writes to it, so it takes some
+/// pages of the system's and not all that it is long.
+const REMINDER: usize = 20 << 20;
+
 /// Above this the allocator hands out whole pages.
 const LARGE: usize = 8 << 20;
 

@@ -76,6 +76,7 @@ impl Worker {
             }
             self.tend_tracking().await;
             self.look_around();
+            self.pass_chunks_on();
             self.release_when_idle();
             self.note_quiet();
         }
@@ -208,14 +209,30 @@ impl Worker {
             .collect()
     }
 
+    /// Chunks that have gone to the allocator stay with the thread that has made them until it asks for
+    /// them; in each tick it does, so that there are never many.
+    fn pass_chunks_on(&self) {
+        let (seen, left) = self.passed_on.get();
+        let gone = chunk::released();
+        let left = if gone == seen { left } else { RELEASES };
+        if left > 0 {
+            memory::release_free(false);
+        }
+        self.passed_on.set((gone, left.saturating_sub(1)));
+    }
+
     /// A second after the last work the allocator gives back what this thread has freed, or others of
-    /// what it had allocated.
+    /// what it had allocated. Large pieces do not wait for that.
     fn release_when_idle(&self) {
         let now = self.server.clock.now();
         let work = self.stats().reads.get().wrapping_add(chunk::released());
         let (since, seen, released) = self.quiet.get();
         if work != seen {
             self.quiet.set((now, work, 0));
+            if now - self.reminded.get() >= QUIET_MILLIS {
+                self.reminded.set(now);
+                memory::remind();
+            }
         } else if released < RELEASES && now - since >= QUIET_MILLIS {
             memory::release_free(released + 1 == RELEASES);
             self.quiet.set((since, seen, released + 1));

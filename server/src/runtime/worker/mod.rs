@@ -166,6 +166,10 @@ pub struct Worker {
     looked: Cell<Millis>,
     /// Since when nothing was done that frees memory, how much until then, and whether it was given back.
     quiet: Cell<(Millis, u64, u32)>,
+    /// Chunks that had gone to the allocator, and how often it is still to be asked for them.
+    passed_on: Cell<(u64, u32)>,
+    /// When the allocator was reminded of large pieces that are free.
+    reminded: Cell<Millis>,
     surveyor: RefCell<Surveyor>,
 }
 
@@ -341,6 +345,8 @@ impl Worker {
             stirred: Notify::new(),
             looked: Cell::new(server.clock.now()),
             quiet: Cell::default(),
+            passed_on: Cell::default(),
+            reminded: Cell::default(),
             surveyor: RefCell::default(),
         });
         let body: Body = Box::pin(worker.main(inbox, duties));
