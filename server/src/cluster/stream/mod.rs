@@ -23,7 +23,8 @@
 //!
 //! - [`outbox`]: what of a shard a peer has still to be told. Pure.
 //! - [`taps`]: how changes come there.
-//! - [`source`]: the thread that sends to a peer; [`present`]: the state of a key.
+//! - [`source`]: the thread that sends to a peer; [`present`]: the state of a key; [`window`]: how much
+//!   may be under way.
 //! - [`sink`]: the thread that takes what an owner sends; [`copies`]: what this node has of others.
 //! - [`frame`]: what is sent, byte for byte; [`ranges`]: sets of slots.
 //! - [`awaited`]: what WAIT waits for; [`hold`]: what replies wait for.
@@ -41,3 +42,4 @@ pub(in crate::cluster) mod role;
 pub mod sink;
 pub mod source;
 pub mod taps;
+pub mod window;

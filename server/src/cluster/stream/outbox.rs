@@ -157,6 +157,12 @@ impl Outbox {
         self.queue.front().map_or(self.newest, |mark| mark.since - 1)
     }
 
+    /// How many were taken out and are not acknowledged.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.sent.len()
+    }
+
     /// The number of the newest mark.
     #[must_use]
     pub fn newest(&self) -> u64 {

@@ -5,7 +5,8 @@
 //!                 |
 //!  outboxes --> source --> frames --> connection      pop, read the present state, send
 //!  base walk ---^  |
-//!                  `-- credit: no byte is sent that the peer has no room for; then nothing is popped
+//!                  |-- credit: no byte is sent that the peer has no room for; then nothing is popped
+//!                  `-- window: nor are changes, while the peer has enough of them to apply
 //! ```
 //!
 //! One thread reads all states and sends them in the order in which it has read them; that is all the
@@ -19,6 +20,7 @@ use super::frame::Frame;
 use super::outbox::Changed;
 use super::ranges::Ranges;
 use super::taps::{Bell, Taps};
+use super::window::Window;
 use super::{present, role};
 use crate::cluster::change::Life;
 use crate::cluster::link::Faults;
@@ -131,6 +133,16 @@ struct Base {
     walk: Option<Walk>,
 }
 
+/// What a look at the outboxes has found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// What was there was sent, or may not be sent yet: it is worth a look soon.
+    Some,
+    /// There is more that may be sent at once.
+    Plenty,
+}
+
 struct Fin {
     group: u32,
     counts: Vec<(u16, u32)>,
@@ -149,6 +161,9 @@ pub struct Source {
     out: Sender<Vec<u8>>,
     /// What each lane of the peer was told.
     told: Vec<u64>,
+    window: Window,
+    /// The lane that is looked at first: each has its turn when there is no room for all.
+    first: usize,
     filler: Filler,
     frames: Vec<u8>,
     bases: VecDeque<Base>,
@@ -183,6 +198,8 @@ impl Source {
             commands,
             out,
             told,
+            window: Window::default(),
+            first: 0,
             filler: Filler::default(),
             frames: Vec::new(),
             bases: VecDeque::new(),
@@ -206,21 +223,19 @@ impl Source {
                 self.obey(command)?;
                 vain = 0;
             }
-            let mut busy = self.send_changes()?;
+            let found = self.send_changes()?;
             let began = self.server.clock.monotonic_ns();
             let has_based = self.send_base()?;
-            busy |= has_based;
             self.close_block()?;
             self.send_fins();
             self.send()?;
-            vain = if busy { 0 } else { vain + 1 };
-            match vain {
-                0 if has_based => self.rest(began),
-                0 => {}
-                1..LOOKS => self.line.bell.nap(NAP),
-                _ => {
-                    self.line.bell.sleep(SLEEP, || self.has_work());
-                }
+            vain = if found == Found::Nothing && !has_based { vain + 1 } else { 0 };
+            match found {
+                _ if has_based => self.rest(began),
+                Found::Plenty => {}
+                Found::Some => self.line.bell.nap(NAP),
+                Found::Nothing if vain < LOOKS => self.line.bell.nap(NAP),
+                Found::Nothing => self.line.bell.sleep(SLEEP, || self.has_work()),
             }
         }
         Ok(())
@@ -274,16 +289,18 @@ impl Source {
         Ok(())
     }
 
-    /// Sends the states of keys that have changed; whether there were any.
-    fn send_changes(&mut self) -> Result<bool, Failed> {
-        let mut busy = false;
-        for lane in 0..self.taps.lanes() {
-            if !self.has_credit() {
-                return Ok(false);
-            }
-            let popped = self.taps.pop(lane, self.peer, self.session, &self.open, POP);
+    /// Sends the states of keys that have changed.
+    fn send_changes(&mut self) -> Result<Found, Failed> {
+        let (mut more, mut taken, mut under_way) = (false, 0, 0);
+        let (lanes, room) = (self.taps.lanes(), self.window.room());
+        self.first = (self.first + 1) % lanes.max(1);
+        for lane in (self.first..lanes).chain(0..self.first) {
+            let most = if self.has_credit() { POP.min(room - taken) } else { 0 };
+            let popped = self.taps.pop(lane, self.peer, self.session, &self.open, most);
             let Some(popped) = popped else { continue };
-            busy |= !popped.changed.is_empty();
+            more |= popped.count == POP;
+            taken += popped.count;
+            under_way += popped.under_way;
             for changed in popped.changed {
                 match changed {
                     Changed::Key(name) => self.add(&name)?,
@@ -304,7 +321,13 @@ impl Source {
                 self.frame(&Frame::Upto { lane: lane as u16, number: popped.taken })?;
             }
         }
-        Ok(busy)
+        self.window.look(taken, under_way, self.server.clock.monotonic_ns());
+        Ok(match () {
+            () if !self.has_credit() => Found::Nothing,
+            () if more && self.window.room() > 0 => Found::Plenty,
+            () if taken > 0 || room == 0 => Found::Some,
+            () => Found::Nothing,
+        })
     }
 
     fn add(&mut self, name: &[u8]) -> Result<(), Failed> {

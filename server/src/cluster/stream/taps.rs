@@ -141,6 +141,10 @@ impl Lane {
 pub struct Popped {
     /// Keys, and their slots.
     pub changed: Vec<Changed>,
+    /// How many changes were taken out, with those that nobody wants any more.
+    pub count: usize,
+    /// How many the peer has not acknowledged of all that were taken out.
+    pub under_way: usize,
     /// The peer may be told this number when they have been sent.
     pub taken: u64,
 }
@@ -264,16 +268,18 @@ impl Taps {
             return None;
         }
         let outbox = &mut tap.outbox;
-        let mut changed = Vec::new();
-        while changed.len() < most
+        let (mut changed, mut count) = (Vec::new(), 0);
+        while count < most
             && let Some(turn) = turn(outbox, open)
         {
             if turn == Turn::Waits {
                 break;
             }
+            count += 1;
             changed.extend(outbox.pop().filter(|_| turn == Turn::Goes));
         }
-        Some(Popped { changed, taken: outbox.taken() })
+        let under_way = outbox.under_way();
+        Some(Popped { changed, count, under_way, taken: outbox.taken() })
     }
 
     /// Whether there is anything to [pop](Taps::pop) for a peer.
