@@ -1,12 +1,14 @@
 //! The command line: subcommands, their arguments, and the plans made of them.
 
 mod cluster;
+mod compare;
 mod overload;
 mod replay;
 
 use std::time::Duration;
 
 pub(crate) use self::cluster::{cluster_plan, migration_plan, placement_plan};
+pub(crate) use self::compare::{compare_plan, compare_stage};
 pub(crate) use self::overload::{overhead_plan, overload_plan};
 pub(crate) use self::replay::{replay_plan, replay_stage};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -15,7 +17,7 @@ use dunlin_benches::peer::{Peer, Stage};
 use dunlin_benches::request::{Op, ValueSize};
 use dunlin_benches::scan::Wire;
 use dunlin_benches::{
-    Outcome, compare, expiry, latency, maxmemory, memory, mixes, scripts, stall, standard, storage,
+    Outcome, expiry, latency, maxmemory, memory, mixes, scripts, stall, standard, storage,
 };
 
 pub(crate) fn command() -> Command {
@@ -23,7 +25,7 @@ pub(crate) fn command() -> Command {
         .about("Loads and measurements, side by side with other servers")
         .subcommand_required(true)
         .arg(text("json", "write the tables to this file too").global(true))
-        .subcommand(compare_cli())
+        .subcommand(compare::compare_cli())
         .subcommand(standard_cli())
         .subcommand(floor_cli())
         .subcommand(latency_cli())
@@ -70,7 +72,8 @@ fn with_servers(command: Command) -> Command {
         .arg(
             text(
                 "peer",
-                "another server: name=command with {port}; name:memcached=... for its protocol",
+                "another server: name=command with {port}; name:memcached=... for its protocol; \
+                 with {socket}, or {tls-port}, {cert} and {key}, for these ways",
             )
             .action(ArgAction::Append),
         )
@@ -147,36 +150,6 @@ fn core(m: &ArgMatches, name: &str) -> Outcome<Option<usize>> {
     Ok(cores.iter().any(|c| c.id == id).then_some(id))
 }
 
-// ---- compare
-
-fn compare_cli() -> Command {
-    let command = Command::new("compare")
-        .about("Throughput, latency, CPU time per operation and memory in alternating rounds")
-        .arg(count("rounds", "5", "rounds"))
-        .arg(real("seconds", "1.5", "length of a test on one server"))
-        .arg(count("keys", "1000000", "keys"))
-        .arg(count("value", "64", "bytes per value"))
-        .arg(count("connections", "50", "connections"))
-        .arg(list("pipeline", "1,16,64", "pipeline depths"))
-        .arg(list("tests", "get,set,mixed", "of get,set,mixed,ping,incr,mset"))
-        .arg(text("reference", "the server others are compared with").default_value("redis"));
-    with_servers(command)
-}
-
-pub(crate) fn compare_plan(m: &ArgMatches) -> compare::Plan {
-    compare::Plan {
-        rounds: num(m, "rounds") as usize,
-        time: seconds(m, "seconds"),
-        keys: num(m, "keys"),
-        size: num(m, "value") as usize,
-        connections: num(m, "connections") as usize,
-        pipelines: numbers(m, "pipeline"),
-        tests: strings(m, "tests"),
-        reference: strings(m, "reference").join(""),
-        seed: num(m, "seed"),
-    }
-}
-
 // ---- redis-benchmark
 
 fn standard_cli() -> Command {
@@ -204,6 +177,14 @@ fn floor_cli() -> Command {
     Command::new("floor")
         .about("A server that answers every command with a constant; `--servers floor` starts it")
         .arg(count("port", "7099", "where it listens on 127.0.0.1"))
+        .arg(
+            text("value", "answer GET with values of so many bytes, and take SETs of such ones")
+                .value_parser(value_parser!(usize)),
+        )
+}
+
+pub(crate) fn floor_value(m: &ArgMatches) -> Option<usize> {
+    m.get_one::<usize>("value").copied()
 }
 
 pub(crate) fn port(m: &ArgMatches) -> Outcome<u16> {

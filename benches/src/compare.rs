@@ -3,15 +3,17 @@
 //! Each round starts every server fresh and writes all keys, then every test visits the servers in
 //! turn (each round begins with another one). Goals are those of the server pinned to one core and
 //! a load on the other: CPU time per operation against redis.
+//!
+//! An operation is one command, whatever it holds: MGET of a hundred keys is one.
 
 use std::time::Duration;
 
 use crate::Outcome;
 use crate::load::{Load, Spec, Tally, Until};
-use crate::peer::{Server, Stage};
+use crate::peer::{Peer, Server, Stage, Way};
 use crate::process::{pin, thread_cpu_ns};
 use crate::report::{Report, Table, median, number, ratio};
-use crate::request::{Op, Ttl, ValueSize};
+use crate::request::{MANY, Op, Ttl, ValueSize};
 use crate::scan::Wire;
 use crate::standard::FLOOR;
 
@@ -57,6 +59,8 @@ pub const TESTS: &[Test] = &[
     Test { name: "ping", mix: &[(Op::Ping, 1)], everywhere: true },
     Test { name: "incr", mix: &[(Op::Incr, 1)], everywhere: false },
     Test { name: "mset", mix: &[(Op::Mset, 1)], everywhere: false },
+    Test { name: "mget100", mix: &[(Op::Mget100, 1)], everywhere: false },
+    Test { name: "mset100", mix: &[(Op::Mset100, 1)], everywhere: false },
 ];
 
 /// CPU time per operation Dunlin may use, as a share of redis's: test, pipeline, limit.
@@ -90,7 +94,7 @@ pub struct Measured {
 pub fn measure(server: &Server, core: Option<usize>, spec: Spec) -> Outcome<Measured> {
     let run = || {
         pin(core);
-        let load = Load::connect(server.addr, server.wire, spec)?;
+        let load = Load::connect(&server.target, server.wire, spec)?;
         let before = server.process.cpu_ns();
         let own = thread_cpu_ns();
         let tally = load.run()?;
@@ -157,6 +161,7 @@ impl Series {
 /// When a server cannot be started, breaks off, or answers wrongly.
 pub fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
     let cells = cells(plan)?;
+    let stage = &able(stage.clone())?;
     let mut series = vec![vec![Series::default(); stage.peers.len()]; cells.len()];
     let mut per_item = vec![Vec::new(); stage.peers.len()];
     for round in 0..plan.rounds {
@@ -191,6 +196,35 @@ pub fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
     }
     print(stage, plan, &cells, &series, &per_item, report);
     Ok(())
+}
+
+/// The stage with those servers that answer the way it goes; others may be built without TLS.
+fn able(mut stage: Stage) -> Outcome<Stage> {
+    if matches!(stage.way(), Way::Tcp) {
+        return Ok(stage);
+    }
+    let ping = || Spec {
+        connections: 1,
+        mix: vec![(Op::Ping, 1)],
+        until: Until::Ops(1),
+        ..Spec::default()
+    };
+    let answers = |peer: &Peer| measure(&stage.start(peer)?, stage.load_core, ping()).map(|_| ());
+    let (mut found, mut first) = (Vec::new(), None);
+    for peer in &stage.peers {
+        match answers(peer) {
+            Ok(()) => found.push(peer.clone()),
+            Err(e) => {
+                eprintln!("note: {} cannot do {}, left out ({e})", peer.name, stage.way());
+                first = first.or(Some(e));
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(first.unwrap_or_else(|| "no server to measure".into()));
+    }
+    stage.peers = found;
+    Ok(stage)
 }
 
 struct TestCell {
@@ -235,10 +269,20 @@ fn visit(
     if measured.tally.misses > 0 {
         return Err(format!("{what}: {} keys were gone", measured.tally.misses).into());
     }
-    if cell.test.name == "get" && measured.tally.checked == 0 {
+    if cell.test.mix.iter().all(|(op, _)| op.reads()) && measured.tally.checked == 0 {
         return Err(format!("{what}: no value was compared").into());
     }
     Ok(measured)
+}
+
+/// Says how many keys the commands of some tests have, if they are among these.
+fn hundreds(cells: &[TestCell]) -> String {
+    let of = |cell: &TestCell| cell.test.mix.iter().any(|(op, _)| op.keys() == MANY);
+    if cells.iter().any(of) {
+        format!(" (mget100, mset100: of {MANY} keys)")
+    } else {
+        String::new()
+    }
 }
 
 fn print(
@@ -251,10 +295,13 @@ fn print(
 ) {
     let reference = stage.peers.iter().position(|p| p.name == plan.reference);
     let title = format!(
-        "{} keys, {}-byte values, {} connections; medians of {} rounds of {:.1} s; ratios to {}",
+        "{} keys, {}-byte values, {} connections over {}; an operation is one command{}; \
+         medians of {} rounds of {:.1} s; ratios to {}",
         plan.keys,
         plan.size,
         plan.connections,
+        stage.way(),
+        hundreds(cells),
         plan.rounds,
         plan.time.as_secs_f64(),
         plan.reference
@@ -309,7 +356,8 @@ fn print(
         memory.row(vec![peer.name.as_str().into(), number(bytes, 1), number(bytes / base, 3)]);
     }
     report.table(memory);
-    if plan.reference == "redis" {
+    // The goals are those of this load.
+    if plan.reference == "redis" && plan.size == 64 && matches!(stage.way(), Way::Tcp) {
         for (cell, cpu_ratio) in ratios {
             let goal = GOALS.iter().find(|g| g.0 == cell.test.name && g.1 == cell.pipeline);
             if let (Some(&(name, pipeline, limit)), true) = (goal, cpu_ratio.is_finite()) {

@@ -19,7 +19,8 @@
 //!
 //! - [`rng`], [`request`], [`scan`]: what is sent and how replies are told apart.
 //! - [`load`], [`open`]: closed and open loop.
-//! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill.
+//! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill; [`peer::Way`]: TCP,
+//!   a unix socket or TLS.
 //! - [`report`]: tables, medians, JSON.
 //! - [`compare`], [`standard`], [`latency`], [`stall`], [`scripts`], [`memory`], [`collections`],
 //!   [`maxmemory`], [`expiry`], [`storage`], [`mixes`], [`overload`], [`overhead`], [`replay`]: the
@@ -52,10 +53,12 @@ pub mod report;
 pub mod request;
 pub mod rng;
 pub mod scan;
+mod scratch;
 pub mod scripts;
 pub mod stall;
 pub mod standard;
 pub mod storage;
+mod tls;
 
 /// What goes wrong in a measurement; it ends the program with a message.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -2,20 +2,23 @@
 //!
 //! One thread, non-blocking sockets, edge-triggered readiness: a batch costs one write, one read
 //! and its share of a poll. Latency is counted from the batch's write to its last reply. Replies
-//! are scanned, not decoded ([`crate::scan`]); the first reply of every batch, if it is a value, is
-//! compared byte by byte with what must be stored.
+//! are scanned, not decoded ([`crate::scan`]); the first reply of every batch, if it is a value or an
+//! array of them, is compared byte by byte with what must be stored.
 
-use std::net::SocketAddr;
+mod tally;
+
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use mio::{Events, Poll};
 
+use self::tally::Sample;
+pub use self::tally::Tally;
 use crate::Outcome;
 use crate::link::{Link, wait};
+use crate::peer::Target;
 use crate::request::{Op, Requests, Ttl, ValueSize};
 use crate::rng::{Rng, Zipf};
-use crate::scan::{Reply, Wire};
+use crate::scan::Wire;
 
 /// Which keys are asked for.
 #[derive(Clone, Debug)]
@@ -36,6 +39,9 @@ pub enum Until {
     /// After this time.
     Time(Duration),
 }
+
+/// Bytes of values in one batch of [`Spec::fill`], at most.
+const FILL_BYTES: f64 = 1_048_576.0;
 
 /// A load.
 #[derive(Clone, Debug)]
@@ -77,11 +83,12 @@ impl Default for Spec {
 }
 
 impl Spec {
-    /// The load that writes every key once.
+    /// The load that writes every key once, in batches of 64, or less where values are large: a batch
+    /// is made whole before it is sent, on every connection.
     #[must_use]
     pub fn fill(key_space: u64, size: ValueSize, ttl: Ttl) -> Self {
         Self {
-            pipeline: 64,
+            pipeline: (FILL_BYTES / size.mean().max(1.0)).clamp(1.0, 64.0) as u32,
             mix: vec![(Op::Set, 1)],
             key_space,
             keys: Keys::Sequence,
@@ -93,110 +100,12 @@ impl Spec {
     }
 }
 
-/// What came of a load.
-#[derive(Clone, Debug)]
-pub struct Tally {
-    /// Replies received.
-    pub ops: u64,
-    /// Reads that found nothing.
-    pub misses: u64,
-    /// Error replies.
-    pub errors: u64,
-    /// Text of the first error reply.
-    pub first_error: Option<String>,
-    /// Error replies whose text differs from the first one's.
-    pub other_errors: u64,
-    /// Values compared.
-    pub checked: u64,
-    /// Values that differed.
-    pub wrong: u64,
-    /// From the first write to the last reply.
-    pub elapsed: Duration,
-    /// Latencies, one per request, in nanoseconds.
-    pub latency: Histogram<u64>,
-}
-
-impl Tally {
-    /// An empty tally.
-    ///
-    /// # Panics
-    ///
-    /// Never: the bounds of the histogram are constants.
-    #[must_use]
-    pub fn new() -> Self {
-        let latency = Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("constant bounds");
-        Self {
-            ops: 0,
-            misses: 0,
-            errors: 0,
-            first_error: None,
-            other_errors: 0,
-            checked: 0,
-            wrong: 0,
-            elapsed: Duration::ZERO,
-            latency,
-        }
-    }
-
-    /// Requests per second.
-    #[must_use]
-    pub fn rate(&self) -> f64 {
-        self.ops as f64 / self.elapsed.as_secs_f64().max(1e-9)
-    }
-
-    /// Fails unless all replies were good ones.
-    ///
-    /// # Errors
-    ///
-    /// When there were error replies or wrong values.
-    pub fn expect_clean(&self, what: &str) -> Outcome<()> {
-        if self.errors == 0 && self.wrong == 0 {
-            return Ok(());
-        }
-        let first = self.first_error.as_deref().unwrap_or("-");
-        Err(format!("{what}: {} errors ({first}), {} wrong values", self.errors, self.wrong).into())
-    }
-
-    /// Counts a reply; `key` is the number of the key whose value it should be, if known.
-    #[inline]
-    pub(crate) fn count(&mut self, reply: Reply<'_>, key: Option<u64>, requests: &Requests) {
-        self.ops += 1;
-        match reply {
-            Reply::Error(text) => self.count_error(text),
-            Reply::Miss => self.misses += 1,
-            Reply::Value(value) => {
-                if let Some(key) = key {
-                    self.checked += 1;
-                    self.wrong += u64::from(!requests.check(key, value));
-                }
-            }
-            Reply::Line(_) | Reply::Aggregate => {}
-        }
-    }
-
-    #[cold]
-    fn count_error(&mut self, text: &[u8]) {
-        self.errors += 1;
-        match &self.first_error {
-            None => self.first_error = Some(String::from_utf8_lossy(text).into_owned()),
-            Some(first) if first.as_bytes() != text => self.other_errors += 1,
-            Some(_) => {}
-        }
-    }
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 struct Conn {
     link: Link,
     batch: u32,
     awaited: u32,
     sent_at: Instant,
-    sample: Option<u64>,
+    sample: Option<Sample>,
 }
 
 /// A load with its connections made.
@@ -221,11 +130,11 @@ impl Load {
     /// # Errors
     ///
     /// When the server refuses.
-    pub fn connect(addr: SocketAddr, wire: Wire, spec: Spec) -> Outcome<Self> {
+    pub fn connect(target: &Target, wire: Wire, spec: Spec) -> Outcome<Self> {
         let poll = Poll::new()?;
         let mut conns = Vec::with_capacity(spec.connections);
         for i in 0..spec.connections {
-            let link = Link::connect(addr, &poll, i)?;
+            let link = Link::to(target, &poll, i)?;
             let sent_at = Instant::now();
             conns.push(Conn { link, batch: 0, awaited: 0, sent_at, sample: None });
         }
@@ -234,7 +143,7 @@ impl Load {
             _ => None,
         };
         Ok(Self {
-            requests: Requests::new(wire, spec.size, spec.ttl),
+            requests: Requests::new(wire, spec.size, spec.ttl).among(spec.key_space),
             rng: Rng::new(spec.seed),
             wheel: wheel(&spec.mix),
             zipf,
@@ -312,11 +221,11 @@ impl Load {
                 len => self.wheel[self.rng.below(len as u64) as usize],
             };
             let key = self.next_key();
+            if first && op.reads() {
+                sample = Some(Sample { op, key, rng: self.rng.clone() });
+            }
             self.requests.append(&mut out, op, key, &mut self.rng);
             self.issued += 1;
-            if first && op == Op::Get {
-                sample = Some(key);
-            }
         }
         let conn = &mut self.conns[i];
         conn.link.out = out;
@@ -350,13 +259,15 @@ impl Load {
 
     fn take_replies(&mut self, i: usize) -> Outcome<()> {
         let conn = &mut self.conns[i];
-        while let Some(reply) = conn.link.next_reply(self.wire)? {
+        while let Some((reply, raw)) = conn.link.next_raw(self.wire)? {
             if conn.awaited == 0 {
                 return Err("more replies than requests".into());
             }
             conn.awaited -= 1;
-            let sample = conn.sample.take();
-            self.tally.count(reply, sample, &self.requests);
+            self.tally.count(reply);
+            if let Some(sample) = conn.sample.take() {
+                self.tally.compare(sample, reply, raw, &self.requests);
+            }
         }
         Ok(())
     }

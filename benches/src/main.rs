@@ -31,9 +31,11 @@ fn main() -> std::process::ExitCode {
 
 fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
     match matches.subcommand() {
-        Some(("compare", m)) => compare::run(&stage(m)?, &cli::compare_plan(m), report),
+        Some(("compare", m)) => {
+            compare::run(&cli::compare_stage(m)?, &cli::compare_plan(m), report)
+        }
         Some(("redis-benchmark", m)) => standard::run(&stage(m)?, &cli::standard_plan(m), report),
-        Some(("floor", m)) => floor::run(cli::port(m)?),
+        Some(("floor", m)) => floor::run(cli::port(m)?, cli::floor_value(m)),
         Some(("placement", m)) => placement::run(&cli::placement_plan(m), report),
         Some(("collections", m)) => collections::run(&stage(m)?, report),
         Some(("latency", m)) => latency::run(&stage(m)?, &cli::latency_plan(m), report),

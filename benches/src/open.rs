@@ -113,7 +113,7 @@ pub fn run(addr: SocketAddr, wire: Wire, spec: &Spec) -> Outcome<Result> {
     let mut run = Run {
         spec,
         wire,
-        requests: Requests::new(wire, spec.size, Ttl::None),
+        requests: Requests::new(wire, spec.size, Ttl::None).among(spec.key_space),
         rng: Rng::new(spec.seed),
         zipf: match spec.keys {
             Keys::Zipf(s) => Some(Zipf::new(spec.key_space, s)),
@@ -240,7 +240,7 @@ impl Run<'_> {
                     self.result.actions.push((Duration::from_nanos(took), error));
                     continue;
                 }
-                self.result.tally.count(reply, None, &self.requests);
+                self.result.tally.count(reply);
                 self.result.tally.latency.saturating_record(took);
                 self.result.late += u64::from(took > self.spec.deadline.as_nanos() as u64);
                 note(&mut self.result, &mut self.slowest, planned, took);

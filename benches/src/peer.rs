@@ -1,8 +1,11 @@
 //! The servers of a comparison: which there are, how each is started, what it speaks.
 
+mod transport;
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
+pub use self::transport::{Target, Way};
 use crate::Outcome;
 use crate::control::Control;
 use crate::process::{Process, on_path, wait_until};
@@ -16,6 +19,9 @@ pub struct Peer {
     /// What it speaks.
     pub wire: Wire,
     command: Vec<String>,
+    /// What has to be added to listen on a unix socket, and for TLS, where it can be.
+    unix: Option<&'static str>,
+    tls: Option<&'static str>,
 }
 
 /// Which servers take part and where they run.
@@ -28,17 +34,34 @@ pub struct Stage {
     /// The core of the generator.
     pub load_core: Option<usize>,
     first_port: u16,
+    way: Way,
 }
+
+/// How Redis and those who took over its directives listen on a unix socket, and for TLS.
+const UNIX: &str = "--unixsocket {socket}";
+const TLS: &str = "--tls-port {tls-port} --tls-cert-file {cert} --tls-key-file {key} \
+                   --tls-auth-clients no";
+
+/// It asks for certificates of clients, but goes on without.
+const POGOCACHE_TLS: &str =
+    "--tlsport {tls-port} --tlscert {cert} --tlskey {key} --tlscacert {cert}";
 
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 const PORTS: u16 = 100;
 
 impl Peer {
-    /// A server by command line; `{port}` stands for the port it must listen on.
+    /// A server by command line; `{port}` stands for the port it must listen on. One that names
+    /// `{socket}`, or `{tls-port}`, `{cert}` and `{key}`, can be reached that [`Way`] only.
     #[must_use]
     pub fn new(name: &str, wire: Wire, command: &str) -> Self {
         let command = command.split_whitespace().map(str::to_owned).collect();
-        Self { name: name.to_owned(), wire, command }
+        Self { name: name.to_owned(), wire, command, unix: None, tls: None }
+    }
+
+    /// The same server, which can listen on a unix socket and for TLS with these arguments.
+    #[must_use]
+    fn with_ways(self, unix: &'static str, tls: &'static str) -> Self {
+        Self { unix: Some(unix), tls: Some(tls), ..self }
     }
 
     /// Adds arguments to the command line.
@@ -64,7 +87,7 @@ impl Peer {
     #[must_use]
     pub fn dunlin(path: &str, workers: usize) -> Self {
         let args = format!("{path} --port {{port}} --bind 127.0.0.1 --workers {workers}");
-        Self::new("dunlin", Wire::Resp, &args)
+        Self::new("dunlin", Wire::Resp, &args).with_ways(UNIX, TLS)
     }
 
     /// The peers that are looked for on the PATH.
@@ -78,8 +101,10 @@ impl Peer {
             peer
         };
         vec![
-            no_save(Self::new("redis", Wire::Resp, &format!("redis-server {redis}"))),
-            no_save(Self::new("valkey", Wire::Resp, &format!("valkey-server {redis}"))),
+            no_save(Self::new("redis", Wire::Resp, &format!("redis-server {redis}")))
+                .with_ways(UNIX, TLS),
+            no_save(Self::new("valkey", Wire::Resp, &format!("valkey-server {redis}")))
+                .with_ways(UNIX, TLS),
             Self::new(
                 "memcached",
                 Wire::Memcached,
@@ -89,7 +114,8 @@ impl Peer {
                 "pogocache",
                 Wire::Resp,
                 "pogocache -h 127.0.0.1 -p {port} --threads 1 --persist no",
-            ),
+            )
+            .with_ways("-s {socket}", POGOCACHE_TLS),
         ]
     }
 }
@@ -99,8 +125,10 @@ impl Peer {
 pub struct Server {
     /// Name in the tables.
     pub name: String,
-    /// Where it listens.
+    /// Where it listens for TCP.
     pub addr: SocketAddr,
+    /// Where closed loops connect to.
+    pub target: Target,
     /// What it speaks.
     pub wire: Wire,
     /// Its process.
@@ -116,7 +144,26 @@ impl Stage {
         load_core: Option<usize>,
         first_port: u16,
     ) -> Self {
-        Self { peers, server_core, load_core, first_port }
+        Self { peers, server_core, load_core, first_port, way: Way::Tcp }
+    }
+
+    /// The same stage with loads that go another way; servers that do not know it are left out.
+    #[must_use]
+    pub fn over(mut self, way: Way) -> Self {
+        self.peers.retain(|peer| {
+            let able = way.command(peer).is_some();
+            if !able {
+                eprintln!("note: {} is not reached over {way}, left out", peer.name);
+            }
+            able
+        });
+        Self { way, ..self }
+    }
+
+    /// Which way loads go.
+    #[must_use]
+    pub fn way(&self) -> &Way {
+        &self.way
     }
 
     /// Starts a fresh server and waits until it answers.
@@ -135,14 +182,20 @@ impl Stage {
     /// When it cannot be started or does not answer.
     pub fn start_with(&self, peer: &Peer, more: &[&str]) -> Outcome<Server> {
         let port = self.free_port()?;
-        let fill = |arg: &String| arg.replace("{port}", &port.to_string());
-        let mut args: Vec<String> = peer.command.iter().map(fill).collect();
+        let target = self.way.target(port, || self.free_port())?;
+        let words = self.way.command(peer);
+        let words = words.ok_or_else(|| format!("{} is not reached so", peer.name))?;
+        let mut args: Vec<String> =
+            words.iter().map(|word| self.way.fill(word, port, &target)).collect();
         args.extend(more.iter().map(|&arg| arg.to_owned()));
         let program = args.remove(0);
         let label = format!("{}-{port}", peer.name);
         let process = Process::start(&program, &args, self.server_core, &label)?;
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let answers = || Control::connect(addr, peer.wire).and_then(|mut c| c.ping()).is_ok();
+        let answers = || {
+            let control = Control::connect(addr, peer.wire).and_then(|mut c| c.ping());
+            control.is_ok() && target.is_there()
+        };
         wait_until(&process, answers).map_err(|e| format!("{}: {e}", peer.name))?;
         if let (Some(load), Some(server)) = (self.load_core, self.server_core)
             && load != server
@@ -150,7 +203,7 @@ impl Stage {
         {
             eprintln!("note: {} has threads that may run on the generator's core", peer.name);
         }
-        Ok(Server { name: peer.name.clone(), addr, wire: peer.wire, process })
+        Ok(Server { name: peer.name.clone(), addr, target, wire: peer.wire, process })
     }
 
     pub(crate) fn free_port(&self) -> Outcome<u16> {

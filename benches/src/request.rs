@@ -4,6 +4,9 @@
 //! few digits (key number, value, deadline). The value of a key begins with the key's digits, so
 //! that a reply can be checked without remembering what was written.
 
+mod many;
+
+pub use self::many::MANY;
 use crate::rng::{KEY_DIGITS, Rng, write_digits};
 use crate::scan::Wire;
 
@@ -18,15 +21,20 @@ pub enum Op {
     Incr,
     /// Writes ten keys.
     Mset,
+    /// Reads a hundred keys.
+    Mget100,
+    /// Writes a hundred keys.
+    Mset100,
     /// The empty request.
     Ping,
 }
 
 impl Op {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Get, Self::Set, Self::Incr, Self::Mset, Self::Ping];
+    pub const ALL: [Self; 7] =
+        [Self::Get, Self::Set, Self::Incr, Self::Mset, Self::Mget100, Self::Mset100, Self::Ping];
 
-    /// Name as in redis-benchmark's `-t`.
+    /// Name as in redis-benchmark's `-t`, where it has one.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -34,8 +42,27 @@ impl Op {
             Self::Set => "set",
             Self::Incr => "incr",
             Self::Mset => "mset",
+            Self::Mget100 => "mget100",
+            Self::Mset100 => "mset100",
             Self::Ping => "ping",
         }
+    }
+
+    /// How many keys it has.
+    #[must_use]
+    pub fn keys(self) -> usize {
+        match self {
+            Self::Ping => 0,
+            Self::Get | Self::Set | Self::Incr => 1,
+            Self::Mset => MSET_KEYS as usize,
+            Self::Mget100 | Self::Mset100 => MANY,
+        }
+    }
+
+    /// Whether its reply holds values that a load has written.
+    #[must_use]
+    pub fn reads(self) -> bool {
+        matches!(self, Self::Get | Self::Mget100)
     }
 }
 
@@ -101,10 +128,15 @@ pub struct Requests {
     wire: Wire,
     size: ValueSize,
     ttl: Ttl,
+    /// Key numbers of which the second and later keys of a request are drawn.
+    keys: u64,
     filler: Vec<u8>,
     get: Template,
     set: Template,
     incr: Template,
+    /// A key of MGET, and a key with its value of MSET.
+    mget_part: Template,
+    mset_part: Template,
 }
 
 /// Ready bytes and the places in them that change.
@@ -128,15 +160,27 @@ impl Requests {
             wire,
             size,
             ttl,
+            keys: 1,
             filler,
             get: Template::default(),
             set: Template::default(),
             incr: Template::default(),
+            mget_part: Template::default(),
+            mset_part: Template::default(),
         };
         requests.get = requests.get_template();
         requests.set = requests.set_template(size.largest());
         requests.incr = requests.incr_template();
+        requests.mget_part = many::key_template();
+        requests.mset_part = many::pair_template(&requests.filler);
         requests
+    }
+
+    /// The same for a load whose key numbers are below `keys`; until then those that the requests
+    /// draw themselves are all 0.
+    #[must_use]
+    pub fn among(self, keys: u64) -> Self {
+        Self { keys: keys.max(1), ..self }
     }
 
     /// Appends one request on key number `n` to `buf`.
@@ -162,6 +206,7 @@ impl Requests {
                 Wire::Memcached => buf.extend_from_slice(b"version\r\n"),
             },
             Op::Mset => self.mset(buf, n),
+            Op::Mget100 | Op::Mset100 => self.append_many(buf, op, n, rng),
         }
     }
 

@@ -28,7 +28,12 @@ pub enum Reply<'a> {
     /// An error, with its text.
     Error(&'a [u8]),
     /// An aggregate, skipped.
-    Aggregate,
+    Aggregate {
+        /// Its elements; a pair is two.
+        elements: usize,
+        /// Nulls in it, at all levels.
+        missing: usize,
+    },
 }
 
 /// What stands at the start of a buffer.
@@ -118,7 +123,8 @@ fn aggregate<'a>(buf: &'a [u8], kind: u8, text: &[u8], mut used: usize) -> Scan<
     let Some(n) = number(text) else {
         return Scan::Broken;
     };
-    let mut left = n * factor(kind);
+    let elements = n * factor(kind);
+    let (mut left, mut missing) = (elements, 0);
     // Elements still to come, of all levels together: nesting needs no stack.
     while left > 0 {
         let Some(&kind) = buf.get(used) else {
@@ -130,7 +136,9 @@ fn aggregate<'a>(buf: &'a [u8], kind: u8, text: &[u8], mut used: usize) -> Scan<
             };
             used += 1 + taken;
             left -= 1;
-            if text != b"-1" {
+            if text == b"-1" {
+                missing += 1;
+            } else {
                 let Some(n) = number(text) else {
                     return Scan::Broken;
                 };
@@ -139,15 +147,16 @@ fn aggregate<'a>(buf: &'a [u8], kind: u8, text: &[u8], mut used: usize) -> Scan<
             continue;
         }
         match resp(&buf[used..]) {
-            Scan::Whole(_, taken) => {
+            Scan::Whole(reply, taken) => {
                 used += taken;
                 left -= 1;
+                missing += usize::from(reply == Reply::Miss);
             }
             Scan::Partial => return Scan::Partial,
             Scan::Broken => return Scan::Broken,
         }
     }
-    Scan::Whole(Reply::Aggregate, used)
+    Scan::Whole(Reply::Aggregate { elements, missing }, used)
 }
 
 #[inline]
@@ -213,13 +222,19 @@ mod tests {
                 Reply::Miss,
                 Reply::Line(b"12"),
                 Reply::Error(b"ERR no"),
-                Reply::Aggregate,
-                Reply::Aggregate,
+                Reply::Aggregate { elements: 2, missing: 0 },
+                Reply::Aggregate { elements: 2, missing: 1 },
                 Reply::Miss,
                 Reply::Line(b"1.5"),
                 Reply::Value(b""),
             ]
         );
+    }
+
+    #[test]
+    fn nulls_in_aggregates_are_counted() {
+        let bytes = b"*4\r\n$-1\r\n$1\r\na\r\n_\r\n*2\r\n*-1\r\n:1\r\n";
+        assert_eq!(all(Wire::Resp, bytes), [Reply::Aggregate { elements: 4, missing: 3 }]);
     }
 
     #[test]

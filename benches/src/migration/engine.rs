@@ -264,7 +264,7 @@ impl Engine<'_> {
             }
             Reply::Value(value) => phase.lost += u64::from(!self.requests.check(number, value)),
             Reply::Miss => phase.lost += 1,
-            Reply::Line(_) | Reply::Aggregate => {}
+            Reply::Line(_) | Reply::Aggregate { .. } => {}
         }
         let pool = &mut self.pools[i / self.spec.connections];
         match pool.waiting.pop_front() {

@@ -18,13 +18,15 @@ use rustls::ClientConfig;
 
 use super::calibrate::{gets, start};
 use super::light::{Light, Noticed};
-use super::neighbours::{Handshake, Hello, Neighbour, Span, Storm, identity};
+use super::neighbours::{Handshake, Hello, Neighbour, Span, Storm};
 use super::rounds::{against, between, mid, rounds};
 use super::traffic::Phase;
 use super::{OFF, Plan, drive};
 use crate::Outcome;
 use crate::peer::{Peer, Server, Stage};
 use crate::report::{Report, Table, number};
+use crate::scratch::Scratch;
+use crate::tls::{CERT, KEY, identity};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 const P99_GOAL_TIMES: f64 = 2.0;
@@ -67,27 +69,10 @@ struct Visit {
     p99: f64,
 }
 
-/// A place for certificates that goes with it.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new() -> Outcome<Self> {
-        let path = std::env::temp_dir().join(format!("dunlin-bench-tls-{}", std::process::id()));
-        std::fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Runs the scenario.
 pub(super) fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
     let scratch = Scratch::new()?;
-    let config = identity(&scratch.0)?;
+    let config = identity(scratch.path())?;
     for name in &plan.storms {
         let kind = Kind::named(name)?;
         let what = format!("storm, {name}");
@@ -122,9 +107,8 @@ impl Target {
         scratch: &Scratch,
         config: &Arc<ClientConfig>,
     ) -> Outcome<Self> {
-        let file = |name: &str| scratch.0.join(name).to_string_lossy().into_owned();
         let port = stage.free_port()?;
-        let (cert, key, text) = (file("cert.pem"), file("key.pem"), port.to_string());
+        let (cert, key, text) = (scratch.file(CERT), scratch.file(KEY), port.to_string());
         let with_tls = [
             "--tls-port",
             &text,

@@ -13,7 +13,7 @@ use crate::Outcome;
 /// The server that answers everything with PONG.
 fn floor() -> Outcome<SocketAddr> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-    std::thread::spawn(move || crate::floor::run(port));
+    std::thread::spawn(move || crate::floor::run(port, None));
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     for _ in 0..500 {
         if std::net::TcpStream::connect(addr).is_ok() {

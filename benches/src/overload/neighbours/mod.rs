@@ -19,7 +19,7 @@ pub(super) use pipeline::Pipeline;
 pub(super) use readers::Readers;
 pub(super) use socket::{Options as SocketOptions, open};
 pub(super) use storm::{Handshake, Storm};
-pub(super) use tls::{Hello, identity};
+pub(super) use tls::Hello;
 
 use crate::Outcome;
 

@@ -1,13 +1,19 @@
 //! A non-blocking connection of a load: bytes to be sent, bytes received, replies scanned.
 
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 
+use self::stream::Stream;
 use crate::Outcome;
+use crate::peer::Target;
 use crate::scan::{Reply, Scan, Wire, scan};
 
 /// Smallest receive buffer; it doubles when one reply does not fit.
@@ -26,7 +32,7 @@ pub(crate) fn wait(poll: &mut Poll, events: &mut Events, limit: Duration) -> Out
 /// A connection with its buffers.
 #[derive(Debug)]
 pub(crate) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     /// Requests, of which `sent` bytes have gone out.
     pub(crate) out: Vec<u8>,
     sent: usize,
@@ -36,20 +42,24 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Connects and registers for edge-triggered readiness under `token`.
+    /// Connects over TCP and registers for edge-triggered readiness under `token`.
     pub(crate) fn connect(addr: SocketAddr, poll: &Poll, token: usize) -> Outcome<Self> {
-        let stream = std::net::TcpStream::connect(addr)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut stream, Token(token), interest)?;
+        Self::over(Stream::tcp(addr)?, poll, token)
+    }
+
+    /// The same over whatever `target` is reached by.
+    pub(crate) fn to(target: &Target, poll: &Poll, token: usize) -> Outcome<Self> {
+        Self::over(Stream::connect(target)?, poll, token)
+    }
+
+    fn over(mut stream: Stream, poll: &Poll, token: usize) -> Outcome<Self> {
+        stream.register(poll, token)?;
         Ok(Self { stream, out: Vec::new(), sent: 0, input: vec![0; ROOM], start: 0, end: 0 })
     }
 
     /// Whether bytes wait for the socket.
     pub(crate) fn has_unsent(&self) -> bool {
-        self.sent < self.out.len()
+        self.sent < self.out.len() || self.stream.holds_bytes()
     }
 
     /// Forgets what was sent; called with nothing unsent.
@@ -60,14 +70,17 @@ impl Link {
 
     /// Sends what the socket takes.
     pub(crate) fn flush(&mut self) -> Outcome<()> {
-        while self.has_unsent() {
+        while self.sent < self.out.len() {
             match self.stream.write(&self.out[self.sent..]) {
                 Ok(n) => self.sent += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) => return Err(e.into()),
             }
         }
-        Ok(())
+        match self.stream.flush() {
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Reads once; true when there may be more to read.
@@ -87,7 +100,7 @@ impl Link {
             Ok(n) => {
                 self.end += n;
                 // Edge-triggered: a read that did not fill the room has emptied the socket.
-                Ok(n == room)
+                Ok(n == room || !self.stream.short_reads_are_last())
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(e) => Err(e.into()),
