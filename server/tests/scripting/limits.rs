@@ -128,6 +128,16 @@ fn raw(fixture: &mut Fixture, body: &str) -> Vec<u8> {
 }
 
 #[test]
+fn a_reply_that_memory_does_not_suffice_for_is_none() {
+    let mut fixture = Fixture::with(Options { memory: 16 << 20, ..Options::default() });
+    // What a map holds is copied before it is written, behind the header of the array.
+    let script = "local t = {} for i = 1, 300000 do t[i] = i end return {1, {map = t}, 3}";
+    assert_eq!(raw(&mut fixture, script).escape_ascii().to_string(), "");
+    let text = fixture.eval(script, &[], &[]).error_text().expect("an error");
+    assert!(text.contains("not enough memory"), "{text}");
+}
+
+#[test]
 fn replies_nest_as_deep_as_redis_s() {
     let mut fixture = Fixture::new();
     let limit = b"-ERR reached lua stack limit\r\n";

@@ -339,7 +339,13 @@ fn run(
         Err(raised) => return failure(&raised, name),
     };
     let proto = sandbox.slot().borrow().proto;
-    Ok(match reply::from_lua(sandbox.lua(), value, proto, reply)? {
+    let mark = reply.mark();
+    let written = reply::from_lua(sandbox.lua(), value, proto, reply);
+    if written.is_err() {
+        // Half a reply would take what is answered next for its other half.
+        reply.rollback(mark);
+    }
+    Ok(match written? {
         Ok(()) => Ended::Replied,
         Err(ErrorReply { text, counted }) => Ended::Failed { error: text.into(), counted },
     })
