@@ -1,7 +1,7 @@
-//! See `bodies::rdb`.
+//! See `bodies::files::rdb`.
 #![no_main]
 
-#[path = "../../tests/files/bodies.rs"]
+#[path = "../../tests/fuzz/bodies/mod.rs"]
 mod bodies;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::rdb(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::files::rdb(data));

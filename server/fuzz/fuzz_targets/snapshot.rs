@@ -1,7 +1,7 @@
-//! See `bodies::snapshot`.
+//! See `bodies::files::snapshot`.
 #![no_main]
 
-#[path = "../../tests/files/bodies.rs"]
+#[path = "../../tests/fuzz/bodies/mod.rs"]
 mod bodies;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::snapshot(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::files::snapshot(data));

@@ -42,6 +42,8 @@ pub enum Value {
 
 /// Deepest nesting the decoder follows.
 const MAX_DEPTH: usize = 16;
+/// The error of what is nested deeper.
+pub const TOO_DEEP: &str = "nested too deep";
 
 /// What the bytes seen so far amount to.
 pub enum Decoded {
@@ -118,7 +120,7 @@ impl<'a> Cursor<'a> {
 
     fn items(&mut self, n: usize, depth: usize) -> Result<Vec<Value>, Stop> {
         if depth >= MAX_DEPTH {
-            return Err(Stop::Bad("nested too deep".into()));
+            return Err(Stop::Bad(TOO_DEEP.into()));
         }
         let mut out = Vec::with_capacity(n.min(1024));
         for _ in 0..n {

@@ -1,34 +1,6 @@
-//! The fuzz targets' checks of files on seeded random input.
-//!
-//! `DUNLIN_FUZZ_SECONDS` sets how long each runs, `DUNLIN_FUZZ_SEED` where it starts; a failure
-//! prints the seed of its input.
+//! RDB files, payloads of DUMP, and blocks for snapshots.
 
-mod bodies;
-#[path = "../support/mod.rs"]
-mod support;
-
-use std::time::{Duration, Instant};
-use support::Rng;
-
-/// Runs `body` on inputs made by `generate`: a fixed number, or for the time asked for.
-fn run(generate: fn(&mut Rng) -> Vec<u8>, body: fn(&[u8])) {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seconds = number("DUNLIN_FUZZ_SECONDS");
-    let first = number("DUNLIN_FUZZ_SEED").unwrap_or(1);
-    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    for seed in first.. {
-        let more = end.map_or(seed < first + 1500, |end| Instant::now() < end);
-        if !more {
-            println!("seeds {first}..{seed}");
-            return;
-        }
-        let input = generate(&mut Rng::new(seed));
-        if std::panic::catch_unwind(|| body(&input)).is_err() {
-            let start = &input[..input.len().min(300)];
-            panic!("DUNLIN_FUZZ_SEED={seed}, input {}", start.escape_ascii());
-        }
-    }
-}
+use crate::support::Rng;
 
 /// A string as RDB files have it, and now and then a number in the place of one.
 fn string(random: &mut Rng, out: &mut Vec<u8>, bytes: &[u8]) {
@@ -65,13 +37,21 @@ fn listpack(random: &mut Rng, items: usize) -> Vec<u8> {
     pack
 }
 
+/// Types of values as RDB files number them.
+const KINDS: &[u8] =
+    &[0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 25];
+
 /// A type of value, a key and a value.
 fn key(random: &mut Rng, out: &mut Vec<u8>) {
-    let kind = *random
-        .pick(&[0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 25]);
+    let kind = *random.pick(KINDS);
     out.push(kind);
-    let (name, count) = (word(random), random.below(6));
+    let name = word(random);
     string(random, out, &name);
+    value(random, out, kind);
+}
+
+fn value(random: &mut Rng, out: &mut Vec<u8>, kind: u8) {
+    let (name, count) = (word(random), random.below(6));
     match kind {
         0 => {
             let length = *random.pick(&[3, 30, 70, 20_000]);
@@ -110,7 +90,7 @@ fn key(random: &mut Rng, out: &mut Vec<u8>) {
 }
 
 /// An RDB file with some of everything, and now and then a wrong byte.
-fn rdb_file(random: &mut Rng) -> Vec<u8> {
+pub(crate) fn rdb_file(random: &mut Rng) -> Vec<u8> {
     let mut out =
         random.pick(&[&b"REDIS0011"[..], b"REDIS0003", b"VALKEY080", b"REDIS0012"]).to_vec();
     for _ in 0..random.below(10) {
@@ -145,7 +125,7 @@ fn rdb_file(random: &mut Rng) -> Vec<u8> {
 }
 
 /// Bytes that can be packed, and bytes that cannot.
-fn blocks(random: &mut Rng) -> Vec<u8> {
+pub(crate) fn blocks(random: &mut Rng) -> Vec<u8> {
     let length = *random.pick(&[0, 12, 40, 3_000, 140_000]);
     let mut out = random.bytes(12);
     let unit = 1 + random.below(length + 1);
@@ -154,12 +134,15 @@ fn blocks(random: &mut Rng) -> Vec<u8> {
     out
 }
 
-#[test]
-fn rdb() {
-    run(rdb_file, bodies::rdb);
-}
-
-#[test]
-fn snapshot() {
-    run(blocks, bodies::snapshot);
+/// What [`crate::bodies::restore::restore`] takes, and now and then a wrong byte.
+pub(crate) fn payload(random: &mut Rng) -> Vec<u8> {
+    let mut out = random.bytes(1);
+    let kind = *random.pick(KINDS);
+    out.push(kind);
+    value(random, &mut out, kind);
+    if random.chance(1, 3) {
+        let at = 1 + random.below(out.len() - 1);
+        out[at] = random.bytes(1)[0];
+    }
+    out
 }

@@ -1,7 +1,4 @@
-//! Bodies of the fuzz targets: plain functions, so that the same checks run under libFuzzer
-//! (`server/fuzz`) and as seeded random tests (`main.rs`).
-
-#![allow(unreachable_pub, reason = "shared by several crates")]
+//! Files of Redis, and snapshots.
 
 use dunlin::rdb;
 use dunlin::rdb::file::{File, Record};
