@@ -863,3 +863,15 @@ fn a_failed_rewrite_says_why_and_leaves_the_file() {
     let why = config.rewrite(&[]).unwrap_err();
     assert_eq!(why, "ERR Rewriting config file: Is a directory");
 }
+
+/// What is shown and written has no quotes around them.
+#[test]
+fn addresses_are_plain_words() {
+    let read = |word: &str| Kind::Words.parse(&[word], &Value::Words(Vec::new()), MEMORY);
+    for word in ["a b", "\0", "a\"b", "a\\b", "a'b", "a\nb"] {
+        assert!(read(word).is_err(), "{word:?}");
+    }
+    for word in ["::1", "-::1", "fe80::1%eth0", "10.0.0.1:16379", "*", "a-b.example"] {
+        assert_eq!(read(word).unwrap(), Value::Words(vec![word.to_owned()]));
+    }
+}

@@ -4,6 +4,7 @@
 //! [`Value`] and back. The error texts are the ones Redis 7.2 answers to `CONFIG SET`, because
 //! scripts and client test suites compare them.
 
+use super::quote;
 use dunlin_storage::Policy;
 use std::fmt::Write as _;
 
@@ -301,9 +302,14 @@ fn parse_words<W: AsRef<[u8]>>(words: &[W]) -> Result<Value, Refusal> {
     let mut list = Vec::new();
     for word in words {
         let text = std::str::from_utf8(word.as_ref()).map_err(|_| "argument must be text")?;
-        if !text.is_empty() {
-            list.push(text.to_owned());
+        if text.is_empty() {
+            continue;
         }
+        // They are shown and written as one line, and no name of a host has to be quoted there.
+        if quote(text.as_bytes()) != text.as_bytes() {
+            return Err("an address has no blanks, quotes or control characters".into());
+        }
+        list.push(text.to_owned());
     }
     if list.len() > MAX_BIND {
         return Err("Too many bind addresses specified.".into());
