@@ -37,6 +37,11 @@ impl Selector {
     pub(super) fn parse(text: &[u8], all_channels: bool) -> Result<Selector, RuleError> {
         let mut selector = Selector::new(all_channels);
         for word in split_words(text).ok_or(RuleError::Syntax)? {
+            // Redis takes such a pattern, writes it to its aclfile, and cannot read that: the selector
+            // ends there.
+            if word.ends_with(b")") {
+                return Err(RuleError::Syntax);
+            }
             selector.apply(&word)?;
         }
         Ok(selector)

@@ -128,6 +128,18 @@ fn malformed_rules_get_the_errors_of_redis() {
     }
 }
 
+/// A description is a line of words, and a selector ends with the first that ends with a parenthesis.
+#[test]
+fn no_pattern_of_a_selector_ends_like_a_selector() {
+    for rule in ["(+get ~a))", "(&a) +get)", "(%R~a) ~b)"] {
+        assert!(User::declared(b"u", &[rule], false).is_err(), "{rule}");
+    }
+    let user = User::declared(b"u", &["~a)", "(+get ~(a)b)"], false).unwrap();
+    let text = user.describe();
+    let words: Vec<&[u8]> = text.split(|&byte| byte == b' ').collect();
+    assert_eq!(User::declared(b"u", &words, false).unwrap().describe(), text);
+}
+
 #[test]
 fn one_selector_has_to_allow_all_of_it() {
     let both = user("+ping (+@write ~w*) (+@read ~r*) (+copy %R~r* %W~w*)");
