@@ -398,7 +398,7 @@ pub static DIRECTIVES: &[Directive] = &[
         "Milliseconds for which it must always have taken longer to be an overload")
         .apply(|s, v| s.overload_interval = v.u64()),
     row("dear-command-threshold", int(0, 60_000_000), "50",
-        "Microseconds from which a command runs beside the connections and not between them; 0: none")
+        "Microseconds, and 2 for each argument, from which a command runs beside the connections; 0: none")
         .apply(|s, v| s.dear_command_threshold = v.u64()),
     row("dear-commands-max-running", int(1, 1024), "64",
         "Dear commands at once per worker at most; how many it is depends on the load")

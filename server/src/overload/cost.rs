@@ -22,6 +22,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 const SLOTS: usize = 4096;
 /// Arguments of a request that make the difference, beside their number.
 const ARGUMENTS: usize = 16;
+/// What each argument may cost beside the threshold, in nanoseconds: MGET of a hundred keys does the work
+/// of a hundred commands that are cheap, and is no more in the way of others than a pipeline of them.
+const ARGUMENT: u64 = 2_000;
+/// The most that all of them may: others wait so long for one command.
+const ARGUMENTS_MOST: u64 = 1_000_000;
 /// A command whose unknown requests were always dear has these odds.
 const CERTAIN: u32 = 1024;
 /// The share of the newest run in the odds: one in so many.
@@ -88,6 +93,11 @@ impl Name {
         let first = usize::try_from(self.0 % SLOTS as u64).unwrap_or(0);
         [first, first ^ 1]
     }
+}
+
+/// What a request of so many arguments may cost beside the threshold before it is dear, in nanoseconds.
+pub(super) fn allowed(arguments: usize) -> u64 {
+    (arguments as u64).saturating_mul(ARGUMENT).min(ARGUMENTS_MOST)
 }
 
 impl Costs {
@@ -210,7 +220,8 @@ mod tests {
 
         fn took(&self, line: &str, micros: u64, certain: bool) {
             self.with(line, |costs, keyspace, entry, request| {
-                costs.note(keyspace, entry, request, micros * 1000, THRESHOLD, certain);
+                let threshold = THRESHOLD + allowed(request.len());
+                costs.note(keyspace, entry, request, micros * 1000, threshold, certain);
             });
         }
 
@@ -223,6 +234,22 @@ mod tests {
         fn is_dear(&self, line: &str) -> bool {
             matches!(self.forecast(line), Forecast::Dear(_))
         }
+    }
+
+    #[test]
+    fn many_keys_are_as_many_commands() {
+        let costs = Fixture::new();
+        let many = |count: usize| format!("MGET {}", vec!["k"; count].join(" "));
+        for _ in 0..3 {
+            costs.ran("MGET k", 100);
+            costs.ran(&many(100), 200);
+        }
+        assert!(costs.is_dear("MGET k") && !costs.is_dear(&many(100)));
+        for _ in 0..3 {
+            costs.ran(&many(100), 300);
+            costs.ran(&many(10_000), 2_000);
+        }
+        assert!(costs.is_dear(&many(100)) && costs.is_dear(&many(10_000)));
     }
 
     #[test]

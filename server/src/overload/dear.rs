@@ -13,8 +13,8 @@
 //! their sessions and without a thread.
 
 use super::Overload;
-use super::cost::Costs;
 pub(crate) use super::cost::Forecast;
+use super::cost::{self, Costs};
 use super::gate::{Arrival, Gate, Rules, Verdict};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::Flags;
@@ -260,6 +260,7 @@ impl Overload {
         let threshold = self.dear.threshold.load(Ordering::Relaxed);
         if threshold > 0 && !entry.has(Flags::WALKS) {
             let costs = &self.dear.costs;
+            let threshold = threshold + cost::allowed(request.len());
             costs.note(&server.keyspace, entry, request, nanos, threshold, certain);
         }
     }
