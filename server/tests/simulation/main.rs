@@ -20,6 +20,8 @@ mod rng;
 
 use broken::Broken;
 use run::Failure;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Seeds that every run of the tests tries.
@@ -56,13 +58,25 @@ fn nothing_happens_that_must_not() {
         None => 1..number("DUNLIN_SEEDS").unwrap_or(SEEDS) + 1,
     };
     log();
-    let mut sum = check::Report::default();
-    for seed in seeds.clone() {
-        match run::run(seed, FAULTS, None) {
-            Ok(report) => sum.add(&report),
-            Err(Failure::Wrong(why) | Failure::Stuck(why)) => panic!("seed {seed}: {why}"),
+    let (sum, next) = (Mutex::new(check::Report::default()), AtomicU64::new(seeds.start));
+    // A run is one thread, and has all that it follows from for itself: as many as there are processors.
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if !seeds.contains(&seed) {
+                return;
+            }
+            match run::run(seed, FAULTS, None) {
+                Ok(report) => sum.lock().unwrap().add(&report),
+                Err(Failure::Wrong(why) | Failure::Stuck(why)) => panic!("seed {seed}: {why}"),
+            }
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    let sum = sum.into_inner().unwrap();
     println!("{} seeds: {sum:?}", seeds.end - seeds.start);
     // A run in which nothing happens shows nothing.
     assert!(sum.faults > 0 && sum.epochs > 0 && sum.removals > 0 && sum.moves > 0, "{sum:?}");

@@ -385,7 +385,7 @@ impl World {
 #[test]
 fn slots_come_to_where_they_shall_be_whatever_happens() {
     let (mut commits, mut unknown, mut unfenced) = (0, 0, 0);
-    for seed in 1..40 {
+    for seed in 1..14 {
         let mut world = World::new(seed);
         (1..4).for_each(|number| world.begin(number));
         for step in 0..1_500 {
@@ -409,7 +409,7 @@ fn slots_come_to_where_they_shall_be_whatever_happens() {
         unknown += world.unknown;
         unfenced += world.unfenced;
     }
-    assert!(commits > 1_000 && unknown > 100 && unfenced > 20, "{commits} {unknown} {unfenced}");
+    assert!(commits > 300 && unknown > 30 && unfenced > 6, "{commits} {unknown} {unfenced}");
 }
 
 /// Two nodes: the first owns everything, and the other is to take its share.
