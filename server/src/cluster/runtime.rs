@@ -21,11 +21,11 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Starts it.
+    /// Starts it, nicer than workers by so much.
     ///
     /// # Errors
     /// If the system has no thread or no poll for it.
-    pub fn start(name: &str) -> io::Result<Runtime> {
+    pub fn start(name: &str, nice: i32) -> io::Result<Runtime> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
@@ -33,6 +33,7 @@ impl Runtime {
             // What is done here is little, and others wait for it: other nodes, and commands while slots are
             // handed over. A system that does not allow it still runs the thread.
             let _ = scheduling::ask_for_short_slices();
+            let _ = rustix::process::nice(nice);
             let _ = runtime.block_on(ended);
         })?;
         Ok(Runtime { handle, end })

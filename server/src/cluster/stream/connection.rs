@@ -99,12 +99,20 @@ pub async fn read_all(
 ) {
     let mut piece = already;
     loop {
-        if !piece.is_empty() && pieces.send(std::mem::take(&mut piece)).await.is_err() {
-            return;
+        if !piece.is_empty() {
+            // A small one leaves its room for the next.
+            let whole = match piece.len() {
+                0..=SMALL => piece.clone(),
+                _ => std::mem::take(&mut piece),
+            };
+            if pieces.send(whole).await.is_err() {
+                return;
+            }
+            piece.clear();
         }
-        piece.resize(READ, 0);
-        match read.read(&mut piece).await {
-            Ok(count) if count > 0 => piece.truncate(count),
+        piece.reserve(READ);
+        match read.read_buf(&mut piece).await {
+            Ok(count) if count > 0 => {}
             _ => return,
         }
     }

@@ -24,7 +24,7 @@
 //! - [`outbox`]: what of a shard a peer has still to be told. Pure.
 //! - [`taps`]: how changes come there.
 //! - [`source`]: the thread that sends to a peer; [`present`]: the state of a key; [`window`]: how much
-//!   may be under way.
+//!   may be under way; [`pace`]: how it gives way.
 //! - [`sink`]: the thread that takes what an owner sends; [`copies`]: what this node has of others.
 //! - [`frame`]: what is sent, byte for byte; [`ranges`]: sets of slots.
 //! - [`awaited`]: what WAIT waits for; [`hold`]: what replies wait for.
@@ -36,6 +36,7 @@ pub mod copies;
 pub mod frame;
 pub mod hold;
 pub mod outbox;
+mod pace;
 mod present;
 pub mod ranges;
 pub(in crate::cluster) mod role;

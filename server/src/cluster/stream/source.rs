@@ -18,6 +18,7 @@
 
 use super::frame::Frame;
 use super::outbox::Changed;
+use super::pace::Pace;
 use super::ranges::Ranges;
 use super::taps::{Bell, Taps};
 use super::window::Window;
@@ -45,12 +46,9 @@ const SLICE_NS: u64 = 100_000;
 const MAX_READY: usize = 2;
 /// Frames are handed to the connection in pieces of about this size.
 const PIECE: usize = 32 * 1024;
-/// Between two looks for changes, while there are some.
-const NAP: Duration = Duration::from_micros(500);
-/// After a slice of a base it rests for so many times as long as that took, up to a limit. On a processor
-/// that has others to run a slice takes longer, and so it gives way to them the more.
-const BASE_REST: u32 = 2;
-const BASE_REST_MAX: Duration = Duration::from_millis(5);
+/// Between two looks for changes, while there are some and nobody waits for them. What a message costs on
+/// its way, in four threads and two systems, is more than what a change costs.
+const NAP: Duration = Duration::from_millis(2);
 /// Looks in vain before it sleeps until it is woken.
 const LOOKS: u32 = 4;
 /// The longest sleep.
@@ -168,6 +166,9 @@ pub struct Source {
     frames: Vec<u8>,
     bases: VecDeque<Base>,
     fins: Vec<Fin>,
+    pace: Pace,
+    /// How much longer its last rest was than it should have been.
+    late: Duration,
     /// By this number the taps know the connection.
     session: u64,
     /// The slots that this connection has begun or resumed: of others the peer takes nothing.
@@ -204,6 +205,8 @@ impl Source {
             frames: Vec::new(),
             bases: VecDeque::new(),
             fins: Vec::new(),
+            pace: Pace::default(),
+            late: Duration::ZERO,
             session,
             open: Ranges::default(),
             obeyed: 0,
@@ -242,10 +245,14 @@ impl Source {
     }
 
     /// After a slice of a base that began then; who waits for something cuts it short.
-    fn rest(&self, began: u64) {
-        let took = self.server.clock.monotonic_ns().saturating_sub(began);
-        let rest = Duration::from_nanos(took).saturating_mul(BASE_REST);
-        self.line.bell.nap(rest.min(BASE_REST_MAX));
+    fn rest(&mut self, began: u64) {
+        let clock = &self.server.clock;
+        let end = clock.monotonic_ns();
+        let took = Duration::from_nanos(end.saturating_sub(began));
+        let rest = self.pace.rest(took, self.late);
+        self.line.bell.nap(rest);
+        let rested = Duration::from_nanos(clock.monotonic_ns().saturating_sub(end));
+        self.late = rested.saturating_sub(rest);
     }
 
     fn has_work(&self) -> bool {
