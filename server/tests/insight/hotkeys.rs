@@ -62,7 +62,10 @@ fn a_session_from_start_to_reset() {
     assert_eq!(map["net-bytes-all-commands-all-slots"].int(), 20 * set + got);
     // Which of them took longer is not known: a command may be interrupted.
     let mut cpu = ranking(&map, "by-cpu-time-us");
-    assert!(cpu.is_sorted_by(|a, b| a.1 >= b.1) && cpu.iter().all(|(_, micros)| *micros > 0), "{cpu:?}");
+    assert!(
+        cpu.is_sorted_by(|a, b| a.1 >= b.1) && cpu.iter().all(|(_, micros)| *micros > 0),
+        "{cpu:?}"
+    );
     cpu.sort();
     assert!(cpu.iter().map(|(key, _)| key.as_str()).eq(["cold", "hot"]), "{cpu:?}");
     assert_eq!(client.run("HOTKEYS STOP"), Value::ok());
