@@ -7,20 +7,13 @@ mod bodies;
 mod inputs;
 #[path = "../support/mod.rs"]
 mod support;
+mod targets;
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use support::Rng;
-
-/// A target.
-struct Target {
-    name: &'static str,
-    /// Random inputs if no time is asked for.
-    inputs: u64,
-    generate: fn(&mut Rng) -> Vec<u8>,
-    body: fn(&[u8]),
-}
+use targets::Target;
 
 impl Target {
     /// What the fuzzer has kept, then random inputs: a fixed number, or for the time asked for.
@@ -53,28 +46,16 @@ impl Target {
     }
 }
 
-macro_rules! targets {
-    ($($name:ident: $inputs:literal $generate:path => $body:path;)*) => {$(
+macro_rules! tests {
+    ($($name:ident)*) => {$(
         #[test]
         fn $name() {
-            let (name, inputs) = (stringify!($name), $inputs);
-            Target { name, inputs, generate: $generate, body: $body }.run();
+            targets::$name.run();
         }
     )*};
 }
 
-targets! {
-    acl: 600 inputs::rules => bodies::acl::acl;
-    config: 300 inputs::directives => bodies::config::config;
-    frames: 5000 inputs::stream => bodies::frames::frames;
-    glob: 20_000 inputs::patterns => bodies::glob::glob;
-    hyperloglog: 150 inputs::registers => bodies::hyperloglog::hyperloglog;
-    lua: 1500 inputs::script::script => bodies::lua::lua;
-    rdb: 1500 inputs::files::rdb_file => bodies::files::rdb;
-    restore: 300 inputs::files::payload => bodies::restore::restore;
-    server: 100 inputs::any => bodies::program::server;
-    snapshot: 1500 inputs::files::blocks => bodies::files::snapshot;
-}
+tests! { acl config frames glob hyperloglog lua rdb restore server snapshot }
 
 /// A server that refuses everything would pass.
 #[test]

@@ -1,0 +1,3 @@
+#![no_main]
+
+dunlin_fuzz::target!(glob);
