@@ -1,7 +1,7 @@
 //! What is saved comes back: every type, every form, and what changes meanwhile.
 
 use crate::support::{Client, Rng, Value, command};
-use crate::{Dir, digest, fill, info, saved, simple, start, text};
+use crate::{Dir, LIMIT, digest, fill, info, saved, simple, start, text};
 
 /// Every key with its type, encoding and time to live, rounded: what a digest does not show.
 fn forms(client: &mut Client) -> Vec<String> {
@@ -27,6 +27,8 @@ fn every_value_comes_back() {
         let dir = Dir::new();
         let server = start(&dir, &[]);
         let mut client = server.client();
+        // An unoptimised server may take long to save all of it, on a thread that gives way to others.
+        client.set_patience(LIMIT * 5);
         assert_eq!(client.run(&format!("CONFIG SET rdbcompression {compression}")), Value::ok());
         fill(&mut client, 7, 10);
         let library = "#!lua name=lib\nredis.register_function('f', function() return 7 end)";
