@@ -177,7 +177,10 @@ impl Eviction {
             self.ghost = Ghost::default();
         }
         self.active = policy.has_ring();
-        bytes += usable(self.ring.capacity() * 8) + self.ghost.bytes();
+        bytes += self.ghost.bytes();
+        if self.ring.capacity() > 0 {
+            bytes += usable(self.ring.capacity() * 8);
+        }
         let change = bytes as i64 - self.bytes as i64;
         self.bytes = bytes;
         change

@@ -19,8 +19,8 @@ pub(crate) struct Hand {
 pub(crate) struct Way<'a> {
     /// How much it may still look at: slots, and entries, which count as [`ENTRY`] of them.
     pub(crate) looks: usize,
-    /// Items that say that they are on the ring, and were not used, join the main queue: maybe no ring
-    /// knows of them.
+    /// Items that say that they are on the ring join the main queue, used or not: maybe no ring knows of
+    /// them.
     pub(crate) frees: bool,
     pub(crate) now: Millis,
     pub(crate) hasher: &'a Hasher,
@@ -149,7 +149,7 @@ impl Way<'_> {
             return false;
         }
         if word.is_small() {
-            if self.frees && word.frequency() == 0 {
+            if self.frees {
                 bucket.set_word(slot, word.with_small(false));
             }
             return true;

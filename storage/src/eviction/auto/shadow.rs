@@ -74,15 +74,18 @@ impl Shadow {
         shadow
     }
 
-    /// Changes how many it holds. What is too much goes with the next requests.
+    /// Changes how many it holds.
     pub(super) fn fit(&mut self, capacity: usize) {
         self.capacity = capacity.max(1);
+        while self.len > self.capacity {
+            self.evict();
+        }
         self.ghost.fit(self.capacity / 2);
         self.sketch.fit(self.capacity, COUNTERS);
         if self.ring.capacity() > self.ring.len() * 4 + 16 {
             self.ring.shrink_to(self.ring.len() * 2);
         }
-        let most = self.capacity.max(self.len) + 1;
+        let most = self.capacity + 1;
         // A third of the places stay free, and it does not move for every change.
         if self.ids.len() < most * 5 / 4 || self.ids.len() > most * 3 {
             self.rehash(most * 3 / 2 + 1);
@@ -111,10 +114,6 @@ impl Shadow {
             let state = &mut self.states[place];
             *state += u8::from(*state & USES < USES);
             return true;
-        }
-        // A miniature that has become smaller holds too many.
-        while self.len > self.capacity {
-            self.evict();
         }
         let spot = spot_of(id);
         self.sketch.add(spot);
@@ -145,7 +144,7 @@ impl Shadow {
     }
 
     fn home_of(&self, id: Id) -> usize {
-        (spot_of(id).position * self.ids.len() as u64 >> POSITION_BITS) as usize
+        ((spot_of(id).position * self.ids.len() as u64) >> POSITION_BITS) as usize
     }
 
     fn after(&self, place: usize) -> usize {

@@ -97,7 +97,7 @@ impl Sketch {
         let first = spot.position >> (POSITION_BITS - 32);
         let mixed = (spot.position << 12 | u64::from(spot.tag)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let second = (mixed ^ mixed >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32;
-        let at = |hash: u64| (hash * row as u64 >> 32) as usize;
+        let at = |hash: u64| ((hash * row as u64) >> 32) as usize;
         [at(first), row + at(second)]
     }
 
