@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn zigzag(i: u32) -> Id {
-        if i / 400 % 2 == 0 { i % 400 + 1 } else { 400 - i % 400 }
+        if (i / 400).is_multiple_of(2) { i % 400 + 1 } else { 400 - i % 400 }
     }
 
     fn looping(i: u32) -> Id {

@@ -154,7 +154,7 @@ mod tests {
             for reader in 1..=2u64 {
                 let (sampler, done) = (&sampler, &done);
                 scope.spawn(move || {
-                    (0..200_000).for_each(|i| sampler.note(at(reader << 20 | i % 1000)));
+                    (0..200_000).for_each(|i| sampler.note(at(reader << 20 | (i % 1000))));
                     done.store(true, Ordering::Relaxed);
                 });
             }

@@ -117,7 +117,6 @@ impl Shadow {
             self.evict();
         }
         let spot = spot_of(id);
-        self.sketch.add(spot);
         let mut state = 0;
         if self.is_full && !(self.ghost.take(spot) && self.rule.trusts_ghost()) {
             self.push(id);
@@ -145,7 +144,7 @@ impl Shadow {
     }
 
     fn home_of(&self, id: Id) -> usize {
-        (spot_of(id).position * self.ids.len() as u64 >> POSITION_BITS) as usize
+        ((spot_of(id).position * self.ids.len() as u64) >> POSITION_BITS) as usize
     }
 
     fn after(&self, place: usize) -> usize {
@@ -219,7 +218,9 @@ impl Shadow {
 
     /// Takes out what is at a place; what stands behind it moves up.
     fn remove(&mut self, place: usize) {
-        self.ghost.insert(spot_of(self.ids[place]));
+        let spot = spot_of(self.ids[place]);
+        self.ghost.insert(spot);
+        self.sketch.add(spot);
         self.len -= 1;
         let places = self.ids.len();
         let (mut hole, mut next) = (place, self.after(place));
