@@ -6,13 +6,14 @@ A line on stdin begins a phase, an empty one ends it; then what was done is prin
 
     done      commands (redis-benchmark: runs)
     errors    those that the client gave to its user as failed, after its own retries
-    limits    failures that are the client's own, whoever serves: redis-benchmark ends when a
-              connection does, or when it sees a node that it has not known at its start; redis-rs
-              (blocking) stumbles over connections to nodes that have gone
+    limits    failures that are the client's own, whoever serves: redis-benchmark ends, or waits for
+              ever, when a connection ends, and ends when it sees a node that it has not known at its
+              start; redis-rs (blocking) stumbles over connections to nodes that have gone; redis-py
+              (asyncio) writes to a connection that another of its tasks has just closed
     wrong     values that were not the last that was acknowledged, nor a miss
     longest   the longest wait, in seconds
     trouble   when the last command ended that failed or took more than a second, or 0
-    first     the first thing that was wrong
+    first     the first thing that was wrong; a limit only if there was nothing else
 """
 
 import asyncio
@@ -51,6 +52,7 @@ class Board:
 
     def begin(self):
         self.told = dict(done=0, errors=0, limits=0, wrong=0, longest=0.0, trouble=0.0, first=None)
+        self.first_is_limit = False
 
     def tell(self, took, error=None, wrong=None):
         with self.lock:
@@ -62,8 +64,11 @@ class Board:
             told["wrong"] += wrong is not None
             if took > SLOW or (error is not None and not isinstance(error, Limit)):
                 told["trouble"] = time.time()
-            if told["first"] is None and (error is not None or wrong is not None):
+            if error is None and wrong is None:
+                return
+            if told["first"] is None or (self.first_is_limit and not isinstance(error, Limit)):
                 told["first"] = wrong or f"{type(error).__name__}: {error}"
+                self.first_is_limit = isinstance(error, Limit)
 
 
 board = Board()
@@ -128,6 +133,8 @@ def redis_py_async():
             began, answer, error = time.time(), None, None
             try:
                 answer = await (client.get(key) if value is None else client.set(key, value))
+            except AttributeError as e:
+                error = Limit(e) if "'writelines'" in str(e) else e
             except Exception as e:  # whatever the client gives to its user
                 error = e
             await asyncio.sleep(work.tell(key, value, began, answer, error))
@@ -170,8 +177,8 @@ def redis_benchmark():
                     lines = (done.stderr or done.stdout).strip().splitlines()
                     text = next((line for line in lines if any(limit in line for limit in LIMITS)), None)
                     error = RuntimeError(lines[-1:]) if text is None else Limit(text)
-            except subprocess.TimeoutExpired as e:
-                error = e
+            except subprocess.TimeoutExpired:
+                error = Limit("it does not end")
             board.tell(time.time() - began, error)
             time.sleep(0.3)
 

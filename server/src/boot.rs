@@ -99,10 +99,11 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
         pages::start(server)?;
     }
     shutdown::start(server)?;
-    let threads = spawn_workers(server, &settings, listeners)?;
+    // Before clients are served: the first may ask at once what the cluster looks like.
     if let Some(beginning) = beginning {
         beginning.go(server)?;
     }
+    let threads = spawn_workers(server, &settings, listeners)?;
     if snapshot::load(server)? {
         info!("ready to accept connections");
     }

@@ -60,12 +60,14 @@ fn main() -> ExitCode {
 
 struct Options {
     url: Option<String>,
+    /// Pixels of a picture, along each side.
+    side: usize,
     load: Load,
 }
 
 impl Options {
     fn read(mut args: impl Iterator<Item = OsString>) -> Result<Options, String> {
-        let mut options = Options { url: None, load: Load::default() };
+        let mut options = Options { url: None, side: 128, load: Load::default() };
         while let Some(name) = args.next() {
             let name = name.to_string_lossy().into_owned();
             let value = args.next().ok_or(format!("{name}: a value is missing"))?;
@@ -75,9 +77,11 @@ impl Options {
                 "--url" => options.url = Some(value),
                 "--seconds" => options.load.time = Duration::from_secs(number()?),
                 "--rate" => options.load.rate = number()?.max(1),
+                "--side" => options.side = number()?.clamp(8, 4096) as usize,
                 "--images" => options.load.images = number()?.max(1),
                 _ => {
-                    return Err(format!("{name}: --url, --seconds, --rate and --images are known"));
+                    let known = "--url, --seconds, --rate, --images and --side are known";
+                    return Err(format!("{name}: {known}"));
                 }
             }
         }
@@ -98,7 +102,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let cache = connect(&url).await?;
-        let service = Rc::new(ImageService::new(cache));
+        let service = Rc::new(ImageService::new(cache, options.side));
         let tally = driver::drive(&service, &options.load).await;
         print!("{}", tally.report(&options.load, &service));
         Ok(())

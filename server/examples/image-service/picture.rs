@@ -3,8 +3,6 @@
 //! The format is QOI ("quite OK image"), which is lossless, simple and fast; a picture is decoded,
 //! scaled down and encoded again, so that a transformation costs what it costs in a real service.
 
-/// Pixels of a source, along each side.
-const SOURCE: usize = 128;
 /// By how much a source is scaled down.
 const SCALE: usize = 4;
 
@@ -28,15 +26,16 @@ pub(crate) struct Picture {
     pixels: Vec<Pixel>,
 }
 
-/// The file of image `number` as it lies in the store behind the service.
-pub(crate) fn source(number: u64) -> Vec<u8> {
+/// The file of image `number` as it lies in the store behind the service, with `side` pixels along each
+/// side.
+pub(crate) fn source(number: u64, side: usize) -> Vec<u8> {
     let (hue, period) = ((number.wrapping_mul(37) % 256) as u8, 8 + (number % 23) as usize);
-    let pixels = (0..SOURCE * SOURCE).map(|at| {
-        let (x, y) = (at % SOURCE, at / SOURCE);
+    let pixels = (0..side * side).map(|at| {
+        let (x, y) = (at % side, at / side);
         let stripe = if (x / period + y / period).is_multiple_of(2) { 40 } else { 0 };
         [(x as u8).wrapping_add(hue), (y as u8).wrapping_add(stripe), hue ^ (x * y / 64) as u8, 255]
     });
-    Picture { width: SOURCE, height: SOURCE, pixels: pixels.collect() }.encode()
+    Picture { width: side, height: side, pixels: pixels.collect() }.encode()
 }
 
 /// Makes the thumbnail of a file.

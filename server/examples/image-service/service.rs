@@ -48,6 +48,8 @@ type Landing = watch::Receiver<Option<Result<(), Unserved>>>;
 
 /// The image service.
 pub(crate) struct ImageService {
+    /// Pixels of a source, along each side.
+    side: usize,
     cache: MultiplexedConnection,
     flights: RefCell<HashMap<u64, Landing>>,
     /// GET of the cache, as the service sees it.
@@ -59,10 +61,11 @@ pub(crate) struct ImageService {
 }
 
 impl ImageService {
-    /// A service in front of which is this cache.
-    pub(crate) fn new(cache: MultiplexedConnection) -> ImageService {
+    /// A service in front of which is this cache, for sources of so many pixels along each side.
+    pub(crate) fn new(cache: MultiplexedConnection, side: usize) -> ImageService {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         ImageService {
+            side,
             cache,
             flights: RefCell::default(),
             lookups: Times::default(),
@@ -102,9 +105,10 @@ impl ImageService {
 
     async fn make(&self, image: u64, key: &str) -> Result<(), Unserved> {
         let [fetch, transform, upload] = &self.stages;
+        let side = self.side;
         let source = fetch
             .run(async {
-                let drawn = tokio::task::spawn_blocking(move || picture::source(image));
+                let drawn = tokio::task::spawn_blocking(move || picture::source(image, side));
                 tokio::join!(drawn, tokio::time::sleep(FETCH)).0
             })
             .await?

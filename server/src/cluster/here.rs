@@ -141,7 +141,9 @@ impl Cluster {
         self.young_until.store(at, Ordering::Relaxed);
     }
 
-    fn is_young(&self, now: u64) -> bool {
+    /// Whether it has just been started, so that its lease, or its map, may still come.
+    #[must_use]
+    pub fn is_young(&self, now: u64) -> bool {
         now < self.young_until.load(Ordering::Relaxed)
     }
 

@@ -114,11 +114,15 @@ impl Pair {
             }
             from = cut;
         }
-        let mut pause = batch.steps.iter().any(|step| step.pause);
+        // All replies first: what is still running when a sequence ends early would write into the next.
+        let mut replies = Vec::with_capacity(batch.steps.len());
         for step in &batch.steps {
-            *pending += i64::from(step.past);
             let reference = receive(&mut connection.reference, step, "the reference")?;
-            let mut subject = receive(&mut connection.subject, step, "the subject")?;
+            replies.push((reference, receive(&mut connection.subject, step, "the subject")?));
+        }
+        let mut pause = batch.steps.iter().any(|step| step.pause);
+        for (step, (reference, mut subject)) in batch.steps.iter().zip(replies) {
+            *pending += i64::from(step.past);
             if let Some(tamper) = self.tamper {
                 tamper(step, &mut subject);
             }

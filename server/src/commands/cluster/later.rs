@@ -65,9 +65,34 @@ pub(super) fn answer<'a, 'g>(
         Begun::Later(_) if !call.may_block() => return Err(MAY_NOT_WAIT),
         Begun::Later(work) => work,
     };
+    Ok(wait(operations, work))
+}
+
+fn wait(operations: &Operations, work: impl Future<Output = Said> + Send + 'static) -> Outcome {
     let answer = Arc::new(Answer::of(&operations.thread, work));
     let meanwhile = Some(Meanwhile::Answer(answer));
-    Ok(Outcome::Block(Wait { deadline: None, on_timeout: left_alone, on: None, meanwhile }))
+    Outcome::Block(Wait { deadline: None, on_timeout: left_alone, on: None, meanwhile })
+}
+
+/// A node that has just been started reads first what it knows of its cluster; so that clients need not
+/// ask again, they wait for that. `None`: there is nothing to wait for, or no longer.
+pub(super) fn until_known(call: &Call<'_, '_>) -> Result<Option<Outcome>, ReplyError> {
+    let cluster = node(call)?;
+    let is_again = call.client.wait.as_ref().is_some_and(|wait| wait.meanwhile.is_some());
+    if is_again || !cluster.is_young(call.began) || !call.may_block() {
+        return Ok(None);
+    }
+    let mut shown = cluster.view().shown();
+    let view = cluster.view().get();
+    let (false, Some(operations)) = (view.is_member(), cluster.operations()) else {
+        return Ok(None);
+    };
+    let known = view.map().epoch;
+    Ok(Some(wait(operations, async move {
+        let is_shown = shown.wait_for(|shown| *shown > known);
+        let _ = tokio::time::timeout(SHOWN, is_shown).await;
+        Ok(Word::Ok)
+    })))
 }
 
 /// CLIENT UNBLOCK has ended the wait.

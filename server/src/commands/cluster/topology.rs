@@ -1,6 +1,6 @@
 //! What shows the map and this node in it.
 
-use super::{DISABLED, SHOWS, UNORDERED, docs, member, node};
+use super::{DISABLED, SHOWS, UNORDERED, docs, later, member, node};
 use crate::client::ClientShared;
 use crate::cluster::Cluster;
 use crate::cluster::keeper::Streams;
@@ -67,6 +67,9 @@ pub(super) const NODES: Command = row("nodes", nodes)
     .tips(UNORDERED);
 
 fn nodes(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
+    if let Some(wait) = later::until_known(call)? {
+        return Ok(wait);
+    }
     show(call, Kind::Nodes)
 }
 

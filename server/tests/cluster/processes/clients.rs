@@ -1,9 +1,10 @@
 //! The cluster clients of Rust, redis-rs and fred, through a join, a leave and a rolling restart: what
 //! they give to their user is never an error. (Those of other languages: `.ci/clients/cluster.py`.)
 
-use super::super::support::alone;
+use super::super::support::{Client, alone};
 use super::nodes::Nodes;
 use fred::prelude::*;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -108,6 +109,34 @@ fn changes(nodes: &mut Nodes, begin: impl Fn(&str)) {
         begin(&format!("restart of {at}"));
         nodes.restart(at);
         nodes.settle_with(3);
+    }
+}
+
+/// What the first connection is told that a node takes.
+fn first_answer(address: SocketAddr) -> String {
+    loop {
+        let answer = Client::tcp(address)
+            .ok()
+            .and_then(|mut client| client.try_recv_after(b"CLUSTER NODES\r\n").ok());
+        match answer {
+            Some(answer) => return answer.text(),
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn a_node_that_is_started_again_knows_its_cluster_from_the_first_question() {
+    let _alone = alone();
+    let mut nodes = Nodes::cluster(3, &[]);
+    for at in [0, 1, 2] {
+        nodes.end(at);
+        let address = nodes.nodes[at].address();
+        let asker = std::thread::spawn(move || first_answer(address));
+        nodes.restart(at);
+        let told = asker.join().expect("an answer");
+        assert!(told.contains("myself,master -") && told.lines().count() == 3, "{told}");
+        nodes.settle();
     }
 }
 
