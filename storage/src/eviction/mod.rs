@@ -161,7 +161,9 @@ impl Eviction {
         let mut bytes = 0;
         if policy == Policy::AllKeysAuto {
             bytes += self.auto_mut().fit(load, sampler);
-            self.ghost.fit(load.items / 2);
+            if self.auto_mut().is_full {
+                self.ghost.fit(load.items / 2);
+            }
             self.strays |= self.trim(load.items);
             if std::mem::take(&mut self.strays) {
                 self.auto_mut().free_strays(databases);

@@ -16,10 +16,11 @@
 //!
 //! The hand stops at the item that is next to go and stays there until it has gone: a hand that went on
 //! would age the others several times as fast as they are replaced. The sketch learns from what happens
-//! anyway, insertions and the steps of the hand, so a read costs no more than under the other policies but
+//! anyway, evictions and the steps of the hand, so a read costs no more than under the other policies but
 //! for the keys of the sample.
 //!
-//! All of it begins when half of the budget is used, and is small: see [`Auto::fit`].
+//! The miniatures begin when half of the budget is used, so that they are warm when something has to go,
+//! and the rest when something has to. All of it is small: see [`Auto::fit`].
 
 mod duel;
 mod pick;
@@ -114,7 +115,6 @@ impl Auto {
     /// A new key; true if it starts on the ring. `is_known` says whether the ghost remembers it.
     pub(super) fn admit(&mut self, spot: Spot, is_known: impl FnOnce() -> bool) -> bool {
         self.newcomer = Some(spot);
-        self.sketch.add(spot);
         if !self.is_full {
             return false;
         }
@@ -143,9 +143,11 @@ impl Auto {
         if load.used < load.max / 4 * 3 {
             self.is_full = false;
         }
-        let is_large = load.bytes >= load.items * LARGE_ITEM;
-        let counters = if is_large { COUNTERS_LARGE } else { COUNTERS };
-        self.sketch.fit(load.items, counters);
+        if self.is_full {
+            let is_large = load.bytes >= load.items * LARGE_ITEM;
+            let counters = if is_large { COUNTERS_LARGE } else { COUNTERS };
+            self.sketch.fit(load.items, counters);
+        }
         let whole = (load.max as f64 / load.used.max(1) as f64).max(1.0);
         let (items, bytes) = (load.items as f64 * whole, load.bytes as f64 * whole);
         let most = bytes as usize / SHADOW_SHARE / (2 * shadow::BYTES_PER_ITEM);

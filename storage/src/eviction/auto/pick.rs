@@ -26,7 +26,7 @@ pub(in crate::eviction) fn pick<'g>(
             let (db, victim) = from_main(writer, id, now);
             let Some(hit) = victim else { return overdue(writer, id) };
             let spot = writer.keyspace.hasher.spot_of(hit.entry.key());
-            writer.with_core(id, |core| core.eviction.ghost.insert(spot));
+            writer.with_core(id, |core| core.eviction.remember(spot));
             return (db, Some(hit));
         };
         let (db, spot) = unpack(packed);
@@ -62,7 +62,7 @@ fn overdue<'g>(writer: &mut Writer<'_, 'g>, id: ShardId) -> (usize, Option<Hit<'
         let Some((db, spot)) = oldest.map(unpack) else { break };
         let hit = keyspace.table(db, id).on_ring(spot, &keyspace.hasher, guard);
         if hit.is_some() {
-            writer.with_core(id, |core| core.eviction.ghost.insert(spot));
+            writer.with_core(id, |core| core.eviction.remember(spot));
             return (db, hit);
         }
     }
@@ -148,6 +148,12 @@ impl Eviction {
         stays
     }
 
+    /// An item goes. That counts as a use: it was asked for to come.
+    fn remember(&mut self, spot: Spot) {
+        self.ghost.insert(spot);
+        self.auto_mut().sketch.add(spot);
+    }
+
     /// Whether the oldest of the ring takes the place of a victim of the main queue. Remembers who goes.
     fn compare(&mut self, candidate: Spot, victim: Option<Spot>, is_due: bool) -> bool {
         let auto = self.auto_mut();
@@ -158,7 +164,7 @@ impl Eviction {
             None => auto.tally.rejected += 1,
         }
         if !(is_due && winner.is_some()) {
-            self.ghost.insert(winner.unwrap_or(candidate));
+            self.remember(winner.unwrap_or(candidate));
         }
         winner.is_some()
     }

@@ -116,7 +116,6 @@ impl Shadow {
             return true;
         }
         let spot = spot_of(id);
-        self.sketch.add(spot);
         let mut state = 0;
         if self.is_full && !(self.ghost.take(spot) && self.rule.trusts_ghost()) {
             self.push(id);
@@ -218,7 +217,9 @@ impl Shadow {
 
     /// Takes out what is at a place; what stands behind it moves up.
     fn remove(&mut self, place: usize) {
-        self.ghost.insert(spot_of(self.ids[place]));
+        let spot = spot_of(self.ids[place]);
+        self.ghost.insert(spot);
+        self.sketch.add(spot);
         self.len -= 1;
         let places = self.ids.len();
         let (mut hole, mut next) = (place, self.after(place));
