@@ -21,6 +21,7 @@ pub(in crate::eviction) fn pick<'g>(
     now: Millis,
 ) -> (usize, Option<Hit<'g>>) {
     let items = writer.keyspace.items_of(id);
+    let mut has_moved = false;
     for _ in 0..RING_LOOKS {
         let Some(packed) = writer.with_core(id, |core| core.eviction.oldest(items)) else {
             let (db, victim) = from_main(writer, id, now);
@@ -38,6 +39,12 @@ pub(in crate::eviction) fn pick<'g>(
             return (db, Some(hit));
         }
         let uses = hit.word.frequency();
+        if uses == 0 && !has_moved && writer.with_core(id, |core| core.eviction.is_left_over(items))
+        {
+            has_moved = true;
+            hit.settle(false);
+            continue;
+        }
         if uses == 0 {
             return judge(writer, id, (db, spot, hit), now);
         }
@@ -135,6 +142,14 @@ impl Eviction {
         auto.is_full = true;
         let rule = auto.rule;
         if rule.is_too_long(self.ring.len(), items) { self.ring.pop_front() } else { None }
+    }
+
+    /// Whether the ring is as long as the other rule has left it. A victim of the ring makes room for one
+    /// that comes to the ring, and so does one of the main queue, so it would stay as long as that: one more
+    /// joins the main queue with each victim.
+    fn is_left_over(&mut self, items: usize) -> bool {
+        let ring = self.ring.len() / 2;
+        self.auto_mut().rule.is_too_long(ring, items)
     }
 
     /// The oldest of the ring was used so often; whether it stays there.

@@ -82,6 +82,7 @@ impl Shadow {
         }
         self.ghost.fit(self.capacity / 2);
         self.sketch.fit(self.capacity, COUNTERS);
+        self.sketch.settle();
         if self.ring.capacity() > self.ring.len() * 4 + 16 {
             self.ring.shrink_to(self.ring.len() * 2);
         }

@@ -68,6 +68,13 @@ impl Sketch {
         }
     }
 
+    /// Ends what is done a few words at a time: for small ones.
+    pub(super) fn settle(&mut self) {
+        while !matches!(self.pass, Pass::None) {
+            self.go_on();
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let of = |words: &Vec<u64>| if words.is_empty() { 0 } else { usable(words.capacity() * 8) };
         let old = if let Pass::Moving { old, .. } = &self.pass { of(old) } else { 0 };

@@ -17,6 +17,9 @@ fn it_takes_a_small_share_whatever_the_size() {
         let (mut auto, sampler) = (Auto::default(), Sampler::default());
         for items in [0, 1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 1000, 10] {
             let now = load(items, bytes_each);
+            auto.is_full = true;
+            auto.fit(now, &sampler);
+            auto.sketch.settle();
             let bytes = auto.fit(now, &sampler);
             let sketch = if bytes_each >= LARGE_ITEM { 4 } else { 2 };
             let most = items.max(16) * sketch * 3 + now.bytes / 60 + 64;

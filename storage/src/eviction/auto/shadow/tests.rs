@@ -94,8 +94,10 @@ fn a_loop_is_for_frequency_and_a_drift_for_recency() {
         (misses(Rule::Frequency, 100, looping()), misses(Rule::Recency, 100, looping()));
     assert!(often < 70_000 && lately > 80_000, "{often} {lately}");
     // Back and forth: what was last is next.
-    let zigzag =
-        || (0..100_000u32).map(|i| if (i / 400).is_multiple_of(2) { i % 400 } else { 399 - i % 400 } + 1);
+    let zigzag = || {
+        (0..100_000u32)
+            .map(|i| if (i / 400).is_multiple_of(2) { i % 400 } else { 399 - i % 400 } + 1)
+    };
     let (often, lately) =
         (misses(Rule::Frequency, 100, zigzag()), misses(Rule::Recency, 100, zigzag()));
     assert!(lately < 78_000 && lately + 5000 < often, "{often} {lately}");
