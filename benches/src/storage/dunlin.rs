@@ -26,6 +26,7 @@ const CONNECTIONS: usize = 16;
 pub struct Dunlin {
     keyspace: Keyspace,
     size: usize,
+    prefetches: bool,
 }
 
 impl Dunlin {
@@ -33,7 +34,7 @@ impl Dunlin {
     #[must_use]
     pub fn new(shards: usize, keys: u64, size: usize) -> Self {
         let keyspace = Keyspace::new(Options { shards, databases: 1, ..Options::default() });
-        let dunlin = Self { keyspace, size };
+        let dunlin = Self { keyspace, size, prefetches: true };
         let mut worker = DunlinWorker::new(&dunlin);
         let all: Vec<Op> = (0..keys as u32).map(|n| Op::new(n, true)).collect();
         for batch in all.chunks(16) {
@@ -42,6 +43,11 @@ impl Dunlin {
         worker.finish();
         drop(worker);
         dunlin
+    }
+
+    /// The same, which waits for each key's memory when it comes to it.
+    pub(super) fn without_prefetch(self) -> Self {
+        Self { prefetches: false, ..self }
     }
 }
 
@@ -118,13 +124,14 @@ impl<'a> DunlinWorker<'a> {
         let connection = &mut self.connections[i];
         let ops = &connection.ops[connection.next..];
         self.keys.clear();
-        let hashes = ops.iter().map(|op| {
+        self.keys.extend(ops.iter().map(|op| {
             let bytes = op.bytes();
             let hash = keyspace.key(&bytes).hash;
-            self.keys.push((bytes, hash));
-            hash
-        });
-        keyspace.prefetch(DB, hashes, &guard);
+            (bytes, hash)
+        }));
+        if self.dunlin.prefetches {
+            keyspace.prefetch(DB, self.keys.iter().map(|(_, hash)| *hash), &guard);
+        }
         let mut found = 0;
         let held: &mut Option<Writer<'_, '_>> = &mut None;
         for (op, (bytes, hash)) in ops.iter().zip(&self.keys) {

@@ -128,6 +128,99 @@ impl Worker for PapayaWorker<'_> {
     }
 }
 
+/// moka's concurrent cache, with room for more than there is.
+pub(super) struct Moka {
+    cache: moka::sync::Cache<Bytes, Shared, RandomState>,
+    size: usize,
+}
+
+/// A value of a cache that gives out clones.
+type Shared = bytes::Bytes;
+
+impl Moka {
+    pub(super) fn new(keys: u64, size: usize) -> Self {
+        let builder = moka::sync::Cache::builder().max_capacity(keys * 2);
+        let cache = builder.build_with_hasher(RandomState::new());
+        for n in 0..keys as u32 {
+            cache.insert(Op::new(n, false).bytes().into(), value(n, size).into());
+        }
+        cache.run_pending_tasks();
+        Self { cache, size }
+    }
+}
+
+struct MokaWorker<'a>(&'a Moka, Source, Vec<u8>);
+
+impl Engine for Moka {
+    fn worker(&self) -> Box<dyn Worker + '_> {
+        Box::new(MokaWorker(self, Source::new(self.size), vec![0; self.size]))
+    }
+}
+
+impl Worker for MokaWorker<'_> {
+    fn batch(&mut self, ops: &[Op]) -> u64 {
+        let Self(Moka { cache, .. }, source, out) = self;
+        let mut found = 0;
+        for op in ops {
+            let key = op.bytes();
+            if op.is_write() {
+                cache.insert(key.into(), source.value(op.key()).into());
+            } else if let Some(value) = cache.get(&key[..]) {
+                copy_out(&value, out);
+                found += 1;
+            }
+        }
+        found
+    }
+}
+
+/// quick_cache's concurrent cache, with room for more than there is.
+pub(super) struct Quick {
+    cache: quick_cache::sync::Cache<Bytes, Shared, quick_cache::UnitWeighter, RandomState>,
+    size: usize,
+}
+
+impl Quick {
+    pub(super) fn new(keys: u64, size: usize) -> Self {
+        let cache = quick_cache::sync::Cache::with(
+            keys as usize * 2,
+            keys * 2,
+            quick_cache::UnitWeighter,
+            RandomState::new(),
+            quick_cache::sync::DefaultLifecycle::default(),
+        );
+        for n in 0..keys as u32 {
+            cache.insert(Op::new(n, false).bytes().into(), value(n, size).into());
+        }
+        Self { cache, size }
+    }
+}
+
+struct QuickWorker<'a>(&'a Quick, Source, Vec<u8>);
+
+impl Engine for Quick {
+    fn worker(&self) -> Box<dyn Worker + '_> {
+        Box::new(QuickWorker(self, Source::new(self.size), vec![0; self.size]))
+    }
+}
+
+impl Worker for QuickWorker<'_> {
+    fn batch(&mut self, ops: &[Op]) -> u64 {
+        let Self(Quick { cache, .. }, source, out) = self;
+        let mut found = 0;
+        for op in ops {
+            let key = op.bytes();
+            if op.is_write() {
+                cache.insert(key.into(), source.value(op.key()).into());
+            } else if let Some(value) = cache.get(&key[..]) {
+                copy_out(&value, out);
+                found += 1;
+            }
+        }
+        found
+    }
+}
+
 /// 64 standard maps, each behind a reader-writer lock.
 pub(super) struct Locked {
     shards: Vec<RwLock<HashMap<Bytes, Bytes, RandomState>>>,

@@ -64,7 +64,16 @@ pub struct Plan {
 }
 
 /// Names of the engines there are.
-pub const ENGINES: &str = "dunlin,dashmap,papaya,rwlock";
+pub const ENGINES: &str = "dunlin,plain,dashmap,papaya,moka,quick_cache,rwlock";
+
+/// Those that Dunlin is compared with, and how much of their CPU time it may take with 95 % and with 50 %
+/// reads and two threads.
+const RIVALS: [&str; 4] = ["dashmap", "papaya", "moka", "quick_cache"];
+const GOALS: [(u32, f64); 2] = [(95, 0.35), (50, 0.45)];
+/// How many times the CPU time of itself Dunlin takes at least if its batches fetch nothing ahead, and of
+/// how many keys on: far more than the processor's caches hold.
+const GOAL_PLAIN: f64 = 1.5;
+const COLD: u64 = 10_000_000;
 
 /// One operation on a key number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,8 +220,15 @@ fn build(plan: &Plan) -> Outcome<Vec<Named>> {
                     add(format!("dunlin-{shards}"), Box::new(engine));
                 }
             }
+            "plain" => {
+                let shards = plan.shards.first().copied().unwrap_or(1) as usize;
+                let engine = Dunlin::new(shards, plan.keys, plan.size).without_prefetch();
+                add(name.clone(), Box::new(engine));
+            }
             "dashmap" => add(name.clone(), Box::new(engines::Dash::new(plan.keys, plan.size))),
             "papaya" => add(name.clone(), Box::new(engines::Papaya::new(plan.keys, plan.size))),
+            "moka" => add(name.clone(), Box::new(engines::Moka::new(plan.keys, plan.size))),
+            "quick_cache" => add(name.clone(), Box::new(engines::Quick::new(plan.keys, plan.size))),
             "rwlock" => add(name.clone(), Box::new(engines::Locked::new(plan.keys, plan.size))),
             other => return Err(format!("no engine named {other}").into()),
         }
@@ -335,28 +351,16 @@ fn print(
         "storage: {} keys, {}-byte values, zipf {}, batches of {}; medians of {} rounds",
         plan.keys, plan.size, plan.zipf, plan.batch, plan.rounds
     );
-    let columns = [
-        "reads",
-        "threads",
-        "engine",
-        "cpu ns/op",
-        "Mops/s",
-        "cpu to dashmap",
-        "cpu to papaya",
-        "scaling",
-        "scaling by cpu",
-        "role busy %",
-        "jobs",
-        "jobs/batch",
-        "batch max",
-    ];
-    let mut table = Table::new(&title, &columns);
     let at = |name: &str| engines.iter().position(|e| e.name == name);
-    let (dash, papaya) = (at("dashmap"), at("papaya"));
+    let rivals = RIVALS.iter().filter_map(|name| at(name).map(|i| (format!("cpu to {name}"), i)));
+    let rivals: Vec<(String, usize)> = rivals.collect();
+    let mut columns = vec!["reads", "threads", "engine", "cpu ns/op", "Mops/s"];
+    columns.extend(rivals.iter().map(|(name, _)| name.as_str()));
+    columns.extend(["scaling", "scaling by cpu", "role busy %", "jobs", "jobs/batch", "batch max"]);
+    let mut table = Table::new(&title, &columns);
     for (l, (load, row)) in loads.iter().zip(series).enumerate() {
         let single = loads.iter().position(|x| Load { threads: load.threads, ..*x } == *load);
         for (i, s) in row.iter().enumerate() {
-            let to = |other: Option<usize>| other.map_or(f64::NAN, |o| ratio(&s.cpu, &row[o].cpu));
             let base = single.map(|b| &series[b][i]).filter(|_| single != Some(l));
             let scaling = base.map_or(f64::NAN, |b| ratio(&s.wall, &b.wall));
             let by_cpu = base.map_or(f64::NAN, |b| ratio(&b.cpu, &s.cpu));
@@ -364,7 +368,7 @@ fn print(
             let told = met.taken > 0;
             let told = |cell: Cell| if told { cell } else { Cell::Empty };
             let busy = 100.0 * met.busy as f64 / (met.taken + met.busy) as f64;
-            table.row(vec![
+            let mut cells = vec![
                 if load.hot {
                     "one key".into()
                 } else {
@@ -374,8 +378,9 @@ fn print(
                 engines[i].name.as_str().into(),
                 number(median(&s.cpu), 1),
                 number(median(&s.wall), 2),
-                number(to(dash), 2),
-                number(to(papaya), 2),
+            ];
+            cells.extend(rivals.iter().map(|(_, i)| number(ratio(&s.cpu, &row[*i].cpu), 2)));
+            cells.extend([
                 number(scaling, 2),
                 number(by_cpu * f64::from(load.threads), 2),
                 told(number(busy, 3)),
@@ -383,28 +388,41 @@ fn print(
                 told(number(met.jobs as f64 / met.batches as f64, 2)),
                 told(met.batch_max.into()),
             ]);
+            table.row(cells);
         }
     }
     report.table(table);
-    judge(engines, loads, series, report);
+    judge(plan.keys, engines, loads, series, report);
 }
 
 /// The goals, for Dunlin with its first shard count.
-fn judge(engines: &[Named], loads: &[Load], series: &[Vec<Series>], report: &mut Report) {
+fn judge(
+    keys: u64,
+    engines: &[Named],
+    loads: &[Load],
+    series: &[Vec<Series>],
+    report: &mut Report,
+) {
     let at = |name: &str| engines.iter().position(|e| e.name == name);
     let Some(own) = engines.iter().position(|e| e.name.starts_with("dunlin")) else {
         return;
     };
     let find = |load: Load| loads.iter().position(|l| *l == load).map(|l| &series[l]);
-    for reads in [95, 50] {
+    for (reads, limit) in GOALS {
         let at_threads = |threads| find(Load { reads, threads, hot: false });
         let Some(two) = at_threads(2) else { continue };
-        for (name, limit) in [("dashmap", 0.45), ("papaya", 0.40)] {
+        for name in RIVALS {
             if let Some(other) = at(name) {
                 let r = ratio(&two[own].cpu, &two[other].cpu);
                 let text = format!("{reads}% reads, 2 threads: {r:.3} of {name}'s CPU <= {limit}");
                 report.goal(r <= limit, &text);
             }
+        }
+        if let Some(plain) = at("plain").filter(|_| keys >= COLD) {
+            let r = ratio(&two[plain].cpu, &two[own].cpu);
+            let text =
+                format!("{reads}% reads: {r:.2}x the CPU without prefetching >= {GOAL_PLAIN}");
+            report.goal(r >= GOAL_PLAIN, &text);
         }
         if let Some(one) = at_threads(1) {
             let r = ratio(&two[own].wall, &one[own].wall);
