@@ -67,6 +67,11 @@ const LOOKS_PER_VICTIM: usize = 16;
 const EMPTY_LOOKS: usize = 64;
 /// The ring's share of the items: one in ten.
 const SMALL_SHARE: usize = 10;
+/// Which of the ring is looked up in advance.
+const NEXT_BUT: usize = 2;
+/// Insertions until what is remembered is fitted again at most, and one for so many items.
+const FIT_EVERY: usize = 16;
+const FIT_ITEMS: usize = 64;
 /// The ring may always be so long.
 const RING_LEAST: usize = 64;
 /// Group summaries looked at for expired keys before anything is evicted.
@@ -98,6 +103,8 @@ pub(crate) struct Eviction {
     strays: bool,
     /// What all of that was last counted as.
     bytes: usize,
+    /// Insertions until it is fitted again.
+    rest: usize,
     random: u64,
 }
 
@@ -188,6 +195,16 @@ impl Eviction {
         change
     }
 
+    /// Whether it is to be fitted with this insertion. `allkeys-auto` hears of it in any case.
+    fn is_due(&mut self, sampler: &Sampler) -> bool {
+        if let Some(auto) = &mut self.auto {
+            auto.learn(sampler);
+        }
+        let is_due = self.rest == 0 || !self.active;
+        self.rest = self.rest.saturating_sub(1);
+        is_due
+    }
+
     fn next_random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -212,7 +229,10 @@ fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, max: u64
     if keyspace.used() <= max / 4 * 3 && keyspace.policy() != Policy::AllKeysAuto {
         return;
     }
-    fit(writer, id);
+    let is_due = writer.with_core(id, |core| core.eviction.is_due(&keyspace.shard(id).sampler));
+    if is_due {
+        fit(writer, id);
+    }
     let (used, limit) = (keyspace.used(), max.max(keyspace.ceiling()));
     if used > limit {
         // More than has come, so that a store that is behind catches up, and no more: the small item
@@ -239,7 +259,7 @@ fn fit(writer: &mut Writer<'_, '_>, id: ShardId) {
         let change = eviction.fit(policy, load, &shard.sampler, databases);
         match &mut eviction.auto {
             Some(auto) => {
-                auto.learn(&shard.sampler);
+                eviction.rest = (load.items / FIT_ITEMS).min(FIT_EVERY - 1);
                 auto.publish(eviction.ring.len(), &shard.counters.auto);
             }
             None if had_auto => auto::retract(&shard.counters, &shard.sampler),
@@ -268,6 +288,7 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, limit: u64, now: 
         }
         looks -= 1;
         let (db, hits) = pick(writer, id, policy, now);
+        look_ahead(writer, id);
         let count = hits.len().min(max - removed);
         empty = if count == 0 { empty + 1 } else { 0 };
         let hits = &hits[..count];
@@ -281,6 +302,28 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, limit: u64, now: 
         keyspace.fold(id);
     }
     removed
+}
+
+/// Asks for the memory that the next victims of the ring will be looked up in: an insertion that evicts
+/// waits for little else.
+fn look_ahead(writer: &mut Writer<'_, '_>, id: ShardId) {
+    let (keyspace, guard) = (writer.keyspace, writer.guard);
+    writer.with_core(id, |core| {
+        let eviction = &core.eviction;
+        let at = |place: usize| eviction.ring.get(place).map(|&packed| unpack(packed));
+        if let Some((db, spot)) = at(NEXT_BUT) {
+            keyspace.table(db, id).approach(spot, guard);
+            eviction.ghost.approach(spot);
+            if let Some(auto) = &eviction.auto {
+                auto.approach(spot);
+            }
+        }
+        // Its bucket was asked for then.
+        let home = at(0).and_then(|(db, spot)| keyspace.table(db, id).approach(spot, guard));
+        if let Some(home) = home {
+            home.prefetch_entry();
+        }
+    });
 }
 
 /// Removes some keys whose time is over: better than any victim.

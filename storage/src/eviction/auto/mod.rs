@@ -112,6 +112,11 @@ impl Auto {
         self.freeing = databases + 1;
     }
 
+    /// Asks for the memory in which it will be compared.
+    pub(super) fn approach(&self, spot: Spot) {
+        self.sketch.approach(spot);
+    }
+
     /// A new key; true if it starts on the ring. `is_known` says whether the ghost remembers it.
     pub(super) fn admit(&mut self, spot: Spot, is_known: impl FnOnce() -> bool) -> bool {
         self.newcomer = Some(spot);

@@ -1,10 +1,11 @@
-//! About how often keys were used lately: a count-min sketch of four-bit counters in two rows, after
-//! TinyLFU (Einziger, Friedman and Manes, ACM TOS 2017).
+//! About how often keys were used lately: a count-min sketch of four-bit counters, after TinyLFU (Einziger,
+//! Friedman and Manes, ACM TOS 2017). Both counters of a key are on one line of the cache, each in a half of
+//! it, so that looking at them costs one access to memory.
 //!
-//! All counters are halved when ten times as many uses were counted as there are items, and the counters
-//! of a row are in hash order, so that a sketch that grows or shrinks keeps what it knows. Both are done a
-//! few words with each use, and look as if they were done at once: a counter that the pass has not come to
-//! yet is read as half of what it says, or with what the old counters of its place say.
+//! All counters are halved when ten times as many uses were counted as there are items, and the lines are in
+//! hash order, so that a sketch that grows or shrinks keeps what it knows. Both are done a line with each
+//! use, and look as if they were done at once: a counter that the pass has not come to yet is read as half
+//! of what it says, or with what the old counters of its place say.
 //!
 //! ```text
 //! halving:  | halved | halved | passed -> | twice what they are | ...
@@ -13,27 +14,35 @@
 
 use crate::hash::{POSITION_BITS, Spot};
 use crate::memory::usable;
+use crate::sync::prefetch;
 
-/// Rows, one after the other.
+/// Counters of a key.
 const ROWS: usize = 2;
-/// Counters of a word.
+/// Counters of a word, and of a line.
 const PER_WORD: usize = 16;
+const PER_LINE: usize = 128;
+/// Counters of a line that may be the first of a key, and as many that may be the second.
+const PER_ROW: usize = PER_LINE / ROWS;
 /// All bits of each counter but the highest.
 const HALVES: u64 = 0x7777_7777_7777_7777;
 /// The highest count.
 const MOST: u8 = 15;
 /// Uses counted, for each item, until all counters are halved.
 const PASS: usize = 10;
-/// With so many times as many words as are wanted the sketch shrinks.
+/// With so many times as many lines as are wanted the sketch shrinks.
 const SHRINK_AT: usize = 3;
-/// Words halved, and words moved, with each use.
-const HALVED_AT_ONCE: usize = 4;
-const MOVED_AT_ONCE: usize = 1;
+/// Items for which there is room at least.
+const ITEMS_LEAST: usize = 16;
+
+/// A line of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(align(64))]
+struct Line([u64; PER_LINE / PER_WORD]);
 
 /// The counters of one shard, or of one small cache beside it.
 #[derive(Default)]
 pub(super) struct Sketch {
-    words: Vec<u64>,
+    lines: Vec<Line>,
     /// For how many items.
     items: usize,
     /// Uses counted since the counters were halved.
@@ -41,34 +50,52 @@ pub(super) struct Sketch {
     pass: Pass,
 }
 
-/// What is done a few words at a time.
+/// What is done a line at a time.
 #[derive(Default)]
 enum Pass {
     #[default]
     None,
-    /// So many words are halved already.
+    /// So many lines are halved already.
     Halving(usize),
-    /// So many words have what these old ones knew of them.
-    Moving { old: Vec<u64>, moved: usize },
+    /// So many lines have what these old ones knew of them.
+    Moving { old: Vec<Line>, moved: usize },
+}
+
+/// The counters of a key: the line, and places in it.
+#[derive(Clone, Copy)]
+struct Places {
+    line: usize,
+    at: [usize; ROWS],
+}
+
+impl Line {
+    fn get(&self, at: usize) -> u8 {
+        (self.0[at / PER_WORD] >> (at % PER_WORD * 4) & 0xf) as u8
+    }
+
+    fn set(&mut self, at: usize, count: u8) {
+        let (word, shift) = (&mut self.0[at / PER_WORD], at % PER_WORD * 4);
+        *word = *word & !(0xf << shift) | u64::from(count) << shift;
+    }
 }
 
 impl Sketch {
     /// Makes it large enough for so many items, with so many counters for each. One pass after the other:
     /// while there is one, it goes on with that.
     pub(super) fn fit(&mut self, items: usize, per_item: usize) {
-        self.items = items.max(PER_WORD);
+        self.items = items.max(ITEMS_LEAST);
         self.go_on();
-        let row = (self.items * per_item).div_ceil(ROWS * PER_WORD);
-        let has = self.words.len() / ROWS;
-        if matches!(self.pass, Pass::None) && (has * 3 / 2 < row || has / SHRINK_AT > row) {
-            let old = std::mem::replace(&mut self.words, vec![0; row * ROWS]);
+        let wanted = (self.items * per_item).div_ceil(PER_LINE);
+        let has = self.lines.len();
+        if matches!(self.pass, Pass::None) && (has * 3 / 2 < wanted || has / SHRINK_AT > wanted) {
+            let old = std::mem::replace(&mut self.lines, vec![Line::default(); wanted]);
             if has > 0 {
                 self.pass = Pass::Moving { old, moved: 0 };
             }
         }
     }
 
-    /// Ends what is done a few words at a time: for small ones.
+    /// Ends what is done a line at a time: for small ones.
     pub(super) fn settle(&mut self) {
         while !matches!(self.pass, Pass::None) {
             self.go_on();
@@ -76,14 +103,17 @@ impl Sketch {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let of = |words: &Vec<u64>| if words.is_empty() { 0 } else { usable(words.capacity() * 8) };
+        let of = |lines: &Vec<Line>| match lines.is_empty() {
+            true => 0,
+            false => usable(lines.capacity() * size_of::<Line>()),
+        };
         let old = if let Pass::Moving { old, .. } = &self.pass { of(old) } else { 0 };
-        of(&self.words) + old
+        of(&self.lines) + old
     }
 
     /// One more use.
     pub(super) fn add(&mut self, spot: Spot) {
-        if self.words.is_empty() {
+        if self.lines.is_empty() {
             return;
         }
         self.go_on();
@@ -92,9 +122,9 @@ impl Sketch {
         if least == MOST {
             return;
         }
-        for place in places {
-            if self.count(place) == least {
-                self.set(place, least + 1);
+        for at in places.at {
+            if self.count(places.line, at) == least {
+                self.set(places.line, at, least + 1);
             }
         }
         self.counted += 1;
@@ -106,87 +136,80 @@ impl Sketch {
 
     /// How often it was used lately, and seldom more: others may have the same counters.
     pub(super) fn estimate(&self, spot: Spot) -> u8 {
-        if self.words.is_empty() { 0 } else { self.least(self.places(spot)) }
+        if self.lines.is_empty() { 0 } else { self.least(self.places(spot)) }
     }
 
-    fn least(&self, places: [usize; ROWS]) -> u8 {
-        places.into_iter().map(|place| self.count(place)).min().unwrap_or(0)
+    /// Asks for the line of a key.
+    pub(super) fn approach(&self, spot: Spot) {
+        if !self.lines.is_empty() {
+            prefetch(&raw const self.lines[self.places(spot).line]);
+        }
     }
 
-    fn places(&self, spot: Spot) -> [usize; ROWS] {
-        let row = self.words.len() / ROWS * PER_WORD;
-        // The first row in the order of the positions, the other one in that of a hash of them.
-        let first = spot.position >> (POSITION_BITS - 32);
+    fn least(&self, places: Places) -> u8 {
+        places.at.into_iter().map(|at| self.count(places.line, at)).min().unwrap_or(0)
+    }
+
+    fn places(&self, spot: Spot) -> Places {
+        // Lines in the order of the positions, and places in them by a hash of those.
+        let line = ((spot.position >> (POSITION_BITS - 32)) * self.lines.len() as u64) >> 32;
         let mixed = (spot.position << 12 | u64::from(spot.tag)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let second = (mixed ^ mixed >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32;
-        let at = |hash: u64| ((hash * row as u64) >> 32) as usize;
-        [at(first), row + at(second)]
+        let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40;
+        let at = std::array::from_fn(|row| {
+            row * PER_ROW + (mixed as usize >> (row * 8)) % PER_ROW
+        });
+        Places { line: line as usize, at }
     }
 
     /// What a counter says when the pass is taken as done.
-    fn count(&self, at: usize) -> u8 {
-        let count = counter(&self.words, at);
+    fn count(&self, line: usize, at: usize) -> u8 {
+        let count = self.lines[line].get(at);
         match &self.pass {
-            Pass::Halving(done) if at / PER_WORD >= *done => count >> 1,
-            Pass::Moving { old, moved } if at / PER_WORD >= *moved => {
-                count.max(known(old, self.words.len(), at))
+            Pass::Halving(done) if line >= *done => count >> 1,
+            Pass::Moving { old, moved } if line >= *moved => {
+                count.max(known(old, self.lines.len(), line, at))
             }
             _ => count,
         }
     }
 
-    fn set(&mut self, at: usize, count: u8) {
+    fn set(&mut self, line: usize, at: usize, count: u8) {
         let count = match self.pass {
             // A counter that is still to be halved has no room for more than seven.
-            Pass::Halving(done) if at / PER_WORD >= done => (count << 1).min(MOST),
+            Pass::Halving(done) if line >= done => (count << 1).min(MOST),
             _ => count,
         };
-        set_counter(&mut self.words, at, count);
+        self.lines[line].set(at, count);
     }
 
-    /// A few words more of the pass.
+    /// A line more of the pass.
     fn go_on(&mut self) {
-        let len = self.words.len();
+        let len = self.lines.len();
         let done = match &mut self.pass {
             Pass::None => return,
             Pass::Halving(done) => {
-                let end = (*done + HALVED_AT_ONCE).min(len);
-                self.words[*done..end].iter_mut().for_each(|word| *word = *word >> 1 & HALVES);
-                *done = end;
-                end
+                self.lines[*done].0.iter_mut().for_each(|word| *word = *word >> 1 & HALVES);
+                done
             }
             Pass::Moving { old, moved } => {
-                let end = (*moved + MOVED_AT_ONCE).min(len);
-                for at in *moved * PER_WORD..end * PER_WORD {
-                    let count = counter(&self.words, at).max(known(old, len, at));
-                    set_counter(&mut self.words, at, count);
+                let line = &mut self.lines[*moved];
+                for at in 0..PER_LINE {
+                    line.set(at, line.get(at).max(known(old, len, *moved, at)));
                 }
-                *moved = end;
-                end
+                moved
             }
         };
-        if done == len {
+        *done += 1;
+        if *done == len {
             self.pass = Pass::None;
         }
     }
 }
 
-/// What the old counters say of a place among `new` words: of several the largest counts.
-fn known(old: &[u64], new: usize, at: usize) -> u8 {
-    let (old_row, row) = (old.len() / ROWS * PER_WORD, new / ROWS * PER_WORD);
-    let (from, i) = (at / row * old_row, at % row);
-    let places = i * old_row / row..((i + 1) * old_row).div_ceil(row);
-    places.map(|place| counter(old, from + place)).max().unwrap_or(0)
-}
-
-fn counter(words: &[u64], at: usize) -> u8 {
-    (words[at / PER_WORD] >> (at % PER_WORD * 4) & 0xf) as u8
-}
-
-fn set_counter(words: &mut [u64], at: usize, count: u8) {
-    let shift = at % PER_WORD * 4;
-    let word = &mut words[at / PER_WORD];
-    *word = *word & !(0xf << shift) | u64::from(count) << shift;
+/// What the old counters say of a place among `new` lines: of several the largest counts.
+fn known(old: &[Line], new: usize, line: usize, at: usize) -> u8 {
+    let lines = line * old.len() / new..((line + 1) * old.len()).div_ceil(new);
+    old[lines].iter().map(|line| line.get(at)).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -272,15 +295,17 @@ mod tests {
 
     /// Done to its end, as one that stops for it would.
     fn settled(sketch: &Sketch) -> Sketch {
-        let words = (0..sketch.words.len() * PER_WORD).map(|at| sketch.count(at));
-        let mut settled = Sketch { words: vec![0; sketch.words.len()], ..Sketch::default() };
-        words.enumerate().for_each(|(at, count)| set_counter(&mut settled.words, at, count));
+        let len = sketch.lines.len();
+        let mut settled = Sketch { lines: vec![Line::default(); len], ..Sketch::default() };
+        for (line, at) in (0..len).flat_map(|line| (0..PER_LINE).map(move |at| (line, at))) {
+            settled.lines[line].set(at, sketch.count(line, at));
+        }
         settled
     }
 
     #[test]
     fn a_pass_looks_as_if_it_were_done_at_once() {
-        for fits in [&[100, 100][..], &[40, 400], &[400, 40], &[90, 200]] {
+        for fits in [&[100, 100][..], &[40, 400], &[2000, 400], &[90, 200]] {
             let mut sketch = sketch(fits[0]);
             (0..fits[0] as u64 * 9).for_each(|i| sketch.add(spot(i * i % 150)));
             let before: Vec<u8> = (0..150).map(|i| sketch.estimate(spot(i))).collect();
@@ -302,7 +327,7 @@ mod tests {
                 sketch.go_on();
                 steps += 1;
             }
-            assert!(steps > 5 && sketch.words == at_once.words, "{fits:?} after {steps}");
+            assert!(steps > 5 && sketch.lines == at_once.lines, "{fits:?} after {steps}");
         }
     }
 
