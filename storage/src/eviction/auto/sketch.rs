@@ -155,9 +155,7 @@ impl Sketch {
         let line = ((spot.position >> (POSITION_BITS - 32)) * self.lines.len() as u64) >> 32;
         let mixed = (spot.position << 12 | u64::from(spot.tag)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40;
-        let at = std::array::from_fn(|row| {
-            row * PER_ROW + (mixed as usize >> (row * 8)) % PER_ROW
-        });
+        let at = std::array::from_fn(|row| row * PER_ROW + (mixed as usize >> (row * 8)) % PER_ROW);
         Places { line: line as usize, at }
     }
 
