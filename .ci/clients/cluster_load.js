@@ -10,6 +10,10 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const fresh = () => ({ done: 0, errors: 0, limits: 0, wrong: 0, longest: 0, trouble: 0, first: null });
 
 let told = fresh();
+let firstIsLimit = false;
+
+// node-redis drops the connections of a node that has no slots any more, with the commands on them.
+const isLimit = (e) => e.message === 'Disconnects client';
 
 async function connect() {
   if (name === 'ioredis') {
@@ -34,6 +38,7 @@ async function work(client, worker) {
     const sets = Math.floor(count / KEYS) % 2 === 0;
     const begun = Date.now();
     let error = null;
+    let limit = false;
     let wrong = null;
     try {
       if (sets) {
@@ -46,15 +51,20 @@ async function work(client, worker) {
       }
     } catch (e) {
       error = `${e.name}: ${e.message}`;
+      limit = isLimit(e);
       if (sets) last.delete(key); // what a failed command has done is not known
     }
     const took = Date.now() - begun;
     told.done += 1;
-    told.errors += error !== null;
+    told.errors += error !== null && !limit;
+    told.limits += limit;
     told.wrong += wrong !== null;
     told.longest = Math.max(told.longest, took / 1000);
-    if (error !== null || took > SLOW) told.trouble = Date.now() / 1000;
-    told.first = told.first || error || wrong;
+    if ((error !== null && !limit) || took > SLOW) told.trouble = Date.now() / 1000;
+    if ((error || wrong) && (told.first === null || (firstIsLimit && !limit))) {
+      told.first = error || wrong;
+      firstIsLimit = limit;
+    }
     await pause(error ? PAUSE_AFTER_ERROR : PAUSE);
   }
 }

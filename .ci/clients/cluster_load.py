@@ -9,7 +9,8 @@ A line on stdin begins a phase, an empty one ends it; then what was done is prin
     limits    failures that are the client's own, whoever serves: redis-benchmark ends, or waits for
               ever, when a connection ends, and ends when it sees a node that it has not known at its
               start; redis-rs (blocking) stumbles over connections to nodes that have gone; redis-py
-              (asyncio) writes to a connection that another of its tasks has just closed
+              (asyncio) writes to a connection that another of its tasks has just closed; node-redis drops
+              connections with the commands on them (cluster_load.js)
     wrong     values that were not the last that was acknowledged, nor a miss
     longest   the longest wait, in seconds
     trouble   when the last command ended that failed or took more than a second, or 0

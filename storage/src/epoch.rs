@@ -159,7 +159,7 @@ impl Guard {
         if dead.is_laden() || dead.class() > SPARE_CLASS_MAX {
             return self.local.retire_heavy(limbo, dead, bytes, &self.pin);
         }
-        limbo.entries.push(dead);
+        limbo.entries.push(dead.unladen());
         limbo.bytes.0 += bytes as u64;
         if limbo.entries.len() < BATCH_ITEMS && (limbo.bytes.0 as usize) < BATCH_BYTES {
             return false;

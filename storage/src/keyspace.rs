@@ -120,13 +120,20 @@ pub(crate) struct Budget {
     /// was used when it last looked; 0 when that is over. Relaxed, like `max`: figures.
     pub(crate) ceiling: AtomicU64,
     pub(crate) policy: AtomicU8,
-    /// 1 if reads bump frequencies: the policy wants to know, and there is need.
+    /// [`UNTRACKED`], [`TRACKED`] or [`SAMPLED`].
     tracking: AtomicU8,
     /// See [`quantum`].
     quantum: AtomicU64,
     /// Bytes of entries, tables and eviction state.
     pub(crate) used: OwnLine<AtomicI64>,
 }
+
+/// Reads leave no trace.
+const UNTRACKED: u8 = 0;
+/// Reads bump frequencies: the policy wants to know, and there is need.
+const TRACKED: u8 = 1;
+/// And those of some keys are told to the shard as well.
+const SAMPLED: u8 = 2;
 
 /// Empty pages that one call of [`Keyspace::free_slice`] gives to the system: each takes some
 /// microseconds.
@@ -253,14 +260,21 @@ impl Keyspace {
         touch: Touch,
         guard: &'g Guard,
     ) -> Option<Entry<'g>> {
-        let table = self.table(self.physical(db), self.shard_of(key.hash));
-        let (slot, word, entry) = table.look(self.hasher.spot(key.hash), key.bytes, guard)?;
+        let id = self.shard_of(key.hash);
+        let (table, spot) = (self.table(self.physical(db), id), self.hasher.spot(key.hash));
+        let (slot, word, entry) = table.look(spot, key.bytes, guard)?;
         if entry.is_expired(now) {
             guard.note_expired();
             return None;
         }
-        if touch == Touch::Yes && self.budget.tracking.load(Ordering::Relaxed) != 0 {
-            bump(slot, word);
+        if touch == Touch::Yes {
+            let tracking = self.budget.tracking.load(Ordering::Relaxed);
+            if tracking != UNTRACKED {
+                bump(slot, word);
+                if tracking == SAMPLED {
+                    self.shard(id).sampler.note(spot);
+                }
+            }
         }
         Some(entry)
     }
@@ -546,7 +560,11 @@ impl Keyspace {
         let policy = self.policy();
         let max = self.budget.max.load(Ordering::Relaxed);
         let near = max != 0 && self.used() > max / 2;
-        let tracking = u8::from(policy.shows_use() || near && policy.counts_reads());
+        let tracking = match policy {
+            Policy::AllKeysAuto if near => SAMPLED,
+            _ if policy.shows_use() || near && policy.counts_reads() => TRACKED,
+            _ => UNTRACKED,
+        };
         if self.budget.tracking.load(Ordering::Relaxed) != tracking {
             self.budget.tracking.store(tracking, Ordering::Relaxed);
         }

@@ -73,7 +73,7 @@ pub use observer::{Cause, Change, Observer};
 pub use shard::{Baton, Errand, Job, ShardSet};
 pub use slab::SlabStats;
 pub use slots::{Clearing, SLOTS, ShownSlots, SlotOf, SlotSet};
-pub use stats::{ShardStats, StoreStats};
+pub use stats::{AutoStats, ShardStats, StoreStats};
 pub use survey::{Place, Surveyed};
 pub use value::object::{Object, Packed};
 pub use value::rope::{CHUNK, Rope};

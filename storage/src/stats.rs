@@ -1,7 +1,8 @@
 //! Counters of the store.
 
+use crate::eviction::auto::AutoCounters;
 use crate::shard::Shard;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 
 /// What happened since the last reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,50 @@ pub struct StoreStats {
     pub batch_max: u64,
     /// Turns that ended with jobs left behind.
     pub capped: u64,
+    /// What `allkeys-auto` does.
+    pub auto: AutoStats,
+}
+
+/// What `allkeys-auto` does. Zeros under other policies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AutoStats {
+    /// Shards that follow the frequency rule, and those that follow the recency rule.
+    pub shards: [u64; 2],
+    /// Changes from one rule to the other.
+    pub changes: u64,
+    /// Items in the rings now, those that were removed since included. Not reset.
+    pub ring: u64,
+    /// New keys that the ghosts remembered.
+    pub ghost_hits: u64,
+    /// Comparisons between the oldest of a ring and one of the main queue that the first one has won, and
+    /// those that it has lost.
+    pub admitted: u64,
+    /// See `admitted`.
+    pub rejected: u64,
+    /// Items of the miniatures, and how often they have missed: under the frequency rule, and under the
+    /// recency rule. Not reset, but when a miniature begins anew.
+    pub shadow: u64,
+    /// See `shadow`.
+    pub shadow_misses: [u64; 2],
+}
+
+impl AutoStats {
+    fn add(&mut self, counters: &AutoCounters) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        match read(&counters.rule) {
+            0 => {}
+            rule => self.shards[usize::from(rule > 1)] += 1,
+        }
+        self.changes += read(&counters.changes);
+        self.ring += read(&counters.ring);
+        self.ghost_hits += read(&counters.ghost_hits);
+        self.admitted += read(&counters.admitted);
+        self.rejected += read(&counters.rejected);
+        self.shadow += read(&counters.shadow);
+        for (sum, misses) in self.shadow_misses.iter_mut().zip(&counters.misses) {
+            *sum += read(misses);
+        }
+    }
 }
 
 /// Figures of one shard.
@@ -59,6 +104,7 @@ impl StoreStats {
             sum.jobs += counters.jobs.load(Ordering::Relaxed);
             sum.batches += counters.batches.load(Ordering::Relaxed);
             sum.capped += counters.capped.load(Ordering::Relaxed);
+            sum.auto.add(&counters.auto);
             sum.batch_max = sum.batch_max.max(counters.batch_max.load(Ordering::Relaxed));
         }
         sum
@@ -78,6 +124,10 @@ impl StoreStats {
                 &counters.batches,
                 &counters.batch_max,
                 &counters.capped,
+                &counters.auto.changes,
+                &counters.auto.ghost_hits,
+                &counters.auto.admitted,
+                &counters.auto.rejected,
             ] {
                 counter.store(0, Ordering::Relaxed);
             }

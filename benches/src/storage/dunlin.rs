@@ -124,13 +124,16 @@ impl<'a> DunlinWorker<'a> {
         let connection = &mut self.connections[i];
         let ops = &connection.ops[connection.next..];
         self.keys.clear();
-        self.keys.extend(ops.iter().map(|op| {
+        // Each bucket is asked for as soon as its hash is made, as in the server.
+        let hashes = ops.iter().map(|op| {
             let bytes = op.bytes();
             let hash = keyspace.key(&bytes).hash;
-            (bytes, hash)
-        }));
-        if self.dunlin.prefetches {
-            keyspace.prefetch(DB, self.keys.iter().map(|(_, hash)| *hash), &guard);
+            self.keys.push((bytes, hash));
+            hash
+        });
+        match self.dunlin.prefetches {
+            true => keyspace.prefetch(DB, hashes, &guard),
+            false => hashes.for_each(drop),
         }
         let mut found = 0;
         let held: &mut Option<Writer<'_, '_>> = &mut None;

@@ -128,91 +128,92 @@ impl Worker for PapayaWorker<'_> {
     }
 }
 
-/// moka's concurrent cache, with room for more than there is.
-pub(super) struct Moka {
-    cache: moka::sync::Cache<Bytes, Shared, RandomState>,
+/// A cache that gives out clones of its values, with room for more than there is.
+pub(super) struct Cloning<C> {
+    cache: C,
     size: usize,
 }
 
-/// A value of a cache that gives out clones.
+/// What such a cache holds: clones share the bytes.
 type Shared = bytes::Bytes;
 
-impl Moka {
+/// moka's.
+pub(super) type Moka = moka::sync::Cache<Bytes, Shared, RandomState>;
+/// quick_cache's.
+pub(super) type Quick =
+    quick_cache::sync::Cache<Bytes, Shared, quick_cache::UnitWeighter, RandomState>;
+
+/// What is asked of one.
+pub(super) trait Clones: Sync {
+    fn with_room_for(items: u64) -> Self;
+    fn get(&self, key: &[u8]) -> Option<Shared>;
+    fn put(&self, key: Bytes, value: Shared);
+    /// Does what it has put off.
+    fn settle(&self) {}
+}
+
+impl Clones for Moka {
+    fn with_room_for(items: u64) -> Self {
+        moka::sync::Cache::builder().max_capacity(items).build_with_hasher(RandomState::new())
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Shared> {
+        self.get(key)
+    }
+
+    fn put(&self, key: Bytes, value: Shared) {
+        self.insert(key, value);
+    }
+
+    fn settle(&self) {
+        self.run_pending_tasks();
+    }
+}
+
+impl Clones for Quick {
+    fn with_room_for(items: u64) -> Self {
+        let lifecycle = quick_cache::sync::DefaultLifecycle::default();
+        let hasher = RandomState::new();
+        Quick::with(items as usize, items, quick_cache::UnitWeighter, hasher, lifecycle)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Shared> {
+        self.get(key)
+    }
+
+    fn put(&self, key: Bytes, value: Shared) {
+        self.insert(key, value);
+    }
+}
+
+impl<C: Clones> Cloning<C> {
     pub(super) fn new(keys: u64, size: usize) -> Self {
-        let builder = moka::sync::Cache::builder().max_capacity(keys * 2);
-        let cache = builder.build_with_hasher(RandomState::new());
+        let cache = C::with_room_for(keys * 2);
         for n in 0..keys as u32 {
-            cache.insert(Op::new(n, false).bytes().into(), value(n, size).into());
+            cache.put(Op::new(n, false).bytes().into(), value(n, size).into());
         }
-        cache.run_pending_tasks();
+        cache.settle();
         Self { cache, size }
     }
 }
 
-struct MokaWorker<'a>(&'a Moka, Source, Vec<u8>);
+struct CloningWorker<'a, C>(&'a Cloning<C>, Source, Vec<u8>);
 
-impl Engine for Moka {
+impl<C: Clones> Engine for Cloning<C> {
     fn worker(&self) -> Box<dyn Worker + '_> {
-        Box::new(MokaWorker(self, Source::new(self.size), vec![0; self.size]))
+        Box::new(CloningWorker(self, Source::new(self.size), vec![0; self.size]))
     }
 }
 
-impl Worker for MokaWorker<'_> {
+impl<C: Clones> Worker for CloningWorker<'_, C> {
     fn batch(&mut self, ops: &[Op]) -> u64 {
-        let Self(Moka { cache, .. }, source, out) = self;
+        let Self(Cloning { cache, .. }, source, out) = self;
         let mut found = 0;
         for op in ops {
             let key = op.bytes();
             if op.is_write() {
-                cache.insert(key.into(), source.value(op.key()).into());
-            } else if let Some(value) = cache.get(&key[..]) {
-                copy_out(&value, out);
-                found += 1;
-            }
-        }
-        found
-    }
-}
-
-/// quick_cache's concurrent cache, with room for more than there is.
-pub(super) struct Quick {
-    cache: quick_cache::sync::Cache<Bytes, Shared, quick_cache::UnitWeighter, RandomState>,
-    size: usize,
-}
-
-impl Quick {
-    pub(super) fn new(keys: u64, size: usize) -> Self {
-        let cache = quick_cache::sync::Cache::with(
-            keys as usize * 2,
-            keys * 2,
-            quick_cache::UnitWeighter,
-            RandomState::new(),
-            quick_cache::sync::DefaultLifecycle::default(),
-        );
-        for n in 0..keys as u32 {
-            cache.insert(Op::new(n, false).bytes().into(), value(n, size).into());
-        }
-        Self { cache, size }
-    }
-}
-
-struct QuickWorker<'a>(&'a Quick, Source, Vec<u8>);
-
-impl Engine for Quick {
-    fn worker(&self) -> Box<dyn Worker + '_> {
-        Box::new(QuickWorker(self, Source::new(self.size), vec![0; self.size]))
-    }
-}
-
-impl Worker for QuickWorker<'_> {
-    fn batch(&mut self, ops: &[Op]) -> u64 {
-        let Self(Quick { cache, .. }, source, out) = self;
-        let mut found = 0;
-        for op in ops {
-            let key = op.bytes();
-            if op.is_write() {
-                cache.insert(key.into(), source.value(op.key()).into());
-            } else if let Some(value) = cache.get(&key[..]) {
+                cache.put(key.into(), source.value(op.key()).into());
+            } else if let Some(value) = cache.get(&key) {
                 copy_out(&value, out);
                 found += 1;
             }

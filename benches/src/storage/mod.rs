@@ -227,8 +227,14 @@ fn build(plan: &Plan) -> Outcome<Vec<Named>> {
             }
             "dashmap" => add(name.clone(), Box::new(engines::Dash::new(plan.keys, plan.size))),
             "papaya" => add(name.clone(), Box::new(engines::Papaya::new(plan.keys, plan.size))),
-            "moka" => add(name.clone(), Box::new(engines::Moka::new(plan.keys, plan.size))),
-            "quick_cache" => add(name.clone(), Box::new(engines::Quick::new(plan.keys, plan.size))),
+            "moka" => add(
+                name.clone(),
+                Box::new(engines::Cloning::<engines::Moka>::new(plan.keys, plan.size)),
+            ),
+            "quick_cache" => add(
+                name.clone(),
+                Box::new(engines::Cloning::<engines::Quick>::new(plan.keys, plan.size)),
+            ),
             "rwlock" => add(name.clone(), Box::new(engines::Locked::new(plan.keys, plan.size))),
             other => return Err(format!("no engine named {other}").into()),
         }

@@ -55,6 +55,14 @@ impl Dead {
         self.behind.is_some()
     }
 
+    /// The same, of one on which nothing hangs. It is made anew from its parts: copied as a whole, right
+    /// after its parts were written, it would be read before the processor has them together.
+    #[inline(always)]
+    pub(crate) fn unladen(self) -> Self {
+        debug_assert!(!self.is_laden());
+        Self { entry: self.entry, class: self.class, behind: None }
+    }
+
     /// Gives up the entry and keeps its memory.
     ///
     /// # Safety

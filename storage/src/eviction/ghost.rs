@@ -6,6 +6,7 @@
 
 use crate::hash::{POSITION_BITS, Spot};
 use crate::memory::usable;
+use crate::sync::prefetch;
 
 /// Fingerprints per set: 16 bytes, four sets to a cache line.
 const WAYS: usize = 8;
@@ -50,6 +51,13 @@ impl Ghost {
 
     pub(crate) fn bytes(&self) -> usize {
         if self.sets.is_empty() { 0 } else { usable(self.sets.capacity() * 2 * WAYS) }
+    }
+
+    /// Asks for the memory in which an item will be remembered.
+    pub(crate) fn approach(&self, spot: Spot) {
+        if let Some(set) = self.sets.get(self.place(spot).0) {
+            prefetch(&raw const *set);
+        }
     }
 
     /// Remembers an evicted item.

@@ -9,6 +9,8 @@
 //!                           frequency 0 -> evict
 //! ```
 //!
+//! `allkeys-auto` has the same parts and puts them together as the requests ask for: see `auto/mod.rs`.
+//!
 //! The ring holds positions, not pointers: an item that was removed is simply not found. Whether an
 //! item belongs to the ring, and its 2-bit frequency, live in its slot word, so the hand reads only
 //! buckets. Ring and ghost exist only while the store is near its budget.
@@ -21,6 +23,7 @@
 //! above); `evict_slice` and `make_space` do the rest. A budget that is lowered is reached in slices
 //! beside the commands: until then these are held to a ceiling, which follows what is used down.
 
+pub(crate) mod auto;
 mod ghost;
 pub mod policy;
 
@@ -38,6 +41,8 @@ use crate::sync::Ordering;
 use crate::table::Table;
 use crate::table::probe::Hit;
 use crate::writer::Writer;
+use auto::sampler::Sampler;
+use auto::{Auto, Load};
 use ghost::Ghost;
 
 /// What a background slice did.
@@ -62,6 +67,11 @@ const LOOKS_PER_VICTIM: usize = 16;
 const EMPTY_LOOKS: usize = 64;
 /// The ring's share of the items: one in ten.
 const SMALL_SHARE: usize = 10;
+/// Which of the ring is looked up in advance.
+const NEXT_BUT: usize = 2;
+/// Insertions until what is remembered is fitted again at most, and one for so many items.
+const FIT_EVERY: usize = 16;
+const FIT_ITEMS: usize = 64;
 /// The ring may always be so long.
 const RING_LEAST: usize = 64;
 /// Group summaries looked at for expired keys before anything is evicted.
@@ -87,8 +97,14 @@ pub(crate) struct Eviction {
     active: bool,
     ring: VecDeque<u64>,
     ghost: Ghost,
-    /// What ring and ghost were last counted as.
+    /// Under `allkeys-auto` only.
+    auto: Option<Box<Auto>>,
+    /// Items may say that they are on the ring which the ring has forgotten.
+    strays: bool,
+    /// What all of that was last counted as.
     bytes: usize,
+    /// Insertions until it is fitted again.
+    rest: usize,
     random: u64,
 }
 
@@ -111,40 +127,82 @@ impl Eviction {
     }
 
     fn admit_active(&mut self, db: usize, spot: Spot) -> bool {
-        if self.ghost.take(spot) {
-            return false;
+        let ghost = &mut self.ghost;
+        let starts_small = match &mut self.auto {
+            Some(auto) => auto.admit(spot, || ghost.take(spot)),
+            None => !ghost.take(spot),
+        };
+        if starts_small {
+            self.push(pack(db, spot));
         }
-        self.ring.push_back(pack(db, spot));
-        true
+        starts_small
+    }
+
+    /// Puts an item at the end of the ring, which grows by little at a time: it may be as long as the
+    /// table.
+    fn push(&mut self, packed: u64) {
+        if self.ring.len() == self.ring.capacity() {
+            self.ring.reserve_exact(self.ring.len() / 8 + 4);
+        }
+        self.ring.push_back(packed);
+    }
+
+    fn auto_mut(&mut self) -> &mut Auto {
+        self.auto.get_or_insert_default()
     }
 
     /// Forgets the oldest of a ring that has grown while nothing had to go: the hand takes over.
-    /// Gives back the room of a ring that has become short.
-    fn trim(&mut self, items: usize) {
-        let most = items / SMALL_SHARE * 2 + RING_LEAST;
-        for _ in 0..self.ring.len().saturating_sub(most).min(2) {
-            self.ring.pop_front();
-        }
+    /// Gives back the room of a ring that has become short. Whether it has forgotten any.
+    fn trim(&mut self, most: usize) -> bool {
+        let forgotten = self.ring.len().saturating_sub(most + RING_LEAST).min(2);
+        self.ring.drain(..forgotten);
         if self.ring.capacity() > (self.ring.len() * 4).max(RING_LEAST) {
             self.ring.shrink_to(self.ring.len() * 2);
         }
+        forgotten > 0
     }
 
     /// Ring and ghost for so many items. How many bytes they take more than last time: they count,
     /// so what was made for a large store must not stay when the budget is lowered.
-    fn fit(&mut self, policy: Policy, items: usize) -> i64 {
-        self.active = policy.has_ring();
-        if self.active {
-            self.ghost.fit(items);
-            self.trim(items);
+    fn fit(&mut self, policy: Policy, load: Load, sampler: &Sampler, databases: usize) -> i64 {
+        let mut bytes = 0;
+        if policy == Policy::AllKeysAuto {
+            bytes += self.auto_mut().fit(load, sampler);
+            if self.auto_mut().is_full {
+                self.ghost.fit(load.items / 2);
+            }
+            self.strays |= self.trim(load.items);
+            if std::mem::take(&mut self.strays) {
+                self.auto_mut().free_strays(databases);
+            }
+        } else if policy.has_ring() {
+            self.auto = None;
+            self.ghost.fit(load.items);
+            self.strays |= self.trim(load.items / SMALL_SHARE * 2);
         } else {
+            self.auto = None;
+            self.strays |= !self.ring.is_empty();
             self.ring = VecDeque::new();
             self.ghost = Ghost::default();
         }
-        let bytes = usable(self.ring.capacity() * 8) + self.ghost.bytes();
+        self.active = policy.has_ring();
+        bytes += self.ghost.bytes();
+        if self.ring.capacity() > 0 {
+            bytes += usable(self.ring.capacity() * 8);
+        }
         let change = bytes as i64 - self.bytes as i64;
         self.bytes = bytes;
         change
+    }
+
+    /// Whether it is to be fitted with this insertion. `allkeys-auto` hears of it in any case.
+    fn is_due(&mut self, sampler: &Sampler) -> bool {
+        if let Some(auto) = &mut self.auto {
+            auto.learn(sampler);
+        }
+        let is_due = self.rest == 0 || !self.active;
+        self.rest = self.rest.saturating_sub(1);
+        is_due
     }
 
     fn next_random(&mut self) -> u64 {
@@ -159,7 +217,7 @@ impl Eviction {
 pub(crate) fn after_growth(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, now: Millis) {
     let keyspace = writer.keyspace;
     let max = keyspace.budget.max.load(Ordering::Relaxed);
-    if max != 0 && keyspace.used() > max / 4 * 3 {
+    if max != 0 && keyspace.used() > max / 2 {
         near_the_limit(writer, id, bytes, max, now);
     }
 }
@@ -167,7 +225,14 @@ pub(crate) fn after_growth(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64,
 #[cold]
 fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, max: u64, now: Millis) {
     let keyspace = writer.keyspace;
-    fit(writer, id);
+    // `allkeys-auto` wants to know what the requests are like before it has to choose.
+    if keyspace.used() <= max / 4 * 3 && keyspace.policy() != Policy::AllKeysAuto {
+        return;
+    }
+    let is_due = writer.with_core(id, |core| core.eviction.is_due(&keyspace.shard(id).sampler));
+    if is_due {
+        fit(writer, id);
+    }
     let (used, limit) = (keyspace.used(), max.max(keyspace.ceiling()));
     if used > limit {
         // More than has come, so that a store that is behind catches up, and no more: the small item
@@ -180,13 +245,30 @@ fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, max: u64
 /// Makes what a shard remembers for evicting as large as its items ask for.
 fn fit(writer: &mut Writer<'_, '_>, id: ShardId) {
     let keyspace = writer.keyspace;
-    let (policy, items) = (keyspace.policy(), keyspace.items_of(id));
+    let (policy, shard) = (keyspace.policy(), keyspace.shard(id));
+    let load = Load {
+        items: keyspace.items_of(id),
+        bytes: shard.bytes() as usize,
+        used: keyspace.used(),
+        max: keyspace.budget.max.load(Ordering::Relaxed),
+    };
+    let databases = usize::from(keyspace.databases());
     let (change, bytes) = writer.with_core(id, |core| {
-        let change = core.eviction.fit(policy, items);
-        (change, core.eviction.bytes)
+        let eviction = &mut core.eviction;
+        let had_auto = eviction.auto.is_some();
+        let change = eviction.fit(policy, load, &shard.sampler, databases);
+        match &mut eviction.auto {
+            Some(auto) => {
+                eviction.rest = (load.items / FIT_ITEMS).min(FIT_EVERY - 1);
+                auto.publish(eviction.ring.len(), &shard.counters.auto);
+            }
+            None if had_auto => auto::retract(&shard.counters, &shard.sampler),
+            None => {}
+        }
+        (change, eviction.bytes)
     });
     if change != 0 {
-        keyspace.shard(id).counters.eviction_bytes.store(bytes as u64, Ordering::Relaxed);
+        shard.counters.eviction_bytes.store(bytes as u64, Ordering::Relaxed);
         keyspace.memory_changed(id, change);
     }
 }
@@ -206,6 +288,7 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, limit: u64, now: 
         }
         looks -= 1;
         let (db, hits) = pick(writer, id, policy, now);
+        look_ahead(writer, id);
         let count = hits.len().min(max - removed);
         empty = if count == 0 { empty + 1 } else { 0 };
         let hits = &hits[..count];
@@ -219,6 +302,28 @@ fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, limit: u64, now: 
         keyspace.fold(id);
     }
     removed
+}
+
+/// Asks for the memory that the next victims of the ring will be looked up in: an insertion that evicts
+/// waits for little else.
+fn look_ahead(writer: &mut Writer<'_, '_>, id: ShardId) {
+    let (keyspace, guard) = (writer.keyspace, writer.guard);
+    writer.with_core(id, |core| {
+        let eviction = &core.eviction;
+        let at = |place: usize| eviction.ring.get(place).map(|&packed| unpack(packed));
+        if let Some((db, spot)) = at(NEXT_BUT) {
+            keyspace.table(db, id).approach(spot, guard);
+            eviction.ghost.approach(spot);
+            if let Some(auto) = &eviction.auto {
+                auto.approach(spot);
+            }
+        }
+        // Its bucket was asked for then.
+        let home = at(0).and_then(|(db, spot)| keyspace.table(db, id).approach(spot, guard));
+        if let Some(home) = home {
+            home.prefetch_entry();
+        }
+    });
 }
 
 /// Removes some keys whose time is over: better than any victim.
@@ -242,6 +347,10 @@ fn pick<'g>(
 ) -> (usize, Vec<Hit<'g>>) {
     let keyspace = writer.keyspace;
     let guard = writer.guard;
+    if policy == Policy::AllKeysAuto {
+        let (db, hit) = auto::pick(writer, id, now);
+        return (db, hit.into_iter().collect());
+    }
     let items = keyspace.items_of(id);
     if policy.has_ring() {
         let packed = writer.with_core(id, |core| {

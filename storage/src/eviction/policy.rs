@@ -1,11 +1,13 @@
 //! Which keys go first.
 
-/// Redis's eviction policies, all names.
+/// Redis's eviction policies, all names, and one that is not Redis's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum Policy {
     /// Nothing goes; writes that need memory are refused.
     NoEviction,
+    /// Any key: what the requests so far say is of the least use.
+    AllKeysAuto,
     /// Any key, least recently used first.
     #[default]
     AllKeysLru,
@@ -27,8 +29,9 @@ pub enum Policy {
     VolatileTtl,
 }
 
-const ALL: [(Policy, &str); 10] = [
+const ALL: [(Policy, &str); 11] = [
     (Policy::NoEviction, "noeviction"),
+    (Policy::AllKeysAuto, "allkeys-auto"),
     (Policy::AllKeysLru, "allkeys-lru"),
     (Policy::AllKeysLfu, "allkeys-lfu"),
     (Policy::AllKeysLrm, "allkeys-lrm"),

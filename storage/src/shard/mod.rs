@@ -45,6 +45,8 @@ use std::collections::VecDeque;
 
 use crate::entry::Entry;
 use crate::epoch::Guard;
+use crate::eviction::auto::AutoCounters;
+use crate::eviction::auto::sampler::Sampler;
 use crate::hash::ShardId;
 use crate::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, OwnLine, RoleCell, fence};
 use crate::table::TableCore;
@@ -140,6 +142,7 @@ pub(crate) struct Counters {
     /// The last compaction that went through this shard, and how many entries it and others have moved.
     pub(crate) compaction: AtomicU64,
     pub(crate) moved: AtomicU64,
+    pub(crate) auto: AutoCounters,
 }
 
 /// Words that every writer writes, on one line: a turn should take few lines from other cores.
@@ -189,6 +192,8 @@ pub(crate) struct Shard {
     multi_seq: OwnLine<AtomicU64>,
     inner: OwnLine<Inner>,
     pub(crate) counters: OwnLine<Counters>,
+    /// What readers tell of the keys they find.
+    pub(crate) sampler: OwnLine<Sampler>,
 }
 
 /// What is left to do in a work list.
@@ -209,6 +214,7 @@ impl Shard {
             multi_seq: OwnLine(AtomicU64::new(0)),
             inner: OwnLine(Inner { words: Words::default(), core: RoleCell::new(core) }),
             counters: OwnLine(Counters::default()),
+            sampler: OwnLine(Sampler::default()),
         }
     }
 

@@ -40,6 +40,7 @@
 
 pub(crate) mod bucket;
 mod buckets;
+pub(crate) mod hand;
 pub(crate) mod iter;
 pub(crate) mod probe;
 pub(crate) mod relocate;
@@ -255,6 +256,8 @@ pub(crate) struct TableCore {
     pub(crate) expire_group: usize,
     /// Where the eviction hand stands, as a position.
     pub(crate) hand: u64,
+    /// How many slots at that position lie behind it, where it stops at single items.
+    pub(crate) hand_slot: usize,
 }
 
 impl Table {

@@ -24,6 +24,13 @@ impl<'g> Hit<'g> {
     pub(crate) fn slot(&self) -> &'g AtomicU64 {
         &self.bucket.slots[self.slot]
     }
+
+    /// It was looked at: it stays, on the small ring or in the main queue, and its uses count anew. Only
+    /// under the role, and before anything else in the table changes.
+    pub(crate) fn settle(&self, small: bool) {
+        let word = self.bucket.word(self.slot).with_small(small).with_frequency(0);
+        self.bucket.set_word(self.slot, word);
+    }
 }
 
 /// An entry about to be published, with what the figures need of it.

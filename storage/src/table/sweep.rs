@@ -105,30 +105,11 @@ impl Table {
         hasher: &Hasher,
         guard: &'g Guard,
     ) -> Option<Hit<'g>> {
-        let mut array = self.head(guard);
-        while let Some(current) = array {
-            let home = current.home_of(spot);
-            let own = std::iter::once(current.home(home)).chain(current.chain(home));
-            for (i, bucket) in own.enumerate() {
-                for slot in 0..SLOTS {
-                    let word = bucket.word(slot);
-                    if !word.is_small() || !word.tag_is(spot.tag) {
-                        continue;
-                    }
-                    let own =
-                        |hit: &Hit<'_>| current.home_of(hasher.spot_of(hit.entry.key())) == home;
-                    let hit = current.hit(bucket, home, slot, i > 0);
-                    // The overflow chain holds items of the whole group.
-                    let Some(hit) = hit.filter(|hit| i == 0 || own(hit)) else { continue };
-                    if word.frequency() == 0 {
-                        return Some(hit);
-                    }
-                    bucket.set_word(slot, word.with_small(false).with_frequency(0));
-                    return None;
-                }
-            }
-            array = current.next();
+        let hit = self.on_ring(spot, hasher, guard)?;
+        if hit.word.frequency() == 0 {
+            return Some(hit);
         }
+        hit.settle(false);
         None
     }
 

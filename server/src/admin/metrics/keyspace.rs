@@ -26,6 +26,14 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::counter("evicted_keys", "Keys removed to keep to maxmemory.", |scrape, out| {
         out.only(scrape.store.evicted_keys);
     }),
+    Family::gauge("auto_shards", "Shards under allkeys-auto, by rule.", |scrape, out| {
+        let [frequency, recency] = scrape.store.auto.shards;
+        out.of(("rule", "frequency"), frequency);
+        out.of(("rule", "recency"), recency);
+    }),
+    Family::counter("auto_rule_changes", "Changes of these rules.", |scrape, out| {
+        out.only(scrape.store.auto.changes);
+    }),
     Family::counter("changes", "Changes of keys that clients have made.", |scrape, out| {
         out.only(scrape.store.changes);
     }),

@@ -145,7 +145,11 @@ fn refcount(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     answer(call, |call, entry| {
         let ranks = matches!(
             call.keyspace().policy(),
-            Policy::AllKeysLru | Policy::AllKeysLfu | Policy::VolatileLru | Policy::VolatileLfu
+            Policy::AllKeysAuto
+                | Policy::AllKeysLru
+                | Policy::AllKeysLfu
+                | Policy::VolatileLru
+                | Policy::VolatileLfu
         );
         let shares = !ranks || call.server.settings().maxmemory == 0;
         let shared = shares && is_small_integer(&entry);

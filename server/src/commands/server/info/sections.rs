@@ -13,7 +13,7 @@ use crate::runtime::{container, process};
 use crate::server::Server;
 use crate::stats::{Gauge, WorkerStats};
 use dunlin_protocol::chunk;
-use dunlin_storage::{DbId, Miss};
+use dunlin_storage::{AutoStats, DbId, Miss};
 use std::sync::atomic::Ordering;
 
 pub(super) fn zeros(text: &mut Text, fields: &[&str]) {
@@ -318,5 +318,20 @@ pub(super) fn dunlin(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("table_bytes", memory.tables);
     text.line("entry_bytes", memory.entries);
     text.line("eviction_bytes", memory.eviction);
+    auto(text, &store.auto);
     text.line("miss_bytes", memory.misses);
+}
+
+/// What `maxmemory-policy allkeys-auto` does: zeros under the others, and while there is room.
+fn auto(text: &mut Text, auto: &AutoStats) {
+    text.line("auto_shards_by_frequency", auto.shards[0]);
+    text.line("auto_shards_by_recency", auto.shards[1]);
+    text.line("auto_rule_changes", auto.changes);
+    text.line("auto_ring_items", auto.ring);
+    text.line("auto_ghost_hits", auto.ghost_hits);
+    text.line("auto_contests_won", auto.admitted);
+    text.line("auto_contests_lost", auto.rejected);
+    text.line("auto_sample_items", auto.shadow);
+    text.line("auto_sample_misses_by_frequency", auto.shadow_misses[0]);
+    text.line("auto_sample_misses_by_recency", auto.shadow_misses[1]);
 }
