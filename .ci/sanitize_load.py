@@ -144,7 +144,7 @@ def together(r):
         lambda: [("SCAN", r.randrange(1000), "COUNT", 50), ("DBSIZE",), ("RANDOMKEY",)],
         lambda: [("INFO",), ("CLIENT", "LIST"), ("MEMORY", "STATS"), ("SLOWLOG", "GET")],
         lambda: [("SELECT", r.randrange(3)), ("SET", key, 1), ("SWAPDB", 1, 2), ("SELECT", 0)],
-        lambda: [("CONFIG", "SET", "maxmemory", r.choice(["48mb", "64mb", "64mb"]))],
+        lambda: [("CONFIG", "SET", "maxmemory", r.choice(["16mb", "20mb", "20mb"]))],
         lambda: [("CONFIG", "SET", "maxmemory-policy", r.choice(["allkeys-auto", "allkeys-lru", "allkeys-lfu", "volatile-ttl"]))],
         lambda: [("HELLO", r.choice([2, 3])), ("CLIENT", "TRACKING", r.choice(["ON", "OFF"])), ("GET", key)],
     ])()
@@ -155,9 +155,10 @@ def rare(r, connection):
     connection.ask(*r.choice([
         [("BGSAVE",)],
         [("BGSAVE",)],
-        [("FLUSHALL", r.choice(["ASYNC", "SYNC"]))],
-        [("CONFIG", "SET", "maxmemory", "24mb")],
-        [("CONFIG", "SET", "maxmemory", "64mb")],
+        # Not too often: between two of them memory has to be full.
+        [("FLUSHALL", r.choice(["ASYNC", "SYNC"]))] if r.random() < 0.1 else [("DBSIZE",)],
+        [("CONFIG", "SET", "maxmemory", "8mb")],
+        [("CONFIG", "SET", "maxmemory", "20mb")],
         [("FUNCTION", "FLUSH"), ("SCRIPT", "FLUSH"), ("MEMORY", "PURGE")],
         [("ACL", "SETUSER", "u", "on", "nopass", "~*", "+@all"), ("AUTH", "u", "x"), ("ACL", "DELUSER", "v"),
          ("AUTH", "default", "")],
@@ -215,6 +216,15 @@ def listen(port, seconds, seed):
         subscribe(port, end, r)
 
 
+def information(connection):
+    connection.socket.sendall(encode("INFO", "all"))
+    text = connection.socket.recv(1 << 20)
+    head = text.partition(b"\r\n")[0]
+    while len(text) < len(head) + 4 + int(head[1:]):
+        text += connection.socket.recv(1 << 20)
+    return text.decode(errors="replace")
+
+
 def main():
     port, seconds = int(sys.argv[1]), float(sys.argv[2])
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
@@ -229,10 +239,14 @@ def main():
     failed = any(process.exitcode for process in work)
     print(f"{done.value} commands in {seconds:.0f} s, seed {seed}", flush=True)
     last = Connection(port)
-    last.socket.sendall(encode("INFO", "all"))
-    text = last.socket.recv(1 << 20).decode(errors="replace")
+    text = information(last)
     wanted = ("used_memory:", "evicted_keys:", "expired_keys:", "total_connections_received:", "rdb_saves:")
     print(*[line for line in text.splitlines() if line.startswith(wanted)], sep="\n", flush=True)
+    last.ask(("FLUSHALL", "SYNC"))
+    # What others might still read is freed a little later.
+    for _ in range(50):
+        last.ask(("PING",))
+        time.sleep(0.1)
     last.socket.sendall(encode("SHUTDOWN", "NOSAVE"))
     return 1 if failed else 0
 
