@@ -316,12 +316,8 @@ mod tests {
         for work in [[0, 0, 0], [1_000, 0, 400], [1_000, 400, 800]] {
             moves = balance.step(&[800, 0], GAP, || {
                 asked += 1;
-                let tenant = |id: usize| Tenant {
-                    id: id as u64,
-                    worker: 0,
-                    work: work[id],
-                    free: id < 2,
-                };
+                let tenant =
+                    |id: usize| Tenant { id: id as u64, worker: 0, work: work[id], free: id < 2 };
                 (0..3).map(tenant).collect()
             });
         }

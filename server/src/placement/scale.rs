@@ -234,4 +234,39 @@ mod tests {
         let mut sample = Sample { min: 3, ..IDLE_SAMPLE };
         assert_eq!(run(&mut Scale::default(), &mut sample, 5), [(1, 3)]);
     }
+
+    #[test]
+    fn each_measure_counts_from_its_bound_on() {
+        // Ready in thousandths, busy, used; the first change of two workers of at most eight.
+        let first = |runnable, busy, used| {
+            let mut sample = Sample { active: 2, max: 8, runnable, busy, used, ..IDLE_SAMPLE };
+            run(&mut Scale::default(), &mut sample, 100).first().copied()
+        };
+        let over = |workers| Some((OVER_WINDOWS, workers));
+        assert_eq!(first(20_999, 801, 801), None, "ten for each");
+        assert_eq!(first(21_000, 800, 800), None);
+        assert_eq!(first(21_000, 801, 801), over(3));
+        assert_eq!(first(30_000, 801, 801), over(3));
+        assert_eq!(first(31_000, 801, 801), over(4));
+        assert_eq!(first(500_000, 801, 801), over(8));
+        let full = Some((FULL_WINDOWS, 3));
+        assert_eq!(first(4_000, 950, 950), None);
+        assert_eq!(first(3_999, 951, 951), None);
+        assert_eq!(first(4_000, 951, 951), full);
+        let calm = Some((CALM_WINDOWS, 1));
+        assert_eq!(first(3_999, 0, 300), None);
+        assert_eq!(first(4_000, 0, 299), None);
+        assert_eq!(first(3_999, 0, 299), calm);
+    }
+
+    #[test]
+    fn a_quarter_is_parked_at_a_time_but_not_the_least() {
+        let first = |active, min| {
+            let mut sample = Sample { active, min, max: 64, ..IDLE_SAMPLE };
+            run(&mut Scale::default(), &mut sample, CALM_WINDOWS)
+        };
+        assert_eq!(first(64, 1), [(CALM_WINDOWS, 48)]);
+        assert_eq!(first(8, 7), [(CALM_WINDOWS, 7)]);
+        assert_eq!(first(7, 7), []);
+    }
 }
