@@ -294,6 +294,7 @@ mod tests {
     fn whose_part_is_nearest_to_half_of_the_difference_goes_first() {
         assert_eq!(moved([800, 0], GAP, &[100, 390, 310]), [1]);
         assert_eq!(moved([800, 0], GAP, &[100, 290, 410]), [2]);
+        assert_eq!(moved([800, 200], GAP, &[500, 280, 20]), [1]);
         // Then half of what is left, down to half of the gap.
         assert_eq!(moved([600, 0], 198, &[250, 40, 155, 155]), [0, 1]);
         assert_eq!(moved([600, 0], 200, &[250, 40, 155, 155]), [0]);

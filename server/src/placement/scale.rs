@@ -221,10 +221,15 @@ mod tests {
         let mut scale = Scale::default();
         assert_eq!(scale.crowd(1, 1), None);
         assert_eq!(scale.crowd(3, 1), Some(3));
+        let mut sample = Sample { active: 3, runnable: 9_000, ..IDLE_SAMPLE };
+        assert_eq!(run(&mut scale, &mut sample, CALL_COOLDOWN), []);
         assert_eq!(scale.crowd(4, 3), None, "cooldown");
+        assert_eq!(run(&mut scale, &mut sample, 1), []);
+        assert_eq!(scale.crowd(4, 3), Some(4));
         let (mut scale, mut sample) = (Scale::default(), Sample { active: 2, ..IDLE_SAMPLE });
         assert_eq!(run(&mut scale, &mut sample, 30), [(30, 1)]);
         sample.active = 2;
+        assert_eq!(run(&mut scale, &mut sample, 5), []);
         scale.kept();
         assert_eq!(run(&mut scale, &mut sample, 100), [(PARK_COOLDOWN + 1, 1)]);
     }
@@ -257,6 +262,14 @@ mod tests {
         assert_eq!(first(3_999, 0, 300), None);
         assert_eq!(first(4_000, 0, 299), None);
         assert_eq!(first(3_999, 0, 299), calm);
+        // Of three workers.
+        let first = |runnable, busy, used| {
+            let mut sample = Sample { active: 3, max: 8, runnable, busy, used, ..IDLE_SAMPLE };
+            run(&mut Scale::default(), &mut sample, 100).first().copied()
+        };
+        assert_eq!(first(5_999, 951, 951), None);
+        assert_eq!(first(6_000, 951, 951), Some((FULL_WINDOWS, 4)));
+        assert_eq!(first(5_999, 0, 299), Some((CALM_WINDOWS, 2)));
     }
 
     #[test]
