@@ -423,6 +423,7 @@ impl<'g> Entry<'g> {
 mod tests {
     use super::*;
     use crate::slab::Returns;
+    use crate::value::rope::CHUNK;
     use crate::value::string::BIG_VALUE;
 
     fn round(key: &[u8], value: NewValue<'_>, expire_at: Option<Millis>) -> usize {
@@ -453,7 +454,19 @@ mod tests {
             let edges =
                 [0, -5, 1 << 40, first - 1, first, first + 1, end - 1, end, i64::MAX, i64::MIN];
             for expire_at in edges.map(Some).into_iter().chain([None]) {
-                for len in [0, 1, 127, 128, 16_383, 16_384, BIG_VALUE, BIG_VALUE + 1, 100_000] {
+                for len in [
+                    0,
+                    1,
+                    127,
+                    128,
+                    BIG_VALUE,
+                    BIG_VALUE + 1,
+                    16_383,
+                    16_384,
+                    CHUNK,
+                    CHUNK + 1,
+                    100_000,
+                ] {
                     round(key, NewValue::Bytes(&big[..len]), expire_at);
                     round(key, NewValue::Raw(&big[..len]), expire_at);
                     round(key, NewValue::Rope(Rope::from_bytes(&big[..len])), expire_at);
