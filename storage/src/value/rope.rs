@@ -81,6 +81,9 @@ impl Rope {
     /// Copies `bytes` into chunks.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
+        if bytes.len() <= CHUNK {
+            return Self { len: bytes.len(), chunks: Chunks::One(Bytes::copy_from_slice(bytes)) };
+        }
         Self::from_chunks(bytes.chunks(CHUNK).map(Bytes::copy_from_slice).collect())
     }
 
@@ -230,11 +233,17 @@ impl Rope {
     /// The bytes of memory behind this rope, as if nothing of it were shared.
     #[must_use]
     pub fn memory_usage(&self) -> usize {
-        let leaves = match &self.chunks {
-            Chunks::One(_) => return crate::memory::usable(self.len) + SHARED,
-            Chunks::Many(leaves) => leaves.len(),
-        };
-        crate::memory::usable(self.len) + self.chunk_count() * CHUNK_OVERHEAD + leaves * 64
+        Self::memory_of(self.len)
+    }
+
+    /// [`Rope::memory_usage`] of one of `len` bytes.
+    #[must_use]
+    pub fn memory_of(len: usize) -> usize {
+        let bytes = crate::memory::usable(len);
+        match len.div_ceil(CHUNK) {
+            0 | 1 => bytes + SHARED,
+            chunks => bytes + chunks * CHUNK_OVERHEAD + chunks.div_ceil(FANOUT) * 64,
+        }
     }
 
     fn chunk(&self, index: usize) -> Option<&Bytes> {
