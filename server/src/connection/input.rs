@@ -8,15 +8,16 @@ use std::task::{Context, Poll};
 
 /// Reads on after a chunk of a big value was filled, and the next ones as long as they are filled too. So
 /// what arrived goes through a turn, in which there is nothing to run yet, a few times instead of once per
-/// chunk. Returns bytes; the end of the stream is left for the next read to find.
+/// chunk. `taken` bytes have come; returns how many are there then. The end of the stream is left for the
+/// next read to find.
 #[cold]
 #[inline(never)]
 pub(super) fn read_on(
     cx: &mut Context<'_>,
     stream: &mut Stream,
     decoder: &mut Decoder,
+    mut taken: usize,
 ) -> io::Result<usize> {
-    let mut taken = 0;
     while taken < BIG_READ {
         match stream.poll_read(cx, decoder.read_buf()) {
             Poll::Ready(Ok(0)) | Poll::Pending => break,

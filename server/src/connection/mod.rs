@@ -351,7 +351,7 @@ impl Connection {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
                 Poll::Ready(Ok(mut n)) => {
                     if session.decoder.fills_chunks() {
-                        n += read_on(cx, stream, &mut session.decoder)?;
+                        n = read_on(cx, stream, &mut session.decoder, n)?;
                     }
                     self.read += n;
                     let stats = worker.stats();
