@@ -291,6 +291,23 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_of_the_limit_is_taken_and_one_byte_more_is_not() {
+        let whole = |limit, bytes: &[u8]| {
+            let mut decoder = ReplyDecoder::with_limit(Proto::Resp3, limit);
+            decoder.read_buf().extend_from_slice(bytes);
+            decoder.decode()
+        };
+        let reply = b"$4\r\nabcd\r\n";
+        assert!(matches!(whole(10, reply), Ok(Some(Value::Bulk(_)))));
+        assert_eq!(whole(9, reply), Err(ClientError::TooLarge));
+        assert_eq!(whole(9, &reply[..9]), Ok(None));
+        assert_eq!(whole(8, &reply[..9]), Err(ClientError::TooLarge));
+        assert!(matches!(whole(4, b"+a\r\n+b\r\n"), Ok(Some(Value::Simple(_)))), "of two");
+        assert_eq!(whole(10, b"*10\r\n"), Ok(None));
+        assert_eq!(whole(10, b"*11\r\n"), Err(ClientError::TooLarge));
+    }
+
+    #[test]
     fn depth_is_limited_before_decoding() {
         let nested = |levels: usize| [b"*1\r\n".repeat(levels), b":1\r\n".to_vec()].concat();
         let deepest = nested(MAX_REPLY_DEPTH);

@@ -701,9 +701,12 @@ mod tests {
     fn memory_is_given_back() {
         let mut reply = Reply::new(Proto::Resp2);
         reply.bulk(&vec![0; 4 * REPLY_KEPT_BUSY]);
+        assert!(reply.capacity() >= 4 * REPLY_KEPT_BUSY, "{}", reply.capacity());
         reply.advance(reply.pending());
         assert!(reply.capacity() <= REPLY_KEPT, "{}", reply.capacity());
         reply.shrink();
         assert_eq!(reply.capacity(), 0);
+        reply.raw_shared(vec![0; 100_000].into());
+        assert!(reply.capacity() >= 100_000, "{}", reply.capacity());
     }
 }

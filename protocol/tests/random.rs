@@ -159,6 +159,25 @@ fn request_noise() {
 }
 
 #[test]
+fn long() {
+    run(
+        |random| {
+            let mut out = u32::try_from(random.below(1 << 30)).unwrap().to_le_bytes().to_vec();
+            for _ in 0..1 + random.below(3) {
+                let (folds, more) = (random.below(3), random.below(12));
+                let claimed = 33_000 * folds + more - usize::from(more > 1 && random.chance(10));
+                out.extend_from_slice(format!("*2\r\n$1\r\na\r\n${claimed}\r\n").as_bytes());
+                out.extend(std::iter::repeat_n(0xfe, folds));
+                out.extend(std::iter::repeat_n(b'7', more));
+                out.extend_from_slice(b"\r\n");
+            }
+            out
+        },
+        bodies::long,
+    );
+}
+
+#[test]
 fn inline() {
     run(line, bodies::inline);
 }

@@ -121,6 +121,11 @@ mod tests {
         for text in refused {
             assert_eq!(parse_i64(text), None, "{text:?}");
         }
+        // The twentieth digit has a loop of its own.
+        assert_eq!(parse_u64(b"18446744073709551609"), Some(u64::MAX - 6));
+        for last in [b'/', b':', b'x'] {
+            assert_eq!(parse_u64(&[b"1844674407370955160", &[last][..]].concat()), None);
+        }
         assert_eq!(parse_u64(b"18446744073709551616"), None);
         assert_eq!(parse_u64(b"-1"), None);
     }

@@ -34,19 +34,22 @@ fn drain(decoder: &mut Decoder) -> Vec<Args> {
 }
 
 fn args(request: Request<'_>) -> Args {
-    (0..request.len())
-        .map(|i| match request.value(i) {
-            ArgValue::Slice(bytes) => bytes.to_vec(),
-            ArgValue::Chunks { len, chunks } => {
-                let (last, full) = chunks.split_last().unwrap();
-                assert!(full.iter().all(|chunk| chunk.len() == CHUNK));
-                assert!(!last.is_empty() && last.len() <= CHUNK);
-                let bytes = chunks.concat();
-                assert_eq!(bytes.len(), len);
-                bytes
-            }
-        })
-        .collect()
+    let bytes = |value: ArgValue<'_>| match value {
+        ArgValue::Slice(bytes) => bytes.to_vec(),
+        ArgValue::Chunks { chunks, .. } => {
+            let (last, full) = chunks.split_last().unwrap();
+            assert!(full.iter().all(|chunk| chunk.len() == CHUNK));
+            assert!(!last.is_empty() && last.len() <= CHUNK);
+            chunks.concat()
+        }
+    };
+    let arg = |i| {
+        let value = request.value(i);
+        let bytes = bytes(value);
+        assert_eq!((value.len(), value.is_empty()), (bytes.len(), bytes.is_empty()));
+        bytes
+    };
+    (0..request.len()).map(arg).collect()
 }
 
 fn multibulk(args: &[&[u8]]) -> Vec<u8> {

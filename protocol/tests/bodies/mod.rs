@@ -127,15 +127,22 @@ fn unfolded(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A stream means the same however it is cut into reads and batches: once in some random way, or with the
-/// rest of some commands thrown away. Only every sixteenth seed stands for long arguments, which take
-/// far longer than everything else.
+/// rest of some commands thrown away.
 pub fn request(data: &[u8]) {
-    let Some((seed, bytes)) = data.split_first_chunk::<4>() else {
-        return;
-    };
-    let long = if seed[0] % 16 == 0 { unfolded(bytes) } else { Vec::new() };
-    let bytes = if long.is_empty() { bytes } else { &long };
-    let mut random = Random::new(u64::from(u32::from_le_bytes(*seed)));
+    if let Some((seed, bytes)) = data.split_first_chunk::<4>() {
+        stream(*seed, bytes);
+    }
+}
+
+/// The same with long arguments, which take far longer than everything else.
+pub fn long(data: &[u8]) {
+    if let Some((seed, bytes)) = data.split_first_chunk::<4>() {
+        stream(*seed, &unfolded(bytes));
+    }
+}
+
+fn stream(seed: [u8; 4], bytes: &[u8]) {
+    let mut random = Random::new(u64::from(u32::from_le_bytes(seed)));
     let limits = match random.below(4) {
         0 => Limits::UNAUTHENTICATED,
         1 => Limits { max_line: 64, ..Limits::AUTHENTICATED },

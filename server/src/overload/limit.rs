@@ -136,4 +136,41 @@ mod tests {
         limit.set_cap(0);
         assert_eq!(limit.get(), 1);
     }
+
+    /// The limit after an interval in which these ran at once and took such times and processor times.
+    fn after(start: usize, running: usize, ended: &[(u64, u64)]) -> usize {
+        let mut limit = Limit::new(start, 64);
+        limit.runs(running);
+        ended.iter().for_each(|(time, processor)| limit.ended(*time, *processor));
+        limit.end_interval(false, 0);
+        limit.get()
+    }
+
+    #[test]
+    fn what_takes_twice_its_processor_time_is_too_much_if_all_do() {
+        assert_eq!(after(10, 10, &[]), 11);
+        assert_eq!(after(10, 10, &[(WAY + 199, 100)]), 11);
+        assert_eq!(after(10, 10, &[(WAY + 200, 100)]), 7);
+        assert_eq!(after(10, 10, &[(WAY + 900, 100), (WAY + 199, 100), (WAY + 900, 100)]), 11);
+        assert_eq!(after(10, 10, &[(WAY + 2, 0)]), 7, "no time at all is some");
+        assert_eq!(after(10, 10, &[(WAY + 1, 0)]), 11);
+    }
+
+    #[test]
+    fn a_limit_is_made_use_of_from_half_of_it_on() {
+        assert_eq!(after(10, 4, &[]), 10);
+        assert_eq!(after(10, 5, &[]), 11);
+        let mut limit = Limit::new(10, 64);
+        limit.runs(9);
+        limit.runs(2);
+        limit.end_interval(false, 2);
+        assert_eq!(limit.get(), 11, "the most counts");
+        limit.end_interval(false, 5);
+        assert_eq!(limit.get(), 11, "two run on");
+        limit.end_interval(false, 0);
+        assert_eq!(limit.get(), 11, "five run on: not half of it");
+        assert_eq!(after(0, 0, &[]), 1);
+        assert_eq!(Limit::new(70, 64).get(), 64);
+        assert_eq!(Limit::new(70, 0).get(), 1);
+    }
 }

@@ -266,4 +266,81 @@ mod tests {
         assert!(balance.step(&[], GAP, Vec::new).is_empty());
         assert!(balance.step(&[1_000], GAP, Vec::new).is_empty());
     }
+
+    /// Connections of these demands on the first of two workers, for three windows: who is moved.
+    fn moved(busy: [u32; 2], gap: u32, demands: &[u64]) -> Vec<u64> {
+        let mut balance = Balance::default();
+        let mut moved = Vec::new();
+        for window in 1..=3 {
+            let tenant = |(id, demand): (usize, &u64)| Tenant {
+                id: id as u64,
+                worker: 0,
+                work: window * demand,
+                free: true,
+            };
+            let tenants = || demands.iter().enumerate().map(tenant).collect();
+            moved.extend(balance.step(&busy, gap, tenants).iter().map(|step| step.id));
+        }
+        moved
+    }
+
+    #[test]
+    fn a_difference_of_the_gap_is_none_yet() {
+        assert_eq!(moved([400, 100], GAP, &[200, 200]), []);
+        assert_eq!(moved([401, 100], GAP, &[200, 200]), [0]);
+    }
+
+    #[test]
+    fn whose_part_is_nearest_to_half_of_the_difference_goes_first() {
+        assert_eq!(moved([800, 0], GAP, &[100, 390, 310]), [1]);
+        assert_eq!(moved([800, 0], GAP, &[100, 290, 410]), [2]);
+        assert_eq!(moved([800, 200], GAP, &[500, 280, 20]), [1]);
+        // Then half of what is left, down to half of the gap.
+        assert_eq!(moved([600, 0], 198, &[250, 40, 155, 155]), [0, 1]);
+        assert_eq!(moved([600, 0], 200, &[250, 40, 155, 155]), [0]);
+        assert_eq!(moved([800, 0], GAP, &[20; 40]).len(), MOVES);
+    }
+
+    #[test]
+    fn a_part_that_is_too_small_or_the_whole_difference_stays() {
+        for (part, goes) in [(4, false), (5, true), (9, true), (10, false)] {
+            let moved = moved([310, 300], 5, &[part, 310 - part]);
+            assert_eq!(moved, [0; 1][usize::from(!goes)..], "{part}");
+        }
+    }
+
+    #[test]
+    fn the_last_window_says_who_does_how_much() {
+        let mut balance = Balance::default();
+        let mut asked = 0;
+        let mut moves = Vec::new();
+        for work in [[0, 0, 0], [1_000, 0, 400], [1_000, 400, 800]] {
+            moves = balance.step(&[800, 0], GAP, || {
+                asked += 1;
+                let tenant =
+                    |id: usize| Tenant { id: id as u64, worker: 0, work: work[id], free: id < 2 };
+                (0..3).map(tenant).collect()
+            });
+        }
+        assert_eq!(moves, [Move { id: 1, to: 1 }]);
+        assert_eq!(asked, 2, "only when it matters");
+    }
+
+    #[test]
+    fn what_was_seen_of_other_workers_does_not_count() {
+        let mut balance = Balance::default();
+        let mut work = 0;
+        let mut windows = |balance: &mut Balance, count: usize| -> usize {
+            let window = |_| {
+                work += 400;
+                let tenant = |id| Tenant { id, worker: 0, work, free: true };
+                balance.step(&[800, 0], GAP, || vec![tenant(0), tenant(1)]).len()
+            };
+            (0..count).map(window).sum()
+        };
+        assert_eq!(windows(&mut balance, 2), 0);
+        balance.forget();
+        assert_eq!(windows(&mut balance, 2), 0);
+        assert_eq!(windows(&mut balance, 1), 1);
+    }
 }

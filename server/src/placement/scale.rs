@@ -221,10 +221,15 @@ mod tests {
         let mut scale = Scale::default();
         assert_eq!(scale.crowd(1, 1), None);
         assert_eq!(scale.crowd(3, 1), Some(3));
+        let mut sample = Sample { active: 3, runnable: 9_000, ..IDLE_SAMPLE };
+        assert_eq!(run(&mut scale, &mut sample, CALL_COOLDOWN), []);
         assert_eq!(scale.crowd(4, 3), None, "cooldown");
+        assert_eq!(run(&mut scale, &mut sample, 1), []);
+        assert_eq!(scale.crowd(4, 3), Some(4));
         let (mut scale, mut sample) = (Scale::default(), Sample { active: 2, ..IDLE_SAMPLE });
         assert_eq!(run(&mut scale, &mut sample, 30), [(30, 1)]);
         sample.active = 2;
+        assert_eq!(run(&mut scale, &mut sample, 5), []);
         scale.kept();
         assert_eq!(run(&mut scale, &mut sample, 100), [(PARK_COOLDOWN + 1, 1)]);
     }
@@ -233,5 +238,48 @@ mod tests {
     fn a_raised_least_is_reached_at_once() {
         let mut sample = Sample { min: 3, ..IDLE_SAMPLE };
         assert_eq!(run(&mut Scale::default(), &mut sample, 5), [(1, 3)]);
+    }
+
+    #[test]
+    fn each_measure_counts_from_its_bound_on() {
+        // Ready in thousandths, busy, used; the first change of two workers of at most eight.
+        let first = |runnable, busy, used| {
+            let mut sample = Sample { active: 2, max: 8, runnable, busy, used, ..IDLE_SAMPLE };
+            run(&mut Scale::default(), &mut sample, 100).first().copied()
+        };
+        let over = |workers| Some((OVER_WINDOWS, workers));
+        assert_eq!(first(20_999, 801, 801), None, "ten for each");
+        assert_eq!(first(21_000, 800, 800), None);
+        assert_eq!(first(21_000, 801, 801), over(3));
+        assert_eq!(first(30_000, 801, 801), over(3));
+        assert_eq!(first(31_000, 801, 801), over(4));
+        assert_eq!(first(500_000, 801, 801), over(8));
+        let full = Some((FULL_WINDOWS, 3));
+        assert_eq!(first(4_000, 950, 950), None);
+        assert_eq!(first(3_999, 951, 951), None);
+        assert_eq!(first(4_000, 951, 951), full);
+        let calm = Some((CALM_WINDOWS, 1));
+        assert_eq!(first(3_999, 0, 300), None);
+        assert_eq!(first(4_000, 0, 299), None);
+        assert_eq!(first(3_999, 0, 299), calm);
+        // Of three workers.
+        let first = |runnable, busy, used| {
+            let mut sample = Sample { active: 3, max: 8, runnable, busy, used, ..IDLE_SAMPLE };
+            run(&mut Scale::default(), &mut sample, 100).first().copied()
+        };
+        assert_eq!(first(5_999, 951, 951), None);
+        assert_eq!(first(6_000, 951, 951), Some((FULL_WINDOWS, 4)));
+        assert_eq!(first(5_999, 0, 299), Some((CALM_WINDOWS, 2)));
+    }
+
+    #[test]
+    fn a_quarter_is_parked_at_a_time_but_not_the_least() {
+        let first = |active, min| {
+            let mut sample = Sample { active, min, max: 64, ..IDLE_SAMPLE };
+            run(&mut Scale::default(), &mut sample, CALM_WINDOWS)
+        };
+        assert_eq!(first(64, 1), [(CALM_WINDOWS, 48)]);
+        assert_eq!(first(8, 7), [(CALM_WINDOWS, 7)]);
+        assert_eq!(first(7, 7), []);
     }
 }
