@@ -9,6 +9,9 @@ pub const BIG_BULK: usize = 32 * 1024;
 /// Size of one chunk of a big bulk string; the last one may be shorter.
 pub const CHUNK: usize = 32 * 1024;
 
+/// Bytes of a big bulk string that are read in a row before what has come is parsed: about 25 us.
+pub const BIG_READ: usize = 4 * CHUNK;
+
 /// Largest bulk string accepted by default (`proto-max-bulk-len`).
 pub const MAX_BULK: usize = 512 * 1024 * 1024;
 

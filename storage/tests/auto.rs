@@ -145,6 +145,34 @@ fn it_is_as_good_as_the_better_of_its_rules() {
     assert!(hits * 100 > fixed * 98, "{hits} {fixed}");
 }
 
+/// Some keys are asked for far more often than others, and always the same ones.
+fn skewed(keys: u64, requests: u64) -> impl Iterator<Item = u64> {
+    let mut rng = Rng(7);
+    (0..requests).map(move |_| {
+        let share = rng.below(1 << 32) as f64 / (1u64 << 32) as f64;
+        (share.powi(4) * keys as f64) as u64
+    })
+}
+
+#[test]
+fn what_is_the_same_all_the_time_ends_with_the_frequency_rule_whatever_was_before() {
+    let flood = || (0..10_000).map(|i| 2_000_000 + i);
+    let fixed = Cache::new(1, THOUSAND, Policy::AllKeysLru);
+    fixed.play(skewed(3000, 100_000));
+    let of_fixed = fixed.play(skewed(3000, 30_000));
+    for before in [4000, 60_000] {
+        let cache = Cache::new(1, THOUSAND, Policy::AllKeysAuto);
+        cache.play(zigzag(3000, before));
+        cache.play(flood());
+        cache.play(skewed(3000, 100_000));
+        let auto = cache.auto();
+        assert_eq!(auto.shards, [1, 0], "after {before}: {auto:?}");
+        assert!(before == 4000 || auto.changes >= 2, "{auto:?}");
+        let misses = cache.play(skewed(3000, 30_000));
+        assert!(misses * 100 < of_fixed * 98, "{misses} {of_fixed}");
+    }
+}
+
 #[test]
 fn nothing_of_it_is_there_before_it_is_needed() {
     let cache = Cache::new(4, 8 << 20, Policy::AllKeysAuto);

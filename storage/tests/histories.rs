@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use dunlin_storage::{
-    BIG_VALUE, DbId, Entry, Guard, Handle, Keyspace, Millis, NewValue, Options, Policy, Rope,
-    ShardId, ShardSet, Touch, Value, Writer,
+    BIG_VALUE, CHUNK, DbId, Entry, Guard, Handle, Keyspace, Millis, NewValue, Options, Policy,
+    Rope, ShardId, ShardSet, Touch, Value, Writer,
 };
 
 struct Rng(u64);
@@ -120,8 +120,8 @@ impl History {
 
     fn any_value(&mut self) -> Vec<u8> {
         let length = match self.rng.below(200) {
-            0 => BIG_VALUE as u64 + self.rng.below(3) - 1,
-            1 => 3 * BIG_VALUE as u64 + self.rng.below(1000),
+            0 => [BIG_VALUE, CHUNK][self.rng.below(2) as usize] as u64 + self.rng.below(3) - 1,
+            1 => 3 * CHUNK as u64 + self.rng.below(1000),
             2..20 => self.rng.below(2000),
             _ => self.rng.below(100),
         };

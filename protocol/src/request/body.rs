@@ -93,6 +93,15 @@ impl Body {
         rest
     }
 
+    /// Whether the chunk was filled exactly and another one follows.
+    pub(super) fn is_ready_for_more(&mut self) -> bool {
+        let filled = self.goal() > 0 && self.chunk.len() == self.goal();
+        if filled {
+            self.seal();
+        }
+        filled && self.goal() > 0
+    }
+
     /// Freezes the chunk if it has reached its goal.
     fn seal(&mut self) {
         let goal = self.goal();

@@ -403,3 +403,34 @@ fn what_is_thrown_away_has_to_be_well_formed() {
     decoder.read_buf().extend_from_slice(b"PING\r\n");
     assert_eq!((decoder.parse(1), decoder.skipped()), (1, None), "there was nothing to skip");
 }
+
+#[test]
+fn the_chunks_of_a_big_argument_may_be_read_one_after_the_other() {
+    for len in [BIG_BULK, 2 * CHUNK - 1, 2 * CHUNK, 5 * CHUNK + 7, 9 * CHUNK] {
+        let big: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+        let wire = [multibulk(&[b"SET", b"k", &big]), multibulk(&[b"GET", b"k"])].concat();
+        let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+        let (mut rest, mut got, mut in_a_row) = (&wire[..], Vec::new(), 0);
+        while !rest.is_empty() {
+            let room = decoder.read_buf();
+            let n = rest.len().min(room.capacity() - room.len());
+            room.extend_from_slice(&rest[..n]);
+            rest = &rest[n..];
+            if decoder.fills_chunks() {
+                in_a_row += 1;
+                continue;
+            }
+            let count = decoder.parse(16);
+            got.extend((0..count).map(|i| args(decoder.request(i))));
+            decoder.clear();
+        }
+        assert_eq!(decoder.error(), None);
+        assert!(
+            got == [
+                vec![b"SET".to_vec(), b"k".to_vec(), big],
+                vec![b"GET".to_vec(), b"k".to_vec()]
+            ]
+        );
+        assert!(in_a_row >= (len / CHUNK).saturating_sub(2), "{in_a_row} of {len} bytes");
+    }
+}

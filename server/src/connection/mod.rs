@@ -16,6 +16,7 @@ mod away;
 mod blocked;
 mod copied;
 mod held_back;
+mod input;
 mod moving;
 mod output;
 mod parting;
@@ -31,6 +32,7 @@ use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
 use dunlin_storage::Millis;
+use input::read_on;
 pub(crate) use moving::{Parcel, arrive};
 use moving::{Presence, get_known};
 use output::{catch_up, count_sent, has_room, poll_send, room};
@@ -347,7 +349,10 @@ impl Connection {
         if read {
             match stream.poll_read(cx, session.decoder.read_buf()) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
-                Poll::Ready(Ok(n)) => {
+                Poll::Ready(Ok(mut n)) => {
+                    if session.decoder.fills_chunks() {
+                        n = read_on(cx, stream, &mut session.decoder, n)?;
+                    }
                     self.read += n;
                     let stats = worker.stats();
                     stats.net_in.add(n as u64);

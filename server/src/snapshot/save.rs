@@ -287,10 +287,10 @@ pub(crate) fn value(
     now: Millis,
 ) -> Result<Vec<u8>, LongValue> {
     match entry.value() {
-        Value::Str(Str::Inline { bytes, .. }) => {
-            Ok(rdb::dump_string(Strings::Plain, bytes).into_value())
+        Value::Str(Str::Rope(rope)) if rope.as_slice().is_none() => {
+            Err(LongValue::Rope(rope.clone()))
         }
-        Value::Str(Str::Rope(rope)) => Err(LongValue::Rope(rope.clone())),
+        Value::Str(string) => Ok(rdb::dump_string(Strings::Plain, &string.to_cow()).into_value()),
         Value::Packed(packed) => {
             Ok(object::dump_packed(Strings::Plain, packed, limits, now).into_value())
         }

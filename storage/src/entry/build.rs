@@ -3,14 +3,15 @@
 use std::ptr::NonNull;
 
 use super::{
-    Behind, ENTRY_PART_MAX, EXP5, EXP8, EXPIRY_FROM, EXPIRY_SPAN, Entry, EntryPtr, FRONT,
-    HEADER_MAX, OUT_OF_LINE, POINTER, RAW, code_of, earlier, out_of_line,
+    ENTRY_PART_MAX, EXP5, EXP8, EXPIRY_FROM, EXPIRY_SPAN, Entry, EntryPtr, FRONT, HEADER_MAX,
+    OUT_OF_LINE, POINTER, POINTER_AND_LEN, RAW, code_of, earlier, rope_bytes,
 };
 use crate::Millis;
 use crate::slab::{self, Block, usable};
 #[cfg(loom)]
 use crate::sync::Alive;
 use crate::value::hash::HashRef;
+use crate::value::object::Object;
 use crate::value::rope::Rope;
 use crate::value::string::{BIG_VALUE, NewValue};
 
@@ -18,8 +19,10 @@ use crate::value::string::{BIG_VALUE, NewValue};
 enum Form<'a> {
     /// Bytes in the entry.
     Inline(&'a [u8]),
-    /// A pointer to what is behind it.
-    OutOfLine(Behind),
+    /// A pointer to it, and its length.
+    Rope(Box<Rope>),
+    /// A pointer to it. The caller owns it, or holds the role.
+    Object(*mut Object),
 }
 
 /// The flags and the header behind them: `(header, length)`.
@@ -34,7 +37,7 @@ fn plan(
     let mut at = varint(&mut header, 1, key.len());
     match form {
         Form::Inline(bytes) => at = varint(&mut header, at, bytes.len()),
-        Form::OutOfLine(_) => flags |= OUT_OF_LINE,
+        Form::Rope(_) | Form::Object(_) => flags |= OUT_OF_LINE,
     }
     if let Some(at_ms) = expire_at {
         let since = at_ms.checked_sub(EXPIRY_FROM).filter(|since| (0..EXPIRY_SPAN).contains(since));
@@ -99,10 +102,7 @@ pub(crate) fn build_any(
         NewValue::Rope(rope) if rope.len() <= BIG_VALUE => {
             build_any(key, NewValue::Raw(&rope.to_vec()), expire_at, spare)
         }
-        NewValue::Rope(rope) => {
-            let rope = Behind::Rope(Box::into_raw(Box::new(rope)));
-            assemble(key, RAW, Form::OutOfLine(rope), expire_at, spare)
-        }
+        NewValue::Rope(rope) => assemble(key, RAW, Form::Rope(Box::new(rope)), expire_at, spare),
         NewValue::Packed(packed) => {
             let flags = code_of(packed.kind) | if packed.second { RAW } else { 0 };
             let fields = packed.hash().and_then(HashRef::next_expiry);
@@ -113,8 +113,8 @@ pub(crate) fn build_any(
             None => {
                 let flags = code_of(object.kind());
                 let fields = object.as_hash().and_then(|hash| hash.view().next_expiry());
-                let object = Behind::Object(Box::into_raw(object));
-                assemble(key, flags, Form::OutOfLine(object), expire_at, spare).due_with(fields)
+                let object = Form::Object(Box::into_raw(object));
+                assemble(key, flags, object, expire_at, spare).due_with(fields)
             }
         },
     }
@@ -128,9 +128,9 @@ pub(crate) fn build_around(
     expire_at: Option<Millis>,
     spare: impl FnOnce(usize) -> Option<Block>,
 ) -> Built {
-    let object = Behind::Object(old.pointer().cast());
+    let object = Form::Object(old.pointer().cast());
     let fields = old.hash().and_then(HashRef::next_expiry);
-    assemble(key, code_of(old.kind()), Form::OutOfLine(object), expire_at, spare).due_with(fields)
+    assemble(key, code_of(old.kind()), object, expire_at, spare).due_with(fields)
 }
 
 fn assemble(
@@ -148,7 +148,11 @@ fn assemble(
         return assemble_short(key, flags, value, spare);
     }
     let (header, header_len) = plan(key, flags, &form, expire_at);
-    let tail = if let Form::Inline(bytes) = form { bytes.len() } else { POINTER };
+    let tail = match form {
+        Form::Inline(bytes) => bytes.len(),
+        Form::Rope(_) => POINTER_AND_LEN,
+        Form::Object(_) => POINTER,
+    };
     let size = header_len + key.len() + tail;
     let class = usable(FRONT + size);
     let base = place(spare(class), class);
@@ -166,10 +170,16 @@ fn assemble(
     let mut bytes = class;
     match form {
         Form::Inline(bytes) => push(bytes),
-        Form::OutOfLine(behind) => {
+        Form::Rope(rope) => {
+            let len = rope.len();
+            bytes += rope_bytes(len);
+            push(&(Box::into_raw(rope).expose_provenance() as u64).to_le_bytes());
+            push(&(len as u64).to_le_bytes());
+        }
+        Form::Object(object) => {
             // SAFETY: the caller owns what it hangs on its entry, or holds the role.
-            bytes += unsafe { out_of_line(behind) };
-            push(&behind.address().to_le_bytes());
+            bytes += unsafe { &*object }.memory_usage();
+            push(&(object.expose_provenance() as u64).to_le_bytes());
         }
     }
     let entry = EntryPtr(base);

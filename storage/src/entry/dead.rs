@@ -74,17 +74,21 @@ impl Dead {
     }
 }
 
-/// Frees an entry, whose block goes with `returns`; what hung on it comes back, to be freed in slices.
+/// Frees an entry, whose block goes with `returns`; what hung on it comes back, to be freed in slices,
+/// unless it is as little as an entry.
 ///
 /// # Safety
 /// The caller owns the entry: no slot holds it and no pinned reader can still reach it.
 pub(crate) unsafe fn free(dead: Dead, returns: &mut Returns) -> Option<Big> {
-    let big = dead.behind.map(|behind| match behind {
-        // SAFETY: the pointer came from `Box::into_raw` in `build`, and the entry that held it is
-        // being freed, so this is the only owner.
-        Behind::Rope(rope) => Big::Rope(unsafe { Box::from_raw(rope) }),
+    let big = dead.behind.and_then(|behind| match behind {
+        Behind::Rope(rope) => {
+            // SAFETY: the pointer came from `Box::into_raw` in `build`, and the entry that held it is
+            // being freed, so this is the only owner.
+            let rope = unsafe { Box::from_raw(rope) };
+            (rope.chunk_count() > 1).then_some(Big::Rope(rope))
+        }
         // SAFETY: as above.
-        Behind::Object(object) => Big::Object(unsafe { Box::from_raw(object) }),
+        Behind::Object(object) => Some(Big::Object(unsafe { Box::from_raw(object) })),
     });
     // SAFETY: the entry has this much in front, in the same block.
     let start = unsafe { dead.entry.0.sub(FRONT) };

@@ -3,6 +3,7 @@
 //! ```text
 //! | flags 1 | klen varint | vlen varint | expiry 5 or 8 | key | value            |
 //! | flags 1 | klen varint |             | expiry 5 or 8 | key | pointer 8        |   OUT_OF_LINE
+//! | flags 1 | klen varint |             | expiry 5 or 8 | key | pointer 8, len 8 |   the same, a string
 //!
 //! flags: kind 4 bits | EXP5 | EXP8 | OUT_OF_LINE | RAW (of a collection: its second packed form)
 //! ```
@@ -47,6 +48,8 @@ const EXPIRY_SPAN: Millis = 1 << 40;
 const HEADER_MAX: usize = 1 + 5 + 5 + 8;
 /// Bytes of the out-of-line pointer.
 const POINTER: usize = 8;
+/// The same of a string with its length, which says what it takes without a look at it.
+const POINTER_AND_LEN: usize = 2 * POINTER;
 
 /// Bytes in front of an entry: none, but under the model checker.
 const FRONT: usize = size_of::<Alive>().next_multiple_of(8);
@@ -105,15 +108,6 @@ enum Behind {
     Object(*mut Object),
 }
 
-impl Behind {
-    fn address(self) -> u64 {
-        (match self {
-            Behind::Rope(rope) => rope.expose_provenance(),
-            Behind::Object(object) => object.expose_provenance(),
-        }) as u64
-    }
-}
-
 fn code_of(kind: Kind) -> u8 {
     match kind {
         Kind::String => 0,
@@ -141,17 +135,9 @@ fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
     a.into_iter().chain(b).min()
 }
 
-/// Usable bytes that hang on an entry.
-///
-/// # Safety
-/// It is alive; of a large collection the caller holds the role, or is the owner.
-unsafe fn out_of_line(behind: Behind) -> usize {
-    match behind {
-        // SAFETY: by the contract of this function.
-        Behind::Rope(rope) => unsafe { &*rope }.memory_usage() + memory::usable(size_of::<Rope>()),
-        // SAFETY: as above.
-        Behind::Object(object) => unsafe { &*object }.memory_usage(),
-    }
+/// Usable bytes of a rope of `len` bytes that hangs on an entry.
+fn rope_bytes(len: usize) -> usize {
+    Rope::memory_of(len) + memory::usable(size_of::<Rope>())
 }
 
 /// Reads the header of an entry.
@@ -171,6 +157,8 @@ pub(crate) unsafe fn view<'g>(entry: EntryPtr, frequency: u8) -> Entry<'g> {
     let (vlen, at) = if flags & OUT_OF_LINE == 0 {
         // SAFETY: as above.
         unsafe { read_varint(base, at) }
+    } else if flags & KIND_MASK == code_of(Kind::String) {
+        (POINTER_AND_LEN as u32, at)
     } else {
         (POINTER as u32, at)
     };
@@ -344,7 +332,7 @@ impl<'g> Entry<'g> {
     #[must_use]
     pub fn memory_usage(&self) -> usize {
         let behind = match self.value() {
-            Value::Str(Str::Rope(rope)) => memory::usable(size_of::<Rope>()) + rope.memory_usage(),
+            Value::Str(Str::Rope(rope)) => rope_bytes(rope.len()),
             _ => 0,
         };
         self.class() + behind + crate::table::SLOT_SHARE
@@ -361,8 +349,10 @@ impl<'g> Entry<'g> {
     pub(crate) fn allocated(&self) -> usize {
         match self.behind() {
             None => self.class(),
+            // Its first line is in no cache, as a rule.
+            Some(Behind::Rope(_)) => self.class() + rope_bytes(self.word(1)),
             // SAFETY: alive as long as the entry; the caller holds the role.
-            Some(behind) => self.class() + unsafe { out_of_line(behind) },
+            Some(Behind::Object(object)) => self.class() + unsafe { &*object }.memory_usage(),
         }
     }
 
@@ -391,9 +381,14 @@ impl<'g> Entry<'g> {
 
     /// What the tail of an entry with something out of line says.
     fn pointer(&self) -> *mut u8 {
-        let mut bytes = [0u8; POINTER];
-        bytes.copy_from_slice(self.tail());
-        std::ptr::with_exposed_provenance_mut(u64::from_le_bytes(bytes) as usize)
+        std::ptr::with_exposed_provenance_mut(self.word(0))
+    }
+
+    /// One of the numbers in the tail of an entry with something out of line.
+    fn word(&self, index: usize) -> usize {
+        let mut bytes = [0u8; 8];
+        bytes.copy_from_slice(&self.tail()[8 * index..][..8]);
+        u64::from_le_bytes(bytes) as usize
     }
 
     #[inline]
@@ -423,6 +418,7 @@ impl<'g> Entry<'g> {
 mod tests {
     use super::*;
     use crate::slab::Returns;
+    use crate::value::rope::CHUNK;
     use crate::value::string::BIG_VALUE;
 
     fn round(key: &[u8], value: NewValue<'_>, expire_at: Option<Millis>) -> usize {
@@ -453,7 +449,19 @@ mod tests {
             let edges =
                 [0, -5, 1 << 40, first - 1, first, first + 1, end - 1, end, i64::MAX, i64::MIN];
             for expire_at in edges.map(Some).into_iter().chain([None]) {
-                for len in [0, 1, 127, 128, 16_383, 16_384, BIG_VALUE, BIG_VALUE + 1, 100_000] {
+                for len in [
+                    0,
+                    1,
+                    127,
+                    128,
+                    BIG_VALUE,
+                    BIG_VALUE + 1,
+                    16_383,
+                    16_384,
+                    CHUNK,
+                    CHUNK + 1,
+                    100_000,
+                ] {
                     round(key, NewValue::Bytes(&big[..len]), expire_at);
                     round(key, NewValue::Raw(&big[..len]), expire_at);
                     round(key, NewValue::Rope(Rope::from_bytes(&big[..len])), expire_at);

@@ -1,6 +1,8 @@
 //! Big strings: immutable chunks of 32 KiB, shared by reference count.
 //!
 //! ```text
+//! Rope -> Bytes                                    up to 32 KiB
+//!
 //! Rope -> Arc<[ Arc<Leaf>, Arc<Leaf>, .. ]>        root: one pointer per 2 MiB
 //!                  |
 //!                Leaf = [ Bytes; <= 64 ]           every chunk but the last is exactly 32 KiB
@@ -8,6 +10,7 @@
 //!
 //! An update copies the root (8 bytes per 2 MiB), the touched leaf and the touched chunk; the rest
 //! is shared with the old value, which its readers go on using. Cloning is one reference count.
+//! Most ropes have one chunk: it is found without a root and a leaf, each a line in no cache.
 
 use std::sync::Arc;
 
@@ -19,6 +22,8 @@ pub const CHUNK: usize = 32 * 1024;
 const FANOUT: usize = 64;
 /// What a chunk costs beside its bytes: the `Bytes` handle, its shared count and its owner.
 const CHUNK_OVERHEAD: usize = 80;
+/// What the only chunk costs beside its bytes and the rope: its shared count.
+const SHARED: usize = 32;
 
 /// The chunk of gaps.
 static ZEROS: [u8; CHUNK] = [0; CHUNK];
@@ -26,16 +31,59 @@ static ZEROS: [u8; CHUNK] = [0; CHUNK];
 type Leaf = Vec<Bytes>;
 
 /// An immutable big string in chunks of [`CHUNK`] bytes; clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rope {
     len: usize,
-    leaves: Arc<[Arc<Leaf>]>,
+    chunks: Chunks,
+}
+
+#[derive(Clone, Debug)]
+enum Chunks {
+    /// At most one chunk; empty if there is none.
+    One(Bytes),
+    /// Two or more.
+    Many(Arc<[Arc<Leaf>]>),
+}
+
+impl Chunks {
+    fn new(mut leaves: Vec<Arc<Leaf>>) -> Self {
+        match leaves.as_mut_slice() {
+            [] => Chunks::One(Bytes::new()),
+            [leaf] if leaf.len() == 1 => Chunks::One(leaf[0].clone()),
+            _ => Chunks::Many(leaves.into()),
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<&Bytes> {
+        match self {
+            Chunks::One(chunk) => (index == 0 && !chunk.is_empty()).then_some(chunk),
+            Chunks::Many(leaves) => leaves.get(index / FANOUT)?.get(index % FANOUT),
+        }
+    }
+
+    /// The leaves, to make changed ones of them.
+    fn to_leaves(&self) -> Vec<Arc<Leaf>> {
+        match self {
+            Chunks::One(chunk) if chunk.is_empty() => Vec::new(),
+            Chunks::One(chunk) => vec![Arc::new(vec![chunk.clone()])],
+            Chunks::Many(leaves) => leaves.to_vec(),
+        }
+    }
+}
+
+impl Default for Rope {
+    fn default() -> Self {
+        Self { len: 0, chunks: Chunks::new(Vec::new()) }
+    }
 }
 
 impl Rope {
     /// Copies `bytes` into chunks.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
+        if bytes.len() <= CHUNK {
+            return Self { len: bytes.len(), chunks: Chunks::One(Bytes::copy_from_slice(bytes)) };
+        }
         Self::from_chunks(bytes.chunks(CHUNK).map(Bytes::copy_from_slice).collect())
     }
 
@@ -53,6 +101,9 @@ impl Rope {
             chunks = rechunk(&chunks);
         }
         let len = chunks.iter().map(Bytes::len).sum();
+        if chunks.len() <= 1 {
+            return Self { len, chunks: Chunks::One(chunks.pop().unwrap_or_default()) };
+        }
         let mut leaves = Vec::with_capacity(chunks.len().div_ceil(FANOUT));
         let mut rest = chunks.into_iter();
         loop {
@@ -62,7 +113,7 @@ impl Rope {
             }
             leaves.push(Arc::new(leaf));
         }
-        Self { len, leaves: leaves.into() }
+        Self { len, chunks: Chunks::new(leaves) }
     }
 
     /// Length in bytes.
@@ -79,7 +130,16 @@ impl Rope {
 
     /// The chunks in order.
     pub fn chunks(&self) -> impl Iterator<Item = &Bytes> + Clone {
-        self.leaves.iter().flat_map(|leaf| leaf.iter())
+        (0..self.chunk_count()).filter_map(|i| self.chunk(i))
+    }
+
+    /// The bytes if they are one chunk.
+    #[must_use]
+    pub fn as_slice(&self) -> Option<&[u8]> {
+        match &self.chunks {
+            Chunks::One(chunk) => Some(chunk),
+            Chunks::Many(_) => None,
+        }
     }
 
     /// The bytes from `start` (included) to `end` (not included) as shared slices of the chunks.
@@ -129,7 +189,7 @@ impl Rope {
         // The first chunk that changes: the written one, or the short last one if there is a gap.
         let first = offset.min(self.len) / CHUNK;
         let last = end.div_ceil(CHUNK);
-        let mut leaves: Vec<Arc<Leaf>> = self.leaves.to_vec();
+        let mut leaves = self.chunks.to_leaves();
         for i in first..last {
             let base = i * CHUNK;
             let size = (len - base).min(CHUNK);
@@ -151,7 +211,7 @@ impl Rope {
             }
             set_chunk(&mut leaves, i, Bytes::from(chunk));
         }
-        Self { len, leaves: leaves.into() }
+        Self { len, chunks: Chunks::new(leaves) }
     }
 
     /// A copy with `bytes` added at the end.
@@ -173,12 +233,21 @@ impl Rope {
     /// The bytes of memory behind this rope, as if nothing of it were shared.
     #[must_use]
     pub fn memory_usage(&self) -> usize {
-        let chunks = self.len.div_ceil(CHUNK);
-        crate::memory::usable(self.len) + chunks * CHUNK_OVERHEAD + self.leaves.len() * 64
+        Self::memory_of(self.len)
+    }
+
+    /// [`Rope::memory_usage`] of one of `len` bytes.
+    #[must_use]
+    pub fn memory_of(len: usize) -> usize {
+        let bytes = crate::memory::usable(len);
+        match len.div_ceil(CHUNK) {
+            0 | 1 => bytes + SHARED,
+            chunks => bytes + chunks * CHUNK_OVERHEAD + chunks.div_ceil(FANOUT) * 64,
+        }
     }
 
     fn chunk(&self, index: usize) -> Option<&Bytes> {
-        self.leaves.get(index / FANOUT)?.get(index % FANOUT)
+        self.chunks.get(index)
     }
 
     /// How many chunks there are.
@@ -190,9 +259,13 @@ impl Rope {
     /// still use only lose a reference.
     pub(crate) fn shed(&mut self, max: usize) -> bool {
         let mut left = max;
-        let Some(leaves) = Arc::get_mut(&mut self.leaves) else {
+        let Chunks::Many(root) = &mut self.chunks else {
+            *self = Self::default();
+            return false;
+        };
+        let Some(leaves) = Arc::get_mut(root) else {
             // Another clone owns the same root: dropping ours is one decrement.
-            self.leaves = Arc::from([]);
+            *self = Self::default();
             return false;
         };
         for leaf in leaves {

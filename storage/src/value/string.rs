@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use super::object::{Object, Packed};
 use super::rope::Rope;
 
-/// Strings longer than this are kept as a [`Rope`], out of line.
-pub const BIG_VALUE: usize = super::rope::CHUNK;
+/// Strings longer than this are kept as a [`Rope`], out of line, and sent from there: a copy of one into
+/// the replies takes longer than to share it. With a usual key an entry up to here is a block of the slab.
+pub const BIG_VALUE: usize = 8 * 1024 - 128;
 
 /// Longest string that OBJECT ENCODING calls `embstr`.
 const EMBSTR_MAX: usize = 44;
@@ -112,12 +113,12 @@ impl<'g> Str<'g> {
         inline.into_iter().chain(rest)
     }
 
-    /// All bytes in one piece; copies only big strings.
+    /// All bytes in one piece; copies only strings of several chunks.
     #[must_use]
     pub fn to_cow(&self) -> Cow<'g, [u8]> {
-        match *self {
-            Str::Inline { bytes, .. } => Cow::Borrowed(bytes),
-            Str::Rope(rope) => Cow::Owned(rope.to_vec()),
+        match (self.as_slice(), *self) {
+            (None, Str::Rope(rope)) => Cow::Owned(rope.to_vec()),
+            (bytes, _) => Cow::Borrowed(bytes.unwrap_or_default()),
         }
     }
 
@@ -126,7 +127,7 @@ impl<'g> Str<'g> {
     pub fn as_slice(&self) -> Option<&'g [u8]> {
         match *self {
             Str::Inline { bytes, .. } => Some(bytes),
-            Str::Rope(_) => None,
+            Str::Rope(rope) => rope.as_slice(),
         }
     }
 

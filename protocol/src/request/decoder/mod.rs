@@ -97,6 +97,12 @@ impl Decoder {
         self.input.bytes_mut()
     }
 
+    /// Whether a read has filled the chunk of a big bulk string of which more is to come: the next read may
+    /// follow at once, without [`parse`](Self::parse), because it goes into another chunk.
+    pub fn fills_chunks(&mut self) -> bool {
+        self.open.body.as_mut().is_some_and(Body::is_ready_for_more)
+    }
+
     /// Parses complete commands into the batch until it holds `max`; returns how many it holds.
     ///
     /// Call it after each read, and again after [`clear`](Self::clear) when the batch was full.

@@ -5,7 +5,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeyFlags, KeySpec, Outcome};
-use crate::commands::string::{INLINE_MAX, for_update, rope_of};
+use crate::commands::string::{ONE_CHUNK, for_update, rope_of};
 use crate::notify::Class;
 use dunlin_protocol::number;
 use dunlin_storage::{NewValue, Rope, Str};
@@ -345,7 +345,7 @@ impl Target {
     /// `old`, with zeros up to `len` if it is shorter.
     fn new(old: Str<'_>, len: usize) -> Target {
         let len = len.max(old.len());
-        if let Some(bytes) = old.as_slice().filter(|_| len <= INLINE_MAX) {
+        if let Some(bytes) = old.as_slice().filter(|_| len <= ONE_CHUNK) {
             let mut new = Vec::with_capacity(len);
             new.extend_from_slice(bytes);
             new.resize(len, 0);

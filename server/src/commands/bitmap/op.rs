@@ -8,7 +8,7 @@ use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::{ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
-use crate::commands::string::INLINE_MAX;
+use crate::commands::string::ONE_CHUNK;
 use crate::notify::Class;
 use bytes::Bytes;
 use dunlin_storage::{NewValue, Rope, Str};
@@ -94,13 +94,13 @@ fn bitop(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let target = call.key(2);
     if len == 0 {
         call.remove(&target);
-    } else if len <= INLINE_MAX {
+    } else if len <= ONE_CHUNK {
         let result = window(*op, &sources, 0, len);
         call.put(&target, NewValue::Raw(&result), None);
     } else {
         let chunks = (0..len)
-            .step_by(INLINE_MAX)
-            .map(|start| Bytes::from(window(*op, &sources, start, len.min(start + INLINE_MAX))))
+            .step_by(ONE_CHUNK)
+            .map(|start| Bytes::from(window(*op, &sources, start, len.min(start + ONE_CHUNK))))
             .collect();
         call.put(&target, NewValue::Rope(Rope::from_chunks(chunks)), None);
     }

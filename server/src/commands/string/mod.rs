@@ -1,8 +1,8 @@
 //! Strings.
 //!
-//! A small string lives in its entry; one beyond 32 KiB is a rope of shared chunks. Big arguments
-//! come in chunks of the same size and are stored without a copy, and big values are replied from
-//! their chunks. Updates of a rope copy the chunks they touch.
+//! A small string lives in its entry; one beyond 8 KB is a rope of shared chunks of up to 32 KiB, from which
+//! it is replied. Arguments beyond that come in chunks of the same size and are stored without a copy.
+//! Updates of a rope copy the chunks they touch.
 //!
 //! A string that was updated in place keeps the mark `raw`, because clients see it in OBJECT
 //! ENCODING.
@@ -56,8 +56,8 @@ pub(super) static COMMANDS: &[Command] = &[
     lcs::LCS,
 ];
 
-/// A string longer than this is kept as a rope.
-pub(super) const INLINE_MAX: usize = dunlin_protocol::limits::CHUNK;
+/// A string up to this length is one chunk, if not in its entry, and made anew as a whole.
+pub(super) const ONE_CHUNK: usize = dunlin_protocol::limits::CHUNK;
 
 /// `proto-max-bulk-len` cannot be set lower, so shorter strings need no look at the settings.
 const LEAST_MAX_LEN: usize = 1024 * 1024;

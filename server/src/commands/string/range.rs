@@ -1,14 +1,14 @@
 //! Parts of strings: APPEND, SETRANGE, GETRANGE, SUBSTR.
 
 use super::docs::KEY;
-use super::{INLINE_MAX, check_len, for_update};
+use super::{check_len, for_update};
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
 use crate::commands::error::ReplyError;
 use crate::commands::spec::{Arity, Command, Flags, KeyFlags, KeySpec, Outcome};
 use crate::notify::Class;
 use dunlin_storage::value::rope::CHUNK;
-use dunlin_storage::{Key, Millis, NewValue, Rope, Str};
+use dunlin_storage::{BIG_VALUE, Key, Millis, NewValue, Rope, Str};
 
 /// Ranges of this length are sent from where they are: they hold at most twice as much as they send.
 const MIN_SHARED: usize = 2 * CHUNK;
@@ -37,7 +37,7 @@ fn append(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
         }
         Some((old, expire_at)) => {
             let len = check_len(call, old.len().checked_add(tail.len()))?;
-            if let Some(bytes) = old.as_slice().filter(|_| len <= INLINE_MAX) {
+            if let Some(bytes) = old.as_slice().filter(|_| len <= BIG_VALUE) {
                 let mut new = Vec::with_capacity(len);
                 new.extend_from_slice(bytes);
                 new.extend_from_slice(tail);
@@ -105,7 +105,7 @@ pub(in crate::commands) fn write_at(
 ) {
     let end = offset + part.len();
     let len = old.len().max(end);
-    if let Some(bytes) = old.as_slice().filter(|_| len <= INLINE_MAX) {
+    if let Some(bytes) = old.as_slice().filter(|_| len <= BIG_VALUE) {
         let mut new = Vec::with_capacity(len);
         new.extend_from_slice(bytes);
         new.resize(len, 0);
