@@ -726,5 +726,12 @@ mod tests {
         (0..2_000).for_each(|_| reply.raw_shared(chunk.clone()));
         reply.advance(reply.pending());
         assert!(reply.capacity() <= REPLY_KEPT, "{}", reply.capacity());
+        // Never all is sent.
+        reply.raw(b"x");
+        for _ in 0..1_000 {
+            reply.raw(&[0; 1_000]);
+            reply.advance(1_000);
+        }
+        assert!(reply.capacity() <= 8 * REPLY_KEPT, "{}", reply.capacity());
     }
 }
