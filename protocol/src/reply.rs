@@ -673,6 +673,20 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_came_later_is_appended_without_its_gap() {
+        let mut all = Reply::new(Proto::Resp3);
+        all.int(1);
+        let mut other = Reply::new(Proto::Resp3);
+        other.int(2);
+        let map = other.deferred_map();
+        other.int(3);
+        other.int(4);
+        other.finish_deferred(map, 1);
+        all.append(other);
+        assert_eq!(bytes(&all), b":1\r\n:2\r\n%1\r\n:3\r\n:4\r\n");
+    }
+
+    #[test]
     fn slices_respect_their_limit() {
         let (reply, want) = mixed();
         let mut slices = Vec::new();
@@ -708,5 +722,16 @@ mod tests {
         assert_eq!(reply.capacity(), 0);
         reply.raw_shared(vec![0; 100_000].into());
         assert!(reply.capacity() >= 100_000, "{}", reply.capacity());
+        let chunk = Bytes::from(vec![0; SHARE_MIN]);
+        (0..2_000).for_each(|_| reply.raw_shared(chunk.clone()));
+        reply.advance(reply.pending());
+        assert!(reply.capacity() <= REPLY_KEPT, "{}", reply.capacity());
+        // Never all is sent.
+        reply.raw(b"x");
+        for _ in 0..1_000 {
+            reply.raw(&[0; 1_000]);
+            reply.advance(1_000);
+        }
+        assert!(reply.capacity() <= 8 * REPLY_KEPT, "{}", reply.capacity());
     }
 }

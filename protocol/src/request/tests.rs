@@ -100,6 +100,17 @@ $3\r\nSET\r\n$0\r\n\r\n$12\r\nhello\r\nworld\r\n",
 }
 
 #[test]
+fn a_tail_is_a_command_of_its_own() {
+    let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+    decoder.read_buf().extend_from_slice(b"COMMAND GETKEYS SET k v\r\n");
+    assert_eq!(decoder.parse(16), 1);
+    let tail = |from| decoder.request(0).tail(from).map(args);
+    assert_eq!(tail(2), Some(vec![b"SET".to_vec(), b"k".to_vec(), b"v".to_vec()]));
+    assert_eq!(tail(4), Some(vec![b"v".to_vec()]));
+    assert_eq!(tail(5), None);
+}
+
+#[test]
 fn bytes_behind_headers_and_bulks_are_not_looked_at() {
     let (commands, error) = parse(b"*2\rx$1\ryaXY$1\r\nb\0\0PING\r\n");
     assert_eq!(commands, [vec![b"a".to_vec(), b"b".to_vec()], vec![b"PING".to_vec()]]);
