@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_difference_of_the_gap_is_none_yet() {
-        assert_eq!(moved([400, 100], GAP, &[200, 200]), []);
+        assert_eq!(moved([400, 100], GAP, &[200, 200]), Vec::<u64>::new());
         assert_eq!(moved([401, 100], GAP, &[200, 200]), [0]);
     }
 
