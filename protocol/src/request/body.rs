@@ -93,8 +93,8 @@ impl Body {
         rest
     }
 
-    /// Whether the chunk was filled exactly and another one follows.
-    pub(super) fn is_ready_for_more(&mut self) -> bool {
+    /// Goes on with the next chunk if this one was filled exactly; false if it was not, or was the last.
+    pub(super) fn begin_next_chunk(&mut self) -> bool {
         let filled = self.goal() > 0 && self.chunk.len() == self.goal();
         if filled {
             self.seal();

@@ -416,7 +416,7 @@ fn the_chunks_of_a_big_argument_may_be_read_one_after_the_other() {
             let n = rest.len().min(room.capacity() - room.len());
             room.extend_from_slice(&rest[..n]);
             rest = &rest[n..];
-            if decoder.fills_chunks() {
+            if decoder.begin_next_chunk() {
                 in_a_row += 1;
                 continue;
             }

@@ -24,7 +24,7 @@ pub(super) fn read_on(
             Poll::Ready(Ok(n)) => taken += n,
             Poll::Ready(Err(error)) => return Err(error),
         }
-        if !decoder.fills_chunks() {
+        if !decoder.begin_next_chunk() {
             break;
         }
     }

@@ -350,7 +350,7 @@ impl Connection {
             match stream.poll_read(cx, session.decoder.read_buf()) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Event::Eof)),
                 Poll::Ready(Ok(mut n)) => {
-                    if session.decoder.fills_chunks() {
+                    if session.decoder.begin_next_chunk() {
                         n = read_on(cx, stream, &mut session.decoder, n)?;
                     }
                     self.read += n;

@@ -46,8 +46,8 @@ enum Chunks {
 }
 
 impl Chunks {
-    fn new(mut leaves: Vec<Arc<Leaf>>) -> Self {
-        match leaves.as_mut_slice() {
+    fn new(leaves: Vec<Arc<Leaf>>) -> Self {
+        match leaves.as_slice() {
             [] => Chunks::One(Bytes::new()),
             [leaf] if leaf.len() == 1 => Chunks::One(leaf[0].clone()),
             _ => Chunks::Many(leaves.into()),
@@ -113,7 +113,7 @@ impl Rope {
             }
             leaves.push(Arc::new(leaf));
         }
-        Self { len, chunks: Chunks::new(leaves) }
+        Self { len, chunks: Chunks::Many(leaves.into()) }
     }
 
     /// Length in bytes.

@@ -116,9 +116,11 @@ impl<'g> Str<'g> {
     /// All bytes in one piece; copies only strings of several chunks.
     #[must_use]
     pub fn to_cow(&self) -> Cow<'g, [u8]> {
-        match (self.as_slice(), *self) {
-            (None, Str::Rope(rope)) => Cow::Owned(rope.to_vec()),
-            (bytes, _) => Cow::Borrowed(bytes.unwrap_or_default()),
+        match *self {
+            Str::Inline { bytes, .. } => Cow::Borrowed(bytes),
+            Str::Rope(rope) => {
+                rope.as_slice().map_or_else(|| Cow::Owned(rope.to_vec()), Cow::Borrowed)
+            }
         }
     }
 

@@ -97,10 +97,10 @@ impl Decoder {
         self.input.bytes_mut()
     }
 
-    /// Whether a read has filled the chunk of a big bulk string of which more is to come: the next read may
-    /// follow at once, without [`parse`](Self::parse), because it goes into another chunk.
-    pub fn fills_chunks(&mut self) -> bool {
-        self.open.body.as_mut().is_some_and(Body::is_ready_for_more)
+    /// Goes on with the next chunk of a big bulk string if a read has filled one that is not its last:
+    /// then the next read may follow at once, without [`parse`](Self::parse).
+    pub fn begin_next_chunk(&mut self) -> bool {
+        self.open.body.as_mut().is_some_and(Body::begin_next_chunk)
     }
 
     /// Parses complete commands into the batch until it holds `max`; returns how many it holds.
