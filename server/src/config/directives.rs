@@ -300,7 +300,7 @@ pub static DIRECTIVES: &[Directive] = &[
     row("maxmemory", MAXMEMORY, "auto",
         "Bytes the store may hold; 0: no limit; auto: 70 % of the container or machine")
         .apply(|s, v| s.maxmemory = v.memory(0)),
-    row("maxmemory-policy", Kind::Policy, "allkeys-lru", "What to evict at maxmemory")
+    row("maxmemory-policy", Kind::Policy, "allkeys-auto", "What to evict at maxmemory")
         .apply(|s, v| if let Value::Policy(policy) = v { s.maxmemory_policy = *policy; }),
     row("maxmemory-samples", int(1, INT_MAX), "5",
         "Candidates of a sampled eviction (accepted, no effect)"),

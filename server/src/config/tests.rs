@@ -99,7 +99,7 @@ fn defaults_suit_a_cache() {
     let settings = Config::defaults(MEMORY).settings();
     assert_eq!(settings.maxmemory, MEMORY / 10 * 7);
     assert_eq!(settings.maxmemory_clients, MEMORY / 10);
-    assert_eq!(settings.maxmemory_policy, Policy::AllKeysLru);
+    assert_eq!(settings.maxmemory_policy, Policy::AllKeysAuto);
     assert_eq!(settings.bind, ["127.0.0.1", "-::1"]);
     assert_eq!((settings.port, settings.databases, settings.maxclients), (6379, 16, 10_000));
     assert_eq!(settings.unixsocketperm, 0o600);

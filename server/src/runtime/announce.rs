@@ -113,7 +113,7 @@ mod tests {
         let line = start_line(&settings, &limits(), true);
         for part in [
             "maxmemory=716.79M",
-            "policy=allkeys-lru",
+            "policy=allkeys-auto",
             "machine-memory=8.00G",
             "container-limit=1.00G",
             "workers=1",

@@ -7,9 +7,9 @@ pub enum Policy {
     /// Nothing goes; writes that need memory are refused.
     NoEviction,
     /// Any key: what the requests so far say is of the least use.
+    #[default]
     AllKeysAuto,
     /// Any key, least recently used first.
-    #[default]
     AllKeysLru,
     /// Any key, least frequently used first.
     AllKeysLfu,
