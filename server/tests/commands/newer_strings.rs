@@ -1,10 +1,7 @@
 //! Commands that came after Redis 7.2, which the reference of the differential test does not know:
 //! transcripts of what their documentation promises.
 
-#[path = "support/mod.rs"]
-mod support;
-
-use support::{Server, Value, follow, show};
+use crate::support::{Server, Value, follow, show};
 
 /// SET, DELEX and DELIFEQ on the condition that the old string compares as said.
 const CONDITIONS: &str = "

@@ -1,11 +1,8 @@
 //! Fields of hashes that expire, which the reference of the differential test does not know:
 //! transcripts of what their documentation promises, for both forms of a hash.
 
-#[path = "support/mod.rs"]
-mod support;
-
+use crate::support::{Client, Server, Value, eventually, follow};
 use std::time::Duration;
-use support::{Client, Server, Value, eventually, follow};
 
 /// Long enough for everything that is not about time.
 const SOON: Duration = Duration::from_secs(10);

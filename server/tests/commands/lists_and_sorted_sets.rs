@@ -1,11 +1,8 @@
 //! Lists and sorted sets where the differential test cannot compare: chance, walks through a
 //! collection that changes, what newer servers do, shapes of replies in RESP3.
 
-#[path = "support/mod.rs"]
-mod support;
-
+use crate::support::{Client, Server, Value};
 use std::collections::{BTreeMap, BTreeSet};
-use support::{Client, Server, Value};
 
 /// Sizes of a packed collection and of a table.
 const SIZES: [usize; 2] = [20, 2_000];

@@ -1,9 +1,7 @@
 //! SORT over a socket: what the differential test does not look at.
 
-mod support;
-
+use crate::support::{Client, Server, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{Client, Server, Value};
 
 fn bulks(items: &[&str]) -> Value {
     Value::Array(items.iter().map(Value::bulk).collect())

@@ -1,11 +1,8 @@
 //! Sets and hashes where the differential test cannot compare: chance, walks through a collection
 //! that changes, replies without end, shapes of replies in RESP3.
 
-#[path = "support/mod.rs"]
-mod support;
-
+use crate::support::{Client, Server, Value, follow};
 use std::collections::{BTreeMap, BTreeSet};
-use support::{Client, Server, Value, follow};
 
 /// Sizes of a packed collection and of a table.
 const SIZES: [usize; 2] = [20, 2_000];

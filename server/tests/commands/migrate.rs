@@ -1,11 +1,8 @@
 //! MIGRATE between two servers, and between Dunlin and the reference, each way.
 
-#[path = "support/mod.rs"]
-mod support;
-
+use crate::support::{Client, Server, Value, eventually};
 use std::net::TcpListener;
 use std::time::Duration;
-use support::{Client, Server, Value, eventually};
 
 const ARGS: [&str; 2] = ["--enable-debug-command", "yes"];
 
@@ -212,7 +209,7 @@ fn connections_are_kept_and_found_out_to_be_gone() {
         assert_eq!(migrate(&mut here, &to, "k 0 5000"), Value::ok());
     }
     here.run("SET k v");
-    let port = support::process::free_port();
+    let port = crate::support::process::free_port();
     let error = here.run(&format!("MIGRATE 127.0.0.1 {port} k 0 1000")).error_text();
     assert_eq!(error.as_deref(), Some("IOERR error or timeout writing to target instance"));
     let error = here.run("MIGRATE no.such.host.invalid 1 k 0 1000").error_text();

@@ -1,13 +1,14 @@
 //! The Rust clients, redis-rs and fred, through their connect sequences and everyday calls, in both
 //! protocols.
 
-#[path = "support/mod.rs"]
-mod support;
-
 use fred::prelude::*;
 use fred::types::RespVersion;
 use redis::AsyncCommands;
-use support::Server;
+use std::time::Duration;
+
+use crate::support::Server;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts")
@@ -51,7 +52,12 @@ fn redis_rs_asynchronous_and_multiplexed() -> Result<(), redis::RedisError> {
     runtime().block_on(async {
         for protocol in ["resp2", "resp3"] {
             let url = format!("redis://127.0.0.1:{}/4?protocol={protocol}", server.port());
-            let mut c = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+            // A shared machine may stand still longer than the half second that redis-rs waits.
+            let patient = redis::AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(PATIENCE))
+                .set_response_timeout(Some(PATIENCE));
+            let client = redis::Client::open(url)?;
+            let mut c = client.get_multiplexed_async_connection_with_config(&patient).await?;
             redis::cmd("FLUSHDB").exec_async(&mut c).await?;
             let mut tasks = Vec::new();
             for n in 0..50 {

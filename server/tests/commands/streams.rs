@@ -1,9 +1,6 @@
 //! Streams: transcripts of what Redis 7.2 answers, in both protocols.
 
-#[path = "support/mod.rs"]
-mod support;
-
-use support::{Client, Server, Value};
+use crate::support::{Client, Server, Value};
 
 /// Runs `transcript`: lines of a command and its reply.
 #[track_caller]

@@ -1,8 +1,6 @@
 //! HyperLogLogs over a socket: what the differential test does not look at.
 
-mod support;
-
-use support::{Client, Server, Value};
+use crate::support::{Client, Server, Value};
 
 fn add(client: &mut Client, key: &str, from: u32, to: u32) {
     for start in (from..to).step_by(1000) {

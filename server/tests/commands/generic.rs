@@ -1,12 +1,9 @@
 //! Generic commands where the differential test cannot compare: waiting, walks through a growing
 //! keyspace, use frequencies, replies larger than any buffer on the way.
 
-#[path = "support/mod.rs"]
-mod support;
-
+use crate::support::{Client, Server, Value};
 use std::collections::HashMap;
 use std::time::Duration;
-use support::{Client, Server, Value};
 
 fn start(args: &[&str]) -> Server {
     Server::dunlin(args)

@@ -1,10 +1,7 @@
 //! DUMP and RESTORE of every type: payloads go to the reference and come from it, and keep what they
 //! hold.
 
-#[path = "support/mod.rs"]
-mod support;
-
-use support::{Client, Server, Value};
+use crate::support::{Client, Server, Value};
 
 /// Numbers of members on both sides of the limits of packed collections.
 const SIZES: [usize; 8] = [1, 5, 127, 128, 129, 512, 513, 3000];
