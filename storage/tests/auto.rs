@@ -140,7 +140,7 @@ fn it_is_as_good_as_the_better_of_its_rules() {
     let hits = 60_000 - cache.play(around()) as u64;
     // Of the thirty rounds the first finds nothing. What stays is hit in each of the others.
     let most = cache.keys() * 29;
-    assert!(hits * 10 > most * 7, "most of what it holds stays: {hits} {most}");
+    assert!(hits * 10 > most * 8, "most of what it holds stays: {hits} {most}");
     let fixed = 60_000 - misses(Policy::AllKeysLru, &around) as u64;
     assert!(hits * 100 > fixed * 98, "{hits} {fixed}");
 }

@@ -27,6 +27,10 @@ const ROUGH: f64 = 0.6;
 /// The rule in force may lead by one for so many items, and by so many.
 const LEAD_MOST: f64 = 0.5;
 const LEAD_LEAST: f64 = 16.0;
+/// Who changes once more after less than so many misses for each item has to be twice as sure, and in the end
+/// so many times: where each rule leads for a while in turn, changes only cost.
+const SOON: f64 = 32.0;
+const DOUBT_MOST: f64 = 4.0;
 /// A miniature counts as one of so many at least.
 const ITEMS_LEAST: usize = 16;
 
@@ -59,7 +63,7 @@ struct Count {
 
 impl Count {
     /// One more request; true if the other rule is to be in force.
-    fn add(&mut self, own: bool, other: bool, span: &Span, items: f64) -> bool {
+    fn add(&mut self, own: bool, other: bool, span: &Span, items: f64, doubt: f64) -> bool {
         if own {
             let most = self.worse + lead_most(items);
             self.better = (self.better + f64::from(u8::from(!other))).min(most);
@@ -70,7 +74,7 @@ impl Count {
         let (lead, doubtful) = (self.worse - self.better, self.worse + self.better);
         let is_sure = lead > SURE * doubtful.sqrt() && lead > LEAST;
         let share = span.worth + ROUGH / items;
-        let is_worth_it = lead > CHANGE_COSTS * items && lead > share * self.missed;
+        let is_worth_it = lead > CHANGE_COSTS * doubt * items && lead > share * self.missed;
         if is_sure && is_worth_it && self.missed >= span.decide_after * items {
             return true;
         }
@@ -89,6 +93,10 @@ pub(super) struct Duel {
     rule: Rule,
     items: usize,
     counts: [Count; 2],
+    /// So many times as large as else a lead has to be.
+    doubt: f64,
+    /// Misses since the rule has changed.
+    since: f64,
     /// Misses under each rule since the start.
     pub(super) misses: [u64; 2],
 }
@@ -97,7 +105,15 @@ impl Duel {
     /// Two empty ones; `rule` is in force.
     pub(super) fn new(rule: Rule, items: usize) -> Self {
         let shadows = RULES.map(|rule| Shadow::new(rule, items));
-        Self { shadows, rule, items, counts: Default::default(), misses: [0; 2] }
+        Self {
+            shadows,
+            rule,
+            items,
+            counts: Default::default(),
+            doubt: 1.0,
+            since: f64::MAX,
+            misses: [0; 2],
+        }
     }
 
     /// For how many items each is.
@@ -127,12 +143,16 @@ impl Duel {
 
     fn judge(&mut self, own: bool, other: bool) {
         let items = self.items.max(ITEMS_LEAST) as f64;
-        let mut changes = false;
+        self.since += f64::from(u8::from(!own));
+        let (doubt, mut changes) = (self.doubt, false);
         for (count, span) in self.counts.iter_mut().zip(&SPANS) {
-            changes |= count.add(own, other, span, items);
+            changes |= count.add(own, other, span, items, doubt);
         }
         if changes {
             self.rule = self.rule.other();
+            let is_soon = self.since < SOON * items;
+            self.doubt = if is_soon { (self.doubt * 2.0).min(DOUBT_MOST) } else { 1.0 };
+            self.since = 0.0;
             // To change back costs the same again.
             let better = CHANGE_COSTS * items;
             self.counts = [Count { better, ..Count::default() }; 2];
@@ -224,7 +244,8 @@ mod tests {
                 changes += u32::from(duel.request(up_and_down(i)) != before);
             }
             assert!(changes < 10, "{keys} keys: {changes} changes");
-            assert_eq!(duel.rule, Rule::Recency, "{keys} keys");
+            let better = RULES[usize::from(duel.misses[1] < duel.misses[0])];
+            assert_eq!(duel.rule, better, "{keys} keys: {:?}", duel.misses);
         }
     }
 

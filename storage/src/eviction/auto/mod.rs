@@ -6,8 +6,9 @@
 //!    |                         |  frequency rule -> main      recency rule -> round the ring once more
 //!    |                         |  not read: against the next unused one that the hand comes to, by the
 //!    |                         |  sketch: the one that was used more often is in main, the other one goes
-//!    `--(in ghost)--> main: the hand goes from item to item; frequency > 0 -> minus one, and one more use in
-//!        (frequency rule)    the sketch; frequency 0 -> evict. What goes is remembered in the ghost.
+//!    `--(in ghost, and not just as often used as what is there; frequency rule)--> main
+//! main: the hand goes from item to item; frequency > 0 -> minus one, and one more use in the sketch;
+//!       frequency 0 -> evict. What goes is remembered in the ghost.
 //! ```
 //!
 //! Under the frequency rule the ring has a twentieth of the items, under the recency rule four fifths. A
@@ -125,7 +126,7 @@ impl Auto {
         }
         let is_known = is_known();
         self.tally.ghost_hits += u64::from(is_known);
-        !(is_known && self.rule.trusts_ghost())
+        !(is_known && self.rule.trusts_ghost() && self.contest.lets_back(&self.sketch, spot))
     }
 
     /// Asks the miniatures for what was asked for in the shard since the last time.

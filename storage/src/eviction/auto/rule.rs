@@ -20,6 +20,8 @@ pub(super) const RULES: [Rule; 2] = [Rule::Frequency, Rule::Recency];
 const LUCKY_FROM: u8 = 6;
 /// ...once in so many times (a power of two).
 const LUCKY_ONCE_IN: u64 = 128;
+/// What was used no more often says little, and that it came back so soon says more.
+const FEW_USES: u8 = 3;
 
 impl Rule {
     /// Its place in arrays.
@@ -45,7 +47,7 @@ impl Rule {
         self == Rule::Recency
     }
 
-    /// Whether what comes back soon after it went joins the main queue at once.
+    /// Whether what comes back soon after it went may join the main queue at once.
     pub(super) fn trusts_ghost(self) -> bool {
         self == Rule::Frequency
     }
@@ -55,6 +57,8 @@ impl Rule {
 #[derive(Default)]
 pub(super) struct Contest {
     noise: u64,
+    /// How often that victim was used with which somebody was compared last.
+    bar: u8,
 }
 
 impl Contest {
@@ -62,9 +66,18 @@ impl Contest {
     /// reason: whoever knew the hash could else keep a victim for ever.
     pub(super) fn is_won(&mut self, sketch: &Sketch, candidate: Spot, victim: Spot) -> bool {
         let (new, old) = (sketch.estimate(candidate), sketch.estimate(victim));
+        self.bar = old;
         self.noise = (self.noise ^ candidate.position).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let is_lucky = self.noise >> 40 & (LUCKY_ONCE_IN - 1) == 0;
         new > old || new >= LUCKY_FROM && is_lucky
+    }
+
+    /// Whether one that came back soon after it went joins the main queue at once. Not if it was used often,
+    /// and no more often than what the hand came to last: where everything is used equally often, in a loop,
+    /// each that came back would drive out another one that will come back as well.
+    pub(super) fn lets_back(&self, sketch: &Sketch, candidate: Spot) -> bool {
+        let uses = sketch.estimate(candidate);
+        uses <= FEW_USES || uses > self.bar
     }
 }
 
@@ -98,5 +111,10 @@ mod tests {
         assert_eq!(wins(&mut contest, 1, 1), 0, "a draw is not won");
         let lucky = wins(&mut contest, 2, 2);
         assert!((20..300).contains(&lucky), "{lucky}");
+        // The last victim was used eight times.
+        (0..4).for_each(|_| sketch.add(spot(3)));
+        (0..9).for_each(|_| sketch.add(spot(4)));
+        let are_let_back = [1, 2, 3, 4].map(|i| contest.lets_back(&sketch, spot(i)));
+        assert_eq!(are_let_back, [true, false, false, true]);
     }
 }

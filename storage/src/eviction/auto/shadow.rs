@@ -118,7 +118,8 @@ impl Shadow {
         }
         let spot = spot_of(id);
         let mut state = 0;
-        if self.is_full && !(self.ghost.take(spot) && self.rule.trusts_ghost()) {
+        let comes_back = self.is_full && self.ghost.take(spot) && self.rule.trusts_ghost();
+        if self.is_full && !(comes_back && self.contest.lets_back(&self.sketch, spot)) {
             self.push(id);
             state = SMALL;
         }

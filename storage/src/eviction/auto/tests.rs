@@ -71,10 +71,16 @@ fn new_keys_go_through_the_ring_when_something_had_to_go() {
     auto.is_full = true;
     assert!(auto.admit(spot(2), || false));
     assert!(!auto.admit(spot(3), || true), "it came back soon");
+    auto.sketch.fit(100, COUNTERS);
+    for i in [3, 5] {
+        (0..5).for_each(|_| auto.sketch.add(spot(i)));
+    }
+    auto.contest.is_won(&auto.sketch, spot(4), spot(5));
+    assert!(auto.admit(spot(3), || true), "it is used no more than what the hand came to");
     auto.rule = Rule::Recency;
     assert!(auto.admit(spot(4), || true));
     let counters = AutoCounters::default();
     auto.publish(7, &counters);
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    assert_eq!((read(&counters.ghost_hits), read(&counters.ring), read(&counters.rule)), (2, 7, 2));
+    assert_eq!((read(&counters.ghost_hits), read(&counters.ring), read(&counters.rule)), (3, 7, 2));
 }

@@ -103,6 +103,20 @@ fn a_loop_is_for_frequency_and_a_drift_for_recency() {
     assert!(lately < 78_000 && lately + 5000 < often, "{often} {lately}");
 }
 
+/// All are used equally often, so whoever drives out another one has won nothing.
+#[test]
+fn of_a_loop_stays_what_fits() {
+    for fits in [100, 150, 170, 180] {
+        let mut shadow = Shadow::new(Rule::Frequency, fits);
+        let mut round = || (1..=200).filter(|&id| !shadow.request(id)).count();
+        (0..20).for_each(|_| _ = round());
+        let missed: usize = (0..50).map(|_| round()).sum();
+        // What does not fit, the ring, and a fifteenth.
+        let most = 50 * (200 - fits + fits / 20 + 13);
+        assert!(missed <= most, "{fits} of 200 fit: {missed} misses, {most} at most");
+    }
+}
+
 #[test]
 fn it_takes_few_bytes() {
     for rule in RULES {
