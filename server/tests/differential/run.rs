@@ -78,7 +78,7 @@ impl Connection {
 }
 
 impl Pair {
-    fn connect(&self) -> Connection {
+    pub(crate) fn connect(&self) -> Connection {
         let open = |address| Client::tcp(address).expect("both servers accept connections");
         let (reference, subject) = (open(self.reference), open(self.subject));
         Connection { reference, subject, queue: Vec::new() }

@@ -114,3 +114,37 @@ fn compare_sizes(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
         None => Ok(()),
     }
 }
+
+#[test]
+fn whatever_differs_at_the_end_is_found() {
+    use crate::run::Pair;
+    use crate::support::Server;
+    let (Some(reference), Some(subject)) = (Server::redis(&[]), Server::redis(&[])) else { return };
+    let addresses = (reference.address(), subject.address());
+    let pair = Pair { reference: addresses.0, subject: addresses.1, tamper: None };
+    let mut clients = [reference.client(), subject.client()];
+    let mut found = |commands: [&str; 2]| {
+        for (client, command) in iter::zip(&mut clients, commands) {
+            for line in ["FLUSHALL", "SELECT 15", command] {
+                assert!(!client.run(line).is_error(), "{line}");
+            }
+        }
+        compare_states(&mut pair.connect()).map_err(|found| found.class)
+    };
+    for (theirs, ours, class) in [
+        ("SET k 1", "PING", "state keys: "),
+        ("SET k 1", "RPUSH k 1", "state type: "),
+        ("SET k 1", "SET k 1 EX 100", "state pttl: "),
+        ("SET k 1", "SETRANGE k 0 1", "state object: "),
+        ("SET k 1", "SET k 2", "state get: "),
+        ("RPUSH k 1 2", "RPUSH k 2 1", "state lrange: "),
+        ("SADD k 1", "SADD k 2", "state smembers: "),
+        ("ZADD k 1 a", "ZADD k 2 a", "state zrange: "),
+        ("HSET k f 1", "HSET k f 2", "state hgetall: "),
+        ("XADD k 1-1 f 1", "XADD k 1-2 f 1", "state xrange: "),
+    ] {
+        let differs = found([theirs, ours]).expect_err(theirs);
+        assert!(differs.starts_with(class), "{theirs} and {ours}: {differs}");
+        assert_eq!(found([theirs, theirs]), Ok(()), "{theirs}");
+    }
+}
