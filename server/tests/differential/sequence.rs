@@ -343,15 +343,7 @@ fn is_safe(step: &Step) -> bool {
         "debug" => step.word(1) != "sleep" || step.word(2).parse::<f64>().is_err(),
         "client" => match step.word(1).as_str() {
             "pause" | "reply" => false,
-            "tracking" => {
-                // Whether a client has that number hangs on how many there were before.
-                let number = |arg: &Vec<u8>| std::str::from_utf8(arg).ok()?.parse::<i64>().ok();
-                let mut numbers = step.args.iter().filter_map(number);
-                let chance = step.has("REDIRECT") && numbers.any(|n| (1..999_999).contains(&n));
-                // Of prefixes that overlap the reference has an opinion of its own (README).
-                let prefixes = step.args.iter().filter(|a| a.eq_ignore_ascii_case(b"prefix"));
-                !chance && prefixes.count() < 2
-            }
+            "tracking" => tracks_alike(step),
             _ => true,
         },
         "sort" | "sort_ro" => crate::sorting::is_safe(step),
@@ -361,4 +353,15 @@ fn is_safe(step: &Step) -> bool {
         "config" => step.word(1) != "set" || !largest(1) || step.word(2) != "timeout",
         _ => true,
     }
+}
+
+/// Whether a CLIENT TRACKING does the same on both servers.
+fn tracks_alike(step: &Step) -> bool {
+    // Whether a client has a number hangs on how many there were before.
+    let number = |arg: &Vec<u8>| std::str::from_utf8(arg).ok()?.parse::<i64>().ok();
+    let mut numbers = step.args.iter().filter_map(number);
+    let by_chance = step.has("REDIRECT") && numbers.any(|n| (1..999_999).contains(&n));
+    // Of prefixes that overlap the reference has an opinion of its own (README).
+    let prefixes = step.args.iter().filter(|arg| arg.eq_ignore_ascii_case(b"prefix"));
+    !by_chance && prefixes.count() < 2
 }
