@@ -5,7 +5,7 @@
 //! ACL DRYRUN of many command lines, and the command lines themselves on a connection of the user.
 
 use crate::support::{Client, Rng, Server, Value};
-use crate::{Both, settings};
+use crate::{Both, seed};
 
 /// Users of the random part, each made of so many rules.
 const USERS: u64 = 150;
@@ -418,7 +418,7 @@ fn probe(rng: &mut Rng) -> Vec<String> {
 fn random_users_are_decided_about_alike() {
     let Some(both) = start() else { return };
     let mut pair = clients(&both);
-    let (seed, only, _) = settings();
+    let (seed, only) = seed();
     println!("users: DUNLIN_DIFF_SEED={seed}");
     let users = only.map_or(0..USERS, |index| index..index + 1);
     for index in users {

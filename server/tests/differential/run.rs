@@ -2,10 +2,12 @@
 
 use crate::accepted::{ACCEPTED, accepted};
 use crate::compare::agree;
-use crate::sequence::{Batch, Sequence, Step};
+use crate::sequence::{Batch, Sequence, Step, encode};
+use crate::state::compare_states;
 use crate::support::client::Broken;
-use crate::support::{Client, Value, eventually};
+use crate::support::{Client, Value};
 use std::collections::BTreeMap;
+use std::iter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -35,7 +37,19 @@ pub(crate) struct Tally {
     pub(crate) accepted: Vec<u64>,
 }
 
-struct Connection {
+impl Tally {
+    pub(crate) fn add(&mut self, other: &Tally) {
+        self.commands += other.commands;
+        for (name, count) in &other.by_name {
+            *self.by_name.entry(name.clone()).or_default() += count;
+        }
+        self.accepted.resize(ACCEPTED.len(), 0);
+        iter::zip(&mut self.accepted, &other.accepted).for_each(|(all, count)| *all += count);
+    }
+}
+
+/// A connection to each of them, on which the same happens.
+pub(crate) struct Connection {
     reference: Client,
     subject: Client,
     /// The commands since MULTI that wait for EXEC.
@@ -43,6 +57,14 @@ struct Connection {
 }
 
 impl Connection {
+    /// What both reply to these commands, which are sent together.
+    pub(crate) fn ask(&mut self, steps: &[Step]) -> [Vec<Value>; 2] {
+        let bytes = encode(steps);
+        let mut clients = [&mut self.reference, &mut self.subject];
+        clients.iter_mut().for_each(|client| client.send(&bytes));
+        clients.map(|client| steps.iter().map(|_| client.recv()).collect())
+    }
+
     /// Follows what becomes of a command; what EXEC has run.
     fn follow(&mut self, step: &Step, reply: &Value) -> Vec<Step> {
         match step.name().as_str() {
@@ -56,7 +78,7 @@ impl Connection {
 }
 
 impl Pair {
-    fn connect(&self) -> Connection {
+    pub(crate) fn connect(&self) -> Connection {
         let open = |address| Client::tcp(address).expect("both servers accept connections");
         let (reference, subject) = (open(self.reference), open(self.subject));
         Connection { reference, subject, queue: Vec::new() }
@@ -65,19 +87,14 @@ impl Pair {
     /// Runs the sequence from an empty state; `Err` at the first unexplained difference.
     pub(crate) fn run(&self, sequence: &Sequence, tally: &mut Tally) -> Result<(), Box<Mismatch>> {
         let mut admin = self.connect();
-        for client in [&mut admin.reference, &mut admin.subject] {
-            for command in ["FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"] {
-                assert_eq!(client.run(command), Value::ok(), "{command}");
-            }
-        }
+        let emptied = admin.ask(&["FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"].map(Step::words));
+        assert!(emptied.iter().flatten().all(|reply| *reply == Value::ok()), "{emptied:?}");
         let mut connections: Vec<Connection> = Vec::new();
         for protocol in &sequence.protocols {
             let mut connection = self.connect();
             if *protocol == 3 {
-                for client in [&mut connection.reference, &mut connection.subject] {
-                    let reply = client.run("HELLO 3");
-                    assert!(!reply.is_error(), "{reply:?}");
-                }
+                let hello = connection.ask(&[Step::words("HELLO 3")]);
+                assert!(!hello.iter().flatten().any(Value::is_error), "{hello:?}");
             }
             connections.push(connection);
         }
@@ -100,7 +117,7 @@ impl Pair {
         pending: &mut i64,
         tally: &mut Tally,
     ) -> Result<bool, Box<Mismatch>> {
-        let bytes: Vec<u8> = batch.steps.iter().flat_map(Step::encode).collect();
+        let bytes = encode(&batch.steps);
         let mut cuts: Vec<usize> =
             batch.cuts.iter().map(|c| (c % (bytes.len() as u64 + 1)) as usize).collect();
         cuts.sort_unstable();
@@ -211,7 +228,12 @@ fn broken(step: &Step, what: &str) -> Box<Mismatch> {
     })
 }
 
-fn mismatch(step: String, name: &str, reference: &Value, subject: &Value) -> Box<Mismatch> {
+pub(crate) fn mismatch(
+    step: String,
+    name: &str,
+    reference: &Value,
+    subject: &Value,
+) -> Box<Mismatch> {
     let kind = |v: &Value| match v {
         Value::Error(text) => {
             // Without what was quoted from the command.
@@ -226,81 +248,4 @@ fn mismatch(step: String, name: &str, reference: &Value, subject: &Value) -> Box
         reference: format!("{reference:?}"),
         subject: format!("{subject:?}"),
     })
-}
-
-/// Everything both servers hold at the end: keys, values, lifetimes, encodings.
-fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
-    for db in 0..16 {
-        let select = format!("SELECT {db}");
-        let mut keys = Vec::new();
-        for client in [&mut admin.reference, &mut admin.subject] {
-            assert_eq!(client.run(&select), Value::ok());
-            keys.push(scan(client));
-        }
-        let state = |what: &str| format!("final state of database {db}: {what}");
-        if keys[0] != keys[1] {
-            let (a, b) = (Value::Array(keys[0].clone()), Value::Array(keys[1].clone()));
-            return Err(mismatch(state("keys"), "state keys", &a, &b));
-        }
-        for key in &keys[0] {
-            let key = key.bytes().unwrap_or_default();
-            for name in [
-                "TYPE", "GET", "LRANGE", "SMEMBERS", "ZRANGE", "HGETALL", "XRANGE", "PTTL",
-                "ENCODING",
-            ] {
-                let reference = look(&mut admin.reference, name, key);
-                let subject = look(&mut admin.subject, name, key);
-                let near = match (&reference, &subject) {
-                    (Value::Int(a), Value::Int(b)) => *a > 0 && *b > 0 && (a - b).abs() < 3000,
-                    _ => false,
-                };
-                let fine = if name == "ENCODING" {
-                    let step = Step::of(&[b"OBJECT", b"ENCODING", key]);
-                    accepted(&step, &reference, &subject).is_some()
-                } else {
-                    agree(&Step::of(&[name.as_bytes(), key]), &reference, &subject, 0)
-                };
-                if reference != subject && !near && !fine {
-                    let what = state(&format!("{name} {}", crate::support::resp::show(key)));
-                    return Err(mismatch(what, &format!("state {name}"), &reference, &subject));
-                }
-            }
-        }
-        let mut sizes = (Value::Null, Value::Null);
-        let same = eventually(Duration::from_secs(3), || {
-            sizes = (admin.reference.run("DBSIZE"), admin.subject.run("DBSIZE"));
-            sizes.0 == sizes.1
-        });
-        if !same {
-            return Err(mismatch(state("DBSIZE"), "state DBSIZE", &sizes.0, &sizes.1));
-        }
-    }
-    Ok(())
-}
-
-fn look(client: &mut Client, name: &str, key: &[u8]) -> Value {
-    match name {
-        "ENCODING" => client.call(&[b"OBJECT".as_slice(), b"ENCODING", key]),
-        "XRANGE" => client.call(&[b"XRANGE".as_slice(), key, b"-", b"+"]),
-        "LRANGE" => client.call(&[b"LRANGE".as_slice(), key, b"0", b"-1"]),
-        "ZRANGE" => client.call(&[b"ZRANGE".as_slice(), key, b"0", b"-1", b"WITHSCORES"]),
-        name => client.call(&[name.as_bytes(), key]),
-    }
-}
-
-/// All keys by SCAN, sorted, each once.
-pub(crate) fn scan(client: &mut Client) -> Vec<Value> {
-    let mut cursor = b"0".to_vec();
-    let mut keys = Vec::new();
-    loop {
-        let reply = client.call(&[b"SCAN", cursor.as_slice(), b"COUNT", b"1000"]).items();
-        keys.extend(reply[1].items());
-        cursor = reply[0].bytes().unwrap_or_default().to_vec();
-        if cursor == b"0" {
-            break;
-        }
-    }
-    keys.sort();
-    keys.dedup();
-    keys
 }
