@@ -18,7 +18,8 @@ use std::ops::Deref;
 use core::sync::atomic;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 
-use crate::slab;
+use crate::hash::POSITION_BITS;
+use crate::{Keyspace, slab};
 
 std::thread_local! {
     /// Whether there are steps: not while an execution is prepared and judged.
@@ -83,6 +84,18 @@ pub(crate) fn bury(what: Box<dyn Any>) {
 
 /// An item's share of the table, which is part of what [`Entry::memory_usage`](crate::Entry) says.
 pub const SLOT_SHARE: usize = crate::table::SLOT_SHARE;
+
+/// Home buckets of a group.
+pub const HOMES: usize = crate::table::HOMES;
+/// Slots of a bucket.
+pub const SLOTS: usize = crate::table::bucket::SLOTS;
+
+/// The home bucket of a key in a table with so many homes.
+#[must_use]
+pub fn home(keyspace: &Keyspace, key: &[u8], homes: usize) -> usize {
+    let spot = keyspace.hasher.spot(keyspace.key(key).hash);
+    ((spot.position * homes as u64) >> POSITION_BITS) as usize
+}
 
 /// What every slot of a freed bucket holds.
 pub(crate) const FREED_WORD: u64 = u64::from_ne_bytes([slab::FREE; 8]);

@@ -9,7 +9,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner};
 
 /// Schedules of each model, if nobody says how many.
-const SCHEDULES: usize = 400;
+const SCHEDULES: usize = 2000;
 /// Places where priorities change, plus one.
 const DEPTH: usize = 3;
 /// A task's stack: the engine is deeper than Shuttle expects.

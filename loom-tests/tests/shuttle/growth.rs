@@ -2,15 +2,17 @@
 //! them; the old array is retired) every resident key has one history, and none is lost.
 //!
 //! Method: the table is filled to the last item before it grows. One task inserts new keys, which
-//! begins the growth and carries it on; the others read, write and remove residents, and rest, so that
-//! the old array is freed while they read.
+//! begins the growth and carries it on; the others read, write and remove residents, most of them of one
+//! home that has spilled, so that items are pulled back, and rest, so that the old array is freed while
+//! they read.
 
 use std::collections::HashSet;
 
 use crate::explore::explore;
 use crate::world::{World, below, program};
 
-/// 92 % of the slots of five groups: the next insertion begins to grow.
+/// The table is full at 92 % of the slots of so many groups: the next insertion begins to grow.
+const GROUPS: usize = 5;
 const FULL: usize = 258;
 
 #[test]
@@ -19,7 +21,9 @@ fn keys_have_one_history_while_the_table_grows() {
         let world = World::plain(1);
         let residents = world.fill(FULL);
         let before = world.keyspace.memory().tables;
-        let hot = world.watch(&residents, (0..4).map(|_| below(FULL)));
+        let mut places = world.crowd(&residents, GROUPS);
+        places.extend([(); 2].map(|()| below(FULL)));
+        let hot = world.watch(&residents, places);
         let mut tasks = vec![program(|me| {
             for new in 0..5 {
                 me.set(format!("new{new}").as_bytes(), 1, None);

@@ -12,6 +12,7 @@
 
 #![cfg(shuttle)]
 
+mod compaction;
 mod eviction;
 mod expiry;
 mod explore;

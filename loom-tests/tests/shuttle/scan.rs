@@ -10,7 +10,8 @@ use std::collections::HashSet;
 use crate::explore::explore;
 use crate::world::{Program, Task, World, below, number_in, program};
 
-/// 92 % of the slots of three groups: the next insertion begins to grow.
+/// The table is full at 92 % of the slots of so many groups: the next insertion begins to grow.
+const GROUPS: usize = 3;
 const FULL: usize = 155;
 /// 20 % of them: the next removal begins to shrink.
 const SPARSE: usize = 34;
@@ -48,13 +49,14 @@ fn a_scan_beside_growth_sees_what_stays() {
     explore(|| {
         let world = World::plain(1);
         let mut residents = world.fill(FULL);
-        let removed = world.watch(&residents, [below(FULL)]);
+        let crowd = world.crowd(&residents, GROUPS);
+        let removed = world.watch(&residents, crowd[..2].iter().copied());
         residents.retain(|key| !removed.contains(key));
         let (restless, scanner) = (restless(&residents), scanner(&residents));
         let growing = program(move |me| {
-            me.set(b"new0", 1000, None);
-            me.set(b"new1", 1000, None);
             me.remove(&removed[0]);
+            (0..3).for_each(|new| me.set(format!("new{new}").as_bytes(), 1000, None));
+            me.remove(&removed[1]);
         });
         world.run(vec![growing, restless, scanner, program(rest)]);
     });
@@ -66,11 +68,11 @@ fn a_scan_beside_shrinking_sees_what_stays() {
         let world = World::plain(1);
         let residents = world.fill(FULL);
         let before = world.keyspace.memory().tables;
-        let mut removed = world.watch(&residents, SPARSE - 3..FULL);
         {
             let first = world.task();
-            removed.drain(3..).for_each(|key| first.remove(&key));
+            residents[SPARSE..].iter().for_each(|key| first.take(key));
         }
+        let removed = world.watch(&residents, SPARSE - 3..SPARSE);
         let stable = &residents[..SPARSE - 3];
         let (restless, scanner) = (restless(stable), scanner(stable));
         let shrinking = program(move |me| removed.iter().for_each(|key| me.remove(key)));

@@ -62,10 +62,14 @@ pub(crate) fn below(end: usize) -> usize {
     thread_rng().gen_range(0..end)
 }
 
-/// The value that stands for a number under a key: of another size for each, and telling of both.
+/// Numbers from here on have values of eight to a page.
+pub(crate) const LARGE: u64 = 1_000_000;
+
+/// The value that stands for a number under a key: of several sizes, and telling of both.
 pub(crate) fn value_of(key: &[u8], number: u64) -> Vec<u8> {
     let mut value = [key, format!("={number}").as_bytes()].concat();
-    value.resize(value.len() + (number % 5 * 11) as usize, b'.');
+    let more = if number < LARGE { number % 5 * 11 } else { 7900 };
+    value.resize(value.len() + more as usize, b'.');
     value
 }
 
@@ -108,18 +112,34 @@ impl World {
         keys
     }
 
-    /// Some of the keys that are there before the tasks begin; they have histories from here on.
+    /// Some of the keys that are there before the tasks begin, by their places, get histories.
     pub(crate) fn watch(
         &self,
         residents: &[Vec<u8>],
         places: impl IntoIterator<Item = usize>,
     ) -> Vec<Vec<u8>> {
         let watched = |place: usize| {
-            let story = Story { first: Some((place as u64, NEVER)), events: Vec::new() };
-            self.stories().insert(residents[place].clone(), story);
+            self.starts_with(&residents[place], place as u64);
             residents[place].clone()
         };
         places.into_iter().map(watched).collect()
+    }
+
+    /// The places of the residents of some home that has spilled, in a table of so many groups.
+    pub(crate) fn crowd(&self, residents: &[Vec<u8>], groups: usize) -> Vec<usize> {
+        let homes = groups * steps::HOMES;
+        let mut crowds = vec![Vec::new(); homes];
+        for (place, key) in residents.iter().enumerate() {
+            crowds[steps::home(&self.keyspace, key, homes)].push(place);
+        }
+        crowds.retain(|places| places.len() > steps::SLOTS);
+        crowds.swap_remove(below(crowds.len()))
+    }
+
+    /// A key has a history, which begins with this number.
+    pub(crate) fn starts_with(&self, key: &[u8], number: u64) {
+        let story = Story { first: Some((number, NEVER)), events: Vec::new() };
+        self.stories().insert(key.to_vec(), story);
     }
 
     /// The calling thread as a task.
@@ -221,6 +241,14 @@ impl Task {
         let (key, world) = (key.to_vec(), Arc::clone(&self.world));
         self.write(ShardSet::one(self.world.shard(&key)), move |writer| {
             world.put(writer, &key, number)
+        });
+    }
+
+    /// Removes a key that has no history.
+    pub(crate) fn take(&self, key: &[u8]) {
+        let (key, world) = (key.to_vec(), Arc::clone(&self.world));
+        self.write(ShardSet::one(self.world.shard(&key)), move |writer| {
+            writer.remove(DB, &world.keyspace.key(&key), 0);
         });
     }
 
