@@ -3,13 +3,15 @@
 //! Shuttle runs the tasks of an execution on one thread of the system, and lets another one go on only
 //! where it is asked to: at a [`step`]. There is one before every access of an atomic ([`Stepped`]), and
 //! one before an entry is read. What lies between two steps happens at once, and everything in one order
-//! (`SeqCst`): weaker ones are for loom. All sizes are the real ones.
+//! (`SeqCst`): weaker ones are for loom. All sizes are the real ones; only the tags of a bucket are
+//! compared a word at a time, not two.
 //!
 //! The epoch is the real crossbeam's, on the atomics of `core`: to pin, to unpin, to defer and to advance
 //! happen at once each. Who is pinned and what is freed when are real, as every [`Handle`](crate::Handle)
 //! has a participant of its own; the closures that free have their steps like everything else.
 //!
-//! What is freed stays readable until the execution is over, and says so: who reads it panics.
+//! The memory of freed buckets stays until the execution is over, and that of freed entries until it is
+//! used again; both are filled, so that who reads them panics.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -32,7 +34,7 @@ std::thread_local! {
 
 /// Another task may go on here.
 pub(crate) fn step() {
-    // Shuttle takes no other task for the one that panics, if there is none before it has ended.
+    // A task that panics shall end at once: while it does, Shuttle cannot tell it from the others.
     if OPEN.get() && !std::thread::panicking() {
         TAKEN.set(TAKEN.get() + 1);
         POINT.with(|point| point.load(Ordering::SeqCst));
@@ -53,8 +55,8 @@ pub(crate) fn at_once<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Call at the start of every execution: all is as it is in a new process. There are no steps until
-/// [`open`].
+/// Call at the start of every execution: all is as in a new process, so that the same schedule means the
+/// same. There are no steps until [`open`].
 pub fn begin() {
     OPEN.set(false);
     BURIED.take();

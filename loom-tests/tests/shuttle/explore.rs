@@ -17,8 +17,14 @@ const STACK: usize = 256 * 1024;
 
 /// Explores `DUNLIN_SHUTTLE_SCHEDULES` schedules of `model`, from `DUNLIN_SHUTTLE_SEED` on.
 pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
+    explore_one_in(1, model);
+}
+
+/// One in so many of those: of a model that takes as much longer.
+pub(crate) fn explore_one_in(share: usize, model: impl Fn() + Send + Sync + 'static) {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let schedules = number("DUNLIN_SHUTTLE_SCHEDULES").map_or(SCHEDULES, |count| count as usize);
+    let schedules =
+        number("DUNLIN_SHUTTLE_SCHEDULES").map_or(SCHEDULES, |count| count as usize) / share;
     let seed = number("DUNLIN_SHUTTLE_SEED").unwrap_or(1);
     let (half, model) = (schedules / 2, Arc::new(model));
     run("at random", seed, RandomScheduler::new_from_seed(seed, half), &model);

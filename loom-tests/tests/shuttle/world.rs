@@ -240,7 +240,7 @@ impl Task {
     pub(crate) fn put(&self, key: &[u8], number: u64) {
         let (key, world) = (key.to_vec(), Arc::clone(&self.world));
         self.write(ShardSet::one(self.world.shard(&key)), move |writer| {
-            world.put(writer, &key, number)
+            world.put(writer, &key, number);
         });
     }
 

@@ -37,30 +37,22 @@ fn slab() -> Option<&'static Slab> {
 }
 
 #[cfg(shuttle)]
-pub(crate) use each::renew;
+std::thread_local! {
+    /// One for each execution: with one for all of them, none would have the same steps alone.
+    static SLAB: std::cell::RefCell<Option<Box<Slab>>> = const { std::cell::RefCell::new(None) };
+}
+
 #[cfg(shuttle)]
-use each::slab;
+fn slab() -> Option<&'static Slab> {
+    let slab = SLAB.with_borrow(|slab| slab.as_deref().map(std::ptr::from_ref));
+    // SAFETY: in its box until the next execution, and nobody keeps the reference for so long.
+    slab.map(|slab| unsafe { &*slab })
+}
 
-/// A slab for each execution: with one for all of them, none would have the same steps alone.
+/// For a new execution; nothing of the last one is in use.
 #[cfg(shuttle)]
-mod each {
-    use super::Slab;
-    use std::cell::RefCell;
-
-    std::thread_local! {
-        static SLAB: RefCell<Option<Box<Slab>>> = const { RefCell::new(None) };
-    }
-
-    pub(super) fn slab() -> Option<&'static Slab> {
-        let slab = SLAB.with_borrow(|slab| slab.as_deref().map(std::ptr::from_ref));
-        // SAFETY: in its box until the next execution, and nobody keeps the reference for so long.
-        slab.map(|slab| unsafe { &*slab })
-    }
-
-    /// For a new execution. That before has nothing left in use.
-    pub(crate) fn renew() {
-        SLAB.set(Slab::of_all().map(Box::new));
-    }
+pub(crate) fn renew() {
+    SLAB.set(Slab::of_all().map(Box::new));
 }
 
 impl Slab {
