@@ -19,7 +19,7 @@ fn keys_are_there_until_their_time_is_over() {
             tasks.push(program(move |me| {
                 for turn in 0..6 {
                     let key = &keys[below(keys.len())];
-                    let until = [Some(99), Some(199), None][below(3)];
+                    let until = [Some(100), Some(100), None][below(3)];
                     match below(8) {
                         0..3 => me.set(key, 1000 * (task * 6 + turn), until),
                         3..6 => me.get(key, Touch::Yes),
@@ -30,9 +30,10 @@ fn keys_are_there_until_their_time_is_over() {
             }));
         }
         tasks.push(program(|me| {
+            // The last moment of most keys, and the next one.
             me.world.pass(100);
             me.rest();
-            me.world.pass(100);
+            me.world.pass(1);
         }));
         tasks.push(program(move |me| {
             for turn in 0..3 {

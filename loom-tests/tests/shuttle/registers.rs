@@ -33,3 +33,12 @@ fn no_increment_is_lost() {
         });
     });
 }
+
+/// So few steps that most of the places where a task may leave work to another one are met.
+#[test]
+fn no_work_is_left_behind() {
+    explore(|| {
+        let tasks = (0..4).map(|_| program(|me| me.add(b"counter")));
+        World::plain(1).run(tasks.collect());
+    });
+}

@@ -25,6 +25,8 @@ pub(crate) struct World {
     /// What time the keys are told.
     clock: AtomicI64,
     ticks: AtomicU64,
+    /// Works under roles that have begun, and are not done.
+    unfinished: AtomicU64,
     stories: Mutex<BTreeMap<Vec<u8>, Story>>,
 }
 
@@ -95,6 +97,7 @@ impl World {
             keyspace: Keyspace::new(options),
             clock: AtomicI64::new(0),
             ticks: AtomicU64::new(0),
+            unfinished: AtomicU64::new(0),
             stories: Mutex::default(),
         })
     }
@@ -293,6 +296,12 @@ impl Task {
         work: impl FnOnce(&mut Writer<'_, '_>) + Send + 'static,
     ) {
         let (keyspace, guard) = (&self.world.keyspace, self.handle.pin());
+        self.world.unfinished.fetch_add(1, Ordering::Relaxed);
+        let world = Arc::clone(&self.world);
+        let work = move |writer: &mut Writer<'_, '_>| {
+            work(writer);
+            world.unfinished.fetch_sub(1, Ordering::Relaxed);
+        };
         if below(2) == 0
             && let Some(mut writer) = keyspace.try_enter(&shards, &guard)
         {
@@ -349,6 +358,7 @@ impl Task {
     /// What must be so when nobody else is there.
     fn judge(&self) {
         let keyspace = &self.world.keyspace;
+        assert_eq!(self.world.unfinished.load(Ordering::Relaxed), 0, "work was left behind");
         let keys: Vec<Vec<u8>> = self.world.stories().keys().cloned().collect();
         keys.iter().for_each(|key| self.get(key, Touch::No));
         for (key, story) in self.world.stories().iter() {
