@@ -36,13 +36,12 @@ fn keys_are_there_until_their_time_is_over() {
             me.world.pass(1);
         }));
         tasks.push(program(move |me| {
-            for turn in 0..3 {
-                let keyspace = &me.world.keyspace;
-                let key = keyspace.key(&keys[turn]);
+            let keyspace = &me.world.keyspace;
+            for key in &keys {
                 for shard in [0, 1] {
                     keyspace.expire_slice(ShardId(shard), me.world.now(), 10, &me.handle.pin());
                 }
-                keyspace.bury(DB, &key, me.world.now(), &me.handle.pin());
+                keyspace.bury(DB, &keyspace.key(key), me.world.now(), &me.handle.pin());
             }
             me.rest();
         }));
