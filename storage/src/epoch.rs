@@ -267,6 +267,8 @@ struct Batch {
 impl Batch {
     /// After the grace period.
     fn end(self) {
+        #[cfg(shuttle)]
+        self.entries.iter().for_each(Dead::spoil);
         free_all(self.heavy, &self.reclaim);
         if self.inbox.is_full() {
             free_all(self.entries, &self.reclaim);

@@ -52,6 +52,9 @@ mod shelf;
 mod slab;
 pub mod slots;
 mod stats;
+#[cfg(shuttle)]
+#[doc(hidden)]
+pub mod steps;
 mod survey;
 pub mod sync;
 mod table;

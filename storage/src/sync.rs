@@ -1,20 +1,29 @@
 //! Everything the engine uses to talk between threads, in one place.
 //!
 //! The other modules import atomics, cells and the epoch from here only, so that a build with
-//! `--cfg loom --cfg crossbeam_loom` swaps every one of them for the model checker's.
+//! `--cfg loom --cfg crossbeam_loom` swaps every one of them for the model checker's. One with
+//! `--cfg shuttle` swaps the atomics and the cells (see `steps.rs`).
 
 #[cfg(all(loom, not(crossbeam_loom)))]
 compile_error!("with only `--cfg loom` the epoch is not modelled: add `--cfg crossbeam_loom`");
 
+#[cfg(all(loom, shuttle))]
+compile_error!("one model at a time");
+
 pub(crate) use crossbeam_epoch::{Collector, Guard as Pin, LocalHandle};
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::sync::atomic::{
     AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{
     AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+#[cfg(shuttle)]
+pub(crate) use {
+    crate::steps::{AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize},
+    core::sync::atomic::{Ordering, fence},
 };
 
 pub(crate) use std::sync::Arc;
@@ -24,10 +33,12 @@ pub(crate) use std::sync::Arc;
 /// The cell has no lock of its own: the role word is the lock. Under the model checker an access
 /// without the role is reported as a race.
 pub(crate) struct RoleCell<T> {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     inner: core::cell::UnsafeCell<T>,
     #[cfg(loom)]
     inner: loom::cell::UnsafeCell<T>,
+    #[cfg(shuttle)]
+    inner: core::cell::RefCell<T>,
 }
 
 // SAFETY: `with` is the only way in, and its caller promises to hold the writer role, which one
@@ -36,10 +47,12 @@ unsafe impl<T: Send> Sync for RoleCell<T> {}
 
 impl<T> RoleCell<T> {
     pub(crate) fn new(value: T) -> Self {
-        #[cfg(not(loom))]
+        #[cfg(not(any(loom, shuttle)))]
         let inner = core::cell::UnsafeCell::new(value);
         #[cfg(loom)]
         let inner = loom::cell::UnsafeCell::new(value);
+        #[cfg(shuttle)]
+        let inner = core::cell::RefCell::new(value);
         Self { inner }
     }
 
@@ -47,7 +60,7 @@ impl<T> RoleCell<T> {
     /// The caller holds the role that protects this cell, and does not call `with` on the same
     /// cell from inside `f`.
     pub(crate) unsafe fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        #[cfg(not(loom))]
+        #[cfg(not(any(loom, shuttle)))]
         {
             // SAFETY: the role makes this access exclusive.
             f(unsafe { &mut *self.inner.get() })
@@ -58,6 +71,10 @@ impl<T> RoleCell<T> {
                 // SAFETY: the role makes this access exclusive; loom checks it.
                 f(unsafe { &mut *pointer })
             })
+        }
+        #[cfg(shuttle)]
+        {
+            f(&mut self.inner.try_borrow_mut().expect("the role makes this access exclusive"))
         }
     }
 }

@@ -44,6 +44,13 @@ impl Dead {
         prefetch_to_write(base.wrapping_add(64));
     }
 
+    /// Whoever still reads it should not find what was there.
+    #[cfg(shuttle)]
+    pub(crate) fn spoil(&self) {
+        // SAFETY: whoever has it owns the entry, which takes so many bytes.
+        unsafe { self.entry.0.write_bytes(crate::slab::FREE, self.class()) };
+    }
+
     /// Usable bytes of the entry itself, without what hangs on it.
     #[inline]
     pub(crate) fn class(&self) -> usize {

@@ -170,7 +170,7 @@ pub(crate) unsafe fn view<'g>(entry: EntryPtr, frequency: u8) -> Entry<'g> {
     Entry { base, klen, vlen, flags, key_at: at + expiry, frequency, life: PhantomData }
 }
 
-/// Tells the model checker that an entry is being read.
+/// Tells the model checkers that an entry is being read.
 ///
 /// # Safety
 /// The entry is alive.
@@ -180,6 +180,12 @@ unsafe fn reading(base: NonNull<u8>) {
     let mark = unsafe { base.sub(FRONT) }.cast::<Alive>();
     // SAFETY: as above.
     unsafe { mark.as_ref() }.read();
+    #[cfg(shuttle)]
+    {
+        crate::steps::step();
+        // SAFETY: as above. If it is not alive any more, the block is still there.
+        assert_ne!(unsafe { base.read() }, slab::FREE, "a freed entry was read");
+    }
 }
 
 /// # Safety

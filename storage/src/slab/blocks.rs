@@ -2,7 +2,6 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 
 use arrayvec::ArrayVec;
 
@@ -26,17 +25,45 @@ const CHOICE_PAGES: usize = 256;
 pub(super) struct Slab {
     pool: Pool,
     arenas: [Arena; ARENAS],
+    /// Threads that have asked for a number.
+    threads: AtomicUsize,
 }
 
 /// The one that entries are in, if the system allows it.
+#[cfg(not(shuttle))]
 fn slab() -> Option<&'static Slab> {
-    static SLAB: OnceLock<Option<Slab>> = OnceLock::new();
-    SLAB.get_or_init(|| Slab::reserve(system::room() / PAGE)).as_ref()
+    static SLAB: std::sync::OnceLock<Option<Slab>> = std::sync::OnceLock::new();
+    SLAB.get_or_init(Slab::of_all).as_ref()
+}
+
+#[cfg(shuttle)]
+std::thread_local! {
+    /// One for each execution: with one for all of them, none would have the same steps alone.
+    static SLAB: std::cell::RefCell<Option<Box<Slab>>> = const { std::cell::RefCell::new(None) };
+}
+
+#[cfg(shuttle)]
+fn slab() -> Option<&'static Slab> {
+    let slab = SLAB.with_borrow(|slab| slab.as_deref().map(std::ptr::from_ref));
+    // SAFETY: in its box until the next execution, and nobody keeps the reference for so long.
+    slab.map(|slab| unsafe { &*slab })
+}
+
+/// For a new execution; nothing of the last one is in use.
+#[cfg(shuttle)]
+pub(crate) fn renew() {
+    SLAB.set(Slab::of_all().map(Box::new));
 }
 
 impl Slab {
+    /// With room for all that the machine can hold.
+    fn of_all() -> Option<Self> {
+        Self::reserve(system::room() / PAGE)
+    }
+
     pub(super) fn reserve(pages: usize) -> Option<Self> {
-        Some(Self { pool: Pool::reserve(pages)?, arenas: std::array::from_fn(Arena::new) })
+        let (pool, threads) = (Pool::reserve(pages)?, AtomicUsize::new(0));
+        Some(Self { pool, arenas: std::array::from_fn(Arena::new), threads })
     }
 
     /// Takes up to `want` blocks, or one at least; false if there is no memory.
@@ -202,8 +229,7 @@ pub(crate) fn prefetch_page(block: NonNull<u8>) {
 
 /// A number for a thread: those with different ones seldom meet.
 pub(crate) fn next_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    slab().map_or(0, |slab| slab.threads.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The choice of pages to leave, in steps.

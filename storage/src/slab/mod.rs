@@ -98,6 +98,9 @@ mod system;
 #[cfg(all(target_os = "linux", not(any(loom, fuzzing, miri))))]
 pub(crate) use system::{map, unmap};
 
+#[cfg(shuttle)]
+pub(crate) use {blocks::renew, page::FREE};
+
 #[cfg(any(not(target_os = "linux"), loom, fuzzing, miri))]
 #[path = "general.rs"]
 mod blocks;

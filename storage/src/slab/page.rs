@@ -21,7 +21,7 @@ const STATE_AT: usize = size_of::<Fixed>();
 const _: () = assert!(STATE_AT + size_of::<State>() <= HEAD && STATE_AT.is_multiple_of(8));
 
 /// What blocks that were given back are filled with in debug builds.
-const FREE: u8 = 0xdd;
+pub(crate) const FREE: u8 = 0xdd;
 
 /// A formatted page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -197,17 +197,20 @@ impl Bucket {
     #[inline(always)]
     pub(crate) fn word(&self, slot: usize) -> Word {
         self.alive.read();
-        Word(self.slots[slot].load(Ordering::Acquire))
+        let word = Word(self.slots[slot].load(Ordering::Acquire));
+        #[cfg(shuttle)]
+        assert_ne!(word.0, crate::steps::FREED_WORD, "a freed bucket was read");
+        word
     }
 
     /// The slots whose tag is `tag`, one bit each, found without a branch: which of the slots it is
     /// cannot be predicted. An empty slot fits tag 0.
     #[inline(always)]
     pub(crate) fn candidates(&self, tag: u16) -> Candidates {
-        #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+        #[cfg(all(target_arch = "x86_64", not(any(loom, shuttle, miri))))]
         // SAFETY: SSE2 is part of x86-64.
         return Candidates(unsafe { wide::candidates(self, tag) });
-        #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+        #[cfg(not(all(target_arch = "x86_64", not(any(loom, shuttle, miri)))))]
         {
             let fit = |slot| u32::from(self.word(slot).tag_is(tag)) << slot;
             Candidates((0..SLOTS).fold(0, |bits, slot| bits | fit(slot)))
@@ -273,7 +276,7 @@ pub(crate) fn bump(slot: &AtomicU64, word: Word) {
 }
 
 /// The tags of a bucket compared two words at a time.
-#[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(any(loom, shuttle, miri))))]
 mod wide {
     use core::arch::asm;
     use core::arch::x86_64::{

@@ -194,9 +194,22 @@ impl Drop for Array {
 }
 
 /// Frees an array that nobody can reach any more. Its items are somebody else's.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) fn free_array(array: Box<Array>) {
     drop(array);
+}
+
+#[cfg(shuttle)]
+pub(crate) fn free_array(array: Box<Array>) {
+    crate::steps::at_once(|| {
+        let spilled = (0..array.groups()).flat_map(|group| array.chain(group * HOMES));
+        for bucket in array.buckets.iter().chain(spilled) {
+            bucket.slots.iter().for_each(|slot| {
+                slot.store(crate::steps::FREED_WORD, Ordering::Relaxed);
+            });
+        }
+    });
+    crate::steps::bury(array);
 }
 
 #[cfg(loom)]
