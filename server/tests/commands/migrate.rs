@@ -56,7 +56,8 @@ fn a_key_moves_with_its_value_and_its_time() {
         // Longer than one part, and than what the kernel takes at once.
         let value = "x".repeat(20_000_000);
         here.call(&["SET", "big", &value]);
-        assert_eq!(migrate(&mut here, &to, "big 9 20000"), Value::ok());
+        here.set_patience(Duration::from_secs(120));
+        assert_eq!(migrate(&mut here, &to, "big 9 100000"), Value::ok());
         assert_eq!(there.run("STRLEN big"), Value::Int(20_000_000));
     }
 }

@@ -39,7 +39,7 @@ fn fields_of_large_hashes_in_other_shards() {
 /// the roles of their keys and then with all: none may be lost, and every reply is whole.
 #[test]
 fn sorting_by_large_hashes_under_writes() {
-    let server = Server::dunlin(&["--workers", "2"]);
+    let server = Server::dunlin_unhurried(&["--workers", "2"]);
     let mut client = server.client();
     for i in 0..20 {
         client.call(&["RPUSH", "k", &i.to_string()]);
