@@ -2,6 +2,7 @@
 //! collection that changes, what newer servers do, shapes of replies in RESP3.
 
 use crate::support::{Client, Server, Value};
+use crate::texts;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sizes of a packed collection and of a table.
@@ -12,10 +13,6 @@ fn fill(client: &mut Client, count: usize) {
     for n in 0..count {
         client.run(&format!("zadd z {n} m:{n}"));
     }
-}
-
-fn texts(reply: &Value) -> Vec<String> {
-    reply.items().iter().map(Value::text).collect()
 }
 
 #[test]

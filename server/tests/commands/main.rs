@@ -13,3 +13,10 @@ mod sort;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::Value;
+
+/// The elements of a reply.
+fn texts(reply: &Value) -> Vec<String> {
+    reply.items().iter().map(Value::text).collect()
+}

@@ -2,6 +2,7 @@
 //! that changes, replies without end, shapes of replies in RESP3.
 
 use crate::support::{Client, Server, Value, follow};
+use crate::texts;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sizes of a packed collection and of a table.
@@ -12,10 +13,6 @@ fn fill_set(client: &mut Client, count: usize) {
     for n in 0..count {
         client.run(&format!("sadd s m:{n}"));
     }
-}
-
-fn texts(reply: &Value) -> Vec<String> {
-    reply.items().iter().map(Value::text).collect()
 }
 
 #[test]

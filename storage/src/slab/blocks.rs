@@ -25,7 +25,7 @@ const CHOICE_PAGES: usize = 256;
 pub(super) struct Slab {
     pool: Pool,
     arenas: [Arena; ARENAS],
-    /// Threads that have asked for a number.
+    /// Threads that have asked for a number. Relaxed: numbers order nothing, they only have to differ.
     threads: AtomicUsize,
 }
 
