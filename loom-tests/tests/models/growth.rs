@@ -29,6 +29,7 @@ fn keys_are_found_while_the_table_grows() {
     explore(|| {
         let ks = Shared::new(1);
         let keys = full(&ks, [2, 2]);
+        let handle = ks.handle();
         let writer = ks.spawn(|ks, handle| {
             // The first begins, each of the others moves a home, the last retires the array.
             for key in [&b"new1"[..], b"new2", b"new3"] {
@@ -38,14 +39,12 @@ fn keys_are_found_while_the_table_grows() {
             assert_eq!(model::arrays(ks, DB, ShardId(0), &guard), 1, "it has grown");
         });
         {
-            let handle = ks.handle();
             let guard = handle.pin();
             for key in [&keys[3], &keys[0]] {
                 assert_eq!(ks.read(&guard, key), Some(&key[..]), "it was there all the time");
             }
         }
         writer.join().expect("writer");
-        let handle = ks.handle();
         let guard = handle.pin();
         for key in keys.iter().map(Vec::as_slice).chain([&b"new1"[..], b"new2", b"new3"]) {
             assert_eq!(ks.read(&guard, key), Some(key));

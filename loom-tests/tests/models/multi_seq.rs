@@ -70,6 +70,7 @@ fn inserted(words: impl Fn(&Shared, ShardId) -> u64 + Copy + Send + Sync + 'stat
     explore(move || {
         let ks = Shared::new(2);
         let keys = [ks.keys(0, 0, 2, 1).remove(0), ks.keys(1, 0, 2, 1).remove(0)];
+        let handle = ks.handle();
         let writer = ks.spawn({
             let keys = keys.clone();
             move |ks, handle| {
@@ -81,7 +82,6 @@ fn inserted(words: impl Fn(&Shared, ShardId) -> u64 + Copy + Send + Sync + 'stat
             }
         });
         {
-            let handle = ks.handle();
             let guard = handle.pin();
             let look = || [words(&ks, ShardId(0)), words(&ks, ShardId(1))];
             let before = look();
