@@ -5,6 +5,7 @@ use crate::acl::Reason;
 use crate::commands::table::{CommandId, table};
 use crate::insight::Sampler;
 use crate::runtime::pool;
+use crate::runtime::sweep::Patience;
 use dunlin_storage::Miss;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -321,6 +322,8 @@ pub struct Stats {
     pub output_limit_disconnections: AtomicU64,
     /// Clients closed at a limit of their query buffer.
     pub query_limit_disconnections: AtomicU64,
+    /// Clients closed because they did nothing, by the number of [`Patience`].
+    timed_out: [AtomicU64; Patience::ALL.len()],
     /// Refusals for want of a right, by the number of [`Reason`].
     denied: [AtomicU64; Reason::ALL.len()],
 }
@@ -335,8 +338,14 @@ impl Stats {
             evicted_clients: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
+            timed_out: Default::default(),
             denied: Default::default(),
         }
+    }
+
+    /// Clients closed because they did nothing for longer than a directive allows.
+    pub fn timed_out(&self, patience: Patience) -> &AtomicU64 {
+        &self.timed_out[patience as usize]
     }
 
     /// Refusals for want of a right.
@@ -414,7 +423,8 @@ impl Stats {
         ] {
             counter.store(0, Ordering::Relaxed);
         }
-        self.denied.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
+        let by_reason = self.timed_out.iter().chain(&self.denied);
+        by_reason.for_each(|counter| counter.store(0, Ordering::Relaxed));
     }
 }
 

@@ -12,6 +12,31 @@ const IDLE_ROOM: u64 = 4 * 1024;
 /// Idle this long, a connection gives its buffers back.
 const IDLE_MILLIS: Millis = 2_000;
 
+/// The directives that say how long a client may do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Before it has logged in.
+    Login,
+    /// In the middle of a command.
+    Command,
+    /// Between commands.
+    Idle,
+}
+
+impl Patience {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Login, Self::Command, Self::Idle];
+
+    /// The directive's name.
+    pub fn directive(self) -> &'static str {
+        match self {
+            Self::Login => "auth-timeout",
+            Self::Command => "partial-command-timeout",
+            Self::Idle => "timeout",
+        }
+    }
+}
+
 /// Looks at every client once.
 pub(crate) fn sweep(server: &Server) {
     let settings = server.settings();
@@ -32,8 +57,13 @@ pub(crate) fn sweep(server: &Server) {
             // Who waits for keys is told: what ends the wait cannot come.
             client.run_again_if(|_| true);
         }
-        if let Some(reason) = overdue(client, &settings, now) {
-            tracing::debug!(id = client.id, reason, "closing a client");
+        if client.kill.load(Ordering::Relaxed) {
+            // It has been told, and counted.
+            continue;
+        }
+        if let Some(patience) = overdue(client, &settings, now) {
+            server.stats.timed_out(patience).fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(id = client.id, reason = patience.directive(), "closing a client");
             client.kill();
         } else if over_soft_limit(client, &settings, now) {
             server.stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
@@ -50,24 +80,24 @@ pub(crate) fn sweep(server: &Server) {
     }
 }
 
-/// Why a client has run out of time, if it has.
-fn overdue(client: &ClientShared, settings: &Settings, now: Millis) -> Option<&'static str> {
+/// Whose patience a client has used up, if it has.
+fn overdue(client: &ClientShared, settings: &Settings, now: Millis) -> Option<Patience> {
     if client.has_flag(ClientShared::BLOCKED | ClientShared::PAUSED | ClientShared::POOLED) {
         return None;
     }
     let over = |limit: u32, since: Millis| limit > 0 && now - since > Millis::from(limit) * 1_000;
     let stranger_since = client.stranger_since.load(Ordering::Relaxed);
     if stranger_since > 0 && over(settings.auth_timeout, stranger_since) {
-        return Some("auth-timeout");
+        return Some(Patience::Login);
     }
     let last_active = client.last_active.load(Ordering::Relaxed);
     let mid_command = client.has_flag(ClientShared::HALF_COMMAND);
     if mid_command && over(settings.partial_command_timeout, last_active) {
-        return Some("partial-command-timeout");
+        return Some(Patience::Command);
     }
     // Who listens may be silent.
     let may_idle = client.has_flag(ClientShared::MONITOR | ClientShared::PUBSUB);
-    (!may_idle && over(settings.timeout, last_active)).then_some("timeout")
+    (!may_idle && over(settings.timeout, last_active)).then_some(Patience::Idle)
 }
 
 /// The soft limit of client-output-buffer-limit: exceeded for too long without a pause.

@@ -57,6 +57,8 @@
 //! Under the model checker and fuzzers every entry is an allocation of its own, so that they see each;
 //! so it is where the system has no `mmap`, or refuses to reserve the addresses.
 
+#![cfg_attr(any(loom, fuzzing), allow(dead_code, reason = "what only pages need"))]
+
 mod class;
 pub(crate) mod custody;
 

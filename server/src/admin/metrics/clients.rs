@@ -2,6 +2,7 @@
 
 use super::Family;
 use crate::acl::Reason;
+use crate::runtime::sweep::Patience;
 use std::sync::atomic::Ordering;
 
 pub(super) const FAMILIES: &[Family] = &[
@@ -37,6 +38,12 @@ pub(super) const FAMILIES: &[Family] = &[
         let query = stats.query_limit_disconnections.load(Ordering::Relaxed);
         out.of(("buffer", "output"), output);
         out.of(("buffer", "query"), query);
+    }),
+    Family::counter("timed_out_clients", "Closed for having done nothing.", |scrape, out| {
+        for patience in Patience::ALL {
+            let count = scrape.server.stats.timed_out(patience).load(Ordering::Relaxed);
+            out.of(("directive", patience.directive()), count);
+        }
     }),
     Family::counter("access_denied", "Refusals for want of a right.", |scrape, out| {
         for (what, reason) in [

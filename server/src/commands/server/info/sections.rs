@@ -9,6 +9,7 @@ use crate::acl::Reason;
 use crate::client::ClientShared;
 use crate::commands::call::Call;
 use crate::commands::server::{DUNLIN_VERSION, REDIS_VERSION};
+use crate::runtime::sweep::Patience;
 use crate::runtime::{container, process};
 use crate::server::Server;
 use crate::stats::{Gauge, WorkerStats};
@@ -247,6 +248,8 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     let output = stats.output_limit_disconnections.load(Ordering::Relaxed);
     text.line("client_query_buffer_limit_disconnections", query);
     text.line("client_output_buffer_limit_disconnections", output);
+    let timed_out = Patience::ALL.map(|why| stats.timed_out(why).load(Ordering::Relaxed));
+    text.line("client_timeout_disconnections", timed_out.iter().sum::<u64>());
     for (field, reason) in [
         ("acl_access_denied_auth", Reason::Login),
         ("acl_access_denied_cmd", Reason::Command),
