@@ -2,8 +2,9 @@
 //! nodes begin anew, and proposals are lost, made twice or decided on late.
 
 use super::*;
-use crate::cluster::change::Gone;
+use crate::cluster::change::{Change, Gone, Verdict};
 use crate::cluster::map::Goal;
+use crate::cluster::meta::Unsettled;
 use crate::cluster::node::Endpoint;
 use std::collections::{BTreeSet, VecDeque};
 
