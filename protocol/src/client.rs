@@ -207,7 +207,10 @@ impl Scan {
                     elements += u64::from(kind == b'|');
                     self.at += line;
                 }
-                _ => self.at += line,
+                b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => self.at += line,
+                // Refused here because a decoded map keeps one of equal keys, no matter which: what
+                // stands at the other one would be noticed or not.
+                _ => return Err(malformed("no type of a reply")),
             }
             if elements > 0 {
                 if elements > max_reply as u64 {
@@ -315,6 +318,20 @@ mod tests {
         for proto in [Proto::Resp2, Proto::Resp3] {
             let outcome = decoded(proto, &nested(MAX_REPLY_DEPTH + 1));
             assert_eq!(outcome, Err(ClientError::TooDeep));
+        }
+    }
+
+    #[test]
+    fn what_is_no_reply_is_refused_wherever_it_stands() {
+        for bytes in [&b".\r\n"[..], b"HELLO 3\r\n", b"%2\r\n+a\r\n.\r\n+a\r\n:1\r\n"] {
+            // Which of two equal keys is kept is a matter of chance.
+            for _ in 0..64 {
+                let outcome = decoded(Proto::Resp3, bytes);
+                assert!(matches!(outcome, Err(ClientError::Malformed(_))), "{outcome:?}");
+            }
+            let mut decoder = ReplyDecoder::new(Proto::Resp3);
+            decoder.read_buf().extend_from_slice(bytes);
+            assert!(decoder.skip().is_err(), "{}", bytes.escape_ascii());
         }
     }
 
