@@ -95,9 +95,7 @@ fn serve(config: Config, log: Log) -> io::Result<()> {
     let _admin = Admin::start(server, &settings)?;
     server.tls.load(&settings.tls).map_err(|why| io::Error::other(format!("TLS: {why}")))?;
     info!("{}", announce::start_line(&settings, &limits, auth));
-    if settings.huge_pages {
-        pages::start(server)?;
-    }
+    let _pages = settings.huge_pages.then(|| pages::start(server)).transpose()?;
     shutdown::start(server)?;
     // Before clients are served: the first may ask at once what the cluster looks like.
     if let Some(beginning) = beginning {

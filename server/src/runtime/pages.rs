@@ -5,9 +5,17 @@
 //! or the piece itself waits for that, up to some milliseconds. It looks when the store has grown,
 //! and now and then at everything: the allocator gives parts of huge pages back to the system. It
 //! takes a bounded share of the time, and ends where the system has no such thing.
+//!
+//! The work of a tick is done by a thread of its own, which runs only when nobody else wants its processor,
+//! and cannot leave that state again. None may be there when the process ends: the last thread takes the
+//! memory apart, and on a busy machine such a thread needs minutes for that, in which files stay locked. So
+//! there is one only while there is work, and the end waits for it.
 
 use crate::server::Server;
 use dunlin_storage::huge_pages::{self, HUGE, HugePages, Step};
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Between two looks at what the store holds.
@@ -21,14 +29,30 @@ const WHOLE_PASS: u32 = 600;
 /// Rest after the kernel had no huge page: 10 seconds.
 const SCARCE_TICKS: u32 = 100;
 
+/// The thread, which ends with this.
+#[derive(Debug)]
+pub struct Keeper {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
 /// Starts the thread.
-pub fn start(server: &'static Server) -> std::io::Result<()> {
-    let body = move || {
-        if huge_pages::run_when_idle().is_ok() {
-            keep(server);
-        }
-    };
-    std::thread::Builder::new().name("huge-pages".into()).spawn(body).map(drop)
+pub fn start(server: &'static Server) -> io::Result<Keeper> {
+    let (stop, stopped) = channel();
+    let thread = builder().spawn(move || keep(server, &stopped))?;
+    Ok(Keeper { stop: Some(stop), thread: Some(thread) })
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // It has panicked or not; there is nothing else to be done for it.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn builder() -> thread::Builder {
+    thread::Builder::new().name("huge-pages".into())
 }
 
 /// What makes the thread work.
@@ -73,11 +97,10 @@ impl Pace {
     }
 }
 
-fn keep(server: &Server) {
+fn keep(server: &Server, stopped: &Receiver<()>) {
     let (mut pages, mut pace) = (HugePages::default(), Pace::default());
     let mut under_way = false;
-    while !server.shutdown.requested() {
-        std::thread::sleep(TICK);
+    while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         if !pace.tick(reads(server)) {
             continue;
         }
@@ -89,7 +112,7 @@ fn keep(server: &Server) {
             }
             pace.began(whole, used);
         }
-        let step = work(server, &mut pages, pace.reads);
+        let Some(step) = when_idle(|| work(server, &mut pages, pace.reads)) else { return };
         under_way = matches!(step, Step::Looked { .. });
         match step {
             Step::Unsupported => return,
@@ -97,6 +120,15 @@ fn keep(server: &Server) {
             Step::Over | Step::Looked { .. } => {}
         }
     }
+}
+
+/// What comes of `work`, done while nobody else wants the processor; `None` if the system does not allow
+/// that.
+fn when_idle<R: Send>(work: impl FnOnce() -> R + Send) -> Option<R> {
+    thread::scope(|scope| {
+        let body = || huge_pages::run_when_idle().ok().map(|()| work());
+        builder().spawn_scoped(scope, body).ok()?.join().ok()?
+    })
 }
 
 fn reads(server: &Server) -> u64 {

@@ -56,6 +56,34 @@ fn sigterm_under_load_answers_what_it_has_read_and_exits_with_zero() {
     }
 }
 
+/// `SCHED_IDLE` of `linux/sched.h`.
+#[cfg(target_os = "linux")]
+const SCHED_IDLE: i32 = 5;
+
+/// Threads that run only when nobody else wants their processor. The one that ends last takes the memory
+/// of the process apart, for which such a thread would need minutes on a busy machine.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_thread_of_the_lowest_priority_is_there_to_end_last() {
+    if against_reference() {
+        return;
+    }
+    let server = Server::dunlin(&["--huge-pages", "yes"]);
+    let mut client = server.client();
+    assert_eq!(client.run("SET k v"), Value::ok());
+    // Long enough for every thread to have begun.
+    thread::sleep(Duration::from_millis(500));
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it runs");
+    for task in tasks {
+        let stat = std::fs::read_to_string(task.expect("a thread").path().join("stat"));
+        let stat = stat.expect("threads stay");
+        let (name, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        // Field 41 of all, 39 of those behind the name.
+        let policy: i32 = fields.split_ascii_whitespace().nth(38).unwrap().parse().unwrap();
+        assert_ne!(policy, SCHED_IDLE, "{name}");
+    }
+}
+
 #[test]
 fn a_whole_pipeline_that_arrived_before_sigterm_is_answered() {
     let mut server = Server::dunlin(&[]);
