@@ -100,7 +100,10 @@ impl Pace {
 fn keep(server: &Server, stopped: &Receiver<()>) {
     let (mut pages, mut pace) = (HugePages::default(), Pace::default());
     let mut under_way = false;
-    while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+    // Not beside the last snapshot, either: nobody sends anything then.
+    while !server.shutdown.requested()
+        && stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout)
+    {
         if !pace.tick(reads(server)) {
             continue;
         }
