@@ -66,7 +66,7 @@ impl<'a, 'g> Call<'a, 'g> {
         self.request.arg(i)
     }
 
-    /// Argument `i` of a command flagged CHUNKED: big ones come in chunks.
+    /// Argument `i`, which its row lets be in chunks ([`super::spec::Command::takes_chunks`]).
     #[inline]
     pub fn value_arg(&self, i: usize) -> ArgValue<'a> {
         self.request.value(i)

@@ -126,8 +126,6 @@ impl Flags {
     pub const UNWATCHES: Flags = Flags(1 << 21);
     /// Runs the queued commands: their flags and keys count, not its own.
     pub const EXEC: Flags = Flags(1 << 23);
-    /// Big arguments reach the handler in chunks (it reads them with `value_arg`).
-    pub const CHUNKED: Flags = Flags(1 << 24);
     /// A write that needs the roles of every shard.
     pub const ALL_SHARDS: Flags = Flags(1 << 25);
     /// Constant time although not marked FAST: timed per run of commands, not one by one.
@@ -469,6 +467,8 @@ pub struct Command {
     pub keys_by: Option<KeyFinder>,
     /// Channels.
     pub channels: Channels,
+    /// Whether an argument may reach the handler in chunks when it is big (it reads it with `value_arg`).
+    pub takes_chunks: Option<fn(usize) -> bool>,
     /// The body.
     pub handler: Handler,
     /// Documentation.
@@ -491,6 +491,7 @@ impl Command {
             keys: &[],
             keys_by: None,
             channels: Channels::None,
+            takes_chunks: None,
             handler,
             docs: Docs::NONE,
             subcommands: &[],
@@ -520,6 +521,12 @@ impl Command {
     /// Says which arguments are channels.
     pub const fn channels(mut self, channels: Channels) -> Self {
         self.channels = channels;
+        self
+    }
+
+    /// Says which arguments may be in chunks.
+    pub const fn takes_chunks(mut self, at: fn(usize) -> bool) -> Self {
+        self.takes_chunks = Some(at);
         self
     }
 

@@ -50,7 +50,8 @@ fn mget(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 pub(super) const MSET: Command = Command::new("mset", Arity::at_least(3), mset)
-    .flags(flag_set!(WRITE | DENYOOM | CHUNKED))
+    .flags(flag_set!(WRITE | DENYOOM))
+    .takes_chunks(|i| i.is_multiple_of(2))
     .keys(&[KeySpec::span(1, -1, 2).overwrite()])
     .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
     .docs(
@@ -83,7 +84,8 @@ fn put_pairs(call: &mut Call<'_, '_>, from: usize, end: usize) {
 }
 
 pub(super) const MSETNX: Command = Command::new("msetnx", Arity::at_least(3), msetnx)
-    .flags(flag_set!(WRITE | DENYOOM | CHUNKED))
+    .flags(flag_set!(WRITE | DENYOOM))
+    .takes_chunks(|i| i.is_multiple_of(2))
     .keys(&[KeySpec::span(1, -1, 2).with(KeyFlags::OW).with(KeyFlags::INSERT)])
     .docs(
         Docs::new(

@@ -14,7 +14,8 @@ use dunlin_protocol::number;
 const VALUE: Arg = Arg::string("value");
 
 pub(super) const SET: Command = Command::new("set", Arity::at_least(3), set)
-    .flags(flag_set!(WRITE | DENYOOM | CHUNKED | CHEAP))
+    .flags(flag_set!(WRITE | DENYOOM | CHEAP))
+    .takes_chunks(|i| i == 2)
     .keys(&[KeySpec::one(1)
         .update()
         .with(KeyFlags::ACCESS)
@@ -145,7 +146,8 @@ fn set_with_options(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 pub(super) const SETNX: Command = Command::new("setnx", Arity::exactly(3), setnx)
-    .flags(flag_set!(WRITE | DENYOOM | FAST | CHUNKED))
+    .flags(flag_set!(WRITE | DENYOOM | FAST))
+    .takes_chunks(|i| i == 2)
     .keys(&[KeySpec::one(1).with(KeyFlags::OW).with(KeyFlags::INSERT)])
     .docs(
         Docs::new(
@@ -173,7 +175,8 @@ fn setnx(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 const SETEX_KEYS: &[KeySpec] = &[KeySpec::one(1).overwrite()];
 
 pub(super) const SETEX: Command = Command::new("setex", Arity::exactly(4), setex)
-    .flags(flag_set!(WRITE | DENYOOM | CHUNKED | CHEAP))
+    .flags(flag_set!(WRITE | DENYOOM | CHEAP))
+    .takes_chunks(|i| i == 3)
     .keys(SETEX_KEYS)
     .docs(
         Docs::new(
@@ -191,7 +194,8 @@ fn setex(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 pub(super) const PSETEX: Command = Command::new("psetex", Arity::exactly(4), psetex)
-    .flags(flag_set!(WRITE | DENYOOM | CHUNKED | CHEAP))
+    .flags(flag_set!(WRITE | DENYOOM | CHEAP))
+    .takes_chunks(|i| i == 3)
     .keys(SETEX_KEYS)
     .docs(
         Docs::new(
@@ -222,7 +226,8 @@ fn set_expiring(call: &mut Call<'_, '_>, unit: Unit) -> Result<Outcome, ReplyErr
 }
 
 pub(super) const GETSET: Command = Command::new("getset", Arity::exactly(3), getset)
-    .flags(flag_set!(WRITE | DENYOOM | FAST | CHUNKED))
+    .flags(flag_set!(WRITE | DENYOOM | FAST))
+    .takes_chunks(|i| i == 2)
     .keys(&[KeySpec::one(1).update().with(KeyFlags::ACCESS)])
     .docs(
         Docs::new(

@@ -1,25 +1,29 @@
 //! The keyspace: databases, shards, and everything readers may do.
 
+mod budget;
+mod keys;
+mod options;
+
 use arrayvec::ArrayVec;
 
+use self::budget::{Budget, SAMPLED, UNTRACKED};
+pub use self::options::Options;
 use crate::compact::Compaction;
 use crate::entry::Entry;
 use crate::epoch::{Guard, Handle};
-use crate::eviction::Policy;
-use crate::hash::{Hasher, Key, KeyHash, SHARD_BITS_MAX, ShardId};
+use crate::hash::{Hasher, Key, KeyHash, ShardId};
 use crate::memory::MemoryStats;
 use crate::misses::{Miss, Misses};
 use crate::observer::Observer;
 use crate::reclaim::{Big, Reclaim, retire_table};
 use crate::shard::Shard;
-use crate::slots::{ShownSlots, SlotCounts, SlotOf};
+use crate::slots::{ShownSlots, SlotCounts};
 use crate::stats::{ShardStats, StoreStats};
-use crate::sync::{Arc, AtomicI64, AtomicU8, AtomicU64, Collector, Ordering, OwnLine};
+use crate::sync::{Arc, AtomicU8, AtomicU64, Collector, Ordering};
 use crate::table::bucket::bump;
-use crate::table::iter::POSITION_END;
 use crate::table::{Home, Table};
 use crate::value::object::Object;
-use crate::{Millis, hash::POSITION_BITS, slab};
+use crate::{Millis, slab};
 
 /// A database's number, as clients select it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,65 +36,6 @@ pub enum Touch {
     Yes,
     /// It leaves no trace.
     No,
-}
-
-/// How a keyspace is built.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Shards, rounded up to a power of two.
-    pub shards: usize,
-    /// Databases, at least one.
-    pub databases: u8,
-    /// Budget in bytes; 0 = none.
-    pub max_memory: u64,
-    /// What goes when the budget is used up.
-    pub policy: Policy,
-    /// Bytes at most for what is known of removed keys ([`Keyspace::why_missing`]); 0 = nothing.
-    pub miss_memory: u64,
-    /// Seed of the hash function; random if not given.
-    pub seed: Option<[u64; 4]>,
-    /// The slot of each key, if there are slots ([`crate::slots`]). Then there is one database.
-    pub slot_of: Option<SlotOf>,
-    /// The slots that are shown to those who look at all keys; all, if not given.
-    pub shown: Option<Arc<ShownSlots>>,
-}
-
-/// Bytes of a budget for each shard at least, where nobody has asked for a number of shards.
-const SHARD_LEAST: u64 = 1 << 20;
-
-impl Options {
-    /// How many shards of `wanted` ones (a power of two) a budget is enough for. Insertions evict
-    /// from their own shard: one that holds a few dozen keys knows too little of them to choose.
-    #[must_use]
-    pub fn shards_within(wanted: usize, max_memory: u64) -> usize {
-        let enough = |shards: &usize| max_memory == 0 || max_memory >= SHARD_LEAST * *shards as u64;
-        std::iter::successors(Some(wanted.max(1)), |shards| Some(shards / 2))
-            .find(|shards| *shards == 1 || enough(shards))
-            .unwrap_or(1)
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            shards: 16,
-            databases: 16,
-            max_memory: 0,
-            policy: Policy::default(),
-            miss_memory: 0,
-            seed: None,
-            slot_of: None,
-            shown: None,
-        }
-    }
-}
-
-impl Options {
-    /// How many shards a keyspace will have.
-    #[must_use]
-    pub fn shard_count(&self) -> usize {
-        self.shards.clamp(1, 1 << SHARD_BITS_MAX).next_power_of_two()
-    }
 }
 
 /// All keys of all databases.
@@ -112,28 +57,6 @@ pub struct Keyspace {
     pub(crate) shown: Option<Arc<ShownSlots>>,
     pub(crate) compaction: Compaction,
 }
-
-/// The memory budget, and what counts against it.
-pub(crate) struct Budget {
-    pub(crate) max: AtomicU64,
-    /// What commands hold the store below after `max` was lowered, while the background evicts: what
-    /// was used when it last looked; 0 when that is over. Relaxed, like `max`: figures.
-    pub(crate) ceiling: AtomicU64,
-    pub(crate) policy: AtomicU8,
-    /// [`UNTRACKED`], [`TRACKED`] or [`SAMPLED`].
-    tracking: AtomicU8,
-    /// See [`quantum`].
-    quantum: AtomicU64,
-    /// Bytes of entries, tables and eviction state.
-    pub(crate) used: OwnLine<AtomicI64>,
-}
-
-/// Reads leave no trace.
-const UNTRACKED: u8 = 0;
-/// Reads bump frequencies: the policy wants to know, and there is need.
-const TRACKED: u8 = 1;
-/// And those of some keys are told to the shard as well.
-const SAMPLED: u8 = 2;
 
 /// Empty pages that one call of [`Keyspace::free_slice`] gives to the system: each takes some
 /// microseconds.
@@ -172,14 +95,7 @@ impl Keyspace {
             collector: Collector::new(),
             reclaim: Arc::new(Reclaim::new()),
             leftovers: (0..shards.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
-            budget: Budget {
-                max: AtomicU64::new(options.max_memory),
-                ceiling: AtomicU64::new(0),
-                policy: AtomicU8::new(options.policy.to_u8()),
-                tracking: AtomicU8::new(u8::from(options.policy.shows_use())),
-                quantum: AtomicU64::new(quantum(options.max_memory, shards)),
-                used: OwnLine(AtomicI64::new(0)),
-            },
+            budget: Budget::new(&options, shards),
             observer,
             slots: options.slot_of.map(|_| SlotCounts::new(shards)),
             shown: options.shown.filter(|_| options.slot_of.is_some()),
@@ -302,146 +218,6 @@ impl Keyspace {
         self.misses.as_ref().map_or(Miss::NeverSet, |misses| misses.why(physical, id, key.hash))
     }
 
-    /// Visits the live keys of up to `buckets` buckets from `cursor` on (0 = start) and returns the
-    /// cursor to go on with (0 = end). A key that is there all the time is visited at least once,
-    /// also while tables grow and shrink. Cursors are below 2^52.
-    pub fn scan<'g>(
-        &self,
-        db: DbId,
-        cursor: u64,
-        buckets: usize,
-        now: Millis,
-        guard: &'g Guard,
-        visit: &mut dyn FnMut(Entry<'g>),
-    ) -> u64 {
-        self.scan_all(db, cursor, buckets, guard, &mut |entry| {
-            if !entry.is_expired(now) {
-                visit(entry);
-            }
-        })
-    }
-
-    /// [`Keyspace::scan`] that visits also keys whose time is over and which were not removed yet.
-    pub fn scan_all<'g>(
-        &self,
-        db: DbId,
-        cursor: u64,
-        buckets: usize,
-        guard: &'g Guard,
-        visit: &mut dyn FnMut(Entry<'g>),
-    ) -> u64 {
-        let db = self.physical(db);
-        let mut shard = (cursor >> POSITION_BITS) as usize;
-        let mut position = cursor & (POSITION_END - 1);
-        for _ in 0..buckets.max(1) {
-            if shard >= self.shards() {
-                return 0;
-            }
-            let table = &self.tables[db * self.shards() + shard];
-            position = table.visit_bucket(position, &self.hasher, guard, &mut |entry| {
-                if self.shows(entry.key()) {
-                    visit(entry);
-                }
-            });
-            if position == POSITION_END {
-                shard += 1;
-                position = 0;
-            }
-        }
-        if shard >= self.shards() { 0 } else { (shard as u64) << POSITION_BITS | position }
-    }
-
-    /// A live key picked by `random`, if there is one.
-    pub fn random<'g>(
-        &self,
-        db: DbId,
-        now: Millis,
-        random: u64,
-        guard: &'g Guard,
-    ) -> Option<Entry<'g>> {
-        let physical = self.physical(db);
-        if self.is_empty(db) {
-            return None;
-        }
-        let total = self.tables_of(physical).iter().map(Table::len).sum::<u64>().max(1);
-        let mut rank = random % total;
-        let mut shard = 0;
-        for (i, table) in self.tables_of(physical).iter().enumerate() {
-            shard = i;
-            if rank < table.len() {
-                break;
-            }
-            rank -= table.len();
-        }
-        // From a random place on, around the whole database at most.
-        let start = random.wrapping_mul(0x9e37_79b9_7f4a_7c15) & (POSITION_END - 1);
-        let pick = (random >> 32) as usize;
-        for step in 0..=self.shards() {
-            let table = &self.tables_of(physical)[(shard + step) % self.shards()];
-            let mut position = if step == 0 { start } else { 0 };
-            while position < POSITION_END {
-                let mut live: Vec<Entry<'g>> = Vec::new();
-                position = table.visit_bucket(position, &self.hasher, guard, &mut |entry| {
-                    if !entry.is_expired(now) && self.shows(entry.key()) {
-                        live.push(entry);
-                    }
-                });
-                if !live.is_empty() {
-                    return Some(live[pick % live.len()]);
-                }
-            }
-        }
-        None
-    }
-
-    /// Keys of a database, expired ones that were not removed yet included.
-    #[must_use]
-    pub fn len(&self, db: DbId) -> u64 {
-        let all: u64 = self.tables_of(self.physical(db)).iter().map(Table::len).sum();
-        all.saturating_sub(self.hidden_keys())
-    }
-
-    /// True if a database has no keys.
-    #[must_use]
-    pub fn is_empty(&self, db: DbId) -> bool {
-        self.len(db) == 0
-    }
-
-    /// Keys of a database that have an expiry. While some keys are hidden it is an estimate: their
-    /// expiries are not counted apart.
-    #[must_use]
-    pub fn expires(&self, db: DbId) -> u64 {
-        let tables = self.tables_of(self.physical(db));
-        let expires = tables.iter().map(Table::expires).sum();
-        match self.hidden_keys() {
-            0 => expires,
-            hidden => {
-                let shown = self.len(db);
-                let share = u128::from(expires) * u128::from(shown) / u128::from(shown + hidden);
-                u64::try_from(share).unwrap_or(expires)
-            }
-        }
-    }
-
-    /// Whether there is a key or a field of a hash, in any database, that can expire.
-    #[must_use]
-    pub fn may_expire(&self) -> bool {
-        self.tables.iter().any(Table::may_expire)
-    }
-
-    /// Mean time to live of the keys that have an expiry, in milliseconds.
-    #[must_use]
-    pub fn avg_ttl(&self, db: DbId, now: Millis) -> i64 {
-        let tables = self.tables_of(self.physical(db));
-        let count = tables.iter().map(Table::expires).sum::<u64>();
-        if count == 0 {
-            return 0;
-        }
-        let sum: i128 = tables.iter().map(|table| i128::from(table.expire_sum())).sum();
-        let mean = sum * 1000 / i128::from(count) - i128::from(now);
-        i64::try_from(mean).unwrap_or(i64::MAX).max(0)
-    }
-
     /// Odd while a write of several keys is in progress on this shard. A reader that must not see
     /// half of such a write reads it before and after: even and the same = nothing of the kind.
     #[inline]
@@ -476,30 +252,6 @@ impl Keyspace {
     pub fn flush_limbo(&self, guard: &Guard) {
         guard.clear();
         guard.flush();
-    }
-
-    /// Changes the budget; 0 = none. What is too much goes in slices ([`Keyspace::evict_slice`]);
-    /// until then commands only keep the store from growing.
-    pub fn set_max_memory(&self, bytes: u64) {
-        let is_lowered = bytes != 0 && self.used() > bytes;
-        let ceiling = if is_lowered { self.used() } else { 0 };
-        self.budget.ceiling.store(ceiling, Ordering::Relaxed);
-        self.budget.quantum.store(quantum(bytes, self.shards()), Ordering::Relaxed);
-        self.budget.max.store(bytes, Ordering::Relaxed);
-        self.track();
-    }
-
-    /// Changes the policy.
-    pub fn set_policy(&self, policy: Policy) {
-        self.budget.policy.store(policy.to_u8(), Ordering::Relaxed);
-        self.track();
-    }
-
-    /// The policy.
-    #[inline]
-    #[must_use]
-    pub fn policy(&self) -> Policy {
-        Policy::from_u8(self.budget.policy.load(Ordering::Relaxed))
     }
 
     /// [`MemoryStats::used`] alone, without a look at every table.
@@ -554,26 +306,6 @@ impl Keyspace {
         self.reclaim.reset_peak();
     }
 
-    /// Decides whether reads leave a mark: when half of the budget is used (before that nobody will
-    /// ask), and always under the policies whose frequencies clients may read.
-    fn track(&self) {
-        let policy = self.policy();
-        let max = self.budget.max.load(Ordering::Relaxed);
-        let near = max != 0 && self.used() > max / 2;
-        let tracking = match policy {
-            Policy::AllKeysAuto if near => SAMPLED,
-            _ if policy.shows_use() || near && policy.counts_reads() => TRACKED,
-            _ => UNTRACKED,
-        };
-        if self.budget.tracking.load(Ordering::Relaxed) != tracking {
-            self.budget.tracking.store(tracking, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn used(&self) -> u64 {
-        self.budget.used.load(Ordering::Relaxed).max(0) as u64
-    }
-
     #[inline]
     pub(crate) fn shard(&self, id: ShardId) -> &Shard {
         &self.shards[usize::from(id.0)]
@@ -610,54 +342,7 @@ impl Keyspace {
     pub(crate) fn tables_in(&self, id: ShardId) -> impl Iterator<Item = &Table> {
         self.tables.iter().skip(usize::from(id.0)).step_by(self.shards.len())
     }
-
-    /// Accounts for bytes taken (or given back) by a shard. Only under its role. The common counter
-    /// hears of it when enough has come together.
-    #[inline]
-    pub(crate) fn memory_changed(&self, id: ShardId, bytes: i64) {
-        if bytes == 0 {
-            return;
-        }
-        let words = self.shard(id).words();
-        let now = words.bytes.load(Ordering::Relaxed) + bytes;
-        words.bytes.store(now, Ordering::Relaxed);
-        let change = now - words.folded.load(Ordering::Relaxed);
-        if change.unsigned_abs() >= self.budget.quantum.load(Ordering::Relaxed) {
-            self.fold(id);
-        }
-    }
-
-    /// Whether the common counter knows less of a shard than it should: the budget was lowered.
-    pub(crate) fn lags_behind(&self, id: ShardId) -> bool {
-        let words = self.shard(id).words();
-        let change = words.bytes.load(Ordering::Relaxed) - words.folded.load(Ordering::Relaxed);
-        change.unsigned_abs() >= self.budget.quantum.load(Ordering::Relaxed)
-    }
-
-    /// Brings the common counter up to date with a shard. Only under its role.
-    pub(crate) fn fold(&self, id: ShardId) {
-        let words = self.shard(id).words();
-        let now = words.bytes.load(Ordering::Relaxed);
-        let change = now - words.folded.load(Ordering::Relaxed);
-        words.folded.store(now, Ordering::Relaxed);
-        if change != 0 {
-            self.budget.used.fetch_add(change, Ordering::Relaxed);
-            self.track();
-        }
-    }
 }
-
-/// How many bytes a shard may be ahead of the common counter: all shards together at most a fifth
-/// of a percent of the budget.
-fn quantum(max_memory: u64, shards: usize) -> u64 {
-    match max_memory {
-        0 => QUANTUM_MAX,
-        max => (max / (512 * shards as u64)).clamp(QUANTUM_MIN, QUANTUM_MAX),
-    }
-}
-
-const QUANTUM_MIN: u64 = 256;
-const QUANTUM_MAX: u64 = 16 * 1024;
 
 impl Drop for Keyspace {
     fn drop(&mut self) {
