@@ -129,7 +129,9 @@ impl Reply {
 
     /// An error; the text includes its prefix, as in `ERR syntax error`.
     pub fn error(&mut self, text: impl AsRef<[u8]>) {
-        self.line(b'-', text.as_ref());
+        let text = text.as_ref();
+        let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+        self.line(b'-', &text[..end.map_or(0, |last| last + 1)]);
     }
 
     /// One line: line ends in the text become spaces, or a peer could smuggle replies in.

@@ -16,10 +16,12 @@ fn written(proto: Proto, write: impl Fn(&mut Reply)) -> String {
 #[test]
 fn every_type_in_both_protocols() {
     type Write = fn(&mut Reply);
-    let cases: [(Write, &str, &str); 19] = [
+    let cases: [(Write, &str, &str); 21] = [
         (|r| r.ok(), "+OK\r\n", "+OK\r\n"),
         (|r| r.simple("a\r\nb"), "+a  b\r\n", "+a  b\r\n"),
         (|r| r.error("ERR x\n+OK"), "-ERR x +OK\r\n", "-ERR x +OK\r\n"),
+        (|r| r.error("ERR x\ny\r\r\n"), "-ERR x y\r\n", "-ERR x y\r\n"),
+        (|r| r.error("\n"), "-\r\n", "-\r\n"),
         (|r| r.int(-42), ":-42\r\n", ":-42\r\n"),
         (|r| r.bulk(b"abc"), "$3\r\nabc\r\n", "$3\r\nabc\r\n"),
         (|r| r.bulk_int(100), "$3\r\n100\r\n", "$3\r\n100\r\n"),

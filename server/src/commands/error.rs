@@ -48,15 +48,11 @@ impl From<Vec<u8>> for ReplyError {
     }
 }
 
-/// An error that quotes what the client sent, byte for byte up to a NUL, as C's `%s` does. Line
-/// breaks in it become spaces when the reply is written; those at the end of the text go.
+/// An error that quotes what the client sent, byte for byte up to a NUL, as C's `%s` does. (Line
+/// breaks in it are a matter of writing the reply.)
 pub fn quoting(before: &str, input: &[u8], after: &str) -> ReplyError {
     let input = crate::dispatch::echo(input, usize::MAX);
-    let mut text = [before.as_bytes(), input, after.as_bytes()].concat();
-    while text.ends_with(b"\r") || text.ends_with(b"\n") {
-        text.pop();
-    }
-    text.into()
+    [before.as_bytes(), input, after.as_bytes()].concat().into()
 }
 
 /// Options in the wrong place, unknown or contradicting.

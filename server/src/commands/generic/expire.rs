@@ -5,7 +5,7 @@
 
 use crate::commands::call::Call;
 use crate::commands::docs::{Arg, Docs, Group};
-use crate::commands::error::ReplyError;
+use crate::commands::error::{ReplyError, quoting};
 use crate::commands::expiry::{self, Base, Unit};
 use crate::commands::spec::{Arity, Command, Handler, KeySpec, Outcome};
 use dunlin_storage::Millis;
@@ -91,11 +91,7 @@ impl Condition {
                 b"xx" => condition.xx = true,
                 b"gt" => condition.gt = true,
                 b"lt" => condition.lt = true,
-                _ => {
-                    // As far as a C string goes.
-                    let end = option.iter().position(|b| *b == 0).unwrap_or(option.len());
-                    return Err([b"ERR Unsupported option ", &option[..end]].concat().into());
-                }
+                _ => return Err(quoting("ERR Unsupported option ", option, "")),
             }
         }
         let Condition { nx, xx, gt, lt } = condition;

@@ -4,7 +4,7 @@ use super::{OWN, docs};
 use crate::client::{ClientShared, line};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
-use crate::commands::error::{NEEDS_ROLE, NOT_INTEGER, ReplyError, SYNTAX, quoting};
+use crate::commands::error::{NEEDS_ROLE, NOT_INTEGER, ReplyError, SYNTAX};
 use crate::commands::spec::{Arity, Command, Flags, Outcome};
 use crate::tracking::{Collision, Mode, Options, collision};
 use bytes::Bytes;
@@ -111,12 +111,10 @@ fn overlap(found: &Collision<'_>) -> ReplyError {
         Collision::Old(new, old) => (new, "an existing", &old[..]),
         Collision::New(new, other) => (new, "another provided", *other),
     };
-    let text = |bytes| String::from_utf8_lossy(crate::dispatch::echo(bytes, usize::MAX));
-    quoting(
-        &format!("ERR Prefix '{}' overlaps with {kind} prefix '", text(new)),
-        other,
-        "'. Prefixes for a single client must not overlap.",
-    )
+    let kind = format!("' overlaps with {kind} prefix '");
+    let end = "'. Prefixes for a single client must not overlap.";
+    let [new, other] = [new, other].map(|prefix| crate::dispatch::echo(prefix, usize::MAX));
+    [b"ERR Prefix '", new, kind.as_bytes(), other, end.as_bytes()].concat().into()
 }
 
 fn tracking(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
