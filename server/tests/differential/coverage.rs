@@ -45,6 +45,11 @@ fn names<'a>(lists: &[(&'a str, &str)]) -> BTreeSet<&'a str> {
     lists.iter().flat_map(|(names, _)| names.split_whitespace()).collect()
 }
 
+/// Whether Dunlin is not to have this command.
+pub(crate) fn is_out_of_scope(name: &str) -> bool {
+    names(OUT_OF_SCOPE).contains(name)
+}
+
 #[test]
 fn every_command_of_valkey_is_there_or_left_out_for_a_reason() {
     let server = Server::dunlin_unhurried(&[]);

@@ -58,11 +58,21 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// What both reply to these commands, which are sent together.
-    pub(crate) fn ask(&mut self, steps: &[Step]) -> [Vec<Value>; 2] {
+    pub(crate) fn ask(&mut self, steps: &[Step]) -> Result<[Vec<Value>; 2], Box<Mismatch>> {
         let bytes = encode(steps);
-        let mut clients = [&mut self.reference, &mut self.subject];
-        clients.iter_mut().for_each(|client| client.send(&bytes));
-        clients.map(|client| steps.iter().map(|_| client.recv()).collect())
+        self.send(&bytes, steps)?;
+        let theirs = steps.iter().map(|step| receive(&mut self.reference, step, "the reference"));
+        let theirs = theirs.collect::<Result<_, _>>()?;
+        let ours = steps.iter().map(|step| receive(&mut self.subject, step, "the subject"));
+        Ok([theirs, ours.collect::<Result<_, _>>()?])
+    }
+
+    /// Sends bytes of these commands to both.
+    fn send(&mut self, bytes: &[u8], steps: &[Step]) -> Result<(), Box<Mismatch>> {
+        for client in [&mut self.reference, &mut self.subject] {
+            client.try_send(bytes).map_err(|_| broken(&steps[0], "could not be sent"))?;
+        }
+        Ok(())
     }
 
     /// Follows what becomes of a command; what EXEC has run.
@@ -87,13 +97,14 @@ impl Pair {
     /// Runs the sequence from an empty state; `Err` at the first unexplained difference.
     pub(crate) fn run(&self, sequence: &Sequence, tally: &mut Tally) -> Result<(), Box<Mismatch>> {
         let mut admin = self.connect();
-        let emptied = admin.ask(&["FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"].map(Step::words));
+        let emptied =
+            admin.ask(&["FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"].map(Step::words))?;
         assert!(emptied.iter().flatten().all(|reply| *reply == Value::ok()), "{emptied:?}");
         let mut connections: Vec<Connection> = Vec::new();
         for protocol in &sequence.protocols {
             let mut connection = self.connect();
             if *protocol == 3 {
-                let hello = connection.ask(&[Step::words("HELLO 3")]);
+                let hello = connection.ask(&[Step::words("HELLO 3")])?;
                 assert!(!hello.iter().flatten().any(Value::is_error), "{hello:?}");
             }
             connections.push(connection);
@@ -124,11 +135,7 @@ impl Pair {
         cuts.push(bytes.len());
         let mut from = 0;
         for cut in cuts {
-            for client in [&mut connection.reference, &mut connection.subject] {
-                if client.try_send(&bytes[from..cut]).is_err() {
-                    return Err(broken(&batch.steps[0], "could not be sent"));
-                }
-            }
+            connection.send(&bytes[from..cut], &batch.steps)?;
             from = cut;
         }
         // All replies first: what is still running when a sequence ends early would write into the next.

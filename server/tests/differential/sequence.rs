@@ -347,6 +347,10 @@ fn is_safe(step: &Step) -> bool {
             _ => true,
         },
         "sort" | "sort_ro" => crate::sorting::is_safe(step),
+        // The reference makes as many as are asked for before it sends any.
+        "srandmember" | "hrandfield" | "zrandmember" => {
+            step.word(2).parse().map_or(true, |n: i64| n > -1_000_000 || n == i64::MIN)
+        }
         // Which members it takes is left to chance, unless it takes none or all.
         "spop" => step.args.len() > 2 && !(1..10_000).contains(&step.word(2).parse().unwrap_or(0)),
         name if name.starts_with('x') => crate::streams::is_safe(step),

@@ -28,7 +28,7 @@ const VALUES: &[(&str, &str)] = &[
 /// Compares the states; `admin` is a connection that no sequence has used.
 pub(crate) fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
     let mut looks = Vec::new();
-    for (db, [theirs, ours]) in in_each(admin, "SCAN 0 COUNT 1000000").into_iter().enumerate() {
+    for (db, [theirs, ours]) in in_each(admin, "SCAN 0 COUNT 1000000")?.into_iter().enumerate() {
         let [theirs, ours] = [keys(&theirs), keys(&ours)];
         if theirs != ours {
             let (theirs, ours) = (Value::Array(theirs), Value::Array(ours));
@@ -63,11 +63,12 @@ fn state(db: usize, what: &str) -> String {
 }
 
 /// What both reply to a command in each database.
-fn in_each(admin: &mut Connection, command: &str) -> Vec<[Value; 2]> {
+fn in_each(admin: &mut Connection, command: &str) -> Result<Vec<[Value; 2]>, Box<Mismatch>> {
     let steps = (0..DATABASES).flat_map(|db| [format!("SELECT {db}"), command.to_owned()]);
     let steps: Vec<Step> = steps.map(|line| Step::words(&line)).collect();
-    let [theirs, ours] = admin.ask(&steps);
-    iter::zip(theirs, ours).skip(1).step_by(2).map(|(theirs, ours)| [theirs, ours]).collect()
+    let [theirs, ours] = admin.ask(&steps)?;
+    let replies = iter::zip(theirs, ours).skip(1).step_by(2);
+    Ok(replies.map(|(theirs, ours)| [theirs, ours]).collect())
 }
 
 /// What a SCAN of everything has found, sorted, each key once.
@@ -82,7 +83,7 @@ fn keys(reply: &Value) -> Vec<Value> {
 
 /// The reference's replies, if the subject's agree.
 fn compare_replies(admin: &mut Connection, steps: &[Step]) -> Result<Vec<Value>, Box<Mismatch>> {
-    let [theirs, ours] = admin.ask(steps);
+    let [theirs, ours] = admin.ask(steps)?;
     for ((step, theirs), ours) in steps.iter().zip(&theirs).zip(&ours) {
         let accepted = || step.name() == "object" && accepted(step, theirs, ours).is_some();
         if !agree(step, theirs, ours, 0) && !accepted() {
@@ -101,13 +102,17 @@ fn look_at(look: &str, key: &[u8]) -> Step {
 
 /// What has expired may still be counted for a while.
 fn compare_sizes(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
-    let mut differs = None;
+    let mut found = Ok(());
     eventually(Duration::from_secs(3), || {
-        let sizes = in_each(admin, "DBSIZE").into_iter().enumerate();
-        differs = sizes.into_iter().find(|(_, [theirs, ours])| theirs != ours);
-        differs.is_none()
+        found = sizes_agree(admin);
+        found.is_ok()
     });
-    match differs {
+    found
+}
+
+fn sizes_agree(admin: &mut Connection) -> Result<(), Box<Mismatch>> {
+    let sizes = in_each(admin, "DBSIZE")?.into_iter().enumerate();
+    match sizes.into_iter().find(|(_, [theirs, ours])| theirs != ours) {
         Some((db, [theirs, ours])) => {
             Err(mismatch(state(db, "DBSIZE"), "state DBSIZE", &theirs, &ours))
         }

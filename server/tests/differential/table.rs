@@ -40,7 +40,7 @@ pub(crate) const TABLE: &[(u32, &str)] = &[
     (14, "BITOP (AND|OR|XOR|NOT) key key+"),
     (
         14,
-        "BITFIELD key (GET field fieldoffset|SET field fieldoffset int|\
+        "BITFIELD key (GET field fieldoffset|SET field fieldoffset fieldint|\
          INCRBY field fieldoffset int|OVERFLOW (WRAP|SAT|FAIL|NONE))*",
     ),
     (5, "BITFIELD_RO key (GET field fieldoffset)*"),

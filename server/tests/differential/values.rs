@@ -284,6 +284,11 @@ impl Values {
             "value" => self.value(),
             "member" => self.member(),
             "int" => self.integer(),
+            // The reference takes the least ones of all for too large where it saturates.
+            "fieldint" => match self.integer() {
+                least if least.starts_with(b"-92233720368547758") => b"-4294967296".to_vec(),
+                other => other,
+            },
             "float" if self.rng.chance(1, 2) => {
                 let whole = self.rng.between(-100, 100);
                 let part = self.rng.between(0, 999);
