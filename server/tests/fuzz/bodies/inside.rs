@@ -6,7 +6,7 @@ use super::unsent;
 use dunlin::Context;
 use dunlin::acl::Acl;
 use dunlin::client::{Client, ClientShared};
-use dunlin::config::{Config, Task};
+use dunlin::config::{Config, Origin};
 use dunlin::overload::sentinel::Allowance;
 use dunlin::rdb;
 use dunlin::runtime::clock::Reading;
@@ -15,7 +15,6 @@ use dunlin::runtime::logging::Log;
 use dunlin::server::Server;
 use dunlin::session::{Session, Turn};
 use dunlin_storage::{Handle, Options};
-use std::ffi::OsString;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
@@ -43,15 +42,17 @@ pub struct Connection {
     session: Option<Session>,
 }
 
+/// By hand: to read the arguments of a program takes longer than to start and run everything.
 fn config() -> Config {
-    let args = ["dunlin", "--maxmemory", "16mb", "--proto-max-bulk-len", "1mb"];
-    let more =
-        ["--enable-debug-command", "yes", "--loglevel", "nothing", "--overload-control", "no"];
-    let args = args.iter().chain(&more).map(OsString::from);
-    match Task::read_for(args, std::iter::empty(), 1 << 30) {
-        Ok(Task::Serve(config)) => config,
-        other => panic!("{other:?}"),
-    }
+    let config = Config::defaults(1 << 30);
+    let settings = [
+        ("maxmemory", "16mb"),
+        ("proto-max-bulk-len", "1mb"),
+        ("loglevel", "nothing"),
+        ("overload-control", "no"),
+    ];
+    config.set(&settings, Origin::Local).expect("directives as they are documented");
+    config
 }
 
 impl Default for Inside {
