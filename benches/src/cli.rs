@@ -4,6 +4,7 @@ mod cluster;
 mod compare;
 mod overload;
 mod replay;
+mod soak;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ pub(crate) use self::cluster::{cluster_plan, migration_plan, placement_plan};
 pub(crate) use self::compare::{compare_plan, compare_stage};
 pub(crate) use self::overload::{overhead_plan, overload_plan};
 pub(crate) use self::replay::{replay_plan, replay_stage};
+pub(crate) use self::soak::soak_plan;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use dunlin_benches::open::Arrivals;
 use dunlin_benches::peer::{Peer, Stage};
@@ -30,6 +32,7 @@ pub(crate) fn command() -> Command {
         .subcommand(floor_cli())
         .subcommand(latency_cli())
         .subcommand(stall_cli())
+        .subcommand(soak::soak_cli())
         .subcommand(scripts_cli())
         .subcommand(memory_cli())
         .subcommand(collections_cli())
@@ -193,19 +196,23 @@ pub(crate) fn port(m: &ArgMatches) -> Outcome<u16> {
 
 // ---- open loops
 
-fn with_arrivals(command: Command) -> Command {
+fn with_pace(command: Command) -> Command {
     with_servers(command)
         .arg(count("connections", "50", "connections"))
         .arg(count("pipeline", "16", "requests arriving together"))
-        .arg(
-            text("rate", "requests per second instead of a share of the peak")
-                .value_parser(value_parser!(f64)),
-        )
         .arg(
             Arg::new("poisson")
                 .long("poisson")
                 .action(ArgAction::SetTrue)
                 .help("arrivals as a Poisson process instead of evenly spaced"),
+        )
+}
+
+fn with_arrivals(command: Command) -> Command {
+    with_pace(command)
+        .arg(
+            text("rate", "requests per second instead of a share of the peak")
+                .value_parser(value_parser!(f64)),
         )
         .arg(count("value", "64", "bytes per value"))
 }

@@ -104,6 +104,7 @@ pub fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
                 key_space: plan.keys,
                 keys: keys.clone(),
                 size,
+                ttl: Ttl::None,
                 actions: Vec::new(),
                 deadline: DEADLINE,
                 seed: plan.seed,

@@ -22,7 +22,7 @@
 //! - [`process`], [`peer`], [`control`]: servers: start, pin, measure, ask, kill; [`peer::Way`]: TCP,
 //!   a unix socket or TLS.
 //! - [`report`]: tables, medians, JSON.
-//! - [`compare`], [`standard`], [`latency`], [`stall`], [`scripts`], [`memory`], [`collections`],
+//! - [`compare`], [`standard`], [`latency`], [`stall`], [`soak`], [`scripts`], [`memory`], [`collections`],
 //!   [`maxmemory`], [`expiry`], [`storage`], [`mixes`], [`overload`], [`overhead`], [`replay`]: the
 //!   subcommands of `dunlin-bench`.
 //! - [`floor`]: the cheapest server there can be, to compare with.
@@ -55,6 +55,7 @@ pub mod rng;
 pub mod scan;
 mod scratch;
 pub mod scripts;
+pub mod soak;
 pub mod stall;
 pub mod standard;
 pub mod storage;

@@ -7,7 +7,7 @@ use cli::stage;
 use dunlin_benches::report::Report;
 use dunlin_benches::{
     Outcome, cluster, collections, compare, expiry, floor, latency, maxmemory, memory, migration,
-    mixes, overhead, overload, placement, process, replay, scripts, stall, standard, storage,
+    mixes, overhead, overload, placement, process, replay, scripts, soak, stall, standard, storage,
 };
 
 #[global_allocator]
@@ -40,6 +40,7 @@ fn dispatch(matches: &ArgMatches, report: &mut Report) -> Outcome<()> {
         Some(("collections", m)) => collections::run(&stage(m)?, report),
         Some(("latency", m)) => latency::run(&stage(m)?, &cli::latency_plan(m), report),
         Some(("stall", m)) => stall::run(&stage(m)?, &cli::stall_plan(m), report),
+        Some(("soak", m)) => soak::run(&stage(m)?, &cli::soak_plan(m), report),
         Some(("scripts", m)) => scripts::run(&stage(m)?, &cli::scripts_plan(m), report),
         Some(("memory", m)) => memory::run(&stage(m)?, &cli::memory_plan(m), report),
         Some(("maxmemory", m)) => maxmemory::run(&stage(m)?, &cli::maxmemory_plan(m)?, report),

@@ -52,6 +52,8 @@ pub struct Spec {
     pub keys: Keys,
     /// Lengths of values.
     pub size: ValueSize,
+    /// Lifetime of values.
+    pub ttl: Ttl,
     /// Sent once each, at these times after the start.
     pub actions: Vec<(Duration, Vec<u8>)>,
     /// A request answered later than this counts as failed.
@@ -113,7 +115,7 @@ pub fn run(addr: SocketAddr, wire: Wire, spec: &Spec) -> Outcome<Result> {
     let mut run = Run {
         spec,
         wire,
-        requests: Requests::new(wire, spec.size, Ttl::None).among(spec.key_space),
+        requests: Requests::new(wire, spec.size, spec.ttl).among(spec.key_space),
         rng: Rng::new(spec.seed),
         zipf: match spec.keys {
             Keys::Zipf(s) => Some(Zipf::new(spec.key_space, s)),

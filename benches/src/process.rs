@@ -98,6 +98,12 @@ impl Process {
         (kib_field(&status, "VmRSS:"), kib_field(&status, "VmHWM:"))
     }
 
+    /// How many files, sockets among them, it has open.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid)).map_or(0, Iterator::count)
+    }
+
     /// Forgets the highest resident size, so that [`Process::rss`] tells that of what follows.
     pub fn reset_peak(&self) {
         // Needs no more than ownership of the process; where it fails the peak is merely older.

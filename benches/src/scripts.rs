@@ -159,6 +159,7 @@ fn load(
         key_space: plan.keys,
         keys: Keys::Uniform,
         size: ValueSize::Fixed(plan.size),
+        ttl: Ttl::None,
         actions,
         deadline: DEADLINE,
         seed: plan.seed,

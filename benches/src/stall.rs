@@ -175,6 +175,7 @@ fn one(
         key_space: keys,
         keys: if scenario == "new-keys" { Keys::Sequence } else { Keys::Uniform },
         size: ValueSize::Fixed(plan.size),
+        ttl: Ttl::None,
         actions: match is_floor {
             true => Vec::new(),
             false => actions(plan, &server, scenario, ops as f64 / rate)?,
