@@ -76,6 +76,18 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         ends: false,
     },
     Accepted {
+        reason: "COMMAND GETKEYS SORT: the reference takes a destination that is called STORE for the word \
+                 before one",
+        applies: |step, _, _| {
+            let store = |i: usize| step.word(i) == "store";
+            step.name() == "command"
+                && step.word(1).starts_with("getkeys")
+                && step.word(2).starts_with("sort")
+                && (4..step.args.len()).any(|i| store(i) && store(i + 1))
+        },
+        ends: false,
+    },
+    Accepted {
         reason: "RESTORE: the reference reads a string that is too long into the checksum; a body \
                  has to end where the version begins",
         applies: |step, reference, subject| {

@@ -5,6 +5,7 @@
 //! - `DUNLIN_DIFF_SEED`: the seed, `number` or `number:sequence` to run one sequence of it again, or
 //!   `random`. Without it the seed is the same in every run: what fails is then due to the change
 //!   at hand, and not to luck;
+//! - `DUNLIN_DIFF_PRINT`: prints sequences before they run;
 //! - `DUNLIN_DIFF_SKIP`: names of commands to leave out, with commas, while one is being worked on;
 //! - `DUNLIN_DIFF_PAIRS`: how many pairs of servers share the sequences (two for each processor unless
 //!   set: a sequence waits half of its time, and idle servers have their ticks);

@@ -3,7 +3,7 @@
 use crate::accepted::{ACCEPTED, accepted};
 use crate::compare::agree;
 use crate::sequence::{Batch, Sequence, Step, encode};
-use crate::state::compare_states;
+use crate::state::{compare_states, different_keys};
 use crate::support::client::Broken;
 use crate::support::{Client, Value};
 use std::collections::BTreeMap;
@@ -25,6 +25,8 @@ pub(crate) struct Mismatch {
     pub(crate) step: String,
     pub(crate) reference: String,
     pub(crate) subject: String,
+    /// the keys that only one of them had then
+    pub(crate) keys: String,
     /// what kind of difference, to tell repeated ones from new ones
     pub(crate) class: String,
 }
@@ -97,6 +99,18 @@ impl Pair {
     /// Runs the sequence from an empty state; `Err` at the first unexplained difference.
     pub(crate) fn run(&self, sequence: &Sequence, tally: &mut Tally) -> Result<(), Box<Mismatch>> {
         let mut admin = self.connect();
+        self.play(&mut admin, sequence, tally).map_err(|mut found| {
+            found.keys = different_keys(&mut admin);
+            found
+        })
+    }
+
+    fn play(
+        &self,
+        admin: &mut Connection,
+        sequence: &Sequence,
+        tally: &mut Tally,
+    ) -> Result<(), Box<Mismatch>> {
         let emptied =
             admin.ask(&["FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"].map(Step::words))?;
         assert!(emptied.iter().flatten().all(|reply| *reply == Value::ok()), "{emptied:?}");
@@ -117,7 +131,7 @@ impl Pair {
             }
         }
         drop(connections);
-        compare_states(&mut admin)
+        compare_states(admin)
     }
 
     /// False when an accepted difference ends the sequence.
@@ -231,6 +245,7 @@ fn broken(step: &Step, what: &str) -> Box<Mismatch> {
         step: format!("{step:?}"),
         reference: String::new(),
         subject: what.to_string(),
+        keys: String::new(),
         class: format!("{} {what}", step.name()),
     })
 }
@@ -254,5 +269,6 @@ pub(crate) fn mismatch(
         step,
         reference: format!("{reference:?}"),
         subject: format!("{subject:?}"),
+        keys: String::new(),
     })
 }

@@ -35,6 +35,14 @@ pub(crate) struct Sequence {
     pub(crate) batches: Vec<Batch>,
 }
 
+impl Sequence {
+    /// What is sent, a line for each command.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        let steps = self.batches.iter().flat_map(|b| b.steps.iter().map(|s| (b.connection, s)));
+        steps.map(|(at, step)| format!("[{at}, RESP{}] {step:?}", self.protocols[at]))
+    }
+}
+
 impl Step {
     /// A plain command.
     pub(crate) fn of(args: &[&[u8]]) -> Step {

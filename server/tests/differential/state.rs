@@ -44,6 +44,21 @@ pub(crate) fn compare_states(admin: &mut Connection) -> Result<(), Box<Mismatch>
     compare_sizes(admin)
 }
 
+/// The keys that only one of them has, as text.
+pub(crate) fn different_keys(admin: &mut Connection) -> String {
+    let Ok(found) = in_each(admin, "SCAN 0 COUNT 1000000") else { return String::new() };
+    let databases = found.iter().map(|[theirs, ours]| [keys(theirs), keys(ours)]).enumerate();
+    let mut text = String::new();
+    for (db, [theirs, ours]) in databases {
+        for (who, these, others) in [("reference", &theirs, &ours), ("subject", &ours, &theirs)] {
+            for key in these.iter().filter(|key| !others.contains(key)) {
+                text += &format!("{who} {db} {key:?} ");
+            }
+        }
+    }
+    text
+}
+
 /// What follows a look: SELECT again, the value after its type, or nothing.
 fn value((look, reply): (Step, &Value)) -> Option<Step> {
     match look.name().as_str() {

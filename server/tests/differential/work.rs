@@ -4,7 +4,7 @@ use crate::SEQUENCE;
 use crate::accepted::ACCEPTED;
 use crate::minimise::minimise;
 use crate::run::{Mismatch, Pair, Tally};
-use crate::sequence::{Generator, Sequence, Step};
+use crate::sequence::{Generator, Sequence};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +22,8 @@ pub(crate) struct Work {
     seed: u64,
     next: AtomicU64,
     end: u64,
+    /// Sequences are printed before they run.
+    prints: bool,
     results: Mutex<Results>,
 }
 
@@ -42,8 +44,9 @@ struct Finding {
 
 impl Work {
     pub(crate) fn new(generator: Generator, seed: u64, sequences: Range<u64>) -> Self {
+        let prints = std::env::var_os("DUNLIN_DIFF_PRINT").is_some();
         let (next, end) = (sequences.start.into(), sequences.end);
-        Work { generator, seed, next, end, results: Mutex::default() }
+        Work { generator, seed, next, end, prints, results: Mutex::default() }
     }
 
     /// Runs what no other pair has taken on this one, until nothing is left.
@@ -51,6 +54,9 @@ impl Work {
         let mut tally = Tally::default();
         while let Some(index) = self.take() {
             let sequence = self.generator.sequence(self.seed, index, SEQUENCE);
+            if self.prints {
+                sequence.lines().for_each(|line| println!("{line}"));
+            }
             if let Err(found) = pair.run(&sequence, &mut tally) {
                 self.look_into(pair, &sequence, &found, index);
             }
@@ -121,17 +127,13 @@ impl Results {
 
 fn report(pair: &Pair, sequence: &Sequence, found: &Mismatch, name: &str) -> String {
     let shortest = minimise(pair, sequence, found);
-    let steps: Vec<(usize, &Step)> =
-        shortest.batches.iter().flat_map(|b| b.steps.iter().map(|s| (b.connection, s))).collect();
-    let skip = steps.len().saturating_sub(20);
+    let lines: Vec<String> = shortest.lines().collect();
+    let skip = lines.len().saturating_sub(20);
     let mut text = format!("--- DUNLIN_DIFF_SEED={name} {}\n", found.class);
     if skip > 0 {
         text += &format!("  ({skip} commands before these)\n");
     }
-    for (connection, step) in &steps[skip..] {
-        let protocol = shortest.protocols[*connection];
-        text += &format!("  [{connection}, RESP{protocol}] {step:?}\n");
-    }
+    lines[skip..].iter().for_each(|line| text += &format!("  {line}\n"));
     // The replies of the shortest form are easier to read than those of the first.
     let again = pair.run(&shortest, &mut Tally::default()).err();
     let found = again.as_deref().unwrap_or(found);
@@ -140,10 +142,11 @@ fn report(pair: &Pair, sequence: &Sequence, found: &Mismatch, name: &str) -> Str
 
 fn described(text: String, found: &Mismatch) -> String {
     format!(
-        "{}\n  at        {}\n  reference {}\n  subject   {}",
+        "{}\n  at        {}\n  reference {}\n  subject   {}\n  keys only of one of them: {}",
         text.trim_end(),
         found.step,
         found.reference,
-        found.subject
+        found.subject,
+        found.keys
     )
 }

@@ -477,8 +477,11 @@ impl Keyspace {
             return SliceReport { busy: true, more: true, removed: 0 };
         };
         self.fold(shard);
-        let max = self.budget.max.load(Ordering::Relaxed);
-        let removed = evict(&mut writer, shard, max_items, max, now);
+        let removed = match self.budget.max.load(Ordering::Relaxed) {
+            // No budget: what lagged behind was a large item on its way, or the budget is gone since.
+            0 => 0,
+            max => evict(&mut writer, shard, max_items, max, now),
+        };
         if removed > 0 && writer.with_core(shard, |core| core.eviction.active) {
             // Insertions do so by themselves; there may be none.
             fit(&mut writer, shard);
@@ -519,6 +522,23 @@ impl Keyspace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_budget_nothing_is_evicted_for_a_large_item_on_its_way() {
+        use crate::keyspace::{DbId, Options};
+        let keyspace = Keyspace::new(Options { shards: 1, ..Options::default() });
+        let handle = keyspace.handle();
+        let (guard, id) = (handle.pin(), ShardId(0));
+        let key = keyspace.key(b"k");
+        let mut writer = keyspace.try_enter(&ShardSet::one(id), &guard).expect("a free role");
+        writer.put(DbId(0), &key, crate::NewValue::Bytes(b"v"), None, 0);
+        drop(writer);
+        // A writer on another thread has counted an item, and not yet told the common counter of it.
+        keyspace.shard(id).words().bytes.fetch_add(1 << 20, Ordering::Relaxed);
+        assert!(keyspace.lags_behind(id));
+        assert_eq!(keyspace.evict_slice(id, 10, 0, &guard), SliceReport::default());
+        assert_eq!(keyspace.len(DbId(0)), 1);
+    }
 
     #[test]
     fn ring_entries_keep_what_finds_the_item() {
