@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::{REPLY_KEPT, REPLY_KEPT_BUSY};
 
 fn bytes(reply: &Reply) -> Vec<u8> {
     let mut slices = Vec::new();

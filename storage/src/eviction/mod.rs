@@ -25,21 +25,19 @@
 
 pub(crate) mod auto;
 mod ghost;
+mod limit;
 pub mod policy;
+mod victims;
 
 pub use policy::Policy;
 
 use std::collections::VecDeque;
 
+use self::victims::evict;
 use crate::Millis;
-use crate::epoch::Guard;
 use crate::hash::{POSITION_BITS, ShardId, Spot, TAG_BITS};
-use crate::keyspace::Keyspace;
 use crate::memory::usable;
-use crate::shard::{Core, Shard, ShardSet};
 use crate::sync::Ordering;
-use crate::table::Table;
-use crate::table::probe::Hit;
 use crate::writer::Writer;
 use auto::sampler::Sampler;
 use auto::{Auto, Load};
@@ -60,34 +58,13 @@ pub struct SliceReport {
 const VICTIMS_PER_INSERT: usize = 128;
 /// Bytes evicted for every byte that has come, while the store is above its budget.
 const CATCH_UP: u64 = 4;
-/// Looks (ring entries or buckets) per victim at most, on average.
-const LOOKS_PER_VICTIM: usize = 16;
-/// Looks in a row without a victim that end a call: where few keys may go (`volatile-*`), the search
-/// goes on from there with the next insertion.
-const EMPTY_LOOKS: usize = 64;
 /// The ring's share of the items: one in ten.
 const SMALL_SHARE: usize = 10;
-/// Which of the ring is looked up in advance.
-const NEXT_BUT: usize = 2;
 /// Insertions until what is remembered is fitted again at most, and one for so many items.
 const FIT_EVERY: usize = 16;
 const FIT_ITEMS: usize = 64;
 /// The ring may always be so long.
 const RING_LEAST: usize = 64;
-/// Group summaries looked at for expired keys before anything is evicted.
-const EXPIRED_LOOK: usize = 32;
-/// Expired fields removed at most before a victim is looked for.
-const FIELDS_AT_ONCE: usize = 64;
-/// Groups compared by `volatile-ttl`.
-const TTL_SAMPLE: usize = 16;
-/// Above this the hard limit is reached: share of the budget, and the least slack in bytes (a
-/// table that grows takes its new array in one piece), which is a share of tiny budgets.
-const HARD_LIMIT_SHARE: u64 = 50;
-const HARD_LIMIT_LEAST: u64 = 128 * 1024;
-const HARD_LIMIT_TINY_SHARE: u64 = 4;
-/// What an empty store counts as at least: a budget without room for the table of one key is
-/// exceeded from the start, as in Redis, whose `maxmemory 1` makes all that needs memory fail.
-const EMPTY_STORE: u64 = 512;
 
 /// Role-protected eviction state of a shard.
 #[derive(Default)]
@@ -273,272 +250,9 @@ fn fit(writer: &mut Writer<'_, '_>, id: ShardId) {
     }
 }
 
-/// Evicts up to `max` items of a shard while more than `limit` bytes are used.
-fn evict(writer: &mut Writer<'_, '_>, id: ShardId, max: usize, limit: u64, now: Millis) -> usize {
-    let keyspace = writer.keyspace;
-    let policy = keyspace.policy();
-    if policy == Policy::NoEviction {
-        return 0;
-    }
-    let mut removed = evict_expired(writer, id, now);
-    let (mut looks, mut empty) = (max * LOOKS_PER_VICTIM, 0);
-    while removed < max && looks > 0 && empty < EMPTY_LOOKS && keyspace.used() > limit {
-        if policy.is_volatile() && keyspace.volatile_of(id) == 0 || keyspace.items_of(id) == 0 {
-            break;
-        }
-        looks -= 1;
-        let (db, hits) = pick(writer, id, policy, now);
-        look_ahead(writer, id);
-        let count = hits.len().min(max - removed);
-        empty = if count == 0 { empty + 1 } else { 0 };
-        let hits = &hits[..count];
-        writer.remove_hits(db, id, hits);
-        let expired = hits.iter().filter(|hit| hit.entry.is_expired(now)).count();
-        let counters = &keyspace.shard(id).counters;
-        Shard::count(&counters.expired, expired as u64);
-        Shard::count(&counters.evicted, (count - expired) as u64);
-        writer.tell_of_hits(db, id, hits, now);
-        removed += count;
-        keyspace.fold(id);
-    }
-    removed
-}
-
-/// Asks for the memory that the next victims of the ring will be looked up in: an insertion that evicts
-/// waits for little else.
-fn look_ahead(writer: &mut Writer<'_, '_>, id: ShardId) {
-    let (keyspace, guard) = (writer.keyspace, writer.guard);
-    writer.with_core(id, |core| {
-        let eviction = &core.eviction;
-        let at = |place: usize| eviction.ring.get(place).map(|&packed| unpack(packed));
-        if let Some((db, spot)) = at(NEXT_BUT) {
-            keyspace.table(db, id).approach(spot, guard);
-            eviction.ghost.approach(spot);
-            if let Some(auto) = &eviction.auto {
-                auto.approach(spot);
-            }
-        }
-        // Its bucket was asked for then.
-        let home = at(0).and_then(|(db, spot)| keyspace.table(db, id).approach(spot, guard));
-        if let Some(home) = home {
-            home.prefetch_entry();
-        }
-    });
-}
-
-/// Removes some keys whose time is over: better than any victim.
-fn evict_expired(writer: &mut Writer<'_, '_>, id: ShardId, now: Millis) -> usize {
-    let keyspace = writer.keyspace;
-    let db = writer.with_core(id, |core| core.eviction.db);
-    if !keyspace.table(db, id).may_expire() {
-        return 0;
-    }
-    let (removed, _) = writer.remove_due(db, id, EXPIRED_LOOK, FIELDS_AT_ONCE, now);
-    keyspace.fold(id);
-    removed
-}
-
-/// The next victims, of one bucket; maybe none yet.
-fn pick<'g>(
-    writer: &mut Writer<'_, 'g>,
-    id: ShardId,
-    policy: Policy,
-    now: Millis,
-) -> (usize, Vec<Hit<'g>>) {
-    let keyspace = writer.keyspace;
-    let guard = writer.guard;
-    if policy == Policy::AllKeysAuto {
-        let (db, hit) = auto::pick(writer, id, now);
-        return (db, hit.into_iter().collect());
-    }
-    let items = keyspace.items_of(id);
-    if policy.has_ring() {
-        let packed = writer.with_core(id, |core| {
-            let ring = &mut core.eviction.ring;
-            if ring.len() > items / SMALL_SHARE { ring.pop_front() } else { None }
-        });
-        if let Some(packed) = packed {
-            let (db, spot) = unpack(packed);
-            let hit = keyspace.table(db, id).small_victim(spot, &keyspace.hasher, guard);
-            if hit.is_some() {
-                writer.with_core(id, |core| core.eviction.ghost.insert(spot));
-            }
-            return (db, hit.into_iter().collect());
-        }
-    }
-    let (db, hand, random) = writer.with_core(id, |core| where_to_look(keyspace, id, core));
-    let table = keyspace.table(db, id);
-    let volatile = policy.is_volatile();
-    let (next, hits) = match policy {
-        Policy::VolatileTtl => (hand, table.nearest(random, TTL_SAMPLE, &keyspace.hasher, guard)),
-        Policy::AllKeysRandom | Policy::VolatileRandom => {
-            (hand, table.random_victim(random, volatile, guard))
-        }
-        _ => table.clock(hand, volatile, now, &keyspace.hasher, guard),
-    };
-    writer.with_core(id, |core| {
-        core.tables[db].hand = next;
-        if next == 0 {
-            // Once round: the next database's turn.
-            core.eviction.db = (db + 1) % usize::from(keyspace.databases());
-        }
-    });
-    (db, hits)
-}
-
-/// The database whose turn it is, its hand, and a random number.
-fn where_to_look(keyspace: &Keyspace, id: ShardId, core: &mut Core) -> (usize, u64, u64) {
-    let databases = usize::from(keyspace.databases());
-    let state = &mut core.eviction;
-    for step in 0..databases {
-        let db = (state.db + step) % databases;
-        if keyspace.table(db, id).len() > 0 {
-            state.db = db;
-            break;
-        }
-    }
-    state.db %= databases;
-    (state.db, core.tables[state.db].hand, core.eviction.next_random())
-}
-
-impl Keyspace {
-    /// Bytes above the budget.
-    pub(crate) fn excess(&self) -> u64 {
-        match self.budget.max.load(Ordering::Relaxed) {
-            0 => 0,
-            max => self.used().saturating_sub(max),
-        }
-    }
-
-    /// What commands are held to instead of a budget that was lowered and is not reached yet; 0 when
-    /// there is nothing to wait for.
-    fn ceiling(&self) -> u64 {
-        match self.budget.ceiling.load(Ordering::Relaxed) {
-            0 => 0,
-            ceiling if self.can_evict() => ceiling,
-            _ => 0,
-        }
-    }
-
-    /// The ceiling follows what is used.
-    fn lower_ceiling(&self) {
-        if self.budget.ceiling.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        match self.excess() {
-            0 => self.budget.ceiling.store(0, Ordering::Relaxed),
-            _ => drop(self.budget.ceiling.fetch_min(self.used(), Ordering::Relaxed)),
-        }
-    }
-
-    /// True if commands that need memory must be refused: the budget is used up and nothing may go
-    /// (`noeviction`), or eviction has fallen behind by 2 % (try [`Keyspace::make_space`] first).
-    #[must_use]
-    #[inline]
-    pub fn over_limit(&self) -> bool {
-        let max = self.budget.max.load(Ordering::Relaxed);
-        let used = self.used().max(EMPTY_STORE);
-        if max == 0 || used <= max {
-            return false;
-        }
-        let max = max.max(self.ceiling());
-        let slack = match self.policy() {
-            Policy::NoEviction => 0,
-            _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST.min(max / HARD_LIMIT_TINY_SHARE)),
-        };
-        used > max + slack
-    }
-
-    /// Whether the policy could still evict something, or what is empty already gives memory back.
-    #[must_use]
-    pub fn can_evict(&self) -> bool {
-        let policy = self.policy();
-        let mut shards = (0..self.shards()).map(|shard| ShardId(shard as u16));
-        match policy {
-            Policy::NoEviction => false,
-            _ if policy.is_volatile() => shards.any(|id| self.volatile_of(id) > 0),
-            _ => shards.any(|id| self.items_of(id) > 0 || self.has_oversized(id)),
-        }
-    }
-
-    /// Evicts up to `max_items` keys of a shard while the store is above its budget.
-    pub fn evict_slice(
-        &self,
-        shard: ShardId,
-        max_items: usize,
-        now: Millis,
-        guard: &Guard,
-    ) -> SliceReport {
-        let full = self.excess() > 0 || self.lags_behind(shard);
-        if !full || self.policy() == Policy::NoEviction {
-            return SliceReport::default();
-        }
-        let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
-            return SliceReport { busy: true, more: true, removed: 0 };
-        };
-        self.fold(shard);
-        let removed = match self.budget.max.load(Ordering::Relaxed) {
-            // No budget: what lagged behind was a large item on its way, or the budget is gone since.
-            0 => 0,
-            max => evict(&mut writer, shard, max_items, max, now),
-        };
-        if removed > 0 && writer.with_core(shard, |core| core.eviction.active) {
-            // Insertions do so by themselves; there may be none.
-            fit(&mut writer, shard);
-        }
-        let shrinks = self.has_oversized(shard) && writer.shrink_empty_tables(shard);
-        self.fold(shard);
-        self.lower_ceiling();
-        SliceReport { removed, more: (removed > 0 || shrinks) && self.excess() > 0, busy: false }
-    }
-
-    /// Evicts up to `max_items` keys from shards in turn, beginning with `first`, until the store is
-    /// within its budget: what to do before refusing a command. True if it is within the hard limit.
-    pub fn make_space(&self, first: ShardId, max_items: usize, now: Millis, guard: &Guard) -> bool {
-        let mut left = max_items;
-        for step in 0..self.shards() {
-            if left == 0 || self.excess() == 0 {
-                break;
-            }
-            let id = ShardId(((usize::from(first.0) + step) % self.shards()) as u16);
-            left -= self.evict_slice(id, left, now, guard).removed.min(left);
-        }
-        !self.over_limit()
-    }
-
-    pub(crate) fn items_of(&self, id: ShardId) -> usize {
-        self.tables_in(id).map(|table| table.len() as usize).sum()
-    }
-
-    fn has_oversized(&self, id: ShardId) -> bool {
-        self.tables_in(id).any(Table::is_oversized)
-    }
-
-    fn volatile_of(&self, id: ShardId) -> u64 {
-        self.tables_in(id).map(|table| table.expires()).sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn without_a_budget_nothing_is_evicted_for_a_large_item_on_its_way() {
-        use crate::keyspace::{DbId, Options};
-        let keyspace = Keyspace::new(Options { shards: 1, ..Options::default() });
-        let handle = keyspace.handle();
-        let (guard, id) = (handle.pin(), ShardId(0));
-        let key = keyspace.key(b"k");
-        let mut writer = keyspace.try_enter(&ShardSet::one(id), &guard).expect("a free role");
-        writer.put(DbId(0), &key, crate::NewValue::Bytes(b"v"), None, 0);
-        drop(writer);
-        // A writer on another thread has counted an item, and not yet told the common counter of it.
-        keyspace.shard(id).words().bytes.fetch_add(1 << 20, Ordering::Relaxed);
-        assert!(keyspace.lags_behind(id));
-        assert_eq!(keyspace.evict_slice(id, 10, 0, &guard), SliceReport::default());
-        assert_eq!(keyspace.len(DbId(0)), 1);
-    }
 
     #[test]
     fn ring_entries_keep_what_finds_the_item() {

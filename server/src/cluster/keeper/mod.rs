@@ -13,16 +13,16 @@
 //! A new map is followed in this order: first the copies (nobody but this node writes to its own slots any
 //! more), then the view and the routes, then the duty. What is here of a slot but may not be shown is
 //! removed before the slot is served.
-
+mod act;
 pub mod duty;
 pub mod fences;
+mod follow;
 mod peer;
 #[cfg(test)]
 mod tests;
 
 use super::Cluster;
 use super::change::Life;
-use super::farewell;
 use super::lease;
 use super::map::Map;
 use super::meta::{Later, Meta};
@@ -30,15 +30,15 @@ use super::node::{Member, NodeId};
 use super::slot::SLOTS;
 use super::stream::awaited::Awaited;
 use super::stream::connection::Wire;
-use super::stream::copies::{Copies, Gained};
+use super::stream::copies::Copies;
 use super::stream::hold::Hold;
 use super::stream::ranges::Ranges;
 use super::stream::role;
-use super::stream::source::{Command, Totals};
+use super::stream::source::Totals;
 use super::stream::taps::Taps;
 use crate::server::Server;
-use dunlin_storage::{Millis, SlotSet};
-use duty::{Duty, Effect, Event, Moment};
+use dunlin_storage::Millis;
+use duty::{Duty, Event, Moment};
 use fences::Fences;
 use peer::Peer;
 use std::collections::BTreeMap;
@@ -52,8 +52,6 @@ use tokio::sync::{mpsc, oneshot};
 const TICK: Duration = Duration::from_millis(20);
 /// Between two looks for copies that nobody needs, in ticks.
 const SWEEP: u32 = 50;
-/// How long commands wait for slots that are about to come and do not.
-const EXPECTED: Duration = Duration::from_secs(1);
 
 /// Connects to other nodes.
 pub trait Dial: Send + Sync {
@@ -215,77 +213,6 @@ impl Streams {
         let life = self.meta.life();
         let member = map.members.get(&life.node)?;
         (member.incarnation == life.incarnation).then_some(life)
-    }
-
-    /// Clients are sent here already by those who know earlier that slots have come.
-    fn expect(self: &Arc<Self>, slots: SlotSet) {
-        self.cluster.routes.expect(&slots);
-        let cluster = Arc::clone(&self.cluster);
-        tokio::spawn(async move {
-            tokio::time::sleep(EXPECTED).await;
-            cluster.routes.unexpect(&slots);
-        });
-    }
-
-    /// Acts on a newer map.
-    fn follow(self: &Arc<Self>, map: &Arc<Map>) {
-        // Of a map about another life nothing is this node's own.
-        let me = self.me(map);
-        let Gained { ready, unready } = self.copies.follow(me.unwrap_or_default(), map);
-        let is_ready = |slot| me.is_some() && !unready.contains(slot);
-        let lost = self.cluster.adopt(Arc::clone(map), is_ready);
-        // They may have been fenced by a map about another life.
-        self.cluster.routes.unfence(&ready.slots().collect());
-        let server = self.server;
-        tokio::spawn(async move { farewell::let_go(server, &lost).await });
-        if unready.is_empty() {
-            return;
-        }
-        let streams = Arc::clone(self);
-        let all = self.clearing().with(&unready);
-        *self.clearing() = all;
-        spawn("cluster-clear", move || {
-            role::enter(streams.server);
-            let handle = streams.server.keyspace.handle();
-            // They are fenced.
-            let copies = Arc::clone(&streams.copies);
-            role::clear(streams.server, &handle, &unready, move |slot| copies.is_own(slot));
-            let mut clearing = streams.clearing();
-            streams.cluster.routes.unfence(&unready.slots().collect());
-            *clearing = clearing.without(&unready);
-        });
-    }
-
-    /// Removes copies that nobody needs any more.
-    fn sweep(self: &Arc<Self>, map: &Map) {
-        let me = self.cluster.me();
-        let mut needless = Ranges::default();
-        for run in map.slots.zip(&map.goal) {
-            let (holders, goal) = run.value;
-            let is_needed = holders.owner == Some(me)
-                || holders.is_backup(me)
-                || goal.owner == Some(me)
-                || goal.backups.contains(&Some(me));
-            if !is_needed {
-                needless.insert((run.first, run.last));
-            }
-        }
-        let keyspace = &self.server.keyspace;
-        let has_keys = |slot: &u16| keyspace.keys_in_slot(*slot) > 0 && self.copies.is_idle(*slot);
-        let needless: Ranges = needless.slots().filter(has_keys).map(|slot| (slot, slot)).collect();
-        if needless.is_empty() || self.clears.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let streams = Arc::clone(self);
-        spawn("cluster-sweep", move || {
-            role::enter(streams.server);
-            let (handle, copies) = (streams.server.keyspace.handle(), Arc::clone(&streams.copies));
-            // Before that: what is removed is not gone on with.
-            copies.discard(&needless);
-            let may = move |slot| copies.is_idle(slot);
-            role::clear(streams.server, &handle, &needless, may);
-            streams.clears.store(false, Ordering::Release);
-        });
     }
 }
 
@@ -473,77 +400,6 @@ impl Keeper {
         for effect in self.duty.step(event, now) {
             tracing::trace!(?effect, "from the keeper");
             self.act(effect);
-        }
-    }
-
-    fn act(&mut self, effect: Effect) {
-        let streams = Arc::clone(&self.streams);
-        match effect {
-            Effect::Open(life) => {
-                let peer = Peer::open(&streams, Arc::clone(&self.dial), life);
-                if let Some(before) = self.peers.insert(life.node, peer) {
-                    before.close();
-                }
-            }
-            Effect::Hold(life) => {
-                if let Some(peer) = self.peers.get(&life.node) {
-                    let numbers = streams.hold.require(life, Arc::clone(&peer.bell));
-                    self.catching_up.insert(life.node, numbers);
-                }
-            }
-            Effect::Release(node) => {
-                self.catching_up.remove(&node);
-                streams.hold.release(node);
-            }
-            Effect::Close(node) => {
-                self.catching_up.remove(&node);
-                streams.hold.release(node);
-                if let Some(peer) = self.peers.remove(&node) {
-                    streams.taps.close(peer.life);
-                    peer.close();
-                }
-            }
-            Effect::Begin(node, group, slots) => {
-                if let Some(peer) = self.peers.get(&node) {
-                    let keyspace = &streams.server.keyspace;
-                    let shard_of = |slot| keyspace.shard_of_slot(slot);
-                    streams.taps.add(peer.life, &peer.bell, &slots, shard_of);
-                }
-                self.command(node, Command::Begin(group, slots));
-            }
-            Effect::Resume(node, group, slots) => self.command(node, Command::Resume(group, slots)),
-            Effect::Fin(node, group, slots) => self.command(node, Command::Fin(group, slots)),
-            Effect::Forget(node, slots) => {
-                if let Some(peer) = self.peers.get(&node) {
-                    streams.taps.remove(peer.life, &slots);
-                }
-                self.command(node, Command::Forget(slots));
-            }
-            Effect::Fence(node, group, slots) => {
-                tokio::spawn(async move {
-                    let set = slots.slots().collect();
-                    // What is still being cleared is fenced, too, and would be served after that.
-                    while !streams.clearing().both(&slots).is_empty() {
-                        tokio::time::sleep(TICK).await;
-                    }
-                    streams.cluster.routes.fence(&streams.server.keyspace, &set).await;
-                    streams.note(Note::Event(Event::Fenced(node, group, slots)));
-                });
-            }
-            Effect::Unfence(slots) => streams.cluster.routes.unfence(&slots.slots().collect()),
-            Effect::Propose(proposal) => {
-                let meta = Arc::clone(&self.meta);
-                tokio::spawn(async move {
-                    let outcome = meta.propose(proposal.change().clone()).await;
-                    streams.note(Note::Event(Event::Settled(proposal, outcome)));
-                });
-            }
-        }
-    }
-
-    fn command(&self, node: NodeId, command: Command) {
-        if let Some(peer) = self.peers.get(&node) {
-            peer.command(command);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Finding the next victim of `allkeys-auto`.
 
 use crate::Millis;
-use crate::eviction::{Eviction, unpack, where_to_look};
+use crate::eviction::victims::where_to_look;
+use crate::eviction::{Eviction, unpack};
 use crate::hash::{ShardId, Spot};
 use crate::table::hand::{Hand, Way};
 use crate::table::probe::Hit;

@@ -21,17 +21,19 @@
 //! The number of elements of a long reply is often known only at its end: a *deferred* header
 //! leaves a gap that is filled, and cut to size, by [`Reply::finish_deferred`].
 
+mod deferred;
+mod outgoing;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
-use std::io::IoSlice;
 
 use bytes::Bytes;
 
+pub use self::deferred::Deferred;
 use crate::Proto;
-use crate::limits::{REPLY_KEPT, REPLY_KEPT_BUSY, SHARE_MIN};
+use crate::limits::SHARE_MIN;
 use crate::number::{IntText, format_f64, format_f64_human};
-
-#[cfg(test)]
-mod tests;
 
 /// Room for a header: a type byte, a sign, 20 digits, the line end.
 const GAP: usize = 24;
@@ -68,23 +70,6 @@ struct Cut {
 pub struct Mark {
     at: u64,
     cuts: u64,
-}
-
-/// A header whose count is not known yet.
-#[derive(Debug)]
-#[must_use = "the reply is broken until the header is finished"]
-pub struct Deferred {
-    at: u64,
-    cut: u64,
-    kind: Aggregate,
-}
-
-/// What a deferred header announces.
-#[derive(Clone, Copy, Debug)]
-enum Aggregate {
-    Array,
-    Map,
-    Set,
 }
 
 impl Reply {
@@ -309,53 +294,6 @@ impl Reply {
         }
     }
 
-    /// The header of an array whose length comes later. Nothing may be sent before it is
-    /// finished.
-    pub fn deferred_array(&mut self) -> Deferred {
-        self.deferred(Aggregate::Array)
-    }
-
-    /// The header of a map whose length comes later. Nothing may be sent before it is finished.
-    pub fn deferred_map(&mut self) -> Deferred {
-        self.deferred(Aggregate::Map)
-    }
-
-    /// The header of a set whose size comes later. Nothing may be sent before it is finished.
-    pub fn deferred_set(&mut self) -> Deferred {
-        self.deferred(Aggregate::Set)
-    }
-
-    fn deferred(&mut self, kind: Aggregate) -> Deferred {
-        let at = self.end();
-        let cut = self.cuts_base + self.cuts.len() as u64;
-        self.cuts.push_back(Cut { at, skip: GAP, bytes: Bytes::new() });
-        self.skipped += GAP;
-        self.buffer.extend_from_slice(&[0; GAP]);
-        Deferred { at, cut, kind }
-    }
-
-    /// Fills in a deferred header: `n` elements, or pairs of a map.
-    ///
-    /// # Panics
-    ///
-    /// If the header was rolled back or sent.
-    pub fn finish_deferred(&mut self, deferred: Deferred, n: usize) {
-        let (kind, n) = match (deferred.kind, self.proto) {
-            (Aggregate::Array, _) | (Aggregate::Set, Proto::Resp2) => (b'*', n),
-            (Aggregate::Set, Proto::Resp3) => (b'~', n),
-            (Aggregate::Map, Proto::Resp2) => (b'*', 2 * n),
-            (Aggregate::Map, Proto::Resp3) => (b'%', n),
-        };
-        let mut line = Vec::with_capacity(GAP);
-        push_header(&mut line, kind, i64::try_from(n).unwrap_or(i64::MAX));
-        let len = line.len();
-        let cut = offset(deferred.cut, self.cuts_base);
-        let end = offset(deferred.at, self.base) + GAP;
-        self.buffer[end - len..end].copy_from_slice(&line);
-        self.cuts[cut].skip = GAP - len;
-        self.skipped -= len;
-    }
-
     /// The current end, to come back to.
     pub fn mark(&self) -> Mark {
         Mark { at: self.end(), cuts: self.cuts_base + self.cuts.len() as u64 }
@@ -373,137 +311,9 @@ impl Reply {
         self.buffer.truncate(offset(mark.at, self.base).max(self.sent));
     }
 
-    /// Bytes that are not sent yet.
-    pub fn pending(&self) -> usize {
-        self.buffer.len() - self.sent + self.shared - self.skipped
-    }
-
-    /// Whether everything is sent.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.buffer.len() == self.sent && self.cuts.is_empty()
-    }
-
-    /// Bytes of memory held for output; shared chunks count in full.
-    pub fn capacity(&self) -> usize {
-        self.buffer.capacity() + self.cuts.capacity() * size_of::<Cut>() + self.shared
-    }
-
-    /// All that is to be sent, if it is one slice.
-    #[inline]
-    pub fn contiguous(&self) -> Option<&[u8]> {
-        self.cuts.is_empty().then(|| &self.buffer[self.sent..])
-    }
-
-    /// Appends what is to be sent next, at most `max` slices.
-    pub fn slices<'a>(&'a self, out: &mut Vec<IoSlice<'a>>, max: usize) {
-        let mut from = self.sent;
-        let mut left = max;
-        let mut push = |bytes: &'a [u8]| {
-            if !bytes.is_empty() && left > 0 {
-                out.push(IoSlice::new(bytes));
-                left -= 1;
-            }
-            left > 0
-        };
-        for cut in &self.cuts {
-            let at = offset(cut.at, self.base);
-            if !push(&self.buffer[from..at]) || !push(&cut.bytes) {
-                return;
-            }
-            from = at + cut.skip;
-        }
-        push(&self.buffer[from..]);
-    }
-
-    /// Notes that `written` bytes of the slices have been sent.
-    ///
-    /// # Panics
-    ///
-    /// If that is more than is pending.
-    pub fn advance(&mut self, written: usize) {
-        let mut left = written;
-        while let Some(cut) = self.cuts.front_mut() {
-            let before = offset(cut.at, self.base) - self.sent;
-            if left < before {
-                self.sent += left;
-                return self.compact();
-            }
-            left -= before;
-            self.sent += before + cut.skip;
-            self.skipped -= cut.skip;
-            cut.at += cut.skip as u64;
-            cut.skip = 0;
-            let taken = left.min(cut.bytes.len());
-            self.shared -= taken;
-            left -= taken;
-            if taken < cut.bytes.len() {
-                bytes::Buf::advance(&mut cut.bytes, taken);
-                return self.compact();
-            }
-            self.cuts.pop_front();
-            self.cuts_base += 1;
-        }
-        assert!(left <= self.buffer.len() - self.sent, "more sent than pending");
-        self.sent += left;
-        self.compact();
-    }
-
-    /// Adds what `other` has not sent yet.
-    ///
-    /// # Panics
-    ///
-    /// If `other` has a deferred header that is not finished.
-    pub fn append(&mut self, other: Reply) {
-        if self.is_empty() {
-            let proto = self.proto;
-            *self = Reply { proto, ..other };
-            return;
-        }
-        let mut from = other.sent;
-        for cut in other.cuts {
-            let at = offset(cut.at, other.base);
-            self.buffer.extend_from_slice(&other.buffer[from..at]);
-            if !cut.bytes.is_empty() {
-                self.raw_shared(cut.bytes);
-            }
-            from = at + cut.skip;
-        }
-        self.buffer.extend_from_slice(&other.buffer[from..]);
-    }
-
-    /// Gives back all memory that holds nothing, for a connection that goes to sleep.
-    pub fn shrink(&mut self) {
-        if self.is_empty() {
-            self.base += self.buffer.len() as u64;
-            self.sent = 0;
-            self.buffer = Vec::new();
-            self.cuts = VecDeque::new();
-        }
-    }
-
     /// Position of the end of the buffer.
     fn end(&self) -> u64 {
         self.base + self.buffer.len() as u64
-    }
-
-    /// Drops sent bytes: at once when all are sent, else when they are the larger part.
-    fn compact(&mut self) {
-        if self.is_empty() {
-            self.base += self.buffer.len() as u64;
-            self.sent = 0;
-            self.buffer.clear();
-            if self.buffer.capacity() > REPLY_KEPT_BUSY {
-                self.buffer.shrink_to(REPLY_KEPT);
-            }
-            if self.cuts.capacity() * size_of::<Cut>() > REPLY_KEPT {
-                self.cuts = VecDeque::new();
-            }
-        } else if self.sent > REPLY_KEPT && self.sent > self.buffer.len() / 2 {
-            self.base += self.sent as u64;
-            self.buffer.drain(..self.sent);
-            self.sent = 0;
-        }
     }
 }
 

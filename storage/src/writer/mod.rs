@@ -1,5 +1,10 @@
 //! The writer: all changes of the keyspace go through one.
 
+mod databases;
+mod rename;
+mod update;
+
+use crate::Millis;
 use crate::entry::{self, Built, Dead, Entry, EntryPtr};
 use crate::epoch::Guard;
 use crate::eviction;
@@ -11,10 +16,8 @@ use crate::shard::{Shard, ShardSet};
 use crate::table::Table;
 use crate::table::probe::{Hit, Item};
 use crate::table::resize::Context;
-use crate::value::Value;
-use crate::value::object::Object;
 use crate::value::string::NewValue;
-use crate::{Millis, reclaim};
+
 /// What [`Writer::put`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Put {
@@ -278,229 +281,6 @@ impl<'k, 'g> Writer<'k, 'g> {
             keyspace.memory_changed(id, table.table_bytes() as i64 - before);
         }
         moved
-    }
-
-    /// Sets or takes away the expiry of a live key; false if there is no such key.
-    pub fn set_expiry(
-        &mut self,
-        db: DbId,
-        key: &Key<'_>,
-        expire_at: Option<Millis>,
-        now: Millis,
-    ) -> bool {
-        let Some(old) = self.get(db, key, now) else {
-            return false;
-        };
-        if old.expire_at() != expire_at {
-            match old.to_new_value() {
-                Some(value) => {
-                    self.put(db, key, value, expire_at, now);
-                }
-                None => self.take_over(db, key, db, key, expire_at, now),
-            }
-        }
-        true
-    }
-
-    /// Moves the value of a live key to another one, whatever was there; false if there is no such
-    /// key. The keys must be different, or in different databases.
-    pub fn rename(
-        &mut self,
-        (from_db, from): (DbId, &Key<'_>),
-        (to_db, to): (DbId, &Key<'_>),
-        now: Millis,
-    ) -> bool {
-        let Some(old) = self.get(from_db, from, now) else {
-            return false;
-        };
-        match old.to_new_value() {
-            Some(value) => {
-                // In Redis's order. What was removed stays readable while the epoch is pinned.
-                self.remove(from_db, from, now);
-                self.put(to_db, to, value, old.expire_at(), now);
-            }
-            None => self.take_over(from_db, from, to_db, to, old.expire_at(), now),
-        }
-        self.count_as_one(self.keyspace.shard_of(to.hash));
-        true
-    }
-
-    /// Gives the large collection of one key to a new entry of another, or of the same one.
-    fn take_over(
-        &mut self,
-        from_db: DbId,
-        from: &Key<'_>,
-        to_db: DbId,
-        to: &Key<'_>,
-        expire_at: Option<Millis>,
-        now: Millis,
-    ) {
-        let (guard, keyspace) = (self.guard, self.keyspace);
-        let Some(hit) = self.find(from_db, from) else { return };
-        let Built { entry, bytes, due } =
-            entry::build_around(to.bytes, &hit.entry, expire_at, |class| guard.block(class));
-        self.begin();
-        let (db, id) = (keyspace.physical(from_db), keyspace.shard_of(from.hash));
-        let table = keyspace.table(db, id);
-        let item = Item { entry, bytes, expire_at, due, small: false };
-        let was = hit.entry.allocated();
-        let same = from_db == to_db && from.bytes == to.bytes;
-        let old = if same {
-            table.replace(&hit, was, keyspace.hasher.spot(from.hash).tag, item)
-        } else {
-            keyspace.count_slot(from.hash, -1);
-            table.remove(&hit, was, &keyspace.hasher)
-        };
-        let change = if same { bytes as i64 } else { 0 } - was as i64;
-        keyspace.memory_changed(id, change);
-        let dead = Dead::without_object(old, &hit.entry);
-        let class = dead.class();
-        self.deferred |= guard.retire(dead, class);
-        if same {
-            self.tell(id, to_db, to, Cause::Written);
-        } else {
-            self.remember(db, id, from.hash, Miss::Deleted);
-            self.tell(id, from_db, from, Cause::Removed);
-            self.store(Cause::Written, to_db, to, item, now);
-        }
-    }
-
-    /// Changes the collection of a live key, small or large, and keeps its expiry; nothing if there
-    /// is no such key. A key whose collection is empty afterwards is removed.
-    ///
-    /// # Panics
-    /// If the key holds a string: the caller has looked at its kind.
-    pub fn update<R>(
-        &mut self,
-        db: DbId,
-        key: &Key<'_>,
-        now: Millis,
-        change: impl FnOnce(&mut Object) -> R,
-    ) -> Option<R> {
-        self.update_for(Cause::Written, db, key, now, |object| (change(object), true))
-    }
-
-    /// [`Writer::update`] for a caller that knows whether it has changed anything, and tells whoever
-    /// wants to hear of it. The observer is not told of what changes inside a large collection: to find
-    /// out whether anything does would cost as much as the change. Of everything else it is, as ever.
-    pub fn update_untold<R>(
-        &mut self,
-        db: DbId,
-        key: &Key<'_>,
-        now: Millis,
-        change: impl FnOnce(&mut Object) -> R,
-    ) -> Option<R> {
-        self.update_for(Cause::Written, db, key, now, |object| (change(object), false))
-    }
-
-    /// [`Writer::update`], for a cause; the change says whether it was one.
-    pub(crate) fn update_for<R>(
-        &mut self,
-        cause: Cause,
-        db: DbId,
-        key: &Key<'_>,
-        now: Millis,
-        change: impl FnOnce(&mut Object) -> (R, bool),
-    ) -> Option<R> {
-        let old = self.get(db, key, now)?;
-        let Value::Packed(packed) = old.value() else {
-            return self.update_large(cause, db, key, now, change);
-        };
-        let mut object = packed.to_object();
-        let (result, _) = change(&mut object);
-        if object.is_gone(now) {
-            self.remove_for(cause.with_nothing_left(), db, key, now);
-        } else if object.packed() != Some(packed) {
-            let value = NewValue::Object(Box::new(object));
-            self.put_for(cause, db, key, value, old.expire_at(), now);
-        }
-        Some(result)
-    }
-
-    fn update_large<R>(
-        &mut self,
-        cause: Cause,
-        db: DbId,
-        key: &Key<'_>,
-        now: Millis,
-        change: impl FnOnce(&mut Object) -> (R, bool),
-    ) -> Option<R> {
-        self.begin();
-        let hit = self.find(db, key)?;
-        let id = self.keyspace.shard_of(key.hash);
-        let ((result, changed), grown, gone, packed) = self.with_object(&hit.entry, |object| {
-            let before = object.memory_usage();
-            let result = change(object);
-            let grown = object.memory_usage() as i64 - before as i64;
-            let packed = object.packed().map(|_| object.clone());
-            (result, grown, object.is_gone(now), packed)
-        });
-        let table = self.keyspace.table(self.keyspace.physical(db), id);
-        table.object_changed(grown);
-        table.note_fields(&hit);
-        self.keyspace.memory_changed(id, grown);
-        if gone {
-            self.remove_for(cause.with_nothing_left(), db, key, now);
-            return Some(result);
-        }
-        if let Some(object) = packed {
-            let value = NewValue::Object(Box::new(object));
-            self.put_for(cause, db, key, value, hit.entry.expire_at(), now);
-            return Some(result);
-        }
-        match changed {
-            true => self.tell(id, db, key, cause),
-            false => self.count_changes(id, 1),
-        }
-        if grown > 0 {
-            eviction::after_growth(self, id, grown.unsigned_abs(), now);
-        }
-        Some(result)
-    }
-
-    /// Notes when the fields of a hash expire, if the key is still there.
-    pub(crate) fn note_fields(&self, db: usize, key: &Key<'_>) {
-        if let Some(hit) = self.find_in(db, key) {
-            self.keyspace.table(db, self.keyspace.shard_of(key.hash)).note_fields(&hit);
-        }
-    }
-
-    /// Empties a database at once; `free_slice` gives the memory back. Needs all roles. Hidden keys stay
-    /// ([`crate::slots`]); while there are some it takes time for each of the others.
-    pub fn flush(&mut self, db: DbId) {
-        if self.keyspace.hidden_keys() > 0 {
-            return self.flush_slots(&self.keyspace.shown_slots());
-        }
-        self.begin();
-        let keyspace = self.keyspace;
-        let physical = keyspace.physical(db);
-        for shard in 0..keyspace.shards() {
-            let id = ShardId(shard as u16);
-            let table = keyspace.table(physical, id);
-            self.count_changes(id, table.len());
-            if let Some(misses) = &keyspace.misses {
-                let grown = misses.make_room(id, table.len() as usize);
-                keyspace.memory_changed(id, grown as i64);
-            }
-            let (detached, bytes) =
-                self.with_core(id, |core| table.detach(&mut core.tables[physical]));
-            keyspace.slots.iter().for_each(|slots| slots.clear(id));
-            if bytes > 0 {
-                keyspace.memory_changed(id, -(bytes as i64));
-            }
-            let detached = detached.remembered_by(keyspace.misses.as_ref(), physical);
-            reclaim::retire_table(&keyspace.reclaim, detached, bytes, self.guard);
-        }
-        self.deferred = true;
-        self.tell_flushed(db);
-    }
-
-    /// Swaps two databases. Needs all roles.
-    pub fn swap(&mut self, a: DbId, b: DbId, now: Millis) {
-        assert_eq!(self.shards.len(), self.keyspace.shards(), "a swap needs all roles");
-        self.begin();
-        self.keyspace.swap_databases(a, b);
-        self.tell_swapped(a, b, now);
     }
 
     #[inline]

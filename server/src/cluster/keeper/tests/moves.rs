@@ -1,0 +1,99 @@
+//! Moves of slots between nodes that write, hear late, die or have no memory.
+
+use super::world::world;
+use super::*;
+use crate::cluster::change::Gone;
+
+#[test]
+fn nothing_is_lost_when_nodes_join_and_leave_under_load() {
+    let world = world(1);
+    world.unknown.store(5, Ordering::Relaxed);
+    let one = TestNode::start(&world, 1);
+    one.serves_all();
+    fill(&one.client(), 8_000);
+    let two = TestNode::start(&world, 2);
+    let three = TestNode::start(&world, 3);
+    let nodes = [&one, &two, &three];
+    let mut expected = beside(&nodes, || {
+        world.settle();
+        world.apply(Change::Leave { node: id(2), leaving: true });
+        world.settle();
+    });
+    expected.extend(keys(8_000));
+    check(&nodes, &expected);
+    assert_eq!(two.server.keyspace.keys_in_slots(|_| true), 0, "it may go");
+}
+
+/// The former owner is a backup from the commit on, and its connection may be gone, or be about the next
+/// batch, before the new owner hears of the commit.
+#[test]
+fn what_was_handed_over_comes_back_as_it_is_however_late_maps_are() {
+    let world = world(1);
+    let one = TestNode::start(&world, 1);
+    one.serves_all();
+    fill(&one.client(), 2_000);
+    world.late.lock().unwrap().insert(id(2), Duration::from_millis(60));
+    let two = TestNode::start(&world, 2);
+    let nodes = [&one, &two];
+    let mut expected = beside(&nodes, || {
+        for weight in [0, 100, 0, 100] {
+            world.settle();
+            world.apply(Change::Weight { node: id(1), weight });
+        }
+        world.settle();
+    });
+    expected.extend(keys(2_000));
+    check(&nodes, &expected);
+    assert_eq!(world.cut_off.load(Ordering::Relaxed), 0, "what was handed over is kept up");
+}
+
+#[test]
+fn a_taker_that_dies_in_the_middle_costs_nothing() {
+    let world = world(0);
+    let one = TestNode::start(&world, 1);
+    one.serves_all();
+    fill(&one.client(), 8_000);
+    let mut expected = BTreeMap::new();
+    for round in 0..3 {
+        let mut two = TestNode::start(&world, 2);
+        let moved = || {
+            let of_two = |slot: &u16| world.map().slots.get(*slot).owner == Some(id(2));
+            (0..slot::SLOTS).step_by(64).filter(of_two).count()
+        };
+        let written = beside(&[&one], || {
+            // Before anything has moved: what has is gone with it, and so are those who wait for it.
+            if round == 2 {
+                wait("something has begun", || !one.streams.moves().is_empty());
+            }
+            let life = two.kill();
+            world.apply(Change::Remove { life, why: Gone::Silent });
+        });
+        if moved() == 0 {
+            expected.extend(written);
+        }
+        let whole = |map: &Map| map.slots.runs().iter().all(|run| run.value.empty_since <= 1);
+        if whole(&world.map()) {
+            expected.extend(keys(8_000));
+            check(&[&one], &expected);
+        }
+        wait("it serves everything", || (0..slot::SLOTS).all(|slot| one.cluster.serves(slot, 1)));
+    }
+}
+
+#[test]
+fn a_taker_without_memory_is_let_alone() {
+    let world = world(0);
+    let one = TestNode::start(&world, 1);
+    one.serves_all();
+    fill(&one.client(), 10_000);
+    let two = TestNode::start_with(&world, 2, 1);
+    std::thread::sleep(Duration::from_millis(500));
+    let of_two = |slot: &u16| world.map().slots.get(*slot).owner == Some(id(2));
+    assert_eq!((0..slot::SLOTS).filter(of_two).count(), 0);
+    let client = one.client();
+    one.serves_all();
+    assert!((0..10_000).all(|key| client.get(&format!("key:{key}")) == Some(Some(key))));
+    two.server.keyspace.set_max_memory(0);
+    world.settle();
+    check(&[&one, &two], &keys(10_000));
+}
