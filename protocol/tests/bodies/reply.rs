@@ -162,17 +162,23 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What is on a line cannot end it.
+/// What is on a line cannot end it; line ends at the end of an error go.
 fn on_a_line(value: &mut Value) {
     match value {
-        Value::Simple(bytes) | Value::Error(bytes) => {
-            let space = |&byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
-            *bytes = bytes.iter().map(space).collect();
+        Value::Simple(bytes) => with_spaces(bytes),
+        Value::Error(bytes) => {
+            let end = bytes.iter().rposition(|byte| !b"\r\n".contains(byte));
+            bytes.truncate(end.map_or(0, |last| last + 1));
+            with_spaces(bytes);
         }
         Value::Array(items) | Value::Push(items) => items.iter_mut().for_each(on_a_line),
         Value::Map(pairs) => pairs.iter_mut().for_each(|(_, value)| on_a_line(value)),
         _ => {}
     }
+}
+
+fn with_spaces(bytes: &mut [u8]) {
+    bytes.iter_mut().filter(|byte| b"\r\n".contains(byte)).for_each(|byte| *byte = b' ');
 }
 
 /// NaN is not equal to itself.
