@@ -217,7 +217,8 @@ fn who_does_not_read_is_closed_at_the_limit() {
 
 #[test]
 fn prefixes_that_are_no_text_are_shown_as_they_are() {
-    let mut one = Server::dunlin(&[]).client3();
+    let server = Server::dunlin(&[]);
+    let mut one = server.client3();
     let prefixes: [&[u8]; 7] = [b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", b"", b"PREFIX"];
     let error = one.call(&[&prefixes[..], &[b"j\xe7"]].concat());
     let text = b"ERR Prefix '' overlaps with another provided prefix 'j\xe7'. \

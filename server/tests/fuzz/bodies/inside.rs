@@ -6,7 +6,7 @@ use super::unsent;
 use dunlin::Context;
 use dunlin::acl::Acl;
 use dunlin::client::{Client, ClientShared};
-use dunlin::config::{Config, Origin};
+use dunlin::config::{Config, Origin, Task};
 use dunlin::overload::sentinel::Allowance;
 use dunlin::rdb;
 use dunlin::runtime::clock::Reading;
@@ -15,6 +15,7 @@ use dunlin::runtime::logging::Log;
 use dunlin::server::Server;
 use dunlin::session::{Session, Turn};
 use dunlin_storage::{Handle, Options};
+use std::ffi::OsString;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
@@ -26,7 +27,7 @@ const ROUNDS: usize = 10_000;
 
 /// The process has one.
 static LOG: LazyLock<Log> =
-    LazyLock::new(|| Log::start(&config().settings()).expect("nobody else logs"));
+    LazyLock::new(|| Log::start(&config(false).settings()).expect("nobody else logs"));
 static MACHINE: LazyLock<Machine> = LazyLock::new(|| Machine::detect(1, 100));
 
 /// A server with nothing in it.
@@ -42,9 +43,15 @@ pub struct Connection {
     session: Option<Session>,
 }
 
-/// By hand: to read the arguments of a program takes longer than to start and run everything.
-fn config() -> Config {
-    let config = Config::defaults(1 << 30);
+/// Set by hand: to read the arguments of a program takes longer than to start and run everything. DEBUG cannot
+/// be allowed later.
+fn config(may_debug: bool) -> Config {
+    let args = ["dunlin", "--enable-debug-command", "yes"].map(OsString::from);
+    let config = match may_debug.then(|| Task::read_for(args, std::iter::empty(), 1 << 30)) {
+        None => Config::defaults(1 << 30),
+        Some(Ok(Task::Serve(config))) => config,
+        Some(other) => panic!("{other:?}"),
+    };
     let settings = [
         ("maxmemory", "16mb"),
         ("proto-max-bulk-len", "1mb"),
@@ -64,8 +71,16 @@ impl Default for Inside {
 impl Inside {
     /// Starts it. Payloads for RESTORE need no checksum.
     pub fn new() -> Self {
+        Self::start(config(false))
+    }
+
+    /// The same, where DEBUG is allowed.
+    pub fn with_debug() -> Self {
+        Self::start(config(true))
+    }
+
+    fn start(config: Config) -> Self {
         rdb::skip_checksums(true);
-        let config = config();
         let acl = Acl::start(&config).expect("no users are declared");
         let store = Options { shards: 4, max_memory: MAX_MEMORY, ..Options::default() };
         let server = Server::new(config, acl, LOG.clone(), store, None, &MACHINE);

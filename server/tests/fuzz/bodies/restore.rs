@@ -77,7 +77,7 @@ pub fn restore(data: &[u8]) {
     let Some((&changes, data)) = data.split_first() else { return };
     let mut payload = data.to_vec();
     payload.extend([0; 10]);
-    let inside = Inside::new();
+    let inside = Inside::with_debug();
     let mut connection = inside.connect();
     let restored = inside.command(&mut connection, &[b"RESTORE", b"k", b"0", &payload, b"REPLACE"]);
     if !matches!(restored, Some(Value::Simple(_))) {
