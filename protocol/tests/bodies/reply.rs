@@ -164,21 +164,18 @@ impl<'a> Source<'a> {
 
 /// What is on a line cannot end it; line ends at the end of an error go.
 fn on_a_line(value: &mut Value) {
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let spaces = |bytes: &[u8]| bytes.iter().map(|b| if is_end(b) { b' ' } else { *b }).collect();
     match value {
-        Value::Simple(bytes) => with_spaces(bytes),
+        Value::Simple(bytes) => *bytes = spaces(bytes),
         Value::Error(bytes) => {
-            let end = bytes.iter().rposition(|byte| !b"\r\n".contains(byte));
-            bytes.truncate(end.map_or(0, |last| last + 1));
-            with_spaces(bytes);
+            let end = bytes.iter().rposition(|byte| !is_end(byte)).map_or(0, |last| last + 1);
+            *bytes = spaces(&bytes[..end]);
         }
         Value::Array(items) | Value::Push(items) => items.iter_mut().for_each(on_a_line),
         Value::Map(pairs) => pairs.iter_mut().for_each(|(_, value)| on_a_line(value)),
         _ => {}
     }
-}
-
-fn with_spaces(bytes: &mut [u8]) {
-    bytes.iter_mut().filter(|byte| b"\r\n".contains(byte)).for_each(|byte| *byte = b' ');
 }
 
 /// NaN is not equal to itself.
