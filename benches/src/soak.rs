@@ -61,7 +61,7 @@ const GOAL_SLOPE: f64 = 0.001;
 const GOAL_DRIFT: f64 = 1.10;
 /// A reply later than this counts as late.
 const DEADLINE: Duration = Duration::from_millis(100);
-/// Length of the closed loop that fills the server, and of the one that finds the peak.
+/// Length of the closed loop that finds the peak.
 const CLOSED: Duration = Duration::from_secs(10);
 /// What a server is given to close the connections of a window.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -97,7 +97,10 @@ fn one(stage: &Stage, plan: &Plan, peer: &Peer, report: &mut Report) -> Outcome<
     let server = stage.start(peer)?;
     server.control()?.command(&format!("CONFIG SET maxmemory {}", plan.limit))?;
     let closed = closed(plan);
-    measure(&server, stage.load_core, closed.clone())?;
+    // More than fits: the peak is that of a server that evicts.
+    let fits = plan.limit as f64 / plan.size.mean().max(1.0);
+    let fill = load::Spec::fill(plan.keys.min(2 * fits as u64), plan.size, Ttl::Seconds(plan.ttl));
+    measure(&server, stage.load_core, fill)?;
     let peak = measure(&server, stage.load_core, closed)?.tally.rate();
     let rate = peak * plan.share;
     let mut samples = Vec::new();
