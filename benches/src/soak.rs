@@ -18,6 +18,7 @@ use crate::open::{self, Arrivals};
 use crate::peer::{Peer, Server, Stage};
 use crate::report::{Report, Table, mean, median, number};
 use crate::request::{Op, Ttl, ValueSize};
+use crate::scan::Wire;
 use crate::stall::drive;
 
 /// What to do.
@@ -73,7 +74,7 @@ struct Sample {
     hours: f64,
     rss: f64,
     files: usize,
-    /// Requests per second, and the share of reads that found nothing.
+    /// Requests per second.
     rate: f64,
     p50_us: f64,
     p999_us: f64,
@@ -81,13 +82,13 @@ struct Sample {
     own_pause_us: f64,
 }
 
-/// Runs it on one server after the other.
+/// Runs it on one RESP server after the other.
 ///
 /// # Errors
 ///
 /// When a server fails, breaks off or answers wrongly.
 pub fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
-    for peer in &stage.peers {
+    for peer in stage.peers.iter().filter(|p| p.wire == Wire::Resp) {
         one(stage, plan, peer, report)?;
     }
     Ok(())
@@ -96,12 +97,11 @@ pub fn run(stage: &Stage, plan: &Plan, report: &mut Report) -> Outcome<()> {
 fn one(stage: &Stage, plan: &Plan, peer: &Peer, report: &mut Report) -> Outcome<()> {
     let server = stage.start(peer)?;
     server.control()?.command(&format!("CONFIG SET maxmemory {}", plan.limit))?;
-    let closed = closed(plan);
     // More than fits: the peak is that of a server that evicts.
     let fits = plan.limit as f64 / plan.size.mean().max(1.0);
     let fill = load::Spec::fill(plan.keys.min(2 * fits as u64), plan.size, Ttl::Seconds(plan.ttl));
     measure(&server, stage.load_core, fill)?;
-    let peak = measure(&server, stage.load_core, closed)?.tally.rate();
+    let peak = measure(&server, stage.load_core, closed(plan))?.tally.rate();
     let rate = peak * plan.share;
     let mut samples = Vec::new();
     let begin = Instant::now();

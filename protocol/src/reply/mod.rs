@@ -112,7 +112,7 @@ impl Reply {
         self.line(b'+', text.as_bytes());
     }
 
-    /// An error; the text includes its prefix, as in `ERR syntax error`.
+    /// An error; the text includes its prefix, as in `ERR syntax error`. Line ends at its end go.
     pub fn error(&mut self, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
         let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
