@@ -1,7 +1,7 @@
 //! The slow log: the latest commands that took longer than `slowlog-log-slower-than`.
 //!
 //! Bounded twice: `slowlog-max-len` entries, and of each command line at most 32 arguments of at
-//! most 128 bytes. Locked only by a slow command and by SLOWLOG.
+//! most 128 bytes, of the client's name as many. Locked only by a slow command and by SLOWLOG.
 
 use crate::client::Client;
 use crate::commands::spec::Flags;
@@ -96,13 +96,15 @@ impl Slowlog {
                 shorten_value(request.value(i))
             }
         });
+        let mut name = client.shared.labels().name;
+        name.truncate(name.floor_char_boundary(MAX_ARG_LEN));
         self.push(SlowCommand {
             id: 0,
             time: unix_seconds,
             micros,
             args,
             addr: client.shared.addr.clone(),
-            name: client.shared.labels().name,
+            name,
         });
     }
 

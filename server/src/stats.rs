@@ -198,8 +198,6 @@ pub struct WorkerStats {
     pub turn_commands: Counter,
     /// Nanoseconds of those turns.
     pub turn_nanos: Counter,
-    /// Commands that did not exist or were refused for another reason than their arguments.
-    pub unexpected_errors: Counter,
     /// Error replies.
     pub error_replies: Counter,
     /// What Lua holds.
@@ -210,6 +208,9 @@ pub struct WorkerStats {
 
 /// How many different first words of errors are counted; more go to `ERRORS_OVERFLOW`.
 const MAX_ERROR_KINDS: usize = 128;
+/// Bytes in which the first word of an error has to end, as in Redis; what goes on counts as `ERR`. Scripts
+/// choose the texts of their errors.
+const MAX_ERROR_KIND: usize = 31;
 
 impl Default for WorkerStats {
     fn default() -> Self {
@@ -226,7 +227,6 @@ impl Default for WorkerStats {
             writes: Counter::default(),
             turn_commands: Counter::default(),
             turn_nanos: Counter::default(),
-            unexpected_errors: Counter::default(),
             error_replies: Counter::default(),
             lua: Arc::default(),
             errors: Mutex::default(),
@@ -276,8 +276,7 @@ impl WorkerStats {
     /// Counts an error reply.
     pub fn error(&self, text: &[u8]) {
         self.error_replies.add(1);
-        let end = text.iter().position(|b| *b == b' ').unwrap_or(text.len());
-        let kind = std::str::from_utf8(&text[..end]).unwrap_or("ERR");
+        let kind = error_kind(text);
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = errors.get_mut(kind) {
             *count += 1;
@@ -298,7 +297,6 @@ impl WorkerStats {
             &self.net_out,
             &self.reads,
             &self.writes,
-            &self.unexpected_errors,
             &self.error_replies,
         ] {
             counter.reset();
@@ -428,9 +426,25 @@ impl Stats {
     }
 }
 
+/// The word that an error is counted by.
+fn error_kind(text: &[u8]) -> &str {
+    let end = text.iter().take(MAX_ERROR_KIND).position(|b| *b == b' ');
+    end.and_then(|end| std::str::from_utf8(&text[..end]).ok()).unwrap_or("ERR")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_counted_by_a_short_first_word() {
+        assert_eq!(error_kind(b"WRONGTYPE Operation against"), "WRONGTYPE");
+        let longest = "X".repeat(MAX_ERROR_KIND - 1);
+        assert_eq!(error_kind(format!("{longest} why").as_bytes()), longest);
+        for other in [format!("X{longest} why").as_bytes(), b"alone", b"", b"\xff why"] {
+            assert_eq!(error_kind(other), "ERR");
+        }
+    }
 
     fn histogram(values: &[(u64, u64)]) -> Vec<u64> {
         let histogram = Histogram::default();

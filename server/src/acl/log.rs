@@ -13,7 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const LOOK_BACK: usize = 10;
 /// Refusals further apart are not counted as one.
 const MERGE_MILLIS: Millis = 60_000;
-/// Bytes kept of a name of a key, channel or user: they come from the client.
+/// Bytes kept of a name of a key, channel or user, and of the line about the client, which has its names
+/// in it: they come from the client.
 const MAX_NAME: usize = 4 * 1024;
 /// `acllog-max-len` unless set.
 const DEFAULT_LEN: usize = 128;
@@ -70,9 +71,10 @@ impl LogEntry {
         context: LogContext,
         object: &[u8],
         user: &[u8],
-        client: String,
+        mut client: String,
         now: Millis,
     ) -> LogEntry {
+        client.truncate(client.floor_char_boundary(MAX_NAME));
         let short = |name: &[u8]| name[..name.len().min(MAX_NAME)].to_vec();
         LogEntry {
             count: 1,

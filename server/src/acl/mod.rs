@@ -186,6 +186,11 @@ impl Acl {
         self.default_is_open.load(Ordering::Acquire)
     }
 
+    /// Whether anybody may be the user `default`.
+    pub fn default_is_enabled(&self) -> bool {
+        self.users().by_name.get(DEFAULT_USER).is_some_and(|user| user.is_enabled())
+    }
+
     /// What new users and selectors begin with: every channel or none.
     pub fn all_channels(&self) -> bool {
         self.all_channels.load(Ordering::Relaxed)

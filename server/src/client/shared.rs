@@ -88,7 +88,9 @@ pub struct ClientShared {
     /// Time of the connection.
     pub created: Millis,
     /// Names.
-    pub labels: Mutex<Labels>,
+    labels: Mutex<Labels>,
+    /// Their memory in bytes, stored with each change of them.
+    label_bytes: AtomicU64,
     user: Mutex<ClientUser>,
     /// Selected database.
     pub db: AtomicU8,
@@ -164,6 +166,7 @@ impl ClientShared {
             placed: now.into(),
             created: now,
             labels: Default::default(),
+            label_bytes: AtomicU64::new(0),
             db: Default::default(),
             resp: 2.into(),
             last_active: now.into(),
@@ -298,12 +301,13 @@ impl ClientShared {
         self.output.load(Ordering::Relaxed) + self.inbox.waiting()
     }
 
-    /// Bytes that the client holds: buffers, what it has subscribed to, what waits for EXEC, and keys
-    /// that it is interested in.
+    /// Bytes that the client holds: buffers, what it has subscribed to, what waits for EXEC, keys
+    /// that it is interested in, and its names.
     pub fn held(&self) -> u64 {
         let subscriptions = self.subscriptions.bytes.load(Ordering::Relaxed);
         let interests = self.interests.load(Ordering::Relaxed) + self.transaction.bytes();
-        self.buffers() + self.inbox.waiting() + subscriptions + interests
+        let names = self.label_bytes.load(Ordering::Relaxed);
+        self.buffers() + self.inbox.waiting() + subscriptions + interests + names
     }
 
     /// Memory of the buffers that only its own task changes.
@@ -326,7 +330,10 @@ impl ClientShared {
 
     /// Changes the names.
     pub fn set_labels(&self, change: impl FnOnce(&mut Labels)) {
-        change(&mut self.labels.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut labels);
+        let bytes = [&labels.name, &labels.lib_name, &labels.lib_ver].map(String::capacity);
+        self.label_bytes.store(bytes.iter().sum::<usize>() as u64, Ordering::Relaxed);
     }
 
     /// Which user it is.

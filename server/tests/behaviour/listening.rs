@@ -82,3 +82,23 @@ fn addresses_come_and_go() {
     assert_eq!(client.call(&["CONFIG", "SET", "bind", "127.0.0.1 -192.0.2.1"]), Value::ok());
     assert!(serves(one) && closed(two));
 }
+
+/// The password counts that comes with the address, not the one from before.
+#[test]
+fn no_directive_opens_it_to_strangers() {
+    let server = Server::dunlin(&["--bind", "127.0.0.1"]);
+    let mut client = server.client();
+    let open = |reply: Value| {
+        let text = reply.error_text().expect("refused");
+        assert!(text.contains("refusing to serve '*' without a password"), "{text}");
+    };
+    assert_eq!(client.call(&["CONFIG", "SET", "bind", "*", "requirepass", "secret"]), Value::ok());
+    open(client.call(&["CONFIG", "SET", "requirepass", ""]));
+    open(client.call(&["CONFIG", "SET", "bind", "*", "requirepass", ""]));
+    assert!(server.client().run("PING").is_error(), "the password is still asked for");
+    assert_eq!(client.run("CONFIG SET protected-mode no"), Value::ok());
+    assert_eq!(client.call(&["CONFIG", "SET", "requirepass", ""]), Value::ok());
+    open(client.run("CONFIG SET protected-mode yes"));
+    assert_eq!(client.call(&["CONFIG", "SET", "bind", "127.0.0.1"]), Value::ok());
+    assert_eq!(client.run("CONFIG SET protected-mode yes"), Value::ok());
+}

@@ -129,3 +129,46 @@ fn row_52_rules_of_users() {
     drop((client, user));
     victim.assert_unharmed();
 }
+
+/// Names may be as long as arguments; what is kept of them elsewhere is short.
+#[test]
+fn long_names_of_clients_are_counted_and_not_multiplied() {
+    let victim = Victim::start(&["--slowlog-log-slower-than", "0"]);
+    let mut client = victim.client();
+    let name = "n".repeat(1 << 20);
+    assert_eq!(client.call(&["CLIENT", "SETNAME", &name]), Value::ok());
+    assert_eq!(client.call(&["CLIENT", "SETINFO", "LIB-NAME", &name]), Value::ok());
+    let line = victim.client().run("CLIENT LIST").text();
+    let total = |rest: &str| rest.split(' ').next()?.parse::<u64>().ok();
+    let most = line.split("tot-mem=").skip(1).filter_map(total).max();
+    assert!(most > Some(2 << 20), "of both names: {most:?}");
+    assert_eq!(client.run("ACL SETUSER few on nopass ~* +@all -get"), Value::ok());
+    assert!(!client.run("AUTH few x").is_error());
+    assert!(client.run("GET a").is_error());
+    let mut admin = victim.client();
+    let refusals = admin.run("ACL LOG");
+    assert!(format!("{refusals:?}").len() < 256 << 10, "one refusal");
+    let slow = admin.run("SLOWLOG GET -1");
+    assert!(slow.items().len() >= 4 && format!("{slow:?}").len() < 256 << 10, "some commands");
+    drop((client, admin));
+    victim.assert_unharmed();
+}
+
+/// A script chooses the text of its errors; INFO counts them by their first word.
+#[test]
+fn long_words_of_errors_are_not_kept() {
+    let victim = Victim::start(&[]);
+    let mut client = victim.client();
+    for script in [
+        "return {err = string.rep('x', 100000) .. ARGV[1]}",
+        "return redis.error_reply('-' .. string.rep('y', 100000) .. ARGV[1] .. ' why')",
+    ] {
+        for i in 0..8 {
+            assert!(client.call(&["EVAL", script, "0", &i.to_string()]).is_error());
+        }
+    }
+    let stats = client.run("INFO errorstats").text();
+    assert!(stats.contains("errorstat_ERR:count=16\r\n") && stats.len() < 1000, "{stats}");
+    drop(client);
+    victim.assert_unharmed();
+}

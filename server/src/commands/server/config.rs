@@ -1,6 +1,7 @@
 //! CONFIG. What the directives are and do is in [`crate::config`]; nothing here names one.
 
 use super::docs;
+use crate::acl::Acl;
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, SYNTAX};
@@ -49,7 +50,16 @@ const SET: Command = Command::new("set", Arity::at_least(4), set)
     .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]);
 
 /// What may open the server to strangers.
-const EXPOSING: [Applied; 3] = ["port", "bind", "tls-port"];
+const EXPOSING: [Applied; 6] =
+    ["port", "bind", "tls-port", "tls-auth-clients", "requirepass", "protected-mode"];
+
+/// Whether connections will begin as a user who needs no password. `changed` is not applied yet.
+fn will_be_open(acl: &Acl, new: &Settings, changed: &[Applied]) -> bool {
+    match changed.contains(&"requirepass") {
+        true => new.requirepass.is_empty() && acl.default_is_enabled(),
+        false => acl.default_is_open(),
+    }
+}
 
 fn set(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if !call.argc().is_multiple_of(2) {
@@ -60,7 +70,7 @@ fn set(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let origin = if call.client.shared.is_local() { Origin::Local } else { Origin::Remote };
     let server = call.server;
     let apply = |old: &Settings, new: &Settings, changed: &[Applied]| {
-        if let Err(why) = check_exposure(new, server.acl.default_is_open())
+        if let Err(why) = check_exposure(new, will_be_open(&server.acl, new, changed))
             && let Some(name) = changed.iter().find(|name| EXPOSING.contains(name))
         {
             return Err((*name, why));

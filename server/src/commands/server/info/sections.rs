@@ -237,7 +237,8 @@ pub(super) fn stats(call: &mut Call<'_, '_>, text: &mut Text) {
     text.line("tracking_total_keys", tracker.keys());
     text.line("tracking_total_items", tracker.items());
     text.line("tracking_total_prefixes", tracker.prefix_count());
-    text.line("unexpected_error_replies", sum(|w| &w.unexpected_errors));
+    // Those are errors on the way from a primary or a log of commands: there are none here.
+    zeros(text, &["unexpected_error_replies"]);
     text.line("total_error_replies", sum(|w| &w.error_replies));
     zeros(text, &["dump_payload_sanitizations"]);
     text.line("total_reads_processed", sum(|w| &w.reads));
