@@ -185,6 +185,10 @@ impl Reading {
             };
             return Step::Whole(value, expire_at);
         };
+        if object.is_gone(self.now) {
+            // All fields have expired, and nobody has removed the key yet.
+            return Step::Gone;
+        }
         let place = std::ptr::from_ref(object).addr();
         if self.object.is_some_and(|before| before != place) {
             return Step::Gone;

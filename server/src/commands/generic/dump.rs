@@ -59,11 +59,14 @@ pub(super) const RESTORE: Command = Command::new("restore", Arity::at_least(4), 
 fn dump(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, limits, now) = (call.key(1), call.server.limits(), call.now);
     let (reader, reply) = call.split();
-    let Some(entry) = reader.entry(&key) else {
+    let payload = match reader.entry(&key) {
+        Some(entry) => payload::dump(&reader, &entry, &limits, now)?,
+        None => None,
+    };
+    let Some(payload) = payload else {
         reply.null();
         return Ok(Outcome::Done);
     };
-    let payload = payload::dump(&reader, &entry, &limits, now)?;
     if payload.len() > BIG_VALUE {
         reply.bulk_chunks(payload.len(), std::iter::once(Bytes::from(payload)));
     } else {

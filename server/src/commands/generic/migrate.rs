@@ -179,7 +179,7 @@ fn pack(
     let (reader, _) = if first { call.split() } else { call.split_to_change() };
     let Some(entry) = reader.entry(key) else { return Ok(None) };
     let payload = payload::dump(&reader, &entry, &limits, now)?;
-    Ok(Some(Content { payload, expire_at: entry.expire_at() }))
+    Ok(payload.map(|payload| Content { payload, expire_at: entry.expire_at() }))
 }
 
 /// The other server has answered, or failed to.

@@ -8,23 +8,26 @@ use dunlin_storage::{Entry, Millis, Value};
 
 pub(in crate::commands) use crate::rdb::object::Loaded;
 
-/// The payload of the value of `entry`.
+/// The payload of the value of `entry`; `None` if all of it has expired.
 pub(in crate::commands) fn dump<'g>(
     reader: &Reader<'_, 'g>,
     entry: &Entry<'g>,
     limits: &Limits,
     now: Millis,
-) -> Result<Vec<u8>, ReplyError> {
+) -> Result<Option<Vec<u8>>, ReplyError> {
     let strings = Strings::Packed;
     let payload = match entry.value() {
         Value::Str(string) => rdb::dump_string(strings, &string.to_cow()),
         Value::Packed(packed) => object::dump_packed(strings, packed, &limits.list, now),
         _ => {
             let object = reader.object(entry)?;
+            if object.is_gone(now) {
+                return Ok(None);
+            }
             object::dump_object(strings, object, Form::Redis70, &limits.list, now)
         }
     };
-    Ok(payload.seal())
+    Ok(Some(payload.seal()))
 }
 
 /// The value in a payload; `None` if all of it has expired.
