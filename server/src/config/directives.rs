@@ -137,7 +137,7 @@ const INT_MAX: i64 = i32::MAX as i64;
 const LONG_MAX: i64 = i64::MAX;
 
 /// Longest string value that any limit may allow: lengths in entries are 32 bits.
-const MAX_BULK: u64 = 4 << 30;
+pub const MAX_BULK: usize = 4 << 30;
 
 /// Most bytes for the causes of misses: they are taken a half at a time, which must not take long.
 const MAX_MISS_MEMORY: u64 = 64 << 20;
@@ -328,7 +328,7 @@ pub static DIRECTIVES: &[Directive] = &[
     row("client-query-buffer-limit", memory(1 << 20, LONG_MAX as u64), "1gb",
         "Bytes of unprocessed input per client")
         .apply(|s, v| s.client_query_buffer_limit = v.size()),
-    row("proto-max-bulk-len", memory(1 << 20, MAX_BULK), "512mb",
+    row("proto-max-bulk-len", memory(1 << 20, MAX_BULK as u64), "512mb",
         "Longest argument and string value")
         .apply(|s, v| s.proto_max_bulk_len = v.size()),
     row("lfu-log-factor", int(0, INT_MAX), "10",

@@ -42,7 +42,8 @@ pub(super) fn read(kind: u8, mut reader: Reader<'_>) -> Option<Body<'_>> {
         }
         kind::HASH_EXPIRY => {
             let soonest = expiry(&mut reader)?;
-            let fields = Items::new(reader, 3, move |reader| {
+            // Snapshots of earlier versions have hashes of which no field was left.
+            let fields = Items::or_none(reader, 3, move |reader| {
                 let expire_at = match reader.number()? {
                     0 => None,
                     later => Some(soonest.checked_add(i64::try_from(later - 1).ok()?)?),

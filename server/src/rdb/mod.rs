@@ -39,13 +39,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use payload::{Payload, Strings};
 pub use reader::Items;
 
+use crate::config::directives::MAX_BULK;
 use dunlin_storage::value::stream::Stream;
 use reader::Reader;
 
 /// Newest version that RESTORE takes: Redis 7.4's and 8.0's.
 const NEWEST_VERSION: u16 = 12;
-/// Longest string that is decoded.
-const MAX_STRING: usize = 512 << 20;
+/// Longest string that is decoded: as long as a value can be, or a snapshot with it could not be loaded.
+const MAX_STRING: usize = MAX_BULK;
 
 const CHECKSUM: usize = 8;
 

@@ -3,11 +3,15 @@
 //! The modules beside this one read and write the format; here what they find becomes a value. Bytes
 //! that are packed in a payload are stored as they are, unless they hold more than this server packs.
 //! Items go in one by one, and what comes twice is refused.
+//!
+//! Expiries of fields are in server time in the store and in wall time in a payload, which another
+//! server may read, or this one after it has started again.
 
 use super::list::Node;
 use super::{Payload, Refused, Strings};
 use crate::commands::collection::Limits;
 use crate::rdb;
+use crate::runtime::clock::Skew;
 use dunlin_storage::value::hash::{self, Hash, HashRef, Ttl};
 use dunlin_storage::value::list::{self, End, List, ListRef, NodeRef};
 use dunlin_storage::value::set::{self, Set, SetRef};
@@ -26,10 +30,11 @@ pub fn dump_packed(
     packed: Packed<'_>,
     limits: &list::Limits,
     now: Millis,
+    skew: Skew,
 ) -> Payload {
     let dumped = match packed.kind() {
         Kind::Set => packed.set().map(|set| dump_set(strings, set)),
-        Kind::Hash => packed.hash().map(|hash| dump_hash(strings, hash, now)),
+        Kind::Hash => packed.hash().map(|hash| dump_hash(strings, hash, now, skew)),
         Kind::SortedSet => packed.sorted_set().map(|set| dump_sorted_set(strings, set)),
         Kind::List => {
             packed.list().map(|list| dump_list(strings, list, packed.as_bytes().len(), limits))
@@ -50,10 +55,11 @@ pub fn dump_object(
     form: rdb::stream::Form,
     limits: &list::Limits,
     now: Millis,
+    skew: Skew,
 ) -> Payload {
     match object {
         Object::Set(set) => dump_set(strings, set.view()),
-        Object::Hash(hash) => dump_hash(strings, hash.view(), now),
+        Object::Hash(hash) => dump_hash(strings, hash.view(), now, skew),
         Object::SortedSet(set) => dump_sorted_set(strings, set.view()),
         Object::List(list) => dump_list(strings, list.view(), list.memory_usage(), limits),
         Object::Stream(stream) => rdb::stream::dump(strings, stream, form),
@@ -67,16 +73,22 @@ fn dump_set(strings: Strings, set: SetRef<'_>) -> Payload {
     }
 }
 
-fn dump_hash(strings: Strings, hash: HashRef<'_>, now: Millis) -> Payload {
+fn dump_hash(strings: Strings, hash: HashRef<'_>, now: Millis, skew: Skew) -> Payload {
     match (hash, hash.next_expiry()) {
         (HashRef::Listpack(list), _) => rdb::hash::dump_listpack(strings, list.as_bytes()),
-        (HashRef::Listpackex(list), _) => rdb::hash::dump_listpackex(strings, list.as_bytes()),
+        // The times in its bytes are in server time.
+        (HashRef::Listpackex(list), _) if skew.is_zero() => {
+            rdb::hash::dump_listpackex(strings, list.as_bytes())
+        }
         (_, None) => rdb::hash::dump(strings, hash.iter(now).map(|pair| (pair.field, pair.value))),
-        (_, Some(soonest)) => rdb::hash::dump_expiring(
-            strings,
-            soonest,
-            hash.iter(now).map(|pair| (pair.field, pair.value, pair.expire_at)),
-        ),
+        (_, Some(soonest)) => {
+            let to_wall = |at| skew.to_wall(at);
+            // It may be that of a field that has expired, before 1970 by the clock as it is now.
+            let soonest = to_wall(soonest).max(0);
+            let fields =
+                hash.iter(now).map(|pair| (pair.field, pair.value, pair.expire_at.map(to_wall)));
+            rdb::hash::dump_expiring(strings, soonest, fields)
+        }
     }
 }
 
@@ -97,12 +109,13 @@ pub fn load<'p>(
     value: rdb::Value<'p>,
     limits: &Limits,
     now: Millis,
+    skew: Skew,
 ) -> Result<Option<Loaded<'p>>, Refused> {
     let object = match value {
         rdb::Value::String(string) => return Ok(Some(Loaded::String(string))),
         rdb::Value::Set(body) => Object::Set(load_set(body, &limits.set)?),
         rdb::Value::Hash(body) => {
-            let hash = load_hash(body, now, &limits.hash)?;
+            let hash = load_hash(body, now, skew, &limits.hash)?;
             if hash.view().is_empty(now) {
                 return Ok(None);
             }
@@ -132,6 +145,7 @@ pub fn merge(
     value: rdb::Value<'_>,
     limits: &Limits,
     now: Millis,
+    skew: Skew,
 ) -> Result<(), Refused> {
     match (object, value) {
         (Object::Set(set), rdb::Value::Set(rdb::set::Body::Members(members))) => {
@@ -154,8 +168,7 @@ pub fn merge(
             hash.prepare(hash.view().len(now) + fields.expected(), 0, &limits.hash);
             for field in fields {
                 let field = field?;
-                if field.expire_at.is_none_or(|at| at >= now) {
-                    let ttl = field.expire_at.map_or(Ttl::Clear, Ttl::At);
+                if let Some(ttl) = ttl_of(field.expire_at, now, skew) {
                     hash.set(&field.name, &field.value, ttl, now, &limits.hash);
                 }
             }
@@ -206,9 +219,18 @@ fn set_table(limits: &set::Limits) -> Set {
     set
 }
 
+/// The expiry, which is in wall time, as a field gets it; `None`: its time is over.
+fn ttl_of(expire_at: Option<Millis>, now: Millis, skew: Skew) -> Option<Ttl> {
+    match expire_at.map(|at| skew.from_wall(at)) {
+        None => Some(Ttl::Clear),
+        Some(at) => (at >= now).then_some(Ttl::At(at)),
+    }
+}
+
 fn load_hash(
     body: rdb::hash::Body<'_>,
     now: Millis,
+    skew: Skew,
     limits: &hash::Limits,
 ) -> Result<Hash, Refused> {
     let (form, bytes) = match body {
@@ -219,10 +241,9 @@ fn load_hash(
             hash.prepare(fields.expected(), 0, limits);
             for field in fields {
                 let field = field?;
-                let ttl = field.expire_at.map_or(Ttl::Clear, Ttl::At);
                 // Its like has perhaps expired since it was dumped.
-                let is_over = field.expire_at.is_some_and(|at| at < now);
-                if !is_over && !hash.set(&field.name, &field.value, ttl, now, limits) {
+                let Some(ttl) = ttl_of(field.expire_at, now, skew) else { continue };
+                if !hash.set(&field.name, &field.value, ttl, now, limits) {
                     return Err(Refused::Value);
                 }
             }
@@ -230,16 +251,20 @@ fn load_hash(
         }
     };
     let packed = HashRef::from_packed(form, &bytes);
-    if stays_packed(&bytes, packed.len(now), limits.listpack_entries) {
+    let is_small = stays_packed(&bytes, packed.len(skew.to_wall(now)), limits.listpack_entries);
+    // The times in its bytes are in wall time.
+    if is_small && (form == hash::Packed::Listpack || skew.is_zero()) {
         return Ok(Hash::from_packed(form, &bytes));
     }
-    let mut table = Hash::new();
-    table.prepare(usize::MAX, 0, limits);
-    for pair in packed.iter(now) {
-        let ttl = pair.expire_at.map_or(Ttl::Clear, Ttl::At);
-        pair.field.with(|field| pair.value.with(|value| table.set(field, value, ttl, now, limits)));
+    let mut hash = Hash::new();
+    if !is_small {
+        hash.prepare(usize::MAX, 0, limits);
     }
-    Ok(table)
+    for pair in packed.iter(Millis::MIN) {
+        let Some(ttl) = ttl_of(pair.expire_at, now, skew) else { continue };
+        pair.field.with(|field| pair.value.with(|value| hash.set(field, value, ttl, now, limits)));
+    }
+    Ok(hash)
 }
 
 fn load_sorted_set(

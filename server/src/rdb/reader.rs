@@ -67,11 +67,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many items follow. No items make no value, and more than could be there, each of at
-    /// least `smallest` bytes, are refused before anybody prepares for them.
+    /// How many items follow. More than could be there, each of at least `smallest` bytes, are
+    /// refused before anybody prepares for them.
     fn count(&mut self, smallest: usize) -> Option<usize> {
         let count = self.length()?;
-        (count > 0 && count <= self.len() / smallest).then_some(count)
+        (count <= self.len() / smallest).then_some(count)
     }
 }
 
@@ -92,8 +92,17 @@ pub struct Items<'a, T> {
 }
 
 impl<'a, T> Items<'a, T> {
-    /// Reads how many there are. Each takes at least `smallest` bytes.
+    /// Reads how many there are. Each takes at least `smallest` bytes, and no items make no value.
     pub(super) fn new(
+        reader: Reader<'a>,
+        smallest: usize,
+        read: impl Fn(&mut Reader<'a>) -> Option<T> + 'a,
+    ) -> Option<Self> {
+        Items::or_none(reader, smallest, read).filter(|items| items.left > 0)
+    }
+
+    /// As [`Items::new`], where there may be none.
+    pub(super) fn or_none(
         mut reader: Reader<'a>,
         smallest: usize,
         read: impl Fn(&mut Reader<'a>) -> Option<T> + 'a,

@@ -89,17 +89,19 @@ impl Clock {
     /// Server time of a moment given as wall time.
     #[must_use]
     pub fn from_wall(&self, at: Millis) -> Millis {
-        at.saturating_sub(self.skew_ms())
+        self.skew().from_wall(at)
     }
 
     /// Wall time of a moment given as server time.
     #[must_use]
     pub fn to_wall(&self, at: Millis) -> Millis {
-        at.saturating_add(self.skew_ms())
+        self.skew().to_wall(at)
     }
 
-    fn skew_ms(&self) -> i64 {
-        self.skew_us.load(Ordering::Relaxed) / 1000
+    /// The skew as it is now, for many conversions that have to agree.
+    #[must_use]
+    pub fn skew(&self) -> Skew {
+        Skew(self.skew_us.load(Ordering::Relaxed) / 1000)
     }
 
     /// Compares the clocks; call it once a second. Returns by how many milliseconds the wall clock
@@ -119,6 +121,30 @@ impl Clock {
         let skew = if skew.abs() <= TOLERANCE_US { 0 } else { skew };
         self.skew_us.store(skew, Ordering::Relaxed);
         Some(step / 1000)
+    }
+}
+
+/// Wall time minus server time, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skew(pub Millis);
+
+impl Skew {
+    /// Whether both times are the same.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Server time of a moment given as wall time.
+    #[must_use]
+    pub fn from_wall(self, at: Millis) -> Millis {
+        at.saturating_sub(self.0)
+    }
+
+    /// Wall time of a moment given as server time.
+    #[must_use]
+    pub fn to_wall(self, at: Millis) -> Millis {
+        at.saturating_add(self.0)
     }
 }
 
@@ -179,9 +205,11 @@ mod tests {
         assert!(clock.wall_us() - clock.now_us() >= 3_599_000_000);
         assert_eq!(clock.to_wall(1_000), 3_601_000);
         assert_eq!(clock.from_wall(3_601_000), 1_000);
+        assert_eq!((clock.skew(), clock.skew().is_zero()), (Skew(3_600_000), false));
         assert_eq!(clock.observe(3_600_005_000), None, "noise around the new difference");
         assert_eq!(clock.observe(-2_000), Some(-3_600_002));
         assert_eq!(clock.to_wall(5), 5, "back in step");
+        assert!(clock.skew().is_zero());
         assert_eq!(clock.from_wall(i64::MIN), i64::MIN);
         assert_eq!(clock.to_wall(i64::MAX), i64::MAX);
     }

@@ -201,7 +201,8 @@ impl Shared {
         let (server, Head { what, key, expire_at, .. }) = (self.server, *head);
         let db = self.database(head.db)?;
         let (now, loading) = (server.clock.now(), &server.snapshots.loading);
-        let expire_at = expire_at.map(|at| server.clock.from_wall(at));
+        let skew = server.clock.skew();
+        let expire_at = expire_at.map(|at| skew.from_wall(at));
         if expire_at.is_some_and(|at| at <= now) {
             loading.expired.fetch_add(1, Ordering::Relaxed);
             return Ok(());
@@ -215,13 +216,13 @@ impl Shared {
         let guard = handle.pin();
         let mut writer = role_of(server, &key, &guard);
         if what == What::Part && writer.get(db, &key, now).is_some() {
-            let merge = |object: &mut _| object::merge(object, value, &self.limits, now);
+            let merge = |object: &mut _| object::merge(object, value, &self.limits, now, skew);
             return match writer.get(db, &key, now).map(|entry| entry.kind()) {
                 Some(dunlin_storage::Kind::String) => Err("a part belongs to a string".to_owned()),
                 _ => writer.update(db, &key, now, merge).unwrap_or(Ok(())).map_err(refused),
             };
         }
-        let Some(value) = object::load(value, &self.limits, now).map_err(refused)? else {
+        let Some(value) = object::load(value, &self.limits, now, skew).map_err(refused)? else {
             loading.expired.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         };

@@ -18,8 +18,9 @@ use super::format::BLOCK;
 use crate::rdb::object;
 use crate::rdb::stream::Form;
 use crate::rdb::{self, Payload, Strings};
+use crate::runtime::clock::Skew;
 use crate::server::Server;
-use dunlin_storage::value::hash::HashRef;
+use dunlin_storage::value::hash::{HashRef, Pair};
 use dunlin_storage::value::list;
 use dunlin_storage::value::set::SetRef;
 use dunlin_storage::value::sorted_set::SortedSetRef;
@@ -170,7 +171,7 @@ impl Job for Visit {
 
 impl Reading {
     fn step(&mut self, server: &Server, writer: &Writer<'_, '_>) -> Step {
-        let key = server.keyspace.key(&self.key);
+        let (key, skew) = (server.keyspace.key(&self.key), server.clock.skew());
         let Some(entry) = writer.get(self.db, &key, self.now) else { return Step::Gone };
         let expire_at = entry.expire_at();
         let Some(object) = writer.object(&entry) else {
@@ -179,30 +180,35 @@ impl Reading {
                 _ if self.object.is_some() => return Step::Gone,
                 Value::Str(string) => rdb::dump_string(Strings::Plain, &string.to_cow()),
                 Value::Packed(packed) => {
-                    object::dump_packed(Strings::Plain, packed, &self.limits, self.now)
+                    object::dump_packed(Strings::Plain, packed, &self.limits, self.now, skew)
                 }
                 _ => return Step::Small,
             };
             return Step::Whole(value, expire_at);
         };
+        if object.is_gone(self.now) {
+            // All fields have expired, and nobody has removed the key yet.
+            return Step::Gone;
+        }
         let place = std::ptr::from_ref(object).addr();
         if self.object.is_some_and(|before| before != place) {
             return Step::Gone;
         }
         self.object = Some(place);
-        match self.part(object) {
+        match self.part(object, skew) {
             Some((items, more)) => Step::Part { items, expire_at, more },
             None => {
                 let strings = Strings::Plain;
                 let form = Form::Redis72;
-                let payload = object::dump_object(strings, object, form, &self.limits, self.now);
+                let payload =
+                    object::dump_object(strings, object, form, &self.limits, self.now, skew);
                 Step::Whole(payload, expire_at)
             }
         }
     }
 
     /// The next part of what is read in parts, and whether there are more.
-    fn part(&mut self, object: &Object) -> Option<(Option<Payload>, bool)> {
+    fn part(&mut self, object: &Object, skew: Skew) -> Option<(Option<Payload>, bool)> {
         let (strings, now) = (Strings::Plain, self.now);
         let bytes = object.memory_usage();
         let (payload, cursor) = match object {
@@ -228,7 +234,10 @@ impl Reading {
                 let HashRef::Table(_) = hash else { return None };
                 let count = count_of_part(hash.len(now), bytes, self.cursor)?;
                 let mut items = Vec::with_capacity(count);
-                let cursor = hash.scan(self.cursor, count, now, &mut |pair| items.push(pair));
+                let cursor = hash.scan(self.cursor, count, now, &mut |pair| {
+                    let expire_at = pair.expire_at.map(|at| skew.to_wall(at));
+                    items.push(Pair { expire_at, ..pair });
+                });
                 let soonest = items.iter().filter_map(|pair| pair.expire_at).min();
                 let payload = some(&items).then(|| match soonest {
                     None => {

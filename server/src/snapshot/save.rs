@@ -8,6 +8,7 @@ use super::{AtExit, Failed, Job, Saved, part, reload};
 use crate::config::Settings;
 use crate::rdb::object;
 use crate::rdb::{self, Strings};
+use crate::runtime::clock::Skew;
 use crate::runtime::phase::Phase;
 use crate::runtime::pool::Courtesy;
 use crate::server::Server;
@@ -193,6 +194,7 @@ impl Saving<'_> {
     ) -> bool {
         let server = self.server;
         let (now, limits) = (server.clock.now(), server.limits().list);
+        let skew = server.clock.skew();
         let guard: Guard = handle.pin();
         let until = server.clock.monotonic_ns().saturating_add(SLICE_NS);
         loop {
@@ -200,7 +202,7 @@ impl Saving<'_> {
                 if entry.is_expired(now) {
                     return;
                 }
-                match value(&entry, &limits, now) {
+                match value(&entry, &limits, now, skew) {
                     Ok(value) => filler.add(&head(server, db, &entry), &value),
                     Err(LongValue::Rope(rope)) => {
                         let key = entry.key().into();
@@ -285,6 +287,7 @@ pub(crate) fn value(
     entry: &Entry<'_>,
     limits: &dunlin_storage::value::list::Limits,
     now: Millis,
+    skew: Skew,
 ) -> Result<Vec<u8>, LongValue> {
     match entry.value() {
         Value::Str(Str::Rope(rope)) if rope.as_slice().is_none() => {
@@ -292,7 +295,7 @@ pub(crate) fn value(
         }
         Value::Str(string) => Ok(rdb::dump_string(Strings::Plain, &string.to_cow()).into_value()),
         Value::Packed(packed) => {
-            Ok(object::dump_packed(Strings::Plain, packed, limits, now).into_value())
+            Ok(object::dump_packed(Strings::Plain, packed, limits, now, skew).into_value())
         }
         _ => Err(LongValue::Large),
     }

@@ -134,6 +134,21 @@ fn fields_that_expire_keep_their_expiry() {
 }
 
 #[test]
+fn of_a_hash_whose_fields_have_expired_nothing_is_dumped() {
+    let server = Server::dunlin(&["--enable-debug-command", "yes"]);
+    let mut client = server.client();
+    client.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    for field in ["f".to_owned(), "f".repeat(100)] {
+        client.run("DEL k");
+        assert_eq!(client.run(&format!("HSET k {field} v")), Value::Int(1));
+        client.run(&format!("HPEXPIRE k 20 FIELDS 1 {field}"));
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        assert_eq!(client.run("DUMP k"), Value::NullBulk);
+        assert_eq!(client.run("MIGRATE 127.0.0.1 1 k 0 1000"), Value::Simple(b"NOKEY".to_vec()));
+    }
+}
+
+#[test]
 fn values_survive_a_reload() {
     let server = Server::dunlin(&["--enable-debug-command", "yes"]);
     let mut client = server.client();

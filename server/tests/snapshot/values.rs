@@ -102,6 +102,34 @@ fn keys_whose_time_is_over_stay_away() {
     assert_eq!(info(&mut client, "rdb_last_load_keys_expired"), "1");
 }
 
+#[test]
+fn hashes_whose_fields_have_expired_stay_away() {
+    let dir = Dir::new();
+    let server = start(&dir, &[]);
+    let mut client = server.client();
+    client.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    client.run("SET stays 1");
+    // All are tables: for a long value, for many fields, and one that is read in parts.
+    for (key, count, length) in [("long", 1, 100), ("many", 600, 1), ("parts", 600, 300)] {
+        let (number, value) = (count.to_string(), "v".repeat(length));
+        let fields: Vec<String> = (0..count).map(|field| format!("f{field}")).collect();
+        let mut set = vec!["HSET", key];
+        set.extend(fields.iter().flat_map(|field| [field.as_str(), value.as_str()]));
+        assert_eq!(client.call(&set), Value::Int(count));
+        let mut expire = vec!["HPEXPIRE", key, "50", "FIELDS", number.as_str()];
+        expire.extend(fields.iter().map(String::as_str));
+        assert!(!client.call(&expire).is_error());
+    }
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(client.run("DBSIZE"), Value::Int(4), "nobody has removed them");
+    assert_eq!(client.run("SAVE"), Value::ok());
+    drop(server);
+    let server = start(&dir, &[]);
+    let mut client = server.client();
+    assert_eq!(client.run("DBSIZE"), Value::Int(1));
+    assert_eq!(client.run("GET stays"), Value::bulk("1"));
+}
+
 /// Values with a checksum of their key, so that one which it never had is found.
 fn value_of(key: usize, version: u64) -> String {
     format!("{key}/{version}/{}", "v".repeat((version % 700) as usize))

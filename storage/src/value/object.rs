@@ -137,7 +137,8 @@ impl Object {
     }
 
     /// True if nothing is in it, so that its key goes. A stream stays.
-    pub(crate) fn is_gone(&self, now: Millis) -> bool {
+    #[must_use]
+    pub fn is_gone(&self, now: Millis) -> bool {
         match self {
             Object::List(list) => list.is_empty(),
             Object::Set(set) => set.is_empty(),

@@ -21,7 +21,7 @@ pub(super) enum Later {
 pub(super) fn add(server: &Server, filler: &mut Filler, entry: &Entry<'_>) -> Result<(), Later> {
     let now = server.clock.now();
     let expire_at = entry.expire_at().map(|at| server.clock.to_wall(at));
-    match value(entry, &server.limits().list, now) {
+    match value(entry, &server.limits().list, now, server.clock.skew()) {
         Ok(value) => {
             let head = Head { what: What::Value, db: DB, key: entry.key(), expire_at };
             filler.add(&head, &value);

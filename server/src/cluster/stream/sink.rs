@@ -359,8 +359,8 @@ impl<A: Around> Sink<A> {
     fn load<'e>(&self, entry: &Entry<'e>) -> Result<Option<object::Loaded<'e>>, Why> {
         let (kind, body) = entry.value.split_first().ok_or(Why::Malformed)?;
         let value = rdb::read_value(*kind, body).map_err(|_refused| Why::Malformed)?;
-        let now = self.server.clock.now();
-        object::load(value, &self.limits, now).map_err(|_refused| Why::Malformed)
+        let (now, skew) = (self.server.clock.now(), self.server.clock.skew());
+        object::load(value, &self.limits, now, skew).map_err(|_refused| Why::Malformed)
     }
 
     /// Some members of a collection; with the last of them what becomes of its key.
@@ -378,8 +378,8 @@ impl<A: Around> Sink<A> {
             Some(mut staged) => {
                 let (kind, body) = entry.value.split_first().ok_or(Why::Malformed)?;
                 let value = rdb::read_value(*kind, body).map_err(|_refused| Why::Malformed)?;
-                let now = self.server.clock.now();
-                object::merge(&mut staged.object, value, &self.limits, now)
+                let (now, skew) = (self.server.clock.now(), self.server.clock.skew());
+                object::merge(&mut staged.object, value, &self.limits, now, skew)
                     .map_err(|_refused| Why::Malformed)?;
                 Some(staged)
             }

@@ -58,12 +58,16 @@ pub(super) const RESTORE: Command = Command::new("restore", Arity::at_least(4), 
 
 fn dump(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let (key, limits, now) = (call.key(1), call.server.limits(), call.now);
+    let skew = call.server.clock.skew();
     let (reader, reply) = call.split();
-    let Some(entry) = reader.entry(&key) else {
+    let payload = match reader.entry(&key) {
+        Some(entry) => payload::dump(&reader, &entry, &limits, now, skew)?,
+        None => None,
+    };
+    let Some(payload) = payload else {
         reply.null();
         return Ok(Outcome::Done);
     };
-    let payload = payload::dump(&reader, &entry, &limits, now)?;
     if payload.len() > BIG_VALUE {
         reply.bulk_chunks(payload.len(), std::iter::once(Bytes::from(payload)));
     } else {
@@ -125,7 +129,8 @@ fn restore(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if ttl < 0 {
         return Err("ERR Invalid TTL value, must be >= 0".into());
     }
-    let loaded = payload::load(call.arg(3), &call.server.limits(), call.now);
+    let (limits, skew) = (call.server.limits(), call.server.clock.skew());
+    let loaded = payload::load(call.arg(3), &limits, call.now, skew);
     let loaded = loaded.map_err(|refused| match refused {
         Refused::Footer => "ERR DUMP payload version or checksum are wrong",
         Refused::Value => "ERR Bad data format",

@@ -176,10 +176,11 @@ fn pack(
     first: bool,
 ) -> Result<Option<Content>, ReplyError> {
     let (limits, now) = (call.server.limits(), call.now);
+    let skew = call.server.clock.skew();
     let (reader, _) = if first { call.split() } else { call.split_to_change() };
     let Some(entry) = reader.entry(key) else { return Ok(None) };
-    let payload = payload::dump(&reader, &entry, &limits, now)?;
-    Ok(Some(Content { payload, expire_at: entry.expire_at() }))
+    let payload = payload::dump(&reader, &entry, &limits, now, skew)?;
+    Ok(payload.map(|payload| Content { payload, expire_at: entry.expire_at() }))
 }
 
 /// The other server has answered, or failed to.

@@ -4,27 +4,32 @@ use crate::commands::collection::{Limits, Reader};
 use crate::commands::error::ReplyError;
 use crate::rdb::stream::Form;
 use crate::rdb::{self, Refused, Strings, object};
+use crate::runtime::clock::Skew;
 use dunlin_storage::{Entry, Millis, Value};
 
 pub(in crate::commands) use crate::rdb::object::Loaded;
 
-/// The payload of the value of `entry`.
+/// The payload of the value of `entry`; `None` if all of it has expired.
 pub(in crate::commands) fn dump<'g>(
     reader: &Reader<'_, 'g>,
     entry: &Entry<'g>,
     limits: &Limits,
     now: Millis,
-) -> Result<Vec<u8>, ReplyError> {
+    skew: Skew,
+) -> Result<Option<Vec<u8>>, ReplyError> {
     let strings = Strings::Packed;
     let payload = match entry.value() {
         Value::Str(string) => rdb::dump_string(strings, &string.to_cow()),
-        Value::Packed(packed) => object::dump_packed(strings, packed, &limits.list, now),
+        Value::Packed(packed) => object::dump_packed(strings, packed, &limits.list, now, skew),
         _ => {
             let object = reader.object(entry)?;
-            object::dump_object(strings, object, Form::Redis70, &limits.list, now)
+            if object.is_gone(now) {
+                return Ok(None);
+            }
+            object::dump_object(strings, object, Form::Redis70, &limits.list, now, skew)
         }
     };
-    Ok(payload.seal())
+    Ok(Some(payload.seal()))
 }
 
 /// The value in a payload; `None` if all of it has expired.
@@ -32,6 +37,7 @@ pub(in crate::commands) fn load<'p>(
     payload: &'p [u8],
     limits: &Limits,
     now: Millis,
+    skew: Skew,
 ) -> Result<Option<Loaded<'p>>, Refused> {
-    object::load(rdb::load(payload)?, limits, now)
+    object::load(rdb::load(payload)?, limits, now, skew)
 }

@@ -1,6 +1,7 @@
 //! Files that are put together by hand; those that servers write are read in `tests/snapshot`.
 
 use super::*;
+use crate::config::directives::MAX_BULK;
 use crate::rdb::{self, crc64, kind};
 
 /// A file of these records, with its end.
@@ -140,6 +141,18 @@ fn no_length_is_believed() {
     }
     let key = [&[kind::STRING][..], long].concat();
     assert!(read(&file("REDIS0011", &key)).is_err());
+}
+
+#[test]
+fn every_length_that_a_value_can_have_is_read() {
+    let read_string = |length: usize| {
+        let head = [kind::STRING, 1, b'k', 0x81];
+        let record = [&head[..], &(length as u64).to_be_bytes()].concat();
+        read(&file("REDIS0011", &record))
+    };
+    // It is looked for, and is not there.
+    assert!(matches!(read_string(MAX_BULK), Err(Refused::Truncated)));
+    assert!(matches!(read_string(MAX_BULK + 1), Err(Refused::Malformed { .. })));
 }
 
 #[test]

@@ -88,6 +88,17 @@ fn malformed_values_are_refused() {
 }
 
 #[test]
+fn strings_beyond_the_usual_limit_are_read() {
+    // Zeros that nobody looks at take no memory.
+    let length = (512_u32 << 20) + 1;
+    let mut body = vec![0_u8; 5 + length as usize];
+    body[0] = 0x80;
+    body[1..5].copy_from_slice(&length.to_be_bytes());
+    let Ok(Value::String(string)) = read_value(kind::STRING, &body) else { panic!("a string") };
+    assert_eq!(string.len(), length as usize);
+}
+
+#[test]
 fn malformed_expiries_are_refused() {
     let payload = |texts: &[&str]| {
         let mut list = ListpackBuf::new();

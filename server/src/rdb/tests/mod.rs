@@ -1,5 +1,6 @@
 //! Payloads of other servers, of our own, and damaged ones.
 
+mod expiries;
 mod malformed;
 mod random;
 mod reference;
