@@ -94,7 +94,7 @@ pub struct ClientShared {
     pub db: AtomicU8,
     /// RESP version.
     pub resp: AtomicU8,
-    /// Time of the last command.
+    /// Time of the last command, or when the client last took something of what waited for it.
     pub last_active: AtomicI64,
     /// Id of the last command + 1.
     pub last_command: AtomicU32,

@@ -2,6 +2,7 @@
 
 use crate::support::client::Broken;
 use crate::support::{Server, Value, alone, command, eventually};
+use socket2::SockRef;
 use std::time::Duration;
 
 #[test]
@@ -73,6 +74,22 @@ fn a_client_that_is_made_to_wait_is_not_idle() {
     assert_eq!(blocked.recv(), Value::Simple(b"PONG".to_vec()));
     assert_eq!(paused.recv(), Value::ok());
     assert_eq!(paused.recv(), Value::bulk("1"));
+}
+
+#[test]
+fn a_client_that_still_receives_is_not_idle() {
+    let server = Server::dunlin(&["--timeout", "2"]);
+    let value = vec![b'v'; 1 << 20];
+    assert_eq!(server.client().call(&[b"SET".as_slice(), b"big", &value]), Value::ok());
+    let mut slow = server.client();
+    SockRef::from(slow.socket()).set_recv_buffer_size(512 * 1024).expect("an option");
+    // All of it is ready at once, most of it does not fit into the kernel, and it is read for longer
+    // than a client may do nothing.
+    slow.send(&command(&["GET", "big"]).repeat(32));
+    for number in 0..32 {
+        assert!(slow.recv() == Value::Bulk(value.clone()), "reply {number}");
+        std::thread::sleep(Duration::from_millis(150));
+    }
 }
 
 #[test]
