@@ -27,6 +27,7 @@ use crate::blocking::Ran;
 use crate::client::ClientShared;
 use crate::client::REPLY_BUFFER;
 use crate::client::transaction::Transaction;
+use crate::dispatch::LOOK_AGAIN;
 use crate::inbox::COLLECT;
 use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
@@ -295,9 +296,15 @@ impl Connection {
         if self.must_end() {
             return Some(self.given_up());
         }
-        let left = u64::try_from(until - server.clock.now()).unwrap_or(0);
-        let mut session = self.session.take()?;
+        let now = server.clock.now();
+        let left = u64::try_from(until - now).unwrap_or(0);
         let resumed = server.pause.changed().notified();
+        // It may have ended since dispatch has asked, before there was anybody to tell. The waits of
+        // routing, which are no pause, are over so soon that it does not matter.
+        if until - now > LOOK_AGAIN && !server.pause.is_still(until, now) {
+            return None;
+        }
+        let mut session = self.session.take()?;
         let rerouted = server.cluster.as_deref().map(|node| node.routes.changed().notified());
         let rerouted = async {
             match rerouted {
