@@ -23,6 +23,16 @@ impl Connection {
         self.held_back.is_some() || self.has_too_much(session.reply.pending())
     }
 
+    /// From now on the client has to read before it is served, unless it has to already; since when.
+    pub(super) fn hold_back(&mut self) -> Millis {
+        let server = self.worker.server;
+        *self.held_back.get_or_insert_with(|| {
+            server.overload.bytes.pauses.fetch_add(1, Ordering::Relaxed);
+            self.shared.set_flag(ClientShared::HELD_BACK, true);
+            server.clock.now()
+        })
+    }
+
     /// Waits until something is to be done. A client that is held back is not read from.
     pub(super) async fn wait(&mut self, session: &mut Session) -> io::Result<Event> {
         while self.has_too_much(session.reply.pending()) {
@@ -43,14 +53,7 @@ impl Connection {
     /// Waits until the client takes something of what waits for it.
     async fn wait_until_read(&mut self, session: &mut Session) -> io::Result<Event> {
         let (clock, bytes) = (&self.worker.server.clock, &self.worker.server.overload.bytes);
-        let since = match self.held_back {
-            Some(since) => since,
-            None => {
-                bytes.pauses.fetch_add(1, Ordering::Relaxed);
-                self.shared.set_flag(ClientShared::HELD_BACK, true);
-                *self.held_back.insert(clock.now())
-            }
-        };
+        let since = self.hold_back();
         let seconds = self.worker.server.settings().output_pause.stall_timeout;
         let end = since.saturating_add(Millis::from(seconds) * 1_000);
         let left = u64::try_from(end.saturating_sub(clock.now())).unwrap_or(0);

@@ -129,7 +129,8 @@ struct Connection {
     read: usize,
     /// Time of the turn whose replies were last sent.
     flushed: Millis,
-    /// Since when the client is held back and has read nothing.
+    /// Since when the client is held back and has read nothing; of what it has sent, some may not have
+    /// been executed.
     held_back: Option<Millis>,
 }
 
@@ -243,7 +244,11 @@ impl Connection {
             }
             match turn {
                 Turn::Idle => return None,
-                Turn::Yield if self.has_too_much(pending) => return None,
+                Turn::Yield if self.has_too_much(pending) => {
+                    // Noted, because it may be too much no more when that is looked at again.
+                    self.hold_back();
+                    return None;
+                }
                 Turn::Yield | Turn::Handover(_) | Turn::Pool(_) | Turn::Block => {
                     tokio::task::yield_now().await;
                 }
