@@ -205,6 +205,7 @@ impl Connection {
                 },
             };
             if session.has_outlived_lease() || self.has_written() && !self.copied().await {
+                self.session = Some(session);
                 return Some(End::Drop);
             }
             if matches!(turn, Turn::Idle) && self.worker.is_crowded() {
@@ -268,10 +269,14 @@ impl Connection {
             // On the way, and while it waits, what was answered before is sent.
             let stays = matches!(&ran, Ran::Home(_, turn) if !matches!(turn, Turn::Pool(_)));
             if !stays && self.has_written() && !self.copied().await {
+                self.take_back(ran).await;
                 return Err(End::Drop);
             }
             ran = match ran {
-                Ran::Home(session, _) if session.has_outlived_lease() => return Err(End::Drop),
+                Ran::Home(session, _) if session.has_outlived_lease() => {
+                    self.session = Some(session);
+                    return Err(End::Drop);
+                }
                 Ran::Home(session, Turn::Handover(shards)) => {
                     self.hand_over(session, shards).await?
                 }

@@ -60,3 +60,25 @@ fn a_pause_may_end_while_earlier_replies_are_held() {
     }
     assert_eq!(control.run(&get), Value::bulk("2"));
 }
+
+#[test]
+fn who_is_dropped_before_it_waits_is_given_nothing() {
+    let _alone = alone();
+    let pair = Pair::new();
+    let (mut writes, mut waits, mut control) = (pair.client(), pair.client(), pair.client());
+    let [key, list] = ["key", "list"].map(|name| format!("{{{}}}{name}", pair.key));
+    pair.leader().stop();
+    writes.send_command(&["SET", &key, "1"]);
+    assert!(eventually(LIMIT, || control.run(&format!("EXISTS {key}")) == Value::Int(1)));
+    // It may have written as well, so what it was answered before is held, too.
+    waits.send_command(&["BLPOP", &list, "0"]);
+    let blocked = || control.run("INFO clients").text().contains("blocked_clients:1\r\n");
+    assert!(eventually(LIMIT, blocked));
+    assert_eq!(control.run("DEBUG SLOTS LEASE 300"), Value::ok());
+    assert!(waits.is_closed());
+    assert_eq!(control.run("DEBUG SLOTS LEASE 3600000"), Value::ok());
+    let mut pushes = pair.client();
+    pushes.send_command(&["RPUSH", &list, "element"]);
+    let there = || control.run(&format!("LLEN {list}")) == Value::Int(1);
+    assert!(eventually(LIMIT, there), "the element is lost");
+}
