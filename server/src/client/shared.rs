@@ -227,6 +227,8 @@ impl ClientShared {
     pub const HELD_BACK: u32 = 65536;
     /// It came over TLS.
     pub const TLS: u32 = 131_072;
+    /// It waits for something, and its session with it.
+    pub const WAITS: u32 = Self::BLOCKED | Self::PAUSED | Self::POOLED;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -273,9 +275,8 @@ impl ClientShared {
     /// Whether the client is in no state in which it stays with its worker: waiting, listening, in a
     /// transaction, about to end.
     pub(crate) fn may_move(&self) -> bool {
-        let waits = Self::BLOCKED | Self::PAUSED | Self::POOLED;
         let listens = Self::MONITOR | Self::PUBSUB | Self::TRACKING;
-        !self.has_flag(waits | listens | Self::CLOSING | Self::GONE)
+        !self.has_flag(Self::WAITS | listens | Self::CLOSING | Self::GONE)
             && !self.kill.load(Ordering::Relaxed)
             && !self.in_transaction()
             && self.transaction.watched() == 0

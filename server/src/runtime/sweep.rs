@@ -82,7 +82,7 @@ pub(crate) fn sweep(server: &Server) {
 
 /// Whose patience a client has used up, if it has.
 fn overdue(client: &ClientShared, settings: &Settings, now: Millis) -> Option<Patience> {
-    if client.has_flag(ClientShared::BLOCKED | ClientShared::PAUSED | ClientShared::POOLED) {
+    if client.has_flag(ClientShared::WAITS) {
         return None;
     }
     let over = |limit: u32, since: Millis| limit > 0 && now - since > Millis::from(limit) * 1_000;
@@ -115,8 +115,11 @@ fn over_soft_limit(client: &ClientShared, settings: &Settings, now: Millis) -> b
     now - since > Millis::from(limit.soft_seconds) * 1_000
 }
 
+/// Whether a client that is woken can give something back. One that waits would look whether the wait is
+/// over, find that it is not, and be asked again by the next sweep.
 fn may_shrink(client: &ClientShared, now: Millis) -> bool {
-    now - client.last_active.load(Ordering::Relaxed) > IDLE_MILLIS
+    !client.has_flag(ClientShared::WAITS)
+        && now - client.last_active.load(Ordering::Relaxed) > IDLE_MILLIS
         && client.query_buffer.load(Ordering::Relaxed) == 0
         && client.output.load(Ordering::Relaxed) == 0
         && client.buffers() > IDLE_ROOM
@@ -125,4 +128,23 @@ fn may_shrink(client: &ClientShared, now: Millis) -> bool {
 /// Whether a client was held back that need not be any more: there is room for its replies again.
 fn may_go_on(client: &ClientShared, pause_at: u64) -> bool {
     client.has_flag(ClientShared::HELD_BACK) && client.output.load(Ordering::Relaxed) < pause_at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_idle_is_woken_to_shrink_and_who_waits_is_not() {
+        let client = ClientShared::new(1, "a:1".into(), String::new(), 0, 0, 0);
+        client.query_room.store(2 * IDLE_ROOM, Ordering::Relaxed);
+        let later = IDLE_MILLIS + 1;
+        assert!(may_shrink(&client, later) && !may_shrink(&client, IDLE_MILLIS));
+        for waits in [ClientShared::BLOCKED, ClientShared::PAUSED, ClientShared::POOLED] {
+            client.set_flag(waits, true);
+            assert!(!may_shrink(&client, later));
+            client.set_flag(waits, false);
+        }
+        assert!(may_shrink(&client, later));
+    }
 }
