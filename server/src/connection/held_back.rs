@@ -8,6 +8,7 @@
 
 use super::{Connection, Event};
 use crate::client::ClientShared;
+use crate::runtime::logging::Every;
 use crate::session::Session;
 use dunlin_storage::Millis;
 use std::future::poll_fn;
@@ -15,6 +16,8 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing::warn;
+
+static STALLED: Every = Every::millis(1_000);
 
 impl Connection {
     /// Whether the client has to read before it is served.
@@ -67,16 +70,21 @@ impl Connection {
             Ok(event) => event,
             Err(_elapsed) => {
                 bytes.stalled.fetch_add(1, Ordering::Relaxed);
-                let unsent = session.reply.pending();
-                warn!(
-                    id = self.shared.id,
-                    unsent,
-                    seconds,
-                    "closing a client: deadlock, it does not read its replies and is not served until \
-                     it does"
-                );
+                self.note_stall(session.reply.pending(), seconds);
                 Ok(Event::Stalled)
             }
         }
+    }
+
+    fn note_stall(&self, unsent: usize, seconds: u32) {
+        let Some(folded) = STALLED.admit(self.worker.server.clock.now()) else { return };
+        warn!(
+            id = self.shared.id,
+            unsent,
+            seconds,
+            folded,
+            "closing a client: deadlock, it does not read its replies and is not served until it \
+             does"
+        );
     }
 }

@@ -29,6 +29,7 @@ use crate::client::REPLY_BUFFER;
 use crate::client::transaction::Transaction;
 use crate::dispatch::LOOK_AGAIN;
 use crate::inbox::COLLECT;
+use crate::runtime::logging::Every;
 use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
@@ -56,6 +57,9 @@ const READ_IN_A_ROW: usize = 64 * 1024;
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// Subscriptions, or watches, that a closed connection ends before others get their turn: about 100 us.
 const LEAVE_SLICE: usize = 256;
+
+static OUTPUT_LIMIT: Every = Every::millis(1_000);
+static QUERY_LIMIT: Every = Every::millis(1_000);
 
 /// Why the socket loop woke up.
 enum Event {
@@ -228,14 +232,12 @@ impl Connection {
             if written.is_err() {
                 return Some(End::Drop);
             }
-            let stats = &self.worker.server.stats;
             if over {
                 self.note_output_limit();
                 return Some(End::Drop);
             }
             if received > self.worker.server.query_limit() {
-                stats.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-                warn!(id = self.shared.id, "closing a client: client-query-buffer-limit");
+                self.note_query_limit();
                 return Some(End::Drop);
             }
             if self.shared.kill.load(Ordering::Acquire) {
@@ -482,8 +484,18 @@ impl Connection {
     }
 
     fn note_output_limit(&self) {
-        let stats = &self.worker.server.stats;
-        stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-        warn!(id = self.shared.id, "closing a client: client-output-buffer-limit");
+        let server = self.worker.server;
+        server.stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+        if let Some(folded) = OUTPUT_LIMIT.admit(server.clock.now()) {
+            warn!(id = self.shared.id, folded, "closing a client: client-output-buffer-limit");
+        }
+    }
+
+    fn note_query_limit(&self) {
+        let server = self.worker.server;
+        server.stats.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+        if let Some(folded) = QUERY_LIMIT.admit(server.clock.now()) {
+            warn!(id = self.shared.id, folded, "closing a client: client-query-buffer-limit");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::client::ClientShared;
 use crate::config::Settings;
+use crate::runtime::logging::Every;
 use crate::server::Server;
 use dunlin_storage::Millis;
 use std::sync::atomic::Ordering;
@@ -11,6 +12,8 @@ use std::sync::atomic::Ordering;
 const IDLE_ROOM: u64 = 4 * 1024;
 /// Idle this long, a connection gives its buffers back.
 const IDLE_MILLIS: Millis = 2_000;
+
+static SOFT_LIMIT: Every = Every::millis(1_000);
 
 /// The directives that say how long a client may do nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +70,13 @@ pub(crate) fn sweep(server: &Server) {
             client.kill();
         } else if over_soft_limit(client, &settings, now) {
             server.stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(id = client.id, "closing a client: client-output-buffer-limit (soft)");
+            if let Some(folded) = SOFT_LIMIT.admit(now) {
+                tracing::warn!(
+                    id = client.id,
+                    folded,
+                    "closing a client: client-output-buffer-limit (soft)"
+                );
+            }
             client.kill();
         } else if may_shrink(client, now) || may_go_on(client, pause_at) {
             client.signal.notify();

@@ -1,9 +1,10 @@
 //! maxclients, timeout, output limits, memory.
 
 use crate::support::client::Broken;
+use crate::support::process::against_reference;
 use crate::support::{Server, Value, alone, command, eventually};
 use socket2::SockRef;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn one_client_too_many_is_told_so() {
@@ -179,6 +180,30 @@ fn a_reply_above_the_output_limit_is_not_begun() {
     for _ in 0..5 {
         assert_eq!(modest.recv(), Value::Bulk(value.clone()));
     }
+}
+
+#[test]
+fn clients_that_are_closed_do_not_fill_the_log() {
+    if against_reference() {
+        return;
+    }
+    let server = Server::dunlin(&["--client-output-buffer-limit", "normal 80kb 0 0"]);
+    let mut client = server.client();
+    let value = vec![b'v'; 10_000];
+    for _ in 0..20 {
+        client.call(&[b"RPUSH".as_slice(), b"list", &value]);
+    }
+    let begun = Instant::now();
+    for _ in 0..50 {
+        let mut greedy = server.client();
+        greedy.send(b"LRANGE list 0 -1\r\n");
+        assert_eq!(greedy.read_to_close(), Ok(Vec::new()));
+    }
+    // One a second.
+    let most = begun.elapsed().as_secs() as usize + 2;
+    let log = server.log();
+    let lines = log.matches("closing a client: client-output-buffer-limit").count();
+    assert!((1..=most).contains(&lines), "{lines} lines:\n{log}");
 }
 
 #[test]
