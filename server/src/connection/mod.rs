@@ -101,7 +101,7 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
     let Some(mut session) = connection.session.take() else { return };
     let ending = connection.worker.server.shutdown.requested();
     if matches!(end, End::Flush) && ending {
-        connection.part(&mut session.reply).await;
+        connection.part(&mut session).await;
     } else if matches!(end, End::Flush) {
         let flush = connection.stream.write_all(&mut session.reply);
         // A peer that does not take its last replies is not waited for.
@@ -136,14 +136,16 @@ struct Connection {
     /// Since when the client is held back and has read nothing; of what it has sent, some may not have
     /// been executed.
     held_back: Option<Millis>,
+    /// Since when it ends with the process.
+    parting: Option<Millis>,
 }
 
 impl Connection {
     fn new(presence: Presence, stream: Stream, session: Box<Session>) -> Self {
         let (shared, worker) = (presence.shared.clone(), presence.worker.clone());
         let session = Some(session);
-        let (read, flushed, held_back) = (0, 0, None);
-        Connection { presence, stream, shared, worker, session, read, flushed, held_back }
+        let (read, flushed, held_back, parting) = (0, 0, None, None);
+        Connection { presence, stream, shared, worker, session, read, flushed, held_back, parting }
     }
 
     async fn run(&mut self) -> End {
