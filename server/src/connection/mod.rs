@@ -17,6 +17,7 @@ mod blocked;
 mod copied;
 mod held_back;
 mod input;
+mod limits;
 mod moving;
 mod output;
 mod parting;
@@ -25,11 +26,9 @@ pub(crate) mod tls;
 
 use crate::blocking::Ran;
 use crate::client::ClientShared;
-use crate::client::REPLY_BUFFER;
 use crate::client::transaction::Transaction;
 use crate::dispatch::LOOK_AGAIN;
 use crate::inbox::COLLECT;
-use crate::runtime::logging::Every;
 use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
@@ -45,10 +44,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 pub(crate) use stream::{CLOSED, Stream};
-use tracing::warn;
 
-/// Replies which a connection that has not authenticated may leave unread.
-const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Replies that are not sent before the next turn of the same millisecond if there is more to run.
 const KEPT_OUTPUT: usize = 16 * 1024;
 /// After reading that much without asking the system who else is ready, a connection does.
@@ -57,9 +53,6 @@ const READ_IN_A_ROW: usize = 64 * 1024;
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// Subscriptions, or watches, that a closed connection ends before others get their turn: about 100 us.
 const LEAVE_SLICE: usize = 256;
-
-static OUTPUT_LIMIT: Every = Every::millis(1_000);
-static QUERY_LIMIT: Every = Every::millis(1_000);
 
 /// Why the socket loop woke up.
 enum Event {
@@ -472,32 +465,5 @@ impl Connection {
             Poll::Pending
         })
         .await;
-    }
-
-    /// client-output-buffer-limit.
-    fn over_output_limit(&self, session: &Session) -> bool {
-        let pending = session.reply.pending() as u64;
-        let waiting = self.shared.inbox.waiting();
-        if !session.client.authenticated {
-            return pending + waiting > UNAUTHENTICATED_OUTPUT;
-        }
-        let limit = self.worker.server.output_limit(self.shared.kind());
-        limit > 0 && pending.saturating_sub(REPLY_BUFFER) + waiting > limit
-    }
-
-    fn note_output_limit(&self) {
-        let server = self.worker.server;
-        server.stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-        if let Some(folded) = OUTPUT_LIMIT.admit(server.clock.now()) {
-            warn!(id = self.shared.id, folded, "closing a client: client-output-buffer-limit");
-        }
-    }
-
-    fn note_query_limit(&self) {
-        let server = self.worker.server;
-        server.stats.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-        if let Some(folded) = QUERY_LIMIT.admit(server.clock.now()) {
-            warn!(id = self.shared.id, folded, "closing a client: client-query-buffer-limit");
-        }
     }
 }
