@@ -62,8 +62,14 @@ impl Pause {
         (until > now && (write || self.all.load(Ordering::Relaxed))).then_some(until)
     }
 
-    /// The notification of changes. A waiter registers (`Notified::enable`) before it asks
-    /// [`Pause::blocks`], so that no change falls between.
+    /// Whether the pause until `until`, of which [`Pause::blocks`] has told, lasts unchanged.
+    pub fn is_still(&self, until: Millis, now: Millis) -> bool {
+        self.blocks(true, now) == Some(until)
+    }
+
+    /// The notification of changes. It reaches those who have a `Notified` of it by then, so whoever
+    /// is to wait takes one and asks [`Pause::is_still`] after that: what has changed since dispatch
+    /// asked, it would not hear of.
     pub fn changed(&self) -> &Notify {
         &self.changed
     }
@@ -91,6 +97,17 @@ mod tests {
         assert_eq!(pause.blocks(false, 60), Some(100));
         pause.start(PauseKind::Write, 500, 30);
         assert_eq!(pause.blocks(false, 200), Some(500));
+    }
+
+    #[test]
+    fn who_is_to_wait_learns_that_it_has_changed_meanwhile() {
+        let pause = Pause::default();
+        pause.start(PauseKind::All, 100, 10);
+        assert!(pause.is_still(100, 20));
+        pause.start(PauseKind::Write, 200, 30);
+        assert!(!pause.is_still(100, 40) && pause.is_still(200, 40));
+        pause.stop();
+        assert!(!pause.is_still(200, 50));
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub struct ClientShared {
     pub db: AtomicU8,
     /// RESP version.
     pub resp: AtomicU8,
-    /// Time of the last command.
+    /// Time of the last command, or when the client last took something of what waited for it.
     pub last_active: AtomicI64,
     /// Id of the last command + 1.
     pub last_command: AtomicU32,
@@ -230,6 +230,8 @@ impl ClientShared {
     pub const HELD_BACK: u32 = 65536;
     /// It came over TLS.
     pub const TLS: u32 = 131_072;
+    /// It waits for something, and its session with it.
+    pub const WAITS: u32 = Self::BLOCKED | Self::PAUSED | Self::POOLED;
 
     /// Sets or clears one of the bits.
     pub fn set_flag(&self, flag: u32, on: bool) {
@@ -276,9 +278,8 @@ impl ClientShared {
     /// Whether the client is in no state in which it stays with its worker: waiting, listening, in a
     /// transaction, about to end.
     pub(crate) fn may_move(&self) -> bool {
-        let waits = Self::BLOCKED | Self::PAUSED | Self::POOLED;
         let listens = Self::MONITOR | Self::PUBSUB | Self::TRACKING;
-        !self.has_flag(waits | listens | Self::CLOSING | Self::GONE)
+        !self.has_flag(Self::WAITS | listens | Self::CLOSING | Self::GONE)
             && !self.kill.load(Ordering::Relaxed)
             && !self.in_transaction()
             && self.transaction.watched() == 0

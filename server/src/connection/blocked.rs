@@ -3,7 +3,7 @@
 
 use super::output::{has_room, poll_send};
 use super::{Connection, End, Event};
-use crate::blocking::{self, Home, Parked};
+use crate::blocking::{self, Home, Parked, Ran};
 use crate::inbox::COLLECT;
 use crate::session::{Session, Turn};
 use dunlin_protocol::Reply;
@@ -69,6 +69,21 @@ impl Connection {
             return Err(self.given_up());
         }
         Ok((session, turn))
+    }
+
+    /// Takes the session back of a connection that ends before it waits. Nothing must be given to it any
+    /// more, and what it is interested in ends with it, in [`super::serve`].
+    pub(super) async fn take_back(&mut self, ran: Ran) {
+        self.session = match ran {
+            Ran::Home(session, _) => Some(session),
+            Ran::Parked(parked) => {
+                let Parked { waiter, home, .. } = *parked;
+                waiter.end(blocking::End::Closed);
+                let came = home.await;
+                self.worker.leave(&waiter);
+                came.ok().map(|home| home.session)
+            }
+        };
     }
 
     /// Whether there is nothing to wait for any more.

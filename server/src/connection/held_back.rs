@@ -8,6 +8,7 @@
 
 use super::{Connection, Event};
 use crate::client::ClientShared;
+use crate::runtime::logging::Every;
 use crate::session::Session;
 use dunlin_storage::Millis;
 use std::future::poll_fn;
@@ -16,11 +17,23 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing::warn;
 
+static STALLED: Every = Every::millis(1_000);
+
 impl Connection {
     /// Whether the client has to read before it is served.
     #[inline]
     pub(super) fn is_held_back(&self, session: &Session) -> bool {
         self.held_back.is_some() || self.has_too_much(session.reply.pending())
+    }
+
+    /// From now on the client has to read before it is served, unless it has to already; since when.
+    pub(super) fn hold_back(&mut self) -> Millis {
+        let server = self.worker.server;
+        *self.held_back.get_or_insert_with(|| {
+            server.overload.bytes.pauses.fetch_add(1, Ordering::Relaxed);
+            self.shared.set_flag(ClientShared::HELD_BACK, true);
+            server.clock.now()
+        })
     }
 
     /// Waits until something is to be done. A client that is held back is not read from.
@@ -43,14 +56,7 @@ impl Connection {
     /// Waits until the client takes something of what waits for it.
     async fn wait_until_read(&mut self, session: &mut Session) -> io::Result<Event> {
         let (clock, bytes) = (&self.worker.server.clock, &self.worker.server.overload.bytes);
-        let since = match self.held_back {
-            Some(since) => since,
-            None => {
-                bytes.pauses.fetch_add(1, Ordering::Relaxed);
-                self.shared.set_flag(ClientShared::HELD_BACK, true);
-                *self.held_back.insert(clock.now())
-            }
-        };
+        let since = self.hold_back();
         let seconds = self.worker.server.settings().output_pause.stall_timeout;
         let end = since.saturating_add(Millis::from(seconds) * 1_000);
         let left = u64::try_from(end.saturating_sub(clock.now())).unwrap_or(0);
@@ -64,16 +70,21 @@ impl Connection {
             Ok(event) => event,
             Err(_elapsed) => {
                 bytes.stalled.fetch_add(1, Ordering::Relaxed);
-                let unsent = session.reply.pending();
-                warn!(
-                    id = self.shared.id,
-                    unsent,
-                    seconds,
-                    "closing a client: deadlock, it does not read its replies and is not served until \
-                     it does"
-                );
+                self.note_stall(session.reply.pending(), seconds);
                 Ok(Event::Stalled)
             }
         }
+    }
+
+    fn note_stall(&self, unsent: usize, seconds: u32) {
+        let Some(folded) = STALLED.admit(self.worker.server.clock.now()) else { return };
+        warn!(
+            id = self.shared.id,
+            unsent,
+            seconds,
+            folded,
+            "closing a client: deadlock, it does not read its replies and is not served until it \
+             does"
+        );
     }
 }

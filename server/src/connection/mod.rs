@@ -17,6 +17,7 @@ mod blocked;
 mod copied;
 mod held_back;
 mod input;
+mod limits;
 mod moving;
 mod output;
 mod parting;
@@ -25,8 +26,8 @@ pub(crate) mod tls;
 
 use crate::blocking::Ran;
 use crate::client::ClientShared;
-use crate::client::REPLY_BUFFER;
 use crate::client::transaction::Transaction;
+use crate::dispatch::LOOK_AGAIN;
 use crate::inbox::COLLECT;
 use crate::runtime::worker::Worker;
 use crate::session::{Session, Turn};
@@ -43,10 +44,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 pub(crate) use stream::{CLOSED, Stream};
-use tracing::warn;
 
-/// Replies which a connection that has not authenticated may leave unread.
-const UNAUTHENTICATED_OUTPUT: u64 = 4 * 1024;
 /// Replies that are not sent before the next turn of the same millisecond if there is more to run.
 const KEPT_OUTPUT: usize = 16 * 1024;
 /// After reading that much without asking the system who else is ready, a connection does.
@@ -96,7 +94,7 @@ pub(crate) async fn serve(stream: Stream, session: Box<Session>, worker: Rc<Work
     let Some(mut session) = connection.session.take() else { return };
     let ending = connection.worker.server.shutdown.requested();
     if matches!(end, End::Flush) && ending {
-        connection.part(&mut session.reply).await;
+        connection.part(&mut session).await;
     } else if matches!(end, End::Flush) {
         let flush = connection.stream.write_all(&mut session.reply);
         // A peer that does not take its last replies is not waited for.
@@ -128,16 +126,19 @@ struct Connection {
     read: usize,
     /// Time of the turn whose replies were last sent.
     flushed: Millis,
-    /// Since when the client is held back and has read nothing.
+    /// Since when the client is held back and has read nothing; of what it has sent, some may not have
+    /// been executed.
     held_back: Option<Millis>,
+    /// Since when it ends with the process.
+    parting: Option<Millis>,
 }
 
 impl Connection {
     fn new(presence: Presence, stream: Stream, session: Box<Session>) -> Self {
         let (shared, worker) = (presence.shared.clone(), presence.worker.clone());
         let session = Some(session);
-        let (read, flushed, held_back) = (0, 0, None);
-        Connection { presence, stream, shared, worker, session, read, flushed, held_back }
+        let (read, flushed, held_back, parting) = (0, 0, None, None);
+        Connection { presence, stream, shared, worker, session, read, flushed, held_back, parting }
     }
 
     async fn run(&mut self) -> End {
@@ -203,6 +204,7 @@ impl Connection {
                 },
             };
             if session.has_outlived_lease() || self.has_written() && !self.copied().await {
+                self.session = Some(session);
                 return Some(End::Drop);
             }
             if matches!(turn, Turn::Idle) && self.worker.is_crowded() {
@@ -225,14 +227,12 @@ impl Connection {
             if written.is_err() {
                 return Some(End::Drop);
             }
-            let stats = &self.worker.server.stats;
             if over {
                 self.note_output_limit();
                 return Some(End::Drop);
             }
             if received > self.worker.server.query_limit() {
-                stats.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-                warn!(id = self.shared.id, "closing a client: client-query-buffer-limit");
+                self.note_query_limit();
                 return Some(End::Drop);
             }
             if self.shared.kill.load(Ordering::Acquire) {
@@ -242,7 +242,11 @@ impl Connection {
             }
             match turn {
                 Turn::Idle => return None,
-                Turn::Yield if self.has_too_much(pending) => return None,
+                Turn::Yield if self.has_too_much(pending) => {
+                    // Noted, because it may be too much no more when that is looked at again.
+                    self.hold_back();
+                    return None;
+                }
                 Turn::Yield | Turn::Handover(_) | Turn::Pool(_) | Turn::Block => {
                     tokio::task::yield_now().await;
                 }
@@ -262,10 +266,14 @@ impl Connection {
             // On the way, and while it waits, what was answered before is sent.
             let stays = matches!(&ran, Ran::Home(_, turn) if !matches!(turn, Turn::Pool(_)));
             if !stays && self.has_written() && !self.copied().await {
+                self.take_back(ran).await;
                 return Err(End::Drop);
             }
             ran = match ran {
-                Ran::Home(session, _) if session.has_outlived_lease() => return Err(End::Drop),
+                Ran::Home(session, _) if session.has_outlived_lease() => {
+                    self.session = Some(session);
+                    return Err(End::Drop);
+                }
                 Ran::Home(session, Turn::Handover(shards)) => {
                     self.hand_over(session, shards).await?
                 }
@@ -295,9 +303,15 @@ impl Connection {
         if self.must_end() {
             return Some(self.given_up());
         }
-        let left = u64::try_from(until - server.clock.now()).unwrap_or(0);
-        let mut session = self.session.take()?;
+        let now = server.clock.now();
+        let left = u64::try_from(until - now).unwrap_or(0);
         let resumed = server.pause.changed().notified();
+        // It may have ended since dispatch has asked, before there was anybody to tell. The waits of
+        // routing, which are no pause, are over so soon that it does not matter.
+        if until - now > LOOK_AGAIN && !server.pause.is_still(until, now) {
+            return None;
+        }
+        let mut session = self.session.take()?;
         let rerouted = server.cluster.as_deref().map(|node| node.routes.changed().notified());
         let rerouted = async {
             match rerouted {
@@ -451,22 +465,5 @@ impl Connection {
             Poll::Pending
         })
         .await;
-    }
-
-    /// client-output-buffer-limit.
-    fn over_output_limit(&self, session: &Session) -> bool {
-        let pending = session.reply.pending() as u64;
-        let waiting = self.shared.inbox.waiting();
-        if !session.client.authenticated {
-            return pending + waiting > UNAUTHENTICATED_OUTPUT;
-        }
-        let limit = self.worker.server.output_limit(self.shared.kind());
-        limit > 0 && pending.saturating_sub(REPLY_BUFFER) + waiting > limit
-    }
-
-    fn note_output_limit(&self) {
-        let stats = &self.worker.server.stats;
-        stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-        warn!(id = self.shared.id, "closing a client: client-output-buffer-limit");
     }
 }

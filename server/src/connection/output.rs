@@ -51,6 +51,10 @@ pub(super) fn poll_send(
             Poll::Pending => break,
         }
     }
+    if any {
+        // Who takes its replies is not idle, however long that lasts.
+        shared.last_active.store(worker.server.clock.now(), Ordering::Relaxed);
+    }
     Ok(any)
 }
 

@@ -52,7 +52,7 @@ use dunlin_protocol::{Reply, Request};
 use dunlin_storage::{DbId, Guard, KeyHash, Millis, ShardSet};
 use env::{Env, shards_of};
 pub(crate) use long::{fits, gives_way};
-pub(crate) use routing::slots_of;
+pub(crate) use routing::{LOOK_AGAIN, slots_of};
 pub(crate) use timing::Run;
 pub(crate) use track::remember;
 pub(crate) use unrun::turn_away;

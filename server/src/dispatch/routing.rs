@@ -18,7 +18,7 @@ use dunlin_storage::Millis;
 use std::sync::atomic::Ordering;
 
 /// Milliseconds after which a command that waits for a fenced slot looks again in any case.
-const LOOK_AGAIN: Millis = 20;
+pub(crate) const LOOK_AGAIN: Millis = 20;
 
 /// What a cluster has against a command.
 #[inline(always)]

@@ -20,6 +20,7 @@
 //! that is to get them: such a client may be the last to hold them.
 
 use crate::client::ClientShared;
+use crate::runtime::logging::Every;
 use crate::server::Server;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -32,6 +33,8 @@ const SCARCE: u64 = 80;
 const PLENTY: u64 = 75;
 /// What is left free of an exceeded budget: a fraction of it. The next bytes must not exceed it again.
 const HEADROOM: u64 = 64;
+
+static EVICTED: Every = Every::millis(1_000);
 
 /// How much of the budget is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -228,7 +231,15 @@ impl ClientBytes {
             }
             excess = excess.saturating_sub(bytes);
             server.stats.evicted_clients.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(id = client.id, bytes, budget, "closing a client: maxmemory-clients");
+            if let Some(folded) = EVICTED.admit(server.clock.now()) {
+                tracing::warn!(
+                    id = client.id,
+                    bytes,
+                    budget,
+                    folded,
+                    "closing a client: maxmemory-clients"
+                );
+            }
             self.close(&client, bytes);
         }
         self.step();

@@ -9,12 +9,13 @@
 //! The work of a tick is done by a thread of its own, which runs only when nobody else wants its processor,
 //! and cannot leave that state again. None may be there when the process ends: the last thread takes the
 //! memory apart, and on a busy machine such a thread needs minutes for that, in which files stay locked. So
-//! there is one only while there is work, and the end waits for it.
+//! there is one only while there is work, and the end waits for it, even one that comes at once.
 
 use crate::server::Server;
 use dunlin_storage::huge_pages::{self, HUGE, HugePages, Step};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -28,6 +29,12 @@ const BUDGET_NS: u64 = 10_000_000;
 const WHOLE_PASS: u32 = 600;
 /// Rest after the kernel had no huge page: 10 seconds.
 const SCARCE_TICKS: u32 = 100;
+/// Between two looks whether the thread of a tick is gone, and how many an end at once takes: 2 seconds.
+const LOOK: Duration = Duration::from_millis(2);
+const LOOKS: u32 = 1_000;
+
+/// Held as long as there is a thread that runs only when nobody else wants its processor.
+static AT_WORK: Mutex<()> = Mutex::new(());
 
 /// The thread, which ends with this.
 #[derive(Debug)]
@@ -49,6 +56,19 @@ impl Drop for Keeper {
         // It has panicked or not; there is nothing else to be done for it.
         let _ = self.thread.take().map(JoinHandle::join);
     }
+}
+
+/// Waits until the thread of a tick is gone, for whoever ends the process; there is none as long as the
+/// guard is there. `None`: it takes too long.
+pub(super) fn hold_off() -> Option<MutexGuard<'static, ()>> {
+    for _ in 0..LOOKS {
+        match AT_WORK.try_lock() {
+            Ok(held) => return Some(held),
+            Err(TryLockError::Poisoned(held)) => return Some(held.into_inner()),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
+        }
+    }
+    None
 }
 
 fn builder() -> thread::Builder {
@@ -128,6 +148,7 @@ fn keep(server: &Server, stopped: &Receiver<()>) {
 /// What comes of `work`, done while nobody else wants the processor; `None` if the system does not allow
 /// that.
 fn when_idle<R: Send>(work: impl FnOnce() -> R + Send) -> Option<R> {
+    let _at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
     thread::scope(|scope| {
         let body = || huge_pages::run_when_idle().ok().map(|()| work());
         builder().spawn_scoped(scope, body).ok()?.join().ok()?
@@ -138,14 +159,14 @@ fn reads(server: &Server) -> u64 {
     server.stats.sum(|worker| &worker.reads)
 }
 
-/// Works for one tick's budget, or until there is a request; how it ended.
+/// Works for one tick's budget, or until there is a request or the process ends; how it ended.
 fn work(server: &Server, pages: &mut HugePages, before: u64) -> Step {
     let begin = server.clock.monotonic_ns();
     loop {
         let step = pages.step();
         let spent = server.clock.monotonic_ns().saturating_sub(begin);
         let over = spent >= BUDGET_NS || reads(server) != before;
-        if over || !matches!(step, Step::Looked { .. }) {
+        if over || server.shutdown.requested() || !matches!(step, Step::Looked { .. }) {
             return step;
         }
     }
@@ -164,6 +185,26 @@ mod tests {
         assert_eq!(quiet, [false, true, false, false, true, false, false, true]);
         pace.rest = 2;
         assert_eq!([(); 2].map(|()| pace.tick(6)), [false, true]);
+    }
+
+    #[test]
+    fn who_ends_the_process_waits_for_the_thread_that_must_not_be_its_last() {
+        let (begun, begins) = channel();
+        let (end, ended) = channel::<()>();
+        let works = thread::spawn(move || {
+            when_idle(move || {
+                let _ = begun.send(());
+                let _ = ended.recv();
+            })
+        });
+        // Unless the system does not allow such a thread.
+        if begins.recv().is_ok() {
+            assert!(AT_WORK.try_lock().is_err());
+        }
+        drop(end);
+        works.join().expect("nothing panics");
+        let held = hold_off();
+        assert!(held.is_some() && AT_WORK.try_lock().is_err(), "no other one begins");
     }
 
     #[test]

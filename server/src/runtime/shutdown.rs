@@ -19,6 +19,7 @@
 
 use crate::client::{Registry, line};
 use crate::runtime::Body;
+use crate::runtime::pages;
 use crate::runtime::phase::Phase;
 use crate::server::Server;
 use std::convert::Infallible;
@@ -215,7 +216,7 @@ async fn conduct(server: &'static Server, mut signals: Signals) -> io::Result<()
     if timeout(limit, orderly).await.is_err() {
         error!("shutdown-timeout is over: ending at once");
         report(server);
-        std::process::exit(1);
+        exit();
     }
     // What the main thread still has to do takes as long as it takes, and no longer than wanted.
     signals.next().await;
@@ -275,6 +276,12 @@ async fn serve_on(server: &Server, drain: Duration, signals: &mut Signals) {
 
 fn end_at_once() -> ! {
     info!("a further signal: ending at once");
+    exit()
+}
+
+/// Ends the process as soon as there is no thread that must not be its last one (see [`pages`]).
+fn exit() -> ! {
+    let _none = pages::hold_off();
     std::process::exit(1);
 }
 

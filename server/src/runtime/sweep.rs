@@ -3,6 +3,7 @@
 
 use crate::client::ClientShared;
 use crate::config::Settings;
+use crate::runtime::logging::Every;
 use crate::server::Server;
 use dunlin_storage::Millis;
 use std::sync::atomic::Ordering;
@@ -11,6 +12,8 @@ use std::sync::atomic::Ordering;
 const IDLE_ROOM: u64 = 4 * 1024;
 /// Idle this long, a connection gives its buffers back.
 const IDLE_MILLIS: Millis = 2_000;
+
+static SOFT_LIMIT: Every = Every::millis(1_000);
 
 /// The directives that say how long a client may do nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +70,13 @@ pub(crate) fn sweep(server: &Server) {
             client.kill();
         } else if over_soft_limit(client, &settings, now) {
             server.stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(id = client.id, "closing a client: client-output-buffer-limit (soft)");
+            if let Some(folded) = SOFT_LIMIT.admit(now) {
+                tracing::warn!(
+                    id = client.id,
+                    folded,
+                    "closing a client: client-output-buffer-limit (soft)"
+                );
+            }
             client.kill();
         } else if may_shrink(client, now) || may_go_on(client, pause_at) {
             client.signal.notify();
@@ -82,7 +91,7 @@ pub(crate) fn sweep(server: &Server) {
 
 /// Whose patience a client has used up, if it has.
 fn overdue(client: &ClientShared, settings: &Settings, now: Millis) -> Option<Patience> {
-    if client.has_flag(ClientShared::BLOCKED | ClientShared::PAUSED | ClientShared::POOLED) {
+    if client.has_flag(ClientShared::WAITS) {
         return None;
     }
     let over = |limit: u32, since: Millis| limit > 0 && now - since > Millis::from(limit) * 1_000;
@@ -115,8 +124,11 @@ fn over_soft_limit(client: &ClientShared, settings: &Settings, now: Millis) -> b
     now - since > Millis::from(limit.soft_seconds) * 1_000
 }
 
+/// Whether a client that is woken can give something back. One that waits would look whether the wait is
+/// over, find that it is not, and be asked again by the next sweep.
 fn may_shrink(client: &ClientShared, now: Millis) -> bool {
-    now - client.last_active.load(Ordering::Relaxed) > IDLE_MILLIS
+    !client.has_flag(ClientShared::WAITS)
+        && now - client.last_active.load(Ordering::Relaxed) > IDLE_MILLIS
         && client.query_buffer.load(Ordering::Relaxed) == 0
         && client.output.load(Ordering::Relaxed) == 0
         && client.buffers() > IDLE_ROOM
@@ -125,4 +137,23 @@ fn may_shrink(client: &ClientShared, now: Millis) -> bool {
 /// Whether a client was held back that need not be any more: there is room for its replies again.
 fn may_go_on(client: &ClientShared, pause_at: u64) -> bool {
     client.has_flag(ClientShared::HELD_BACK) && client.output.load(Ordering::Relaxed) < pause_at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_idle_is_woken_to_shrink_and_who_waits_is_not() {
+        let client = ClientShared::new(1, "a:1".into(), String::new(), 0, 0, 0);
+        client.query_room.store(2 * IDLE_ROOM, Ordering::Relaxed);
+        let later = IDLE_MILLIS + 1;
+        assert!(may_shrink(&client, later) && !may_shrink(&client, IDLE_MILLIS));
+        for waits in [ClientShared::BLOCKED, ClientShared::PAUSED, ClientShared::POOLED] {
+            client.set_flag(waits, true);
+            assert!(!may_shrink(&client, later));
+            client.set_flag(waits, false);
+        }
+        assert!(may_shrink(&client, later));
+    }
 }

@@ -187,7 +187,8 @@ impl Session {
         self.reply.pending() >= TURN_OUTPUT || self.client.deliveries >= TURN_DELIVERIES
     }
 
-    fn has_more(&self) -> bool {
+    /// Whether something has been received and not executed, be it half a command.
+    pub(crate) fn has_more(&self) -> bool {
         self.next < self.decoder.len() || self.decoder.buffered() > 0
     }
 

@@ -7,6 +7,7 @@
 use crate::support::client::command;
 use crate::support::process::{Server, scratch_dir};
 use crate::support::{Client, Rng, Value, eventually};
+use socket2::SockRef;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -220,6 +221,48 @@ fn who_waits_or_is_paused_gets_earlier_replies_and_the_end() {
     server.signal("TERM");
     assert_eq!(blocked.read_to_close(), Ok(b"+OK\r\n".to_vec()));
     assert_eq!(paused.read_to_close(), Ok(Vec::new()));
+    assert!(server.wait(PATIENCE).is_some_and(|status| status.success()));
+}
+
+#[test]
+fn who_has_to_read_before_it_is_served_is_when_it_reads() {
+    let mut server = Server::dunlin(&["--client-output-pause", "64kb"]);
+    let (mut control, mut client) = (server.client(), server.client());
+    let value = vec![b'v'; 256 * 1024];
+    assert_eq!(control.call(&[b"SET".as_slice(), b"big", &value]), Value::ok());
+    // More than the kernel holds.
+    SockRef::from(client.socket()).set_recv_buffer_size(512 * 1024).expect("an option");
+    client.send(&command(&["GET", "big"]).repeat(40));
+    let held_back = || control.run("INFO overload").text().contains("clients_held_back:1\r\n");
+    assert!(eventually(PATIENCE, held_back));
+    server.signal("TERM");
+    assert!(eventually(PATIENCE, || server.log().contains("SIGTERM received")));
+    // It was busy with something else.
+    thread::sleep(Duration::from_millis(100));
+    for number in 0..40 {
+        assert!(client.recv() == Value::Bulk(value.clone()), "reply {number}");
+    }
+    assert_eq!(client.read_to_close(), Ok(Vec::new()));
+    assert!(server.wait(PATIENCE).is_some_and(|status| status.success()));
+}
+
+#[test]
+fn what_was_published_before_the_end_is_received() {
+    let mut server = Server::dunlin(&[]);
+    let (mut control, mut subscriber) = (server.client(), server.client());
+    subscriber.run("SUBSCRIBE news");
+    // More than the kernel and the replies hold: the rest waits as messages.
+    let text = "m".repeat(64 * 1024);
+    for _ in 0..300 {
+        assert_eq!(control.call(&["PUBLISH", "news", &text]), Value::Int(1));
+    }
+    server.signal("TERM");
+    assert!(eventually(PATIENCE, || server.log().contains("SIGTERM received")));
+    for number in 0..300 {
+        let message = subscriber.recv().items();
+        assert_eq!(message[2].text().len(), text.len(), "message {number}");
+    }
+    assert_eq!(subscriber.read_to_close(), Ok(Vec::new()));
     assert!(server.wait(PATIENCE).is_some_and(|status| status.success()));
 }
 

@@ -1,8 +1,10 @@
 //! maxclients, timeout, output limits, memory.
 
 use crate::support::client::Broken;
+use crate::support::process::against_reference;
 use crate::support::{Server, Value, alone, command, eventually};
-use std::time::Duration;
+use socket2::SockRef;
+use std::time::{Duration, Instant};
 
 #[test]
 fn one_client_too_many_is_told_so() {
@@ -73,6 +75,22 @@ fn a_client_that_is_made_to_wait_is_not_idle() {
     assert_eq!(blocked.recv(), Value::Simple(b"PONG".to_vec()));
     assert_eq!(paused.recv(), Value::ok());
     assert_eq!(paused.recv(), Value::bulk("1"));
+}
+
+#[test]
+fn a_client_that_still_receives_is_not_idle() {
+    let server = Server::dunlin(&["--timeout", "2"]);
+    let value = vec![b'v'; 1 << 20];
+    assert_eq!(server.client().call(&[b"SET".as_slice(), b"big", &value]), Value::ok());
+    let mut slow = server.client();
+    SockRef::from(slow.socket()).set_recv_buffer_size(512 * 1024).expect("an option");
+    // All of it is ready at once, most of it does not fit into the kernel, and it is read for longer
+    // than a client may do nothing.
+    slow.send(&command(&["GET", "big"]).repeat(32));
+    for number in 0..32 {
+        assert!(slow.recv() == Value::Bulk(value.clone()), "reply {number}");
+        std::thread::sleep(Duration::from_millis(150));
+    }
 }
 
 #[test]
@@ -162,6 +180,30 @@ fn a_reply_above_the_output_limit_is_not_begun() {
     for _ in 0..5 {
         assert_eq!(modest.recv(), Value::Bulk(value.clone()));
     }
+}
+
+#[test]
+fn clients_that_are_closed_do_not_fill_the_log() {
+    if against_reference() {
+        return;
+    }
+    let server = Server::dunlin(&["--client-output-buffer-limit", "normal 80kb 0 0"]);
+    let mut client = server.client();
+    let value = vec![b'v'; 10_000];
+    for _ in 0..20 {
+        client.call(&[b"RPUSH".as_slice(), b"list", &value]);
+    }
+    let begun = Instant::now();
+    for _ in 0..50 {
+        let mut greedy = server.client();
+        greedy.send(b"LRANGE list 0 -1\r\n");
+        assert_eq!(greedy.read_to_close(), Ok(Vec::new()));
+    }
+    // One a second.
+    let most = begun.elapsed().as_secs() as usize + 2;
+    let log = server.log();
+    let lines = log.matches("closing a client: client-output-buffer-limit").count();
+    assert!((1..=most).contains(&lines), "{lines} lines:\n{log}");
 }
 
 #[test]

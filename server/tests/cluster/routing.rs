@@ -1,7 +1,7 @@
 //! Where commands go that name keys.
 
 use crate::support::client::Broken;
-use crate::support::{Client, Server, Value};
+use crate::support::{Client, Server, Value, eventually};
 use crate::{SLOTS, error, half, node, refused};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn blocked(server: &Server) -> bool {
 
 #[track_caller]
 fn until_blocked(server: &Server) {
-    assert!(crate::support::eventually(Duration::from_secs(20), || blocked(server)));
+    assert!(eventually(Duration::from_secs(20), || blocked(server)));
 }
 
 #[test]
@@ -168,7 +168,8 @@ fn what_ran_when_the_lease_ended_is_not_answered() {
     assert_eq!(server.client().run("SET bar 1"), Value::ok());
     let slow = "local t = os.clock() while os.clock() - t < 1.2 do end return 1";
     let closed = (0..5).any(|_| {
-        let mut client = server.client();
+        let mut client = server.client3();
+        assert_eq!(client.run("CLIENT TRACKING ON BCAST"), Value::ok());
         assert_eq!(server.client().run("DEBUG SLOTS LEASE 800"), Value::ok());
         // It runs longer than that, on the pool.
         client.send_command(&["EVAL", slow, "1", "bar"]);
@@ -183,6 +184,12 @@ fn what_ran_when_the_lease_ended_is_not_answered() {
         }
     });
     assert!(closed, "neither an old value nor a lost write");
+    // Who was closed is gone as a whole.
+    let gone = || {
+        let info = server.client().run("INFO stats").text();
+        info.contains("tracking_total_prefixes:0\r\n")
+    };
+    assert!(eventually(Duration::from_secs(20), gone), "its prefix is still there");
 }
 
 #[test]

@@ -254,6 +254,19 @@ impl Server {
         assert!(status.is_ok_and(|s| s.success()), "{line}");
     }
 
+    /// Makes it stand still, until SIGCONT. No thread of it runs any more: the signal takes a moment.
+    pub fn stop(&self) {
+        self.signal("STOP");
+        let is_stopped = || {
+            let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it is there");
+            tasks.flatten().all(|task| {
+                let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+            })
+        };
+        assert!(eventually(START_LIMIT, is_stopped), "{} does not stop", self.name);
+    }
+
     /// Waits for the process to end.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let mut status = None;

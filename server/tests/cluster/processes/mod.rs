@@ -9,6 +9,7 @@ mod channels;
 mod checker;
 mod client;
 mod clients;
+mod held;
 mod limits;
 mod network;
 mod nodes;

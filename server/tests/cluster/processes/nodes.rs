@@ -51,6 +51,11 @@ impl Node {
         self.server().signal(name);
     }
 
+    /// Makes it stand still.
+    pub(super) fn stop(&self) {
+        self.server().stop();
+    }
+
     pub(super) fn client(&self) -> Client {
         self.server().client()
     }
