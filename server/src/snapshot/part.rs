@@ -24,7 +24,7 @@ use dunlin_storage::value::list;
 use dunlin_storage::value::set::SetRef;
 use dunlin_storage::value::sorted_set::SortedSetRef;
 use dunlin_storage::{
-    Baton, DbId, Errand, Guard, Handle, Job, Millis, Object, ShardSet, Value, Writer,
+    Baton, Database, DbId, Errand, Guard, Handle, Job, Millis, Object, ShardSet, Value, Writer,
 };
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +36,8 @@ const PART_BYTES: usize = 64 * 1024;
 
 /// A key with a large collection, and how far it was read.
 struct Reading {
-    db: DbId,
+    /// The database itself: while a key is read, another one may get its number.
+    database: Database,
     key: Box<[u8]>,
     cursor: u64,
     /// Where the object is that is being read; none: nothing was read.
@@ -68,16 +69,16 @@ pub(crate) enum Added {
     Nothing,
 }
 
-/// Adds the large collection behind a key, as it is now.
+/// Adds the large collection behind a key of a database, as it is now; `db` is the number that is told.
 pub(crate) fn add(
     server: &'static Server,
     handle: &Handle,
     filler: &mut Filler,
-    (db, key): (DbId, Box<[u8]>),
+    (db, database, key): (DbId, Database, Box<[u8]>),
     mut write: impl FnMut(&mut Filler) -> Result<(), Failed>,
 ) -> Result<Added, Failed> {
     let (now, limits) = (server.clock.now(), server.limits().list);
-    let mut reading = Reading { db, key, cursor: 0, object: None, now, limits };
+    let mut reading = Reading { database, key, cursor: 0, object: None, now, limits };
     let mut begun = false;
     loop {
         reading.now = server.clock.now();
@@ -171,7 +172,8 @@ impl Job for Visit {
 impl Reading {
     fn step(&mut self, server: &Server, writer: &Writer<'_, '_>) -> Step {
         let key = server.keyspace.key(&self.key);
-        let Some(entry) = writer.get(self.db, &key, self.now) else { return Step::Gone };
+        let db = writer.number_of(self.database);
+        let Some(entry) = writer.get(db, &key, self.now) else { return Step::Gone };
         let expire_at = entry.expire_at();
         let Some(object) = writer.object(&entry) else {
             // It has shrunk, or was replaced, since it was seen.

@@ -173,7 +173,7 @@ impl Saving<'_> {
             let mut later = Vec::new();
             more = self.slice(&handle, &mut walk, &mut filler, &mut later);
             for entry in later {
-                self.add_later(&handle, &mut filler, entry)?;
+                self.add_later(&handle, &mut filler, &walk, entry)?;
             }
             self.write_ready(&mut filler)?;
             server.snapshots.keys_done.store(filler.entries(), Ordering::Relaxed);
@@ -222,6 +222,7 @@ impl Saving<'_> {
         &mut self,
         handle: &Handle,
         filler: &mut Filler,
+        walk: &Walk,
         entry: Later,
     ) -> Result<(), Failed> {
         let server = self.server;
@@ -236,7 +237,8 @@ impl Saving<'_> {
                 filler.add_in_chunks(&head, length, chunks, |filler| self.write_ready(filler))
             }
             Later::Large(db, key) => {
-                part::add(server, handle, filler, (db, key), |filler| self.write_ready(filler))?;
+                let key = (db, walk.database(db), key);
+                part::add(server, handle, filler, key, |filler| self.write_ready(filler))?;
                 Ok(())
             }
         }

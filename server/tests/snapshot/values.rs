@@ -165,6 +165,34 @@ fn under_changes_every_key_has_a_value_that_it_had() {
 }
 
 #[test]
+fn databases_that_change_places_meanwhile_keep_their_collections_apart() {
+    let dir = Dir::new();
+    // So slow that most of them are still to be written when it happens.
+    let server = start(&dir, &["--snapshot-rate-limit", "500kb", "--rdbcompression", "no"]);
+    let mut client = server.client();
+    for db in [1, 0] {
+        assert_eq!(client.run(&format!("SELECT {db}")), Value::ok());
+        for set in 0..5 {
+            for key in [format!("both:{set}"), format!("only {db}:{set}")] {
+                let mut line = vec!["SADD".to_owned(), key];
+                line.extend((0..5_000).map(|item| format!("a member in {db}: {item}")));
+                assert_eq!(client.call(&line), Value::Int(5_000));
+            }
+        }
+    }
+    let before = digest(&mut client);
+    assert_eq!(client.run("BGSAVE"), simple("Background saving started"));
+    std::thread::sleep(std::time::Duration::from_millis(1000));
+    assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "1");
+    assert_eq!(client.run("SWAPDB 0 1"), Value::ok());
+    assert_ne!(digest(&mut client), before);
+    saved(&mut client);
+    drop(server);
+    let server = start(&dir, &[]);
+    assert_eq!(digest(&mut server.client()), before, "with the numbers of the beginning");
+}
+
+#[test]
 fn a_changing_collection_keeps_what_stays() {
     let dir = Dir::new();
     let server = start(&dir, &["--snapshot-rate-limit", "1mb", "--rdbcompression", "no"]);

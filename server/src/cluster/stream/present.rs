@@ -76,7 +76,8 @@ pub(super) fn add_later(
             filler.add_in_chunks(&head, front.len() + rope.len(), chunks, write)
         }
         Later::Large(key) => {
-            let added = part::add(server, handle, filler, (DB, key.clone()), &mut write)?;
+            let one = (DB, server.keyspace.database(DB), key.clone());
+            let added = part::add(server, handle, filler, one, &mut write)?;
             match added {
                 part::Added::Whole => {}
                 // A part without members is the end.
