@@ -91,7 +91,7 @@ pub(crate) fn check_directory(settings: &Settings) -> io::Result<()> {
 /// `gently`: at the rate that is allowed, and behind others who want the processor.
 pub(super) fn save(server: &'static Server, job: &Job, gently: bool) -> Result<Saved, Failed> {
     let settings = server.settings();
-    let changes = server.keyspace.stats().changes;
+    let (changes, flushes) = (server.keyspace.stats().changes, server.snapshots.flushes());
     let databases = (0..server.keyspace.databases()).map(DbId);
     let keys = databases.map(|db| server.keyspace.len(db)).sum();
     server.snapshots.keys_total.store(keys, Ordering::Relaxed);
@@ -117,7 +117,7 @@ pub(super) fn save(server: &'static Server, job: &Job, gently: bool) -> Result<S
         return Err(Failed::Cancelled);
     }
     temporary.place(&out.file)?;
-    Ok(Saved { entries, bytes: written, changes })
+    Ok(Saved { entries, bytes: written, changes, flushes })
 }
 
 /// A file whose data goes to the disk as it is written.
