@@ -17,9 +17,9 @@
 //! begins: memory for a few blocks is all it takes. It is **not a picture of one instant**: each
 //! key has a value that it had at some moment between begin and end
 //! ([`dunlin_storage::Walk`] says what is promised), and of a set, sorted set or hash of more than 512
-//! items (`part`) that holds for each item; a large collection that is
-//! removed or replaced while it is written is left out. Those who need more than a warm cache need
-//! another program.
+//! items (`part`) that holds for each item, and it expires as it would have when its last item was read;
+//! a large collection that is removed or replaced while it is written is left out. Those who need more
+//! than a warm cache need another program.
 //!
 //! A snapshot that fails is a line in the log and a counter; the file of the last one stays as it
 //! was, and nobody is refused anything because of it.
@@ -34,6 +34,7 @@ pub(crate) mod entry;
 mod files;
 mod fill;
 pub mod format;
+mod gather;
 mod keeper;
 mod load;
 mod pace;
