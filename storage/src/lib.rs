@@ -69,7 +69,7 @@ pub use entry::{ENTRY_PART_MAX, Entry};
 pub use epoch::{Guard, Handle};
 pub use eviction::{Policy, SliceReport};
 pub use hash::{Key, KeyHash, ShardId};
-pub use keyspace::{DbId, Keyspace, Options, PREFETCH_MAX, Touch};
+pub use keyspace::{Database, DbId, Keyspace, Options, PREFETCH_MAX, Touch};
 pub use memory::MemoryStats;
 pub use misses::Miss;
 pub use observer::{Cause, Change, Observer};

@@ -12,7 +12,7 @@
 //! - A key that comes, goes or changes meanwhile is visited with a value that it had at some moment
 //!   of the walk, or not at all if it was not there at some moment.
 //! - Databases have the numbers that they had at the beginning; one that is swapped meanwhile is
-//!   visited once.
+//!   visited once. What is to be read later, under a role, is in [`Walk::database`].
 //!
 //! So it is no picture of one instant: two keys may be seen at different ones. That would need a
 //! version in every bucket and a hand-over of what is about to change before each first write, in front
@@ -21,7 +21,7 @@
 use crate::entry::Entry;
 use crate::epoch::Guard;
 use crate::hash::ShardId;
-use crate::keyspace::{DbId, Keyspace};
+use crate::keyspace::{Database, DbId, Keyspace};
 use crate::slots::SlotSet;
 use crate::table::iter::POSITION_END;
 use std::ops::Range;
@@ -45,14 +45,24 @@ impl Keyspace {
     /// A walk that has not begun.
     #[must_use]
     pub fn walk(&self) -> Walk {
-        let mut numbers = vec![DbId(0); usize::from(self.databases())];
-        for db in (0..self.databases()).map(DbId) {
-            if let Some(number) = numbers.get_mut(self.physical(db)) {
-                *number = db;
+        let (numbers, shards) = (self.numbers(), 0..self.shards());
+        Walk { numbers, shards, slots: None, physical: 0, shard: 0, position: 0 }
+    }
+
+    /// The numbers of the physical databases. Without a role two of them may be changing places: then it
+    /// looks again.
+    fn numbers(&self) -> Vec<DbId> {
+        loop {
+            let mut numbers = vec![None; usize::from(self.databases())];
+            for db in (0..self.databases()).map(DbId) {
+                if let Some(number) = numbers.get_mut(self.physical(db)) {
+                    *number = Some(db);
+                }
+            }
+            if let Some(numbers) = numbers.into_iter().collect::<Option<Vec<_>>>() {
+                return numbers;
             }
         }
-        let shards = 0..self.shards();
-        Walk { numbers, shards, slots: None, physical: 0, shard: 0, position: 0 }
     }
 
     /// A walk that visits the keys of some slots in one shard; of the others it reads little more than
@@ -107,6 +117,13 @@ impl Walk {
         }
         seen.into_iter().for_each(|entry| visit(db, entry));
         true
+    }
+
+    /// The database that had this number when the walk began.
+    #[must_use]
+    pub fn database(&self, number: DbId) -> Database {
+        let physical = self.numbers.iter().position(|db| *db == number);
+        Database(physical.expect("every database had a number"))
     }
 
     fn next_table(&mut self) {
@@ -194,7 +211,11 @@ mod tests {
         }
         let mut walk = keyspace.walk();
         let all = ShardSet::all(&keyspace);
-        keyspace.try_enter(&all, &guard).expect("free").swap(DbId(0), DbId(2), 0);
+        let mut writer = keyspace.try_enter(&all, &guard).expect("free");
+        writer.swap(DbId(0), DbId(2), 0);
+        let now = [0, 1, 2].map(|db| writer.number_of(walk.database(DbId(db))));
+        assert_eq!(now, [DbId(2), DbId(1), DbId(0)]);
+        drop(writer);
         let mut seen = Vec::new();
         while walk.step(&keyspace, &guard, &mut |db, entry| {
             let Value::Str(text) = entry.value() else { unreachable!() };

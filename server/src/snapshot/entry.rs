@@ -12,7 +12,7 @@ const WITH_EXPIRY: u8 = 0x80;
 pub(crate) enum What {
     /// A key has this value.
     Value,
-    /// A key's collection has these members, too.
+    /// A key's collection has these members, too. Without a value: these were all.
     Part,
     /// A key whose parts were written is not to be there.
     Void,

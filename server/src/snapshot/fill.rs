@@ -2,9 +2,10 @@
 //!
 //! One thread reads and checks; it hands [`Batch`]es over through a short queue to threads of the pool,
 //! which make values of them and store them. Batches may be stored in any order: a file names no key
-//! twice, except in the parts of one collection, which are put together.
+//! twice, except in the parts of one collection, which are put together ([`super::gather`]).
 
-use super::entry::{Entries, Head, What};
+use super::entry::{Entries, Entry, Head, What};
+use super::gather::{Gathering, Piece};
 use crate::commands::collection::Limits;
 use crate::rdb::{self, Refused, object};
 use crate::server::Server;
@@ -43,8 +44,6 @@ pub(super) enum Batch {
 /// What is known when everything is stored.
 #[derive(Debug, Default)]
 pub(super) struct Filled {
-    /// Keys whose parts do not count.
-    pub(super) voids: Vec<(DbId, Box<[u8]>)>,
     /// Texts of libraries.
     pub(super) libraries: Vec<Vec<u8>>,
     /// Entries of all kinds.
@@ -57,6 +56,7 @@ struct Shared {
     limits: Limits,
     batches: Mutex<Receiver<Batch>>,
     failure: OnceLock<String>,
+    gathering: Gathering,
     filled: Mutex<Filled>,
     /// The store is full and may not evict: what comes from here on is left out.
     is_full: AtomicBool,
@@ -81,6 +81,7 @@ impl Filling {
             limits: server.limits(),
             batches: Mutex::new(receiver),
             failure: OnceLock::new(),
+            gathering: Gathering::default(),
             filled: Mutex::default(),
             is_full: AtomicBool::new(false),
         });
@@ -166,14 +167,11 @@ impl Shared {
             let entry = entry.map_err(|_malformed| "an entry is malformed".to_owned())?;
             count += 1;
             match entry.head.what {
-                What::Value | What::Part => {
+                What::Value => {
                     let (kind, body) = entry.value.split_first().ok_or("a value has no type")?;
                     self.store(handle, &entry.head, *kind, body)?;
                 }
-                What::Void => {
-                    let void = (self.database(entry.head.db)?, entry.head.key.into());
-                    self.with_filled(|filled| filled.voids.push(void));
-                }
+                What::Part | What::Void => self.fill_part(handle, &entry)?,
                 What::Library => {
                     let text = entry.value.to_vec();
                     self.with_filled(|filled| filled.libraries.push(text));
@@ -196,9 +194,32 @@ impl Shared {
         }
     }
 
+    /// Takes what an entry says of a collection that comes in parts.
+    fn fill_part(&self, handle: &Handle, entry: &Entry<'_>) -> Result<(), String> {
+        let (server, Entry { head, value }) = (self.server, *entry);
+        let (db, now, skew) = (self.database(head.db)?, server.clock.now(), server.clock.skew());
+        let expire_at = head.expire_at.map(|at| skew.from_wall(at));
+        let refused = |_: Refused| "a part of a collection is malformed".to_owned();
+        let piece = match value.split_first() {
+            _ if head.what == What::Void => Piece::Void,
+            None => Piece::End(expire_at),
+            Some(_) if self.is_full() => Piece::Void,
+            // In a file of version 1, of which every part says it.
+            Some(_) if expire_at.is_some_and(|at| at <= now) => Piece::End(expire_at),
+            Some((kind, body)) => {
+                Piece::Members(rdb::read_value(*kind, body).map_err(refused)?, expire_at)
+            }
+        };
+        let (key, guard) = (server.keyspace.key(head.key), handle.pin());
+        let mut writer = role_of(server, &key, &guard);
+        let (limits, loading) = (&self.limits, &server.snapshots.loading);
+        let times = (now, skew);
+        self.gathering.take(&mut writer, (db, &key), piece, limits, times, loading).map_err(refused)
+    }
+
     /// Stores the value of an entry, unless its time is over.
     fn store(&self, handle: &Handle, head: &Head<'_>, kind: u8, body: &[u8]) -> Result<(), String> {
-        let (server, Head { what, key, expire_at, .. }) = (self.server, *head);
+        let (server, Head { key, expire_at, .. }) = (self.server, *head);
         let db = self.database(head.db)?;
         let (now, loading) = (server.clock.now(), &server.snapshots.loading);
         let skew = server.clock.skew();
@@ -215,13 +236,6 @@ impl Shared {
         let key = server.keyspace.key(key);
         let guard = handle.pin();
         let mut writer = role_of(server, &key, &guard);
-        if what == What::Part && writer.get(db, &key, now).is_some() {
-            let merge = |object: &mut _| object::merge(object, value, &self.limits, now, skew);
-            return match writer.get(db, &key, now).map(|entry| entry.kind()) {
-                Some(dunlin_storage::Kind::String) => Err("a part belongs to a string".to_owned()),
-                _ => writer.update(db, &key, now, merge).unwrap_or(Ok(())).map_err(refused),
-            };
-        }
         let Some(value) = object::load(value, &self.limits, now, skew).map_err(refused)? else {
             loading.expired.fetch_add(1, Ordering::Relaxed);
             return Ok(());
@@ -260,16 +274,6 @@ fn role_of<'g>(server: &'g Server, key: &Key<'_>, guard: &'g Guard) -> Writer<'g
             return writer;
         }
         std::thread::yield_now();
-    }
-}
-
-/// Removes keys whose parts do not count.
-pub(super) fn remove(server: &'static Server, keys: &[(DbId, Box<[u8]>)]) {
-    let handle = server.keyspace.handle();
-    for (db, name) in keys {
-        let guard = handle.pin();
-        let key = server.keyspace.key(name);
-        role_of(server, &key, &guard).remove(*db, &key, server.clock.now());
     }
 }
 

@@ -26,8 +26,10 @@
 //! grows as they arrive.
 //!
 //! A large collection is written as **parts**, each with some of its members: a key's parts are put
-//! together in any order. A **void** takes back what was written of a key: it was removed or replaced
-//! before its last part.
+//! together in any order. The last one has no value, and says when the key expires. A **void** takes back
+//! what was written of a key: it was removed or replaced before its last part.
+//!
+//! In version 1 every part said when the key expired at that moment, and there was no last one.
 
 use crate::rdb::lzf;
 use std::fmt;
@@ -37,7 +39,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 /// How a snapshot file begins.
 pub const MAGIC: &[u8; 8] = b"DUNLIN\r\n";
 /// The version that is written, and the newest that is read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Most bytes of a block, packed or not.
 pub const BLOCK: usize = 64 * 1024;
 
@@ -451,7 +453,7 @@ mod tests {
         assert_eq!(says(b"GIF89a"), "this is neither a snapshot nor an RDB file");
         let mut future = file(false);
         future[8] = 7;
-        let text = "it is of version 7, and this server reads versions up to 1";
+        let text = "it is of version 7, and this server reads versions up to 2";
         assert_eq!(says(&future), text);
         let mut huge = file(false);
         huge[HEADER + 8..HEADER + 12].copy_from_slice(&u32::MAX.to_le_bytes());

@@ -1,7 +1,7 @@
 //! The task of the first worker that has snapshots made: those that clients ask for, and those of save
 //! points.
 
-use super::points::{Seen, due};
+use super::points::{Seen, due, may_try};
 use super::save;
 use crate::server::Server;
 use std::sync::atomic::Ordering;
@@ -30,14 +30,9 @@ pub(crate) async fn keep(server: &'static Server) {
 
 fn look_at_points(server: &'static Server) {
     let (snapshots, settings) = (&server.snapshots, server.settings());
-    if snapshots.flushed.load(Ordering::Relaxed)
-        && save::may_begin(server)
-        && snapshots.request(false, server.clock.now()).is_ok()
-    {
-        snapshots.flushed.store(false, Ordering::Relaxed);
-        tracing::info!("all keys were flushed: saving a snapshot");
-    }
-    if settings.save_points.is_empty() || !save::may_begin(server) {
+    let has_flushed_keys = snapshots.has_flushed_keys();
+    let is_idle = settings.save_points.is_empty() && !has_flushed_keys;
+    if is_idle || !save::may_begin(server) {
         return;
     }
     let seen = Seen {
@@ -47,6 +42,9 @@ fn look_at_points(server: &'static Server) {
         last_ok: snapshots.last_ok.load(Ordering::Relaxed),
         changes: snapshots.changes_since(server.keyspace.stats().changes),
     };
+    if has_flushed_keys && may_try(&seen) && snapshots.request(false, seen.now).is_ok() {
+        tracing::info!("all keys were flushed: saving a snapshot");
+    }
     if let Some((seconds, changes)) = due(&settings.save_points, &seen)
         && snapshots.request(false, seen.now).is_ok()
     {

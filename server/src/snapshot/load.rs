@@ -159,7 +159,6 @@ fn conclude(server: &'static Server, wanted: Wanted, filled: Filled) -> Result<(
     if wanted.entries.is_some_and(|entries| entries != filled.entries) {
         return Err(format!("it has {} entries and says otherwise", filled.entries));
     }
-    fill::remove(server, &filled.voids);
     for text in wanted.libraries.iter().chain(&filled.libraries) {
         let library = scripting::load_library(text, &server.clock)?;
         server.libraries.change(|set| set.add(library, true))?;

@@ -17,9 +17,9 @@
 //! begins: memory for a few blocks is all it takes. It is **not a picture of one instant**: each
 //! key has a value that it had at some moment between begin and end
 //! ([`dunlin_storage::Walk`] says what is promised), and of a set, sorted set or hash of more than 512
-//! items (`part`) that holds for each item; a large collection that is
-//! removed or replaced while it is written is left out. Those who need more than a warm cache need
-//! another program.
+//! items (`part`) that holds for each item, and it expires as it would have when its last item was read;
+//! a large collection that is removed or replaced while it is written is left out. Those who need more
+//! than a warm cache need another program.
 //!
 //! A snapshot that fails is a line in the log and a counter; the file of the last one stays as it
 //! was, and nobody is refused anything because of it.
@@ -34,6 +34,7 @@ pub(crate) mod entry;
 mod files;
 mod fill;
 pub mod format;
+mod gather;
 mod keeper;
 mod load;
 mod pace;
@@ -147,8 +148,10 @@ pub struct Snapshots {
     current: Mutex<Option<Arc<Job>>>,
     /// Tells the keeper of a new job.
     wanted: Notify,
-    /// All keys were flushed, and the file is to say so as soon as one may be written.
-    flushed: AtomicBool,
+    /// How often all keys were flushed.
+    flushes: AtomicU64,
+    /// Of so many of these the file knows, or need not know.
+    flushes_known: AtomicU64,
     at_exit: AtomicU8,
     last_save: AtomicI64,
     /// When the last one was tried, whatever came of it.
@@ -174,7 +177,8 @@ impl Snapshots {
         Snapshots {
             current: Mutex::default(),
             wanted: Notify::new(),
-            flushed: AtomicBool::new(false),
+            flushes: AtomicU64::new(0),
+            flushes_known: AtomicU64::new(0),
             at_exit: AtomicU8::new(0),
             last_save: AtomicI64::new(now),
             last_try: AtomicI64::new(now),
@@ -237,7 +241,21 @@ impl Snapshots {
     /// of the last snapshot, which another one is to replace soon.
     pub fn flushed(&self, saves: bool) {
         self.cancel();
-        self.flushed.store(saves, Ordering::Relaxed);
+        // Whoever sees the number finds the keys gone.
+        let number = self.flushes.fetch_add(1, Ordering::Release) + 1;
+        if !saves {
+            self.flushes_known.fetch_max(number, Ordering::Relaxed);
+        }
+    }
+
+    /// How often all keys were flushed until now.
+    fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Acquire)
+    }
+
+    /// Whether the file has keys that were flushed, and is to be replaced.
+    fn has_flushed_keys(&self) -> bool {
+        self.flushes_known.load(Ordering::Relaxed) < self.flushes()
     }
 
     /// The job under way has ended.
@@ -249,6 +267,7 @@ impl Snapshots {
                 self.last_ok.store(true, Ordering::Relaxed);
                 self.last_save.store(now, Ordering::Relaxed);
                 self.changes.store(saved.changes, Ordering::Relaxed);
+                self.flushes_known.fetch_max(saved.flushes, Ordering::Relaxed);
                 self.last_bytes.store(saved.bytes, Ordering::Relaxed);
                 Ok(())
             }
@@ -319,6 +338,8 @@ struct Saved {
     bytes: u64,
     /// Changes of the store when it began: it knows these for certain.
     changes: u64,
+    /// The same of flushes of all keys.
+    flushes: u64,
 }
 
 /// Why there is none.
@@ -348,7 +369,7 @@ mod tests {
         let job = snapshots.request(false, 5_000).expect("none is under way");
         assert_eq!(snapshots.request(true, 5_000).err(), Some(InProgress));
         assert_eq!(snapshots.figures().began, Some(5_000));
-        let saved = Saved { entries: 3, bytes: 100, changes: 7 };
+        let saved = Saved { entries: 3, bytes: 100, changes: 7, flushes: 0 };
         snapshots.finish(&job, Ok(Some(saved)), 7_500);
         assert_eq!(job.outcome(), Some(&Ok(())));
         let figures = snapshots.figures();
@@ -372,5 +393,24 @@ mod tests {
         snapshots.finish(&job, Err(Failed::Cancelled), 3_000);
         assert_eq!(snapshots.figures().failures, 1);
         assert!(snapshots.cancel().is_none());
+    }
+
+    #[test]
+    fn a_flush_is_known_when_a_snapshot_that_began_after_it_is_there() {
+        let snapshots = Snapshots::new(1_000);
+        let saved = |flushes| Ok(Some(Saved { entries: 0, bytes: 0, changes: 0, flushes }));
+        assert!(!snapshots.has_flushed_keys());
+        snapshots.flushed(true);
+        assert!(snapshots.has_flushed_keys());
+        let failed = Err(Failed::Error("No space left on device".to_owned()));
+        for (outcome, known) in [(failed, false), (saved(0), false), (saved(1), true)] {
+            let job = snapshots.request(false, 2_000).expect("none is under way");
+            snapshots.finish(&job, outcome, 2_000);
+            assert_eq!(!snapshots.has_flushed_keys(), known);
+        }
+        snapshots.flushed(true);
+        assert!(snapshots.has_flushed_keys());
+        snapshots.flushed(false);
+        assert!(!snapshots.has_flushed_keys(), "there are no save points any more");
     }
 }

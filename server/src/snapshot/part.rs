@@ -5,6 +5,7 @@
 //! time, and the role is free in between. The cursors promise that each item which is there all the
 //! time is seen; one that comes, goes or changes is in the snapshot as it was at some moment, or not at
 //! all. When the key does not hold the same object any more, what was written of it is taken back.
+//! When it expires is said in the end: by a part without items.
 //!
 //! Lists and streams have an order that parts could not keep, so they are copied as they are, in one
 //! go: their nodes are blocks of bytes, and that is as fast as memory.
@@ -25,7 +26,7 @@ use dunlin_storage::value::list;
 use dunlin_storage::value::set::SetRef;
 use dunlin_storage::value::sorted_set::SortedSetRef;
 use dunlin_storage::{
-    Baton, DbId, Errand, Guard, Handle, Job, Millis, Object, ShardSet, Value, Writer,
+    Baton, Database, DbId, Errand, Guard, Handle, Job, Millis, Object, ShardSet, Value, Writer,
 };
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,7 +38,8 @@ const PART_BYTES: usize = 64 * 1024;
 
 /// A key with a large collection, and how far it was read.
 struct Reading {
-    db: DbId,
+    /// The database itself: while a key is read, another one may get its number.
+    database: Database,
     key: Box<[u8]>,
     cursor: u64,
     /// Where the object is that is being read; none: nothing was read.
@@ -58,27 +60,17 @@ enum Step {
     Small,
 }
 
-/// What was added of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Added {
-    /// All of it.
-    Whole,
-    /// All of it, in parts; when it expires.
-    Parts(Option<Millis>),
-    /// Nothing, or nothing that counts: it is not there, or not what it was.
-    Nothing,
-}
-
-/// Adds the large collection behind a key, as it is now.
+/// Adds the large collection behind a key of a database, as it is now; `db` is the number that is told.
+/// False if there is nothing, or nothing that counts: it is not there, or not what it was.
 pub(crate) fn add(
     server: &'static Server,
     handle: &Handle,
     filler: &mut Filler,
-    (db, key): (DbId, Box<[u8]>),
+    (db, database, key): (DbId, Database, Box<[u8]>),
     mut write: impl FnMut(&mut Filler) -> Result<(), Failed>,
-) -> Result<Added, Failed> {
+) -> Result<bool, Failed> {
     let (now, limits) = (server.clock.now(), server.limits().list);
-    let mut reading = Reading { db, key, cursor: 0, object: None, now, limits };
+    let mut reading = Reading { database, key, cursor: 0, object: None, now, limits };
     let mut begun = false;
     loop {
         reading.now = server.clock.now();
@@ -96,20 +88,24 @@ pub(crate) fn add(
                 let value = payload.into_value();
                 let (head, chunks) = (head(What::Value, expire_at), value.chunks(BLOCK));
                 filler.add_in_chunks(&head, value.len(), chunks, &mut write)?;
-                (Added::Whole, false)
+                (true, false)
             }
             Step::Part { items, expire_at, more } => {
                 if let Some(payload) = items {
-                    filler.add(&head(What::Part, expire_at), &payload.into_value());
+                    filler.add(&head(What::Part, None), &payload.into_value());
                     begun = true;
                 }
-                (if begun { Added::Parts(expire_at) } else { Added::Nothing }, more)
+                // When the key expires may have changed since the first part.
+                if begun && !more {
+                    filler.add(&head(What::Part, expire_at), b"");
+                }
+                (begun, more)
             }
             Step::Gone | Step::Small => {
                 if begun {
                     filler.add(&head(What::Void, None), b"");
                 }
-                (Added::Nothing, false)
+                (false, false)
             }
         };
         write(filler)?;
@@ -172,7 +168,8 @@ impl Job for Visit {
 impl Reading {
     fn step(&mut self, server: &Server, writer: &Writer<'_, '_>) -> Step {
         let (key, skew) = (server.keyspace.key(&self.key), server.clock.skew());
-        let Some(entry) = writer.get(self.db, &key, self.now) else { return Step::Gone };
+        let db = writer.number_of(self.database);
+        let Some(entry) = writer.get(db, &key, self.now) else { return Step::Gone };
         let expire_at = entry.expire_at();
         let Some(object) = writer.object(&entry) else {
             // It has shrunk, or was replaced, since it was seen.

@@ -20,12 +20,16 @@ pub(super) struct Seen {
     pub(super) changes: u64,
 }
 
+/// Whether a snapshot may be tried: after a failure not at once.
+pub(super) fn may_try(seen: &Seen) -> bool {
+    seen.last_ok || seen.now.saturating_sub(seen.last_try) > RETRY_MILLIS
+}
+
 /// The point, of those that the directive `save` names (seconds, changes), that asks for a snapshot.
 pub(super) fn due(points: &[(u32, u32)], seen: &Seen) -> Option<(u32, u32)> {
     let age = seen.now.saturating_sub(seen.last_save);
-    let may_try = seen.last_ok || seen.now.saturating_sub(seen.last_try) > RETRY_MILLIS;
     points.iter().copied().find(|(seconds, changes)| {
-        may_try && seen.changes >= u64::from(*changes) && age > Millis::from(*seconds) * 1000
+        may_try(seen) && seen.changes >= u64::from(*changes) && age > Millis::from(*seconds) * 1000
     })
 }
 

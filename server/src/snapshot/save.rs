@@ -92,7 +92,7 @@ pub(crate) fn check_directory(settings: &Settings) -> io::Result<()> {
 /// `gently`: at the rate that is allowed, and behind others who want the processor.
 pub(super) fn save(server: &'static Server, job: &Job, gently: bool) -> Result<Saved, Failed> {
     let settings = server.settings();
-    let changes = server.keyspace.stats().changes;
+    let (changes, flushes) = (server.keyspace.stats().changes, server.snapshots.flushes());
     let databases = (0..server.keyspace.databases()).map(DbId);
     let keys = databases.map(|db| server.keyspace.len(db)).sum();
     server.snapshots.keys_total.store(keys, Ordering::Relaxed);
@@ -118,7 +118,7 @@ pub(super) fn save(server: &'static Server, job: &Job, gently: bool) -> Result<S
         return Err(Failed::Cancelled);
     }
     temporary.place(&out.file)?;
-    Ok(Saved { entries, bytes: written, changes })
+    Ok(Saved { entries, bytes: written, changes, flushes })
 }
 
 /// A file whose data goes to the disk as it is written.
@@ -174,7 +174,7 @@ impl Saving<'_> {
             let mut later = Vec::new();
             more = self.slice(&handle, &mut walk, &mut filler, &mut later);
             for entry in later {
-                self.add_later(&handle, &mut filler, entry)?;
+                self.add_later(&handle, &mut filler, &walk, entry)?;
             }
             self.write_ready(&mut filler)?;
             server.snapshots.keys_done.store(filler.entries(), Ordering::Relaxed);
@@ -224,6 +224,7 @@ impl Saving<'_> {
         &mut self,
         handle: &Handle,
         filler: &mut Filler,
+        walk: &Walk,
         entry: Later,
     ) -> Result<(), Failed> {
         let server = self.server;
@@ -238,7 +239,8 @@ impl Saving<'_> {
                 filler.add_in_chunks(&head, length, chunks, |filler| self.write_ready(filler))
             }
             Later::Large(db, key) => {
-                part::add(server, handle, filler, (db, key), |filler| self.write_ready(filler))?;
+                let key = (db, walk.database(db), key);
+                part::add(server, handle, filler, key, |filler| self.write_ready(filler))?;
                 Ok(())
             }
         }

@@ -59,7 +59,7 @@ fn what_is_wrong_is_said_in_one_line() {
     says(b"GIF89a and so on", "this is no RDB file");
     let mut future = whole.clone();
     future[8] = 200;
-    says(&future, "it is of version 200, and this server reads versions up to 1");
+    says(&future, "it is of version 200, and this server reads versions up to 2");
     let mut flipped = whole.clone();
     flipped[100] ^= 1;
     says(&flipped, "block 0 is damaged (checksum)");
@@ -79,8 +79,8 @@ fn no_flip_and_no_cut_goes_unnoticed() {
     }
 }
 
-/// A snapshot of one block with these entries, with all its checksums right.
-fn forged(entries: &[u8]) -> Vec<u8> {
+/// A snapshot of version 1, of one block with these entries, with all its checksums right.
+fn forged(entries: &[Vec<u8>]) -> Vec<u8> {
     let mut file = b"DUNLIN\r\n".to_vec();
     file.extend(1_u32.to_le_bytes());
     file.extend(16_u32.to_le_bytes());
@@ -94,9 +94,10 @@ fn forged(entries: &[u8]) -> Vec<u8> {
         sums.extend(sum);
         file.extend([&head[..], &sum, body].concat());
     };
-    block(1, 0, entries, &mut sums);
+    block(1, 0, &entries.concat(), &mut sums);
     let all = xxh3_64(&sums).to_le_bytes();
-    let end = [&1_u64.to_le_bytes()[..], &1_u64.to_le_bytes(), &all].concat();
+    let count = entries.len() as u64;
+    let end = [&count.to_le_bytes()[..], &1_u64.to_le_bytes(), &all].concat();
     block(4, 1, &end, &mut sums);
     file
 }
@@ -110,13 +111,13 @@ fn entry(what: u8, db: u8, key_length: u32, value_length: u64, rest: &[u8]) -> V
 fn wrong_contents_with_right_checksums_are_refused() {
     let dir = Dir::new();
     // What is right loads, so the others are refused for what is wrong with them.
-    let good = forged(&entry(1, 0, 1, 3, b"\x00\x01v"));
+    let good = forged(&[entry(1, 0, 1, 3, b"\x00\x01v")]);
     fs::write(dir.file(), &good).expect("the file");
     let server = start(&dir, &[]);
     assert_eq!(server.client().run("GET k"), Value::bulk("v"));
     drop(server);
     let malformed = "an entry is malformed";
-    let cases: [(Vec<u8>, &str); 8] = [
+    let cases: [(Vec<u8>, &str); 9] = [
         (entry(1, 0, 1, 1 << 63, b"\x00\x01v"), malformed),
         (entry(1, 0, u32::MAX, 3, b"\x00\x01v"), malformed),
         (entry(9, 0, 1, 3, b"\x00\x01v"), malformed),
@@ -124,12 +125,37 @@ fn wrong_contents_with_right_checksums_are_refused() {
         (entry(1, 0, 1, 3, b"\x63\x01v"), "a value of type 99 is malformed"),
         (entry(1, 0, 1, 11, b"\x02\x81\x80\0\0\0\0\0\0\0v"), "a value of type 2 is malformed"),
         (entry(1, 0, 1, 0, b""), "a value has no type"),
+        (entry(2, 0, 1, 3, b"\x00\x01v"), "a part of a collection is malformed"),
         (entry(4, 0, 1, 3, b"lua"), "Missing library metadata"),
     ];
     for (entry, text) in cases {
-        let why = why(&dir, &forged(&entry));
+        let why = why(&dir, &forged(&[entry]));
         assert!(why.contains(text), "{why}: {text}");
     }
+}
+
+#[test]
+fn parts_of_version_1_are_put_together() {
+    let dir = Dir::new();
+    let part = |members: &[u8]| entry(2, 0, 1, members.len() as u64, members);
+    // A part with an expiry, as all parts had it then: far away, and long ago.
+    let expiring = |key: u8, at: i64| {
+        let head = [&[0x82, 0][..], &at.to_le_bytes(), &1_u32.to_le_bytes(), &[key]].concat();
+        [&head[..], &4_u64.to_le_bytes(), b"\x02\x01\x01a"].concat()
+    };
+    let entries = [
+        part(b"\x02\x02\x01a\x01b"),
+        part(b"\x02\x01\x01c"),
+        expiring(b'e', 9_000_000_000_000),
+        expiring(b'o', 1_000_000_000_000),
+    ];
+    fs::write(dir.file(), forged(&entries)).expect("the file");
+    let server = start(&dir, &[]);
+    let mut client = server.client();
+    assert_eq!((client.run("SCARD k"), client.run("PTTL k")), (Value::Int(3), Value::Int(-1)));
+    let Value::Int(left) = client.run("PTTL e") else { panic!("a number") };
+    assert!(left > 1_000_000_000_000, "{left}");
+    assert_eq!(client.run("DBSIZE"), Value::Int(2));
 }
 
 #[test]

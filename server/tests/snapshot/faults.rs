@@ -1,7 +1,7 @@
 //! What a process or a disk can do to a snapshot: the one before it always loads, and clients are served
 //! as ever.
 
-use crate::support::{Client, Rng, Server, Value, command};
+use crate::support::{Client, Rng, Server, Value, command, eventually};
 use crate::{Dir, LIMIT, info, loaded, saved, simple, start, text};
 use std::fs;
 use std::time::Duration;
@@ -136,6 +136,27 @@ fn a_directory_that_goes_is_an_error_until_it_is_back() {
     fs::create_dir_all(dir.path()).expect("it is back");
     assert_eq!(client.run("SAVE"), Value::ok());
     assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+}
+
+#[test]
+fn what_was_flushed_is_saved_as_soon_as_the_directory_is_back() {
+    let dir = Dir::new();
+    let mut server = start(&dir, &["--save", "3600 1"]);
+    let mut client = server.client();
+    client.run("SET key value");
+    assert_eq!(client.run("SAVE"), Value::ok());
+    let away = dir.path().with_extension("away");
+    fs::rename(dir.path(), &away).expect("it moves");
+    assert_eq!(client.run("FLUSHALL"), Value::ok());
+    assert!(eventually(LIMIT, || info(&mut client, "rdb_failures") != "0"), "it is tried at once");
+    fs::rename(&away, dir.path()).expect("it moves back");
+    assert_eq!(dir.names(), ["dump.dunlin"]);
+    assert!(eventually(LIMIT, || info(&mut client, "rdb_saves") == "2"), "it is tried again");
+    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+    server.signal("KILL");
+    assert!(server.wait(LIMIT).is_some());
+    let server = start(&dir, &[]);
+    assert_eq!(server.client().run("DBSIZE"), Value::Int(0));
 }
 
 #[test]

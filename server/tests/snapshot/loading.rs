@@ -113,3 +113,31 @@ fn a_snapshot_of_more_than_maxmemory_is_loaded_as_far_as_it_fits() {
         assert_eq!(warned, policy == "noeviction", "{}", server.log());
     }
 }
+
+#[test]
+fn of_more_than_maxmemory_collections_are_loaded_whole_or_not_at_all() {
+    const MEMBERS: i64 = 20_000;
+    let dir = Dir::new();
+    let server = start(&dir, &[]);
+    let mut client = server.client();
+    client.set_patience(LIMIT);
+    for set in 0..12 {
+        for chunk in 0..4 {
+            let mut line = vec!["SADD".to_owned(), format!("set:{set}")];
+            line.extend((0..MEMBERS / 4).map(|item| format!("a member of a set {chunk}:{item}")));
+            assert_eq!(client.call(&line), Value::Int(MEMBERS / 4));
+        }
+    }
+    assert_eq!(client.run("SAVE"), Value::ok());
+    drop(server);
+    for policy in ["noeviction", "allkeys-lru"] {
+        let server = start(&dir, &["--maxmemory", "8mb", "--maxmemory-policy", policy]);
+        let mut client = server.client();
+        let counts: Vec<Value> =
+            (0..12).map(|set| client.run(&format!("SCARD set:{set}"))).collect();
+        let whole = counts.iter().filter(|count| **count == Value::Int(MEMBERS)).count();
+        let missing = counts.iter().filter(|count| **count == Value::Int(0)).count();
+        assert_eq!(whole + missing, 12, "{policy}: {counts:?}");
+        assert!(whole > 0 && missing > 0, "{policy}: {counts:?}");
+    }
+}

@@ -193,6 +193,34 @@ fn under_changes_every_key_has_a_value_that_it_had() {
 }
 
 #[test]
+fn databases_that_change_places_meanwhile_keep_their_collections_apart() {
+    let dir = Dir::new();
+    // So slow that most of them are still to be written when it happens.
+    let server = start(&dir, &["--snapshot-rate-limit", "500kb", "--rdbcompression", "no"]);
+    let mut client = server.client();
+    for db in [1, 0] {
+        assert_eq!(client.run(&format!("SELECT {db}")), Value::ok());
+        for set in 0..5 {
+            for key in [format!("both:{set}"), format!("only {db}:{set}")] {
+                let mut line = vec!["SADD".to_owned(), key];
+                line.extend((0..5_000).map(|item| format!("a member in {db}: {item}")));
+                assert_eq!(client.call(&line), Value::Int(5_000));
+            }
+        }
+    }
+    let before = digest(&mut client);
+    assert_eq!(client.run("BGSAVE"), simple("Background saving started"));
+    std::thread::sleep(std::time::Duration::from_millis(1000));
+    assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "1");
+    assert_eq!(client.run("SWAPDB 0 1"), Value::ok());
+    assert_ne!(digest(&mut client), before);
+    saved(&mut client);
+    drop(server);
+    let server = start(&dir, &[]);
+    assert_eq!(digest(&mut server.client()), before, "with the numbers of the beginning");
+}
+
+#[test]
 fn a_changing_collection_keeps_what_stays() {
     let dir = Dir::new();
     let server = start(&dir, &["--snapshot-rate-limit", "1mb", "--rdbcompression", "no"]);
@@ -228,17 +256,47 @@ fn a_changing_collection_keeps_what_stays() {
     }
 }
 
+/// A set of 60,000 members: 1.5 MB of a snapshot.
+fn add_set(client: &mut Client) {
+    for chunk in 0..60 {
+        let mut line = vec!["SADD".to_owned(), "set".to_owned()];
+        line.extend((0..1000).map(|item| format!("a member of the set {}", chunk * 1000 + item)));
+        client.call(&line);
+    }
+}
+
+#[test]
+fn a_collection_expires_as_it_was_told_last() {
+    for (line, expires) in [("PERSIST set", false), ("PEXPIRE set 100000000", true)] {
+        let dir = Dir::new();
+        // So slow that some parts are written before its expiry changes, and some after that.
+        let server = start(&dir, &["--snapshot-rate-limit", "300kb", "--rdbcompression", "no"]);
+        let mut client = server.client();
+        add_set(&mut client);
+        assert_eq!(client.run("PEXPIRE set 6000"), Value::Int(1));
+        assert_eq!(client.run("BGSAVE"), simple("Background saving started"));
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "1");
+        assert_eq!(client.run(line), Value::Int(1));
+        std::thread::sleep(std::time::Duration::from_millis(5000));
+        saved(&mut client);
+        drop(server);
+        let server = start(&dir, &[]);
+        let mut client = server.client();
+        assert_eq!(client.run("SCARD set"), Value::Int(60_000), "{line}: all of its parts");
+        let Value::Int(left) = client.run("PTTL set") else { panic!("a number") };
+        assert_eq!(left > 50_000_000, expires, "{line}: {left}");
+        assert_eq!(left == -1, !expires, "{line}: {left}");
+    }
+}
+
 #[test]
 fn a_collection_that_goes_meanwhile_is_left_out() {
     let dir = Dir::new();
     // So slow that its parts are still being written when it goes.
     let server = start(&dir, &["--snapshot-rate-limit", "300kb", "--rdbcompression", "no"]);
     let mut client = server.client();
-    for chunk in 0..60 {
-        let mut line = vec!["SADD".to_owned(), "set".to_owned()];
-        line.extend((0..1000).map(|item| format!("a member of the set {}", chunk * 1000 + item)));
-        client.call(&line);
-    }
+    add_set(&mut client);
     assert_eq!(client.run("BGSAVE"), simple("Background saving started"));
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "1");

@@ -29,6 +29,11 @@ use crate::{Millis, slab};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DbId(pub u8);
 
+/// A database itself, whatever number it has: [`Writer::number_of`](crate::Writer::number_of) tells
+/// that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Database(pub(crate) usize);
+
 /// Whether a read counts as a use of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touch {
@@ -324,6 +329,12 @@ impl Keyspace {
     #[inline]
     pub(crate) fn physical(&self, db: DbId) -> usize {
         usize::from(self.index[usize::from(db.0)].load(Ordering::Acquire))
+    }
+
+    /// The database that has a number at this moment.
+    #[must_use]
+    pub fn database(&self, db: DbId) -> Database {
+        Database(self.physical(db))
     }
 
     /// The number of a physical database. Under a role: swapping needs all of them.

@@ -3,7 +3,7 @@
 use super::Writer;
 use crate::Millis;
 use crate::hash::ShardId;
-use crate::keyspace::DbId;
+use crate::keyspace::{Database, DbId};
 use crate::reclaim;
 
 impl Writer<'_, '_> {
@@ -43,5 +43,11 @@ impl Writer<'_, '_> {
         self.begin();
         self.keyspace.swap_databases(a, b);
         self.tell_swapped(a, b, now);
+    }
+
+    /// The number that a database has, as long as this writer exists: a swap needs all roles.
+    #[must_use]
+    pub fn number_of(&self, database: Database) -> DbId {
+        self.keyspace.number(database.0)
     }
 }

@@ -76,16 +76,9 @@ pub(super) fn add_later(
             filler.add_in_chunks(&head, front.len() + rope.len(), chunks, write)
         }
         Later::Large(key) => {
-            let added = part::add(server, handle, filler, (DB, key.clone()), &mut write)?;
-            match added {
-                part::Added::Whole => {}
-                // A part without members is the end.
-                part::Added::Parts(expire_at) => {
-                    let expire_at = expire_at.map(|at| server.clock.to_wall(at));
-                    let head = Head { what: What::Part, db: DB, key: &key, expire_at };
-                    filler.add(&head, b"");
-                }
-                part::Added::Nothing => add_absence(filler, &key),
+            let one = (DB, server.keyspace.database(DB), key.clone());
+            if !part::add(server, handle, filler, one, &mut write)? {
+                add_absence(filler, &key);
             }
             write(filler)
         }
