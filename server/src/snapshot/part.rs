@@ -41,8 +41,9 @@ struct Reading {
     database: Database,
     key: Box<[u8]>,
     cursor: u64,
-    /// Where the object is that is being read; none: nothing was read.
-    object: Option<usize>,
+    /// Which object is being read, by [`Entry::large_id`](dunlin_storage::Entry::large_id); none:
+    /// nothing was read.
+    object: Option<u64>,
     now: Millis,
     limits: list::Limits,
 }
@@ -182,11 +183,11 @@ impl Reading {
             };
             return Step::Whole(value, expire_at);
         };
-        let place = std::ptr::from_ref(object).addr();
-        if self.object.is_some_and(|before| before != place) {
+        let id = entry.large_id();
+        if self.object.is_some() && self.object != id {
             return Step::Gone;
         }
-        self.object = Some(place);
+        self.object = id;
         match self.part(object) {
             Some((items, more)) => Step::Part { items, expire_at, more },
             None => {
