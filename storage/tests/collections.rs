@@ -165,6 +165,38 @@ fn memory_follows_a_large_object_that_changes_in_place() {
 }
 
 #[test]
+fn a_large_object_is_told_from_all_before_it() {
+    let ks = keyspace();
+    let handle = ks.handle();
+    let (key, other) = (ks.key(b"key"), ks.key(b"other"));
+    let id =
+        |writer: &Writer<'_, '_>, key: &Key<'_>| writer.get(DB, key, 0).expect("stored").large_id();
+    let mut seen = BTreeSet::new();
+    for _ in 0..30 {
+        let guard = handle.pin();
+        let mut writer = enter(&ks, &guard);
+        let stream = Box::new(Object::Stream(Stream::new()));
+        writer.put(DB, &key, NewValue::Object(stream), None, 0);
+        let made = id(&writer, &key);
+        assert!(made.is_some() && seen.insert(made), "{made:?} in {seen:?}");
+        // Nothing of this makes another one of it.
+        assert!(writer.set_expiry(DB, &key, Some(100), 0));
+        assert!(writer.rename((DB, &key), (DB, &other), 0));
+        assert_eq!(writer.update(DB, &other, 0, |_| ()), Some(()));
+        assert_eq!(id(&writer, &other), made);
+        assert!(writer.remove(DB, &other, 0));
+        drop(writer);
+        drop(guard);
+        // Its memory is used again.
+        settle(&ks);
+    }
+    let guard = handle.pin();
+    let mut writer = enter(&ks, &guard);
+    writer.put(DB, &key, NewValue::Bytes(b"v"), None, 0);
+    assert_eq!(id(&writer, &key), None);
+}
+
+#[test]
 fn a_small_hash_is_gone_with_its_last_field() {
     let ks = keyspace();
     let handle = ks.handle();

@@ -142,7 +142,7 @@ mod tests {
                 stream: stream::Limits { node_max_bytes: 4096, node_max_entries: 100 },
             };
             self.writing(|writer, key| {
-                let times = (NOW, Skew::default());
+                let times = (NOW, Skew(0));
                 self.gathering.take(writer, (DB, key), piece, &limits, times, &self.loading)
             })
         }

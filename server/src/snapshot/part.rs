@@ -42,8 +42,9 @@ struct Reading {
     database: Database,
     key: Box<[u8]>,
     cursor: u64,
-    /// Where the object is that is being read; none: nothing was read.
-    object: Option<usize>,
+    /// Which object is being read, by [`Entry::large_id`](dunlin_storage::Entry::large_id); none:
+    /// nothing was read.
+    object: Option<u64>,
     now: Millis,
     limits: list::Limits,
 }
@@ -187,11 +188,11 @@ impl Reading {
             // All fields have expired, and nobody has removed the key yet.
             return Step::Gone;
         }
-        let place = std::ptr::from_ref(object).addr();
-        if self.object.is_some_and(|before| before != place) {
+        let id = entry.large_id();
+        if self.object.is_some() && self.object != id {
             return Step::Gone;
         }
-        self.object = Some(place);
+        self.object = id;
         match self.part(object, skew) {
             Some((items, more)) => Step::Part { items, expire_at, more },
             None => {

@@ -301,6 +301,10 @@ fn a_collection_that_goes_meanwhile_is_left_out() {
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "1");
     assert_eq!(client.run("DEL set"), Value::Int(1));
+    // Another one in its place is not what was begun.
+    let mut line = vec!["SADD".to_owned(), "set".to_owned()];
+    line.extend((0..1000).map(|item| format!("another member {item}")));
+    client.call(&line);
     client.run("SET other 1");
     saved(&mut client);
     drop(server);

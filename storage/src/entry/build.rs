@@ -3,8 +3,8 @@
 use std::ptr::NonNull;
 
 use super::{
-    ENTRY_PART_MAX, EXP5, EXP8, EXPIRY_FROM, EXPIRY_SPAN, Entry, EntryPtr, FRONT, HEADER_MAX,
-    OUT_OF_LINE, POINTER, POINTER_AND_LEN, RAW, code_of, earlier, rope_bytes,
+    ADDRESS_BITS, ENTRY_PART_MAX, EXP5, EXP8, EXPIRY_FROM, EXPIRY_SPAN, Entry, EntryPtr, FRONT,
+    HEADER_MAX, OUT_OF_LINE, POINTER, POINTER_AND_LEN, RAW, code_of, earlier, rope_bytes,
 };
 use crate::Millis;
 use crate::slab::{self, Block, usable};
@@ -21,8 +21,8 @@ enum Form<'a> {
     Inline(&'a [u8]),
     /// A pointer to it, and its length.
     Rope(Box<Rope>),
-    /// A pointer to it. The caller owns it, or holds the role.
-    Object(*mut Object),
+    /// A pointer to it, and its mark. The caller owns it, or holds the role.
+    Object(*mut Object, u16),
 }
 
 /// The flags and the header behind them: `(header, length)`.
@@ -37,7 +37,7 @@ fn plan(
     let mut at = varint(&mut header, 1, key.len());
     match form {
         Form::Inline(bytes) => at = varint(&mut header, at, bytes.len()),
-        Form::Rope(_) | Form::Object(_) => flags |= OUT_OF_LINE,
+        Form::Rope(_) | Form::Object(..) => flags |= OUT_OF_LINE,
     }
     if let Some(at_ms) = expire_at {
         let since = at_ms.checked_sub(EXPIRY_FROM).filter(|since| (0..EXPIRY_SPAN).contains(since));
@@ -113,11 +113,19 @@ pub(crate) fn build_any(
             None => {
                 let flags = code_of(object.kind());
                 let fields = object.as_hash().and_then(|hash| hash.view().next_expiry());
-                let object = Form::Object(Box::into_raw(object));
+                let object = Form::Object(Box::into_raw(object), next_mark());
                 assemble(key, flags, object, expire_at, spare).due_with(fields)
             }
         },
     }
+}
+
+/// A mark for a large collection: see [`Entry::large_id`].
+fn next_mark() -> u16 {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    // Not one of `sync`: it orders nothing, and a model's could not be a static.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Builds an entry that takes over the large collection of another, which must be retired with
@@ -128,7 +136,7 @@ pub(crate) fn build_around(
     expire_at: Option<Millis>,
     spare: impl FnOnce(usize) -> Option<Block>,
 ) -> Built {
-    let object = Form::Object(old.pointer().cast());
+    let object = Form::Object(old.pointer().cast(), old.mark());
     let fields = old.hash().and_then(HashRef::next_expiry);
     assemble(key, code_of(old.kind()), object, expire_at, spare).due_with(fields)
 }
@@ -151,7 +159,7 @@ fn assemble(
     let tail = match form {
         Form::Inline(bytes) => bytes.len(),
         Form::Rope(_) => POINTER_AND_LEN,
-        Form::Object(_) => POINTER,
+        Form::Object(..) => POINTER,
     };
     let size = header_len + key.len() + tail;
     let class = usable(FRONT + size);
@@ -176,10 +184,12 @@ fn assemble(
             push(&(Box::into_raw(rope).expose_provenance() as u64).to_le_bytes());
             push(&(len as u64).to_le_bytes());
         }
-        Form::Object(object) => {
+        Form::Object(object, mark) => {
             // SAFETY: the caller owns what it hangs on its entry, or holds the role.
             bytes += unsafe { &*object }.memory_usage();
-            push(&(object.expose_provenance() as u64).to_le_bytes());
+            let address = object.expose_provenance() as u64;
+            assert!(address >> ADDRESS_BITS == 0, "no room for a mark");
+            push(&(u64::from(mark) << ADDRESS_BITS | address).to_le_bytes());
         }
     }
     let entry = EntryPtr(base);

@@ -1,9 +1,9 @@
 //! One allocation per key: header, expiry, key, value. Immutable once published.
 //!
 //! ```text
-//! | flags 1 | klen varint | vlen varint | expiry 5 or 8 | key | value            |
-//! | flags 1 | klen varint |             | expiry 5 or 8 | key | pointer 8        |   OUT_OF_LINE
-//! | flags 1 | klen varint |             | expiry 5 or 8 | key | pointer 8, len 8 |   the same, a string
+//! | flags 1 | klen varint | vlen varint | expiry 5 or 8 | key | value             |
+//! | flags 1 | klen varint |             | expiry 5 or 8 | key | pointer 6, mark 2 |   OUT_OF_LINE
+//! | flags 1 | klen varint |             | expiry 5 or 8 | key | pointer 8, len 8  |   the same, a string
 //!
 //! flags: kind 4 bits | EXP5 | EXP8 | OUT_OF_LINE | RAW (of a collection: its second packed form)
 //! ```
@@ -50,6 +50,10 @@ const HEADER_MAX: usize = 1 + 5 + 5 + 8;
 const POINTER: usize = 8;
 /// The same of a string with its length, which says what it takes without a look at it.
 const POINTER_AND_LEN: usize = 2 * POINTER;
+
+/// Bits of a pointer that are the address: a large collection has its mark above them.
+const ADDRESS_BITS: u32 = 48;
+const ADDRESS: u64 = (1 << ADDRESS_BITS) - 1;
 
 /// Bytes in front of an entry: none, but under the model checker.
 const FRONT: usize = size_of::<Alive>().next_multiple_of(8);
@@ -259,6 +263,20 @@ impl<'g> Entry<'g> {
         }
     }
 
+    /// Tells the large collection behind the entry from those that were there before it, which its address
+    /// alone does not: that is used again. It goes with the collection to other keys and expiries. (One
+    /// that has the address of another, and 65,536 were made in between or a multiple of that, is not told
+    /// from it.)
+    #[must_use]
+    pub fn large_id(&self) -> Option<u64> {
+        matches!(self.value(), Value::Large(_)).then(|| self.word(0))
+    }
+
+    /// The part of that which is no address.
+    fn mark(&self) -> u16 {
+        (self.word(0) >> ADDRESS_BITS) as u16
+    }
+
     /// When the key expires, in unix milliseconds.
     #[inline]
     #[must_use]
@@ -356,7 +374,7 @@ impl<'g> Entry<'g> {
         match self.behind() {
             None => self.class(),
             // Its first line is in no cache, as a rule.
-            Some(Behind::Rope(_)) => self.class() + rope_bytes(self.word(1)),
+            Some(Behind::Rope(_)) => self.class() + rope_bytes(self.word(1) as usize),
             // SAFETY: alive as long as the entry; the caller holds the role.
             Some(Behind::Object(object)) => self.class() + unsafe { &*object }.memory_usage(),
         }
@@ -387,14 +405,14 @@ impl<'g> Entry<'g> {
 
     /// What the tail of an entry with something out of line says.
     fn pointer(&self) -> *mut u8 {
-        std::ptr::with_exposed_provenance_mut(self.word(0))
+        std::ptr::with_exposed_provenance_mut((self.word(0) & ADDRESS) as usize)
     }
 
     /// One of the numbers in the tail of an entry with something out of line.
-    fn word(&self, index: usize) -> usize {
+    fn word(&self, index: usize) -> u64 {
         let mut bytes = [0u8; 8];
         bytes.copy_from_slice(&self.tail()[8 * index..][..8]);
-        u64::from_le_bytes(bytes) as usize
+        u64::from_le_bytes(bytes)
     }
 
     #[inline]
