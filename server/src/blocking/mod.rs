@@ -115,8 +115,9 @@ pub struct WaitKeys {
     pub any_change: bool,
     /// The argument with the key that gets what is taken from one of the others.
     pub destination: Option<usize>,
-    /// Where XREAD was in each stream when it began to wait: what `$` stands for.
-    pub after: Vec<StreamId>,
+    /// Where XREAD was in each stream when it began to wait: what `$` stands for. `None`: in no fixed
+    /// place (`+`, `>`).
+    pub after: Vec<Option<StreamId>>,
 }
 
 impl WaitKeys {

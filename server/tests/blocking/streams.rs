@@ -44,6 +44,19 @@ fn readers_get_what_is_added() {
 }
 
 #[test]
+fn the_last_entry_may_be_asked_for_before_the_next_one() {
+    newer(&["x: XADD t 1-0 f v => 1-0
+         a> XREAD BLOCK 0 STREAMS s t + $
+         b> XREAD BLOCK 0 STREAMS s u t + $ $
+         x: XADD t 2-0 f w => 2-0
+         a< [[t [[2-0 [f w]]]]]
+         b< [[t [[2-0 [f w]]]]]
+         a> XREAD BLOCK 0 STREAMS t s $ +
+         x: XADD s 1-0 f v => 1-0
+         a< [[s [[1-0 [f v]]]]]"]);
+}
+
+#[test]
 fn members_of_a_group_are_served_in_turn() {
     everywhere(&[
         "x: XGROUP CREATE s g $ MKSTREAM => OK

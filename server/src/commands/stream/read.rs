@@ -373,7 +373,7 @@ impl<'a> Reading<'a> {
     /// Where XREAD was in a stream when it began to wait, if it did.
     fn waited_after(&self, call: &Call<'_, '_>, stream: usize) -> Option<StreamId> {
         let on = call.client.wait.as_ref()?.on.as_ref()?;
-        on.after.get(stream).copied()
+        on.after.get(stream).copied().flatten()
     }
 
     /// What to wait for. XREADGROUP ends when its group does.
@@ -385,7 +385,7 @@ impl<'a> Reading<'a> {
         let keys = self.first_key..self.first_key + self.places.len();
         WaitKeys {
             any_change: self.reader.is_some(),
-            after: self.places.iter().map_while(after).collect(),
+            after: self.places.iter().map(after).collect(),
             ..WaitKeys::of(Kind::Stream, keys)
         }
     }
