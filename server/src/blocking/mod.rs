@@ -170,6 +170,7 @@ pub(crate) fn park(
     waiter.park(session, sender);
     if let Some(writer) = writer {
         server.interests.wait(writer, &waiter);
+        serve::note_seen(server, writer, &waiter);
     }
     shared.show_wait();
     Ran::Parked(Box::new(Parked { waiter, home, outgoing, deadline, meanwhile }))

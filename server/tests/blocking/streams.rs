@@ -95,6 +95,24 @@ fn members_of_a_group_are_served_in_turn() {
 }
 
 #[test]
+fn a_group_that_is_set_back_wakes_nobody() {
+    // Whatever has happened to the stream since somebody waits for it.
+    let set_back = |before: &str| {
+        format!(
+            "x: XADD s 1-0 f v => 1-0
+             x: XGROUP CREATE s g $ => OK
+             a> XREADGROUP GROUP g one BLOCK 0 STREAMS s >
+             {before}
+             x: XGROUP SETID s g 0 => OK
+             x: XADD s 2-0 f w => 2-0
+             a< [[s [[1-0 [f v]] [2-0 [f w]]]]]"
+        )
+    };
+    let scenarios = ["", "x: XSETID s 1-0 => OK", "x: XACK s g 1-0 => 0"].map(set_back);
+    everywhere(&scenarios.each_ref().map(String::as_str));
+}
+
+#[test]
 fn members_hear_of_the_end_of_stream_and_group() {
     newer(&[
         "x: XGROUP CREATE s g $ MKSTREAM => OK
