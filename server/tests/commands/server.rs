@@ -13,3 +13,22 @@ fn of_a_command_that_is_none_nothing_is_known() {
         assert_eq!(known[1].items()[0], Value::bulk("get"));
     }
 }
+
+#[test]
+fn keys_are_asked_for_of_a_name_alone() {
+    let server = Server::dunlin(&[]);
+    let mut client = server.client();
+    for subcommand in ["GETKEYS", "GETKEYSANDFLAGS"] {
+        for (name, text) in [
+            ("PING", "ERR The command has no key arguments"),
+            ("GET", "ERR Invalid number of arguments specified for command"),
+            ("NOSUCH", "ERR Invalid command specified"),
+        ] {
+            let line = format!("COMMAND {subcommand} {name}");
+            assert_eq!(client.run(&line), Value::error(text), "{line}");
+        }
+        let full_name = subcommand.to_lowercase();
+        let text = format!("ERR wrong number of arguments for 'command|{full_name}' command");
+        assert_eq!(client.run(&format!("COMMAND {subcommand}")), Value::error(&text));
+    }
+}
