@@ -32,3 +32,18 @@ fn keys_are_asked_for_of_a_name_alone() {
         assert_eq!(client.run(&format!("COMMAND {subcommand}")), Value::error(&text));
     }
 }
+
+#[test]
+fn attributes_of_libraries_are_named_as_they_were() {
+    let server = Server::dunlin(&[]);
+    let mut client = server.client();
+    let why = "cannot contain spaces, newlines or special characters.";
+    for attribute in ["LIB-NAME", "lib-name", "Lib-Ver"] {
+        let text = format!("ERR {attribute} {why}");
+        let reply = client.call(&["CLIENT", "SETINFO", attribute, "a b"]);
+        assert_eq!(reply, Value::error(&text));
+        assert_eq!(client.call(&["CLIENT", "SETINFO", attribute, "a-b"]), Value::ok());
+    }
+    let unknown = Value::error("ERR Unrecognized option 'Lib'");
+    assert_eq!(client.run("CLIENT SETINFO Lib x"), unknown);
+}
