@@ -1,6 +1,6 @@
 //! Commands about the server and its connections, where the reference is older or knows other numbers.
 
-use crate::support::{Server, Value};
+use crate::support::{Client, Server, Value};
 
 #[test]
 fn of_a_command_that_is_none_nothing_is_known() {
@@ -46,4 +46,22 @@ fn attributes_of_libraries_are_named_as_they_were() {
     }
     let unknown = Value::error("ERR Unrecognized option 'Lib'");
     assert_eq!(client.run("CLIENT SETINFO Lib x"), unknown);
+}
+
+#[test]
+fn connections_are_listed_as_they_are_asked_for() {
+    let server = Server::dunlin(&[]);
+    let mut clients = [server.client(), server.client(), server.client()];
+    let ids: Vec<i64> = clients.iter_mut().map(|client| client.run("CLIENT ID").int()).collect();
+    let listed = |client: &mut Client, filters: &str| -> Vec<i64> {
+        let text = client.run(&format!("CLIENT LIST {filters}")).text();
+        let id = |line: &str| line.strip_prefix("id=")?.split(' ').next()?.parse().ok();
+        text.lines().map(|line| id(line).expect("a line begins with the number")).collect()
+    };
+    let [one, two, three] = [ids[0], ids[1], ids[2]];
+    let again = listed(&mut clients[0], &format!("ID {three} {one} 999999 {three} -1 {two}"));
+    assert_eq!(again, [three, one, three, two]);
+    assert_eq!(listed(&mut clients[0], &format!("ID {two} {one}")), [two, one]);
+    assert!(listed(&mut clients[0], "ID 999999").is_empty());
+    assert!(listed(&mut clients[0], "").ends_with(&[one, two, three]));
 }
