@@ -1,5 +1,6 @@
 //! Commands about the server and its connections, where the reference is older or knows other numbers.
 
+use crate::support::process::scratch_dir;
 use crate::support::{Client, Server, Value};
 
 #[test]
@@ -64,4 +65,24 @@ fn connections_are_listed_as_they_are_asked_for() {
     assert_eq!(listed(&mut clients[0], &format!("ID {two} {one}")), [two, one]);
     assert!(listed(&mut clients[0], "ID 999999").is_empty());
     assert!(listed(&mut clients[0], "").ends_with(&[one, two, three]));
+}
+
+#[test]
+fn all_connections_from_an_address_are_killed() {
+    let dir = scratch_dir("socket");
+    let path = dir.join("dunlin.sock");
+    let text = path.to_str().expect("a plain path").to_owned();
+    let server = Server::dunlin(&["--unixsocket", &text]);
+    let kill = format!("CLIENT KILL {text}:0");
+    let mut clients = [(); 3].map(|()| Client::unix(&path).expect("it listens"));
+    for client in &mut clients {
+        assert_eq!(client.run("PING").text(), "PONG");
+    }
+    assert_eq!(server.client().run(&kill), Value::ok());
+    assert!(clients.iter_mut().all(Client::is_closed));
+    // Its own one, too, after the reply.
+    let mut last = Client::unix(&path).expect("it listens");
+    assert_eq!(last.run(&kill), Value::ok());
+    assert!(last.is_closed());
+    let _ = std::fs::remove_dir_all(dir);
 }

@@ -55,7 +55,8 @@ fn kill(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let victims: Vec<Arc<ClientShared>> = if old_form {
         let addr = call.arg(2);
         let all = clients.all().into_iter();
-        all.filter(|client| client.addr.as_bytes() == addr).take(1).collect()
+        // All of a unix socket have the same address.
+        all.filter(|client| client.addr.as_bytes() == addr).collect()
     } else {
         let mut filters = Filters::of_kill(call)?;
         filters.skip_me.get_or_insert(true);
