@@ -86,3 +86,15 @@ fn all_connections_from_an_address_are_killed() {
     assert!(last.is_closed());
     let _ = std::fs::remove_dir_all(dir);
 }
+
+#[test]
+fn a_push_follows_the_reply_of_its_command() {
+    let server = Server::dunlin(&["--enable-debug-command", "yes"]);
+    let mut client = server.client3();
+    let reply = client.run("DEBUG PROTOCOL PUSH");
+    assert_eq!(reply, Value::bulk("Some real reply following the push reply"));
+    let message = vec![Value::bulk("server-cpu-usage"), Value::Int(42)];
+    assert_eq!(client.recv(), Value::Push(message));
+    let refused = Value::error("ERR RESP2 is not supported by this command");
+    assert_eq!(server.client().run("DEBUG PROTOCOL push"), refused);
+}
