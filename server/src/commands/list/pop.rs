@@ -144,14 +144,14 @@ pub(super) fn pop(
         End::Tail => items.rev().for_each(|item| reply_item(reply, item)),
     }
     if !range.is_empty() {
-        call.notify_taken(Class::LIST, events(end).pop, key);
         remove(call, key, range, len)?;
+        call.notify_taken(Class::LIST, events(end).pop, key);
     }
     Ok(true)
 }
 
 /// Removes a range from a list of `len` elements; if that is all, the list as a whole, which is
-/// freed in its own time.
+/// freed in its own time. Whoever calls tells of it.
 pub(super) fn remove(
     call: &mut Call<'_, '_>,
     key: &Key<'_>,
@@ -159,7 +159,7 @@ pub(super) fn remove(
     len: usize,
 ) -> Result<(), ReplyError> {
     if range.len() == len {
-        call.remove(key);
+        call.take(key);
         return Ok(());
     }
     call.edit(key, |list: &mut List, limits| {
