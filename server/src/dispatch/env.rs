@@ -304,6 +304,9 @@ impl<'g> Env<'_, '_, 'g> {
         let mark = self.reply.mark();
         let step = self.call(writer.as_deref_mut());
         if let Some(writer) = writer {
+            if self.ctx.guard.take_expired() {
+                self.bury_held(writer);
+            }
             remember(self.ctx.server, self.client, self.entry, &self.request, writer);
         }
         if silent && !self.client.answers() && !self.entry.has(Flags::ANSWERS_BY_PUSH) {
