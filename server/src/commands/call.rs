@@ -228,12 +228,6 @@ impl<'a, 'g> Call<'a, 'g> {
         self.lookup(key).map(|entry| string_of(&entry)).transpose()
     }
 
-    /// [`Call::find`] of a string; a WRONGTYPE error for other types.
-    #[inline]
-    pub fn find_str(&self, key: &Key<'_>) -> Result<Option<Str<'g>>, ReplyError> {
-        self.find(key).map(|entry| string_of(&entry)).transpose()
-    }
-
     /// The roles of this call. Dispatch holds them for every command flagged WRITE; a handler
     /// that writes without the flag is a defect of its row, and the table's tests find it.
     pub(super) fn writer(&mut self) -> &mut Roles<'g> {
