@@ -98,3 +98,18 @@ fn a_push_follows_the_reply_of_its_command() {
     let refused = Value::error("ERR RESP2 is not supported by this command");
     assert_eq!(server.client().run("DEBUG PROTOCOL push"), refused);
 }
+
+#[test]
+fn a_new_limit_of_arguments_counts_for_connections_that_are_there() {
+    let server = Server::dunlin(&[]);
+    let (mut client, mut admin) = (server.client(), server.client());
+    assert_eq!(client.run("PING").text(), "PONG");
+    assert_eq!(admin.run("CONFIG SET proto-max-bulk-len 1mb"), Value::ok());
+    client.send(b"*2\r\n$4\r\nECHO\r\n$1048577\r\n");
+    assert_eq!(client.recv(), Value::error("ERR Protocol error: invalid bulk length"));
+    assert!(client.is_closed());
+    let mut client = server.client();
+    assert_eq!(client.run("PING").text(), "PONG");
+    assert_eq!(admin.run("CONFIG SET proto-max-bulk-len 2mb"), Value::ok());
+    assert_eq!(client.call(&["SET", "k", &"x".repeat(1_500_000)]), Value::ok());
+}
