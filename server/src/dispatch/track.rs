@@ -15,7 +15,7 @@ impl<'g> Env<'_, '_, 'g> {
     pub(super) fn track(&mut self, held: &mut Option<Roles<'g>>) -> Step {
         // Whoever has left something with the holder of these roles has caused it himself.
         *held = None;
-        if self.entry.may_be_dear
+        if self.entry.may_be_dear(&self.request)
             && let Some(step) = self.run_if_dear(held)
         {
             return step;

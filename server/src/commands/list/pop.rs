@@ -28,11 +28,20 @@ pub(super) const RPOP: Command = row(
 );
 
 const fn row(name: &'static str, handler: Handler, summary: &'static str) -> Command {
-    Command::new(name, Arity::at_least(2), handler).flags(flag_set!(WRITE | FAST)).keys(KEYS).docs(
-        Docs::new(Group::List, "1.0.0", "O(N) where N is the number of elements returned", summary)
+    Command::new(name, Arity::at_least(2), handler)
+        .flags(flag_set!(WRITE | FAST))
+        .keys(KEYS)
+        .grows_from(3)
+        .docs(
+            Docs::new(
+                Group::List,
+                "1.0.0",
+                "O(N) where N is the number of elements returned",
+                summary,
+            )
             .history(&[("6.2.0", "Added the `count` argument.")])
             .args(ARGS),
-    )
+        )
 }
 
 pub(super) const LMPOP: Command = Command::new("lmpop", Arity::at_least(4), lmpop)

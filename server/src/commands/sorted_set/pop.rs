@@ -37,6 +37,7 @@ const fn row(name: &'static str, handler: Handler, summary: &'static str) -> Com
     Command::new(name, Arity::at_least(2), handler)
         .flags(flag_set!(WRITE | FAST))
         .keys(KEYS)
+        .grows_from(3)
         .docs(Docs::new(Group::SortedSet, "5.0.0", POP_COMPLEXITY, summary).args(ARGS))
 }
 

@@ -27,6 +27,8 @@ pub(super) const XREAD: Command = Command::new("xread", Arity::at_least(4), xrea
     .flags(flag_set!(READONLY | BLOCKING))
     .keys(&[after_streams(1)])
     .keys_by(find_keys)
+    .grows_from(0)
+    .grows_if(does_not_wait)
     .docs(
         docs(
             "5.0.0",
@@ -41,6 +43,8 @@ pub(super) const XREADGROUP: Command = Command::new("xreadgroup", Arity::at_leas
     .flags(flag_set!(WRITE | BLOCKING))
     .keys(&[after_streams(4)])
     .keys_by(find_keys)
+    .grows_from(0)
+    .grows_if(does_not_wait)
     .docs(
         docs(
             "5.0.0",
@@ -56,6 +60,11 @@ pub(super) const XREADGROUP: Command = Command::new("xreadgroup", Arity::at_leas
             STREAMS,
         ]),
     );
+
+/// Whether it answers at once, whatever there is.
+fn does_not_wait(request: &Request<'_>) -> bool {
+    !request.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK"))
+}
 
 /// The first half of what follows STREAMS.
 const fn after_streams(from: i32) -> KeySpec {
