@@ -131,6 +131,7 @@ struct Hot {
     output_normal: AtomicU64,
     max_clients: AtomicUsize,
     query_limit: AtomicUsize,
+    max_bulk: AtomicUsize,
     list_max_listpack_size: AtomicI64,
     collections: [AtomicUsize; 9],
     hll_sparse_max: AtomicUsize,
@@ -218,6 +219,7 @@ impl Server {
         self.time_commands();
         hot.latency_tracking.store(settings.latency_tracking, Ordering::Relaxed);
         hot.query_limit.store(settings.client_query_buffer_limit, Ordering::Relaxed);
+        hot.max_bulk.store(settings.proto_max_bulk_len, Ordering::Relaxed);
         hot.output_normal.store(settings.output_limits.normal.hard, Ordering::Relaxed);
         hot.max_clients
             .store(self.fds.max_clients(settings.maxclients) as usize, Ordering::Relaxed);
@@ -291,6 +293,12 @@ impl Server {
     #[inline]
     pub fn events(&self) -> Class {
         self.notifier.wanted()
+    }
+
+    /// Bytes of the longest argument that an authenticated client may send.
+    #[inline]
+    pub fn max_bulk(&self) -> usize {
+        self.hot.max_bulk.load(Ordering::Relaxed)
     }
 
     /// Bytes of a client's input that may wait.

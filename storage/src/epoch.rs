@@ -56,7 +56,7 @@ pub struct Guard {
     /// Before `local`: it must unpin while its participant is still there.
     pin: Pin,
     local: Rc<Local>,
-    /// A reader without a role has come upon a key whose time is over.
+    /// Somebody has looked for a key whose time is over.
     met_expired: Cell<bool>,
 }
 
@@ -116,7 +116,7 @@ impl Guard {
         self.met_expired.get()
     }
 
-    /// Whether a read without a role has found nothing because the time of its key was over, since
+    /// Whether a read, with or without a role, has found nothing because the time of its key was over, since
     /// this was last asked. Then there may be something for [`Keyspace::bury`](crate::Keyspace::bury).
     #[inline]
     #[must_use]

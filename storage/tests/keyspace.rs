@@ -579,7 +579,8 @@ fn a_reader_finds_out_that_it_has_met_a_key_whose_time_is_over() {
     assert!(guard.take_expired() && !guard.take_expired(), "asked once");
 
     let shard = ShardSet::one(ks.shard_of(ks.key(b"gone").hash));
-    let holder = ks.try_enter(&shard, &guard);
+    let holder = ks.try_enter(&shard, &guard).expect("its role is free");
+    assert!(holder.get(DB, &ks.key(b"gone"), 20).is_none() && guard.take_expired());
     assert!(!ks.bury(DB, &ks.key(b"gone"), 20, &guard) && ks.len(DB) == 2, "its role is taken");
     drop(holder);
     assert!(!ks.bury(DB, &ks.key(b"kept"), 20, &guard), "it is alive");

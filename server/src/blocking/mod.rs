@@ -115,8 +115,9 @@ pub struct WaitKeys {
     pub any_change: bool,
     /// The argument with the key that gets what is taken from one of the others.
     pub destination: Option<usize>,
-    /// Where XREAD was in each stream when it began to wait: what `$` stands for.
-    pub after: Vec<StreamId>,
+    /// Where XREAD was in each stream when it began to wait: what `$` stands for. `None`: in no fixed
+    /// place (`+`, `>`).
+    pub after: Vec<Option<StreamId>>,
 }
 
 impl WaitKeys {
@@ -169,6 +170,7 @@ pub(crate) fn park(
     waiter.park(session, sender);
     if let Some(writer) = writer {
         server.interests.wait(writer, &waiter);
+        serve::note_seen(server, writer, &waiter);
     }
     shared.show_wait();
     Ran::Parked(Box::new(Parked { waiter, home, outgoing, deadline, meanwhile }))

@@ -301,6 +301,16 @@ impl Queues {
         }
     }
 
+    /// Somebody who begins to wait for a stream has just seen it like this. If it has changed since those
+    /// before him looked, they are still to be served.
+    pub(super) fn saw(&self, id: ShardId, db: DbId, key: &[u8], seen: Option<Seen>) {
+        if let Some(queue) = self.shard(id).table().queue(db, key)
+            && !queue.ready
+        {
+            queue.seen = seen;
+        }
+    }
+
     /// Whether the readers of a stream have seen it like this.
     pub(super) fn have_seen(&self, ready: &Ready, seen: Seen) -> bool {
         let mut table = self.shard(ready.shard).table();

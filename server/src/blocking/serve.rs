@@ -1,6 +1,7 @@
 //! Serving those who wait for keys that have become ready.
 
 use super::queues::{Ready, Seen};
+use super::waiter::{WaitedKey, Waiter};
 use crate::Roles;
 use crate::dispatch::Context;
 use crate::runtime::clock::Reading;
@@ -55,6 +56,20 @@ fn serve_key<'g>(ctx: &Context<'_, 'g>, writer: &mut Roles<'g>, ready: &Ready) -
             }
             None => waiter.put_back(held),
         }
+    }
+}
+
+/// Notes how a client that begins to wait for streams has seen them: what adds no entries (XGROUP SETID)
+/// does not wake it, as in Redis.
+pub(super) fn note_seen(server: &Server, writer: &Roles<'_>, waiter: &Waiter) {
+    if waiter.kind != Kind::Stream {
+        return;
+    }
+    let now = server.clock.now();
+    for WaitedKey { shard, bytes } in &waiter.keys {
+        let entry = writer.get(waiter.db, &server.keyspace.key(bytes), now);
+        let seen = entry.and_then(|entry| look(writer, &entry));
+        server.interests.queues.saw(*shard, waiter.db, bytes, seen);
     }
 }
 

@@ -5,7 +5,6 @@
 //! arguments, reads, writes and replies; it never waits.
 
 use super::error::{self, ReplyError};
-use super::spec::Flags;
 use super::table::{Entry, KeyShape};
 use crate::Roles;
 use crate::client::Client;
@@ -163,20 +162,22 @@ impl<'a, 'g> Call<'a, 'g> {
     /// Counts a key that was read and is not there, and tells of it: at once if the roles are held,
     /// else when it is certain that what was read stands ([`crate::dispatch`] may have to read again).
     fn missed(&mut self, key: &Key<'_>) {
-        self.stats.miss(self.why_missing(key));
+        let why = self.why_missing(key);
+        self.stats.miss(why);
         if self.writer.is_some() {
-            self.bury(key);
+            if why == Miss::Expired {
+                self.bury(key);
+            }
             self.notify(Class::KEY_MISS, "keymiss", key);
         } else if self.server.events().any(Class::KEY_MISS) {
             self.client.missed.push(key.bytes.into());
         }
     }
 
-    /// Takes away a key whose time is over, on which a read has come: at once if the role of its shard
-    /// is held or free. (A write does so by what it writes, and what looks at one key without its role
-    /// leaves it to dispatch.)
+    /// Takes away a key whose time is over, on which somebody has come: at once if the role of its shard is
+    /// held or free. (What looks at one key without its role, or is silent about it, leaves it to dispatch.)
     pub(super) fn bury(&mut self, key: &Key<'_>) {
-        if self.entry.has(Flags::WRITE) || self.server.pause.blocks(true, self.now).is_some() {
+        if self.server.pause.blocks(true, self.now).is_some() {
             return;
         }
         let (keyspace, db, now) = (&self.server.keyspace, self.client.db, self.now);
@@ -225,12 +226,6 @@ impl<'a, 'g> Call<'a, 'g> {
     #[inline]
     pub fn lookup_str(&mut self, key: &Key<'_>) -> Result<Option<Str<'g>>, ReplyError> {
         self.lookup(key).map(|entry| string_of(&entry)).transpose()
-    }
-
-    /// [`Call::find`] of a string; a WRONGTYPE error for other types.
-    #[inline]
-    pub fn find_str(&self, key: &Key<'_>) -> Result<Option<Str<'g>>, ReplyError> {
-        self.find(key).map(|entry| string_of(&entry)).transpose()
     }
 
     /// The roles of this call. Dispatch holds them for every command flagged WRITE; a handler

@@ -1,6 +1,6 @@
 //! The command table: the concatenation of the families, indexed by name.
 
-use super::spec::{Begin, Command, Find, Flags, KeySpec};
+use super::spec::{Begin, Command, Find, Flags, KeySpec, MANY};
 use dunlin_protocol::Request;
 use std::sync::LazyLock;
 
@@ -35,8 +35,9 @@ pub struct Entry {
     pub container: Option<&'static str>,
     /// Where the keys are.
     pub shape: KeyShape,
-    /// What it costs depends on keys and arguments, and it can run elsewhere.
-    pub may_be_dear: bool,
+    /// From how many arguments on a request may cost more than a few steps, as its keys and arguments are,
+    /// and can run elsewhere.
+    grows_from: usize,
     /// Ids of the subcommands.
     pub subcommands: std::ops::Range<CommandId>,
 }
@@ -46,6 +47,18 @@ impl Entry {
     #[inline]
     pub fn has(&self, flags: Flags) -> bool {
         self.command.flags.has(flags)
+    }
+
+    /// Whether a request may take long, and can run elsewhere.
+    #[inline]
+    pub fn may_be_dear(&self, request: &Request<'_>) -> bool {
+        request.len() >= self.grows_from && self.command.grows_if.is_none_or(|may| may(request))
+    }
+
+    /// Whether a request is timed on its own, not in a run of such as take constant time.
+    #[inline]
+    pub fn is_timed(&self, request: &Request<'_>) -> bool {
+        !self.command.flags.any(flag_set!(FAST | CHEAP)) || self.may_be_dear(request)
     }
 
     /// Whether it may look at keys that no key specification finds.
@@ -120,14 +133,14 @@ impl Table {
             None => command.name.to_owned(),
         };
         let shape = shape_of(command);
-        let may_be_dear = may_be_dear(command, shape);
+        let grows_from = grows_from(command, shape);
         self.entries.push(Entry {
             id,
             command,
             full_name,
             container,
             shape,
-            may_be_dear,
+            grows_from,
             subcommands: 0..0,
         });
         id
@@ -207,15 +220,26 @@ fn slot_of(name: &[u8]) -> usize {
     usize::try_from(hash >> 54).unwrap_or(0) % SLOTS
 }
 
-/// Constant time is never dear; what waits for something is not waited for on the pool.
-fn may_be_dear(command: &Command, shape: KeyShape) -> bool {
+/// Constant time is never dear; what waits for something is not waited for on the pool. Redis's FAST says
+/// little: it is constant time for each argument, or for each element of as many as the arguments say.
+fn grows_from(command: &Command, shape: KeyShape) -> usize {
     let flags = command.flags;
     let takes_keys = match shape {
         KeyShape::One(_) | KeyShape::Many => flags.any(flag_set!(READONLY | WRITE)),
         KeyShape::None => flags.has(flag_set!(READONLY | ANY_SHARD)),
         KeyShape::Script | KeyShape::Own => false,
     };
-    takes_keys && !flags.any(flag_set!(FAST | CHEAP | BLOCKING | LONG | ALL_SHARDS))
+    if !takes_keys || flags.any(flag_set!(LONG | ALL_SHARDS)) {
+        return usize::MAX;
+    }
+    let has_one_size = command.arity.code() > 0 || command.docs.complexity == "O(1)";
+    match command.grows_from {
+        Some(from) => from,
+        None if flags.has(Flags::BLOCKING) => usize::MAX,
+        None if !flags.any(flag_set!(FAST | CHEAP)) => 0,
+        None if has_one_size => usize::MAX,
+        None => MANY,
+    }
 }
 
 fn shape_of(command: &Command) -> KeyShape {
@@ -238,5 +262,92 @@ fn shape_of(command: &Command) -> KeyShape {
             _ => KeyShape::Many,
         },
         _ => KeyShape::Many,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dunlin_protocol::{Decoder, Limits};
+
+    fn may_be_dear(line: &str) -> bool {
+        let mut decoder = Decoder::new(Limits::AUTHENTICATED);
+        decoder.read_buf().extend_from_slice(format!("{line}\r\n").as_bytes());
+        assert_eq!(decoder.parse(1), 1);
+        let request = decoder.request(0);
+        table().get(request.arg(0)).expect("a command").may_be_dear(&request)
+    }
+
+    #[test]
+    fn what_does_not_take_constant_time_may_be_dear() {
+        let elsewhere = flag_set!(BLOCKING | LONG | ALL_SHARDS);
+        for entry in table().entries() {
+            let Command { flags, arity, docs, .. } = entry.command;
+            let has_keys = matches!(entry.shape, KeyShape::One(_) | KeyShape::Many);
+            if !has_keys || !flags.any(flag_set!(READONLY | WRITE)) || flags.any(elsewhere) {
+                continue;
+            }
+            let steps = |text: &str| match arity.code() {
+                // Nothing can be added to it that takes more.
+                0.. => docs.complexity.starts_with(text),
+                _ => docs.complexity == text,
+            };
+            let is_constant = ["O(1)", "O(log(N))"].into_iter().any(steps);
+            assert!(is_constant || entry.grows_from < usize::MAX, "{}", entry.full_name);
+        }
+    }
+
+    #[test]
+    fn a_few_steps_are_never_dear() {
+        let lines = [
+            "GET k",
+            "SET k v PX 1000 NX GET",
+            "INCR n",
+            "EXPIRE k 10 NX GT",
+            "MGET a b c d e f g h",
+            "DEL a b c",
+            "EXISTS k",
+            "HSET h f v g w",
+            "HMGET h f g",
+            "LPUSH l a b c",
+            "LPOP l",
+            "SADD s a b",
+            "SPOP s",
+            "ZADD z 1 a 2 b",
+            "ZPOPMIN z",
+            "XADD x * f v g w",
+            "XADD x 1-1 f v g w",
+            "BLPOP l 0",
+            "XREAD BLOCK 0 STREAMS x $",
+            "XREADGROUP GROUP g c block 10 STREAMS x >",
+        ];
+        for line in lines {
+            assert!(!may_be_dear(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn many_steps_may_be_dear_whatever_redis_calls_fast() {
+        for name in ["MGET", "DEL", "UNLINK", "EXISTS", "HMGET", "SMISMEMBER", "SADD", "XDEL"] {
+            let line = format!("{name} {}", ["k"; 100].join(" "));
+            assert!(may_be_dear(&line), "{line}");
+        }
+        let lines = [
+            "LPOP l 1000",
+            "RPOP l 1000",
+            "SPOP s 1000",
+            "ZPOPMIN z 1000",
+            "XADD x MAXLEN 10 * f v",
+            "XAUTOCLAIM x g c 0 0",
+            "XREAD STREAMS x 0",
+            "XREADGROUP GROUP g c STREAMS x >",
+            "COPY a b",
+            "DIGEST k",
+            "LRANGE l 0 9",
+            "KEYS *",
+        ];
+        for line in lines {
+            assert!(may_be_dear(line), "{line}");
+        }
     }
 }

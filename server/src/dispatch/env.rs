@@ -33,7 +33,7 @@ impl<'g> Env<'_, '_, 'g> {
     #[inline]
     pub(super) fn run_with_roles(&mut self, held: &mut Option<Roles<'g>>) -> Step {
         let (ctx, entry) = (self.ctx, self.entry);
-        if entry.may_be_dear
+        if entry.may_be_dear(&self.request)
             && let Some(step) = self.run_if_dear(held)
         {
             return step;
@@ -304,6 +304,9 @@ impl<'g> Env<'_, '_, 'g> {
         let mark = self.reply.mark();
         let step = self.call(writer.as_deref_mut());
         if let Some(writer) = writer {
+            if self.ctx.guard.take_expired() {
+                self.bury_held(writer);
+            }
             remember(self.ctx.server, self.client, self.entry, &self.request, writer);
         }
         if silent && !self.client.answers() && !self.entry.has(Flags::ANSWERS_BY_PUSH) {
@@ -331,7 +334,7 @@ impl<'g> Env<'_, '_, 'g> {
     #[inline(always)]
     pub(super) fn call(&mut self, writer: Option<&mut Roles<'g>>) -> Step {
         let (ctx, entry) = (self.ctx, self.entry);
-        let each = !entry.command.flags.any(flag_set!(FAST | CHEAP)) || ctx.server.time_each();
+        let each = entry.is_timed(&self.request) || ctx.server.time_each();
         if each {
             self.run.close(ctx);
             if ctx.pooled {
@@ -393,7 +396,7 @@ impl<'g> Env<'_, '_, 'g> {
         if each {
             let nanos = self.run.close(ctx);
             self.slow(nanos, written);
-            if entry.may_be_dear {
+            if entry.may_be_dear(&self.request) {
                 self.learn(nanos);
             }
         }

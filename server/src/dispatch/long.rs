@@ -43,7 +43,7 @@ pub(super) fn is_slow_flush(ctx: &Context<'_, '_>, entry: &Entry) -> bool {
 /// Whether a command will be dear (see [`crate::overload::dear`]).
 #[inline]
 fn forecast(ctx: &Context<'_, '_>, entry: &Entry, request: Request<'_>, db: DbId) -> Forecast {
-    match entry.may_be_dear {
+    match entry.may_be_dear(&request) {
         true => ctx.server.overload.forecast(ctx.server, entry, request, db),
         false => Forecast::Cheap,
     }

@@ -133,7 +133,7 @@ pub(crate) fn execute<'g>(
     let mut env = Env { ctx, run, request, reply, client, entry, hash: prepared.hash };
     let step = env.run_with_roles(held);
     if ctx.guard.take_expired() {
-        env.bury();
+        env.bury(held.as_mut());
     }
     env.tell_misses();
     step
@@ -172,6 +172,9 @@ pub(crate) fn execute_called<'g>(
     let mut env = Env { ctx, run: &mut run, request, reply, client, entry, hash };
     let step = env.call(writer.as_deref_mut());
     if let Some(writer) = writer {
+        if ctx.guard.take_expired() {
+            env.bury_held(writer);
+        }
         remember(ctx.server, client, entry, &request, writer);
     }
     run.finish(ctx);
@@ -247,6 +250,9 @@ pub(crate) fn execute_held<'g>(
             let step = env.run_held(writer);
             if matches!(step, Step::NeedsRole | Step::NeedsTime) {
                 env.undo(mark);
+            }
+            if ctx.guard.take_expired() {
+                env.bury_held(writer);
             }
             env.tell_misses();
             step

@@ -15,7 +15,7 @@ impl<'g> Env<'_, '_, 'g> {
     pub(super) fn track(&mut self, held: &mut Option<Roles<'g>>) -> Step {
         // Whoever has left something with the holder of these roles has caused it himself.
         *held = None;
-        if self.entry.may_be_dear
+        if self.entry.may_be_dear(&self.request)
             && let Some(step) = self.run_if_dear(held)
         {
             return step;
@@ -59,7 +59,10 @@ impl<'g> Env<'_, '_, 'g> {
     }
 
     /// The command has run.
-    fn tracked(&mut self, writer: Option<&mut Roles<'g>>) {
+    fn tracked(&mut self, mut writer: Option<&mut Roles<'g>>) {
+        if self.ctx.guard.take_expired() {
+            self.bury(writer.as_deref_mut());
+        }
         if let Some(writer) = writer {
             remember(self.ctx.server, self.client, self.entry, &self.request, writer);
         }
@@ -83,12 +86,15 @@ impl<'g> Env<'_, '_, 'g> {
     }
 }
 
-impl Env<'_, '_, '_> {
-    /// Takes away the keys of a read whose time was over, unless their roles are taken: then the expiry
-    /// walk does. Not where roles are held for the command: what is queued for those that are given back
-    /// here would run inside of it.
+impl<'g> Env<'_, '_, 'g> {
+    /// Takes away the keys of a command whose time was over: under the roles that are held for it, or,
+    /// after a read without any, unless they are taken: then the expiry walk does.
     #[cold]
-    pub(super) fn bury(&mut self) {
+    pub(super) fn bury(&self, held: Option<&mut Roles<'g>>) {
+        if let Some(roles) = held {
+            self.bury_held(roles);
+            return;
+        }
         let (server, db, now) = (self.ctx.server, self.client.db, self.ctx.now);
         if self.entry.has(Flags::WRITE) || server.pause.blocks(true, now).is_some() {
             return;
@@ -96,6 +102,23 @@ impl Env<'_, '_, '_> {
         self.entry.command.each_key(&self.request, &mut |at| {
             let key = server.keyspace.key(self.request.arg(at));
             server.keyspace.bury(db, &key, now, self.ctx.guard);
+        });
+    }
+
+    /// As [`Env::bury`], inside of something bigger, too: no role is given back, so nothing runs that is
+    /// queued for it.
+    #[cold]
+    pub(super) fn bury_held(&self, roles: &mut Roles<'g>) {
+        let (server, db, now) = (self.ctx.server, self.client.db, self.ctx.now);
+        let uses_keys = self.entry.command.flags.any(flag_set!(READONLY | WRITE));
+        if !uses_keys || server.pause.blocks(true, now).is_some() {
+            return;
+        }
+        self.entry.command.each_key(&self.request, &mut |at| {
+            let key = server.keyspace.key(self.request.arg(at));
+            if roles.holds(server.keyspace.shard_of(key.hash)) {
+                roles.bury(db, &key, now);
+            }
         });
     }
 }

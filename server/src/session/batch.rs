@@ -15,8 +15,12 @@ impl Session {
         self.prepared.clear();
         // Limits change with authentication: what follows AUTH is parsed after it has run.
         let max = if self.client.authenticated { WINDOW.min(budget) } else { 1 };
-        if self.trusted != self.client.authenticated {
-            self.change_limits(ctx);
+        let max_bulk = match self.client.authenticated {
+            true => ctx.server.max_bulk(),
+            false => Limits::UNAUTHENTICATED.max_bulk,
+        };
+        if self.max_bulk != max_bulk {
+            self.change_limits(max_bulk);
         }
         let count = self.decoder.parse(max);
         if count < max && self.client.is_restricted() {
@@ -75,14 +79,13 @@ impl Session {
         }
     }
 
-    /// The limits follow AUTH and RESET.
+    /// The limits follow AUTH, RESET and CONFIG SET.
     #[cold]
-    fn change_limits(&mut self, ctx: &Context<'_, '_>) {
-        self.trusted = self.client.authenticated;
-        self.decoder.set_limits(if self.trusted {
-            ctx.server.settings().protocol_limits()
-        } else {
-            Limits::UNAUTHENTICATED
+    fn change_limits(&mut self, max_bulk: usize) {
+        self.max_bulk = max_bulk;
+        self.decoder.set_limits(match self.client.authenticated {
+            true => Limits { max_bulk, ..Limits::AUTHENTICATED },
+            false => Limits::UNAUTHENTICATED,
         });
     }
 

@@ -106,7 +106,7 @@ impl Session {
     /// Whether the next command, which is to run on the pool, has to pass the gate of dear commands.
     pub(crate) fn is_dear(&self) -> bool {
         let next = self.prepared.get(self.next).and_then(|prepared| prepared.entry);
-        next.is_some_and(|entry| entry.may_be_dear)
+        next.is_some_and(|entry| entry.may_be_dear(&self.current()))
     }
 
     /// Whether that is over soon, as far as it is known.

@@ -92,8 +92,8 @@ pub struct Session {
     prepared: Vec<Prepared>,
     /// Index in the batch of the next command.
     next: usize,
-    /// Whether the decoder has the limits of an authenticated client.
-    trusted: bool,
+    /// The longest argument that the decoder takes: that tells whose limits it has.
+    max_bulk: usize,
     /// See [`Session::has_outlived_lease`].
     outlived: bool,
 }
@@ -101,14 +101,13 @@ pub struct Session {
 impl Session {
     /// A session that has received nothing.
     pub fn new(client: Client, limits: Limits) -> Self {
-        let trusted = client.authenticated;
         Session {
             decoder: Decoder::new(limits),
             reply: Reply::new(Proto::Resp2),
             client,
             prepared: Vec::new(),
             next: 0,
-            trusted,
+            max_bulk: limits.max_bulk,
             outlived: false,
         }
     }

@@ -44,6 +44,19 @@ fn readers_get_what_is_added() {
 }
 
 #[test]
+fn the_last_entry_may_be_asked_for_before_the_next_one() {
+    newer(&["x: XADD t 1-0 f v => 1-0
+         a> XREAD BLOCK 0 STREAMS s t + $
+         b> XREAD BLOCK 0 STREAMS s u t + $ $
+         x: XADD t 2-0 f w => 2-0
+         a< [[t [[2-0 [f w]]]]]
+         b< [[t [[2-0 [f w]]]]]
+         a> XREAD BLOCK 0 STREAMS t s $ +
+         x: XADD s 1-0 f v => 1-0
+         a< [[s [[1-0 [f v]]]]]"]);
+}
+
+#[test]
 fn members_of_a_group_are_served_in_turn() {
     everywhere(&[
         "x: XGROUP CREATE s g $ MKSTREAM => OK
@@ -79,6 +92,24 @@ fn members_of_a_group_are_served_in_turn() {
          a: XREADGROUP GROUP g one BLOCK 0 STREAMS s 0 => [[s [[1-0 [f v]]]]]
          a: XREADGROUP GROUP g one BLOCK 0 STREAMS s 5 => [[s []]]",
     ]);
+}
+
+#[test]
+fn a_group_that_is_set_back_wakes_nobody() {
+    // Whatever has happened to the stream since somebody waits for it.
+    let set_back = |before: &str| {
+        format!(
+            "x: XADD s 1-0 f v => 1-0
+             x: XGROUP CREATE s g $ => OK
+             a> XREADGROUP GROUP g one BLOCK 0 STREAMS s >
+             {before}
+             x: XGROUP SETID s g 0 => OK
+             x: XADD s 2-0 f w => 2-0
+             a< [[s [[1-0 [f v]] [2-0 [f w]]]]]"
+        )
+    };
+    let scenarios = ["", "x: XSETID s 1-0 => OK", "x: XACK s g 1-0 => 0"].map(set_back);
+    everywhere(&scenarios.each_ref().map(String::as_str));
 }
 
 #[test]

@@ -61,6 +61,8 @@ fn waiting_for_replicas_that_do_not_exist() {
         ("wait 1 9223372036854775807", "ERR timeout is out of range"),
         ("waitaof 2 0 0", "ERR value is out of range, value must between 0 and 1"),
         ("waitaof 0 -1 0", "ERR value is out of range, must be positive"),
+        ("waitaof 0 abc 0", "ERR value is out of range, must be positive"),
+        ("waitaof abc 0 0", "ERR value is not an integer or out of range"),
         ("waitaof 0 0 -1", "ERR timeout is negative"),
         ("waitaof 1 0 0", local),
     ] {

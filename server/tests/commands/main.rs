@@ -8,6 +8,7 @@ mod hyperloglog;
 mod lists_and_sorted_sets;
 mod migrate;
 mod newer_strings;
+mod server;
 mod sets_and_hashes;
 mod sort;
 mod streams;

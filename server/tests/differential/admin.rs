@@ -268,6 +268,8 @@ const COMMAND_GAPS: &[(&str, &str, &str)] = &[
     ("cluster|nodes", "flags", "Valkey 8 answers it while a snapshot is loaded"),
     ("cluster|shards", "flags", "Valkey 8 answers it while a snapshot is loaded"),
     ("cluster|slots", "flags", "Valkey 8 answers it while a snapshot is loaded"),
+    ("command|getkeys", "arity", "7.2 takes a name without arguments"),
+    ("command|getkeysandflags", "arity", "7.2 takes a name without arguments"),
     ("config|resetstat", "tips", "7.2 adds them"),
     ("config|rewrite", "tips", "7.2 adds them"),
     ("latency|reset", "tips", "7.2: the counts are summed"),

@@ -45,6 +45,11 @@ fn names<'a>(lists: &[(&'a str, &str)]) -> BTreeSet<&'a str> {
     lists.iter().flat_map(|(names, _)| names.split_whitespace()).collect()
 }
 
+/// Whether it is a command, here or elsewhere.
+pub(crate) fn is_command(name: &str) -> bool {
+    VALKEY.split_whitespace().any(|known| known == name)
+}
+
 /// Whether Dunlin is not to have this command.
 pub(crate) fn is_out_of_scope(name: &str) -> bool {
     names(OUT_OF_SCOPE).contains(name)

@@ -35,9 +35,13 @@ fn the_key_goes_after_its_last_element() {
         (&["SADD s a", "SPOP s"], &["sadd s", "spop s", "del s"]),
         (&["HSET h f v", "HDEL h f"], &["hset h", "hdel h", "del h"]),
         (&["RPUSH l a", "LPOP l"], &["rpush l", "lpop l", "del l"]),
+        (&["RPUSH l a b", "RPOP l"], &["rpush l", "rpop l"]),
+        (&["RPUSH l a", "LMOVE l m LEFT RIGHT"], &["rpush l", "rpush m", "lpop l", "del l"]),
+        (&["RPUSH l a b", "RPOPLPUSH l m"], &["rpush l", "lpush m", "rpop l"]),
         (&["RPUSH l a", "LREM l 0 a"], &["rpush l", "lrem l", "del l"]),
         (&["ZADD z 1 a", "ZREM z a"], &["zadd z", "zrem z", "del z"]),
         (&["ZADD z 1 a", "ZPOPMIN z"], &["zadd z", "zpopmin z", "del z"]),
+        (&["ZADD z 1 a 2 b", "ZPOPMAX z"], &["zadd z", "zpopmax z"]),
     ] {
         assert_eq!(events(lines), wanted, "{lines:?}");
     }

@@ -49,6 +49,19 @@ const LATE: &[(&str, &str)] = &[
     ("RENAME live a", "expired=a new=a rename_from=live rename_to=a"),
     ("COPY live a", "expired=a new=a copy_to=a"),
     ("MSET a 1 b 2", "expired=a new=a set=a expired=b new=b set=b"),
+    // They store nothing.
+    ("PERSIST a", "expired=a"),
+    ("EXPIRE a 100", "expired=a"),
+    ("SET a 2 XX", "expired=a"),
+    ("GETEX a PERSIST", "expired=a"),
+    ("GETDEL a", "expired=a"),
+    ("LPOP a", "expired=a"),
+    ("SPOP a", "expired=a"),
+    ("HDEL a f", "expired=a"),
+    ("ZREM a m", "expired=a"),
+    ("LTRIM a 0 1", "expired=a"),
+    ("XDEL a 1-1", "expired=a"),
+    ("EVAL return{redis.call('persist','a')} 1 a", "expired=a"),
 ];
 
 #[test]
@@ -68,6 +81,12 @@ fn a_write_to_an_expired_key_tells_of_its_end_first() {
             listener.events("DEL a b live");
             assert_eq!(listener.events("DEL a b live"), "", "{} {line}", server.name);
         }
+        listener.events("SET a 1 PX 1");
+        std::thread::sleep(Duration::from_millis(5));
+        listener.commands.run("MULTI");
+        listener.commands.run("PERSIST a");
+        assert_eq!(listener.events("EXEC"), "expired=a", "{}", server.name);
+        assert_eq!(listener.commands.run("DBSIZE"), Value::Int(0));
     }
 }
 

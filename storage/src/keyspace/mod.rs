@@ -201,8 +201,8 @@ impl Keyspace {
     }
 
     /// Why a key that was just read is not there, as far as that is known: see
-    /// [`Options::miss_memory`]. Under the role nothing is noted of a key whose time is over and which
-    /// still lies there, so whoever has read with it says so.
+    /// [`Options::miss_memory`]. `under_role`: a key whose time is over may still lie there, whether or not
+    /// this guard has met it.
     #[must_use]
     pub fn why_missing(
         &self,

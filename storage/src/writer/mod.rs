@@ -97,7 +97,11 @@ impl<'k, 'g> Writer<'k, 'g> {
     #[must_use]
     pub fn get(&self, db: DbId, key: &Key<'_>, now: Millis) -> Option<Entry<'g>> {
         let hit = self.find(db, key)?;
-        (!hit.entry.is_expired(now)).then_some(hit.entry)
+        if hit.entry.is_expired(now) {
+            self.guard.note_expired();
+            return None;
+        }
+        Some(hit.entry)
     }
 
     /// Whether a key is there only because nobody has removed it since its time was over.

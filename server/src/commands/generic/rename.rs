@@ -47,7 +47,7 @@ pub(super) const RENAMENX: Command = Command::new("renamenx", Arity::exactly(3),
     );
 
 pub(super) const COPY: Command = Command::new("copy", Arity::at_least(3), copy)
-    .flags(flag_set!(WRITE | DENYOOM | CHEAP))
+    .flags(flag_set!(WRITE | DENYOOM))
     .keys(&[KeySpec::one(1).read(), KeySpec::one(2).overwrite()])
     .docs(
         Docs::new(

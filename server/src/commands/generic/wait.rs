@@ -100,10 +100,7 @@ fn waitaof(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     if !(0..=1).contains(&local) {
         return Err("ERR value is out of range, value must between 0 and 1".into());
     }
-    let replicas = call.int(2)?;
-    if replicas < 0 {
-        return Err(error::NOT_POSITIVE);
-    }
+    let replicas = call.int(2).ok().filter(|count| *count >= 0).ok_or(error::NOT_POSITIVE)?;
     let deadline = milliseconds(call, 3)?;
     if local > 0 {
         let text = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";

@@ -92,9 +92,9 @@ pub(super) fn move_one(call: &mut Call<'_, '_>, from: End, to: End) -> Result<bo
         list.prepare(1, element.len(), &limits.list);
         list.push(to, &element, &limits.list);
     })?;
+    remove(call, &source, range, len)?;
     call.notify(Class::LIST, events(to).push, &destination);
     call.notify_taken(Class::LIST, events(from).pop, &source);
-    remove(call, &source, range, len)?;
     let shard = call.server.keyspace.shard_of(destination.hash);
     call.writer().count_as_one(shard);
     Ok(true)

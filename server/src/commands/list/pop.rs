@@ -28,11 +28,20 @@ pub(super) const RPOP: Command = row(
 );
 
 const fn row(name: &'static str, handler: Handler, summary: &'static str) -> Command {
-    Command::new(name, Arity::at_least(2), handler).flags(flag_set!(WRITE | FAST)).keys(KEYS).docs(
-        Docs::new(Group::List, "1.0.0", "O(N) where N is the number of elements returned", summary)
+    Command::new(name, Arity::at_least(2), handler)
+        .flags(flag_set!(WRITE | FAST))
+        .keys(KEYS)
+        .grows_from(3)
+        .docs(
+            Docs::new(
+                Group::List,
+                "1.0.0",
+                "O(N) where N is the number of elements returned",
+                summary,
+            )
             .history(&[("6.2.0", "Added the `count` argument.")])
             .args(ARGS),
-    )
+        )
 }
 
 pub(super) const LMPOP: Command = Command::new("lmpop", Arity::at_least(4), lmpop)
@@ -144,14 +153,14 @@ pub(super) fn pop(
         End::Tail => items.rev().for_each(|item| reply_item(reply, item)),
     }
     if !range.is_empty() {
-        call.notify_taken(Class::LIST, events(end).pop, key);
         remove(call, key, range, len)?;
+        call.notify_taken(Class::LIST, events(end).pop, key);
     }
     Ok(true)
 }
 
 /// Removes a range from a list of `len` elements; if that is all, the list as a whole, which is
-/// freed in its own time.
+/// freed in its own time. Whoever calls tells of it.
 pub(super) fn remove(
     call: &mut Call<'_, '_>,
     key: &Key<'_>,
@@ -159,7 +168,7 @@ pub(super) fn remove(
     len: usize,
 ) -> Result<(), ReplyError> {
     if range.len() == len {
-        call.remove(key);
+        call.take(key);
         return Ok(());
     }
     call.edit(key, |list: &mut List, limits| {

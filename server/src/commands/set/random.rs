@@ -13,6 +13,7 @@ use dunlin_storage::value::set::Set;
 pub(super) const SPOP: Command = Command::new("spop", Arity::at_least(2), spop)
     .flags(flag_set!(WRITE | FAST))
     .keys(&[KeySpec::one(1).with(TAKE)])
+    .grows_from(3)
     .tips(&["nondeterministic_output"])
     .docs(
         Docs::new(

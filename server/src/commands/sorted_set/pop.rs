@@ -37,6 +37,7 @@ const fn row(name: &'static str, handler: Handler, summary: &'static str) -> Com
     Command::new(name, Arity::at_least(2), handler)
         .flags(flag_set!(WRITE | FAST))
         .keys(KEYS)
+        .grows_from(3)
         .docs(Docs::new(Group::SortedSet, "5.0.0", POP_COMPLEXITY, summary).args(ARGS))
 }
 
@@ -193,14 +194,14 @@ pub(super) fn pop(
         End::Min => members.for_each(&mut reply_member),
         End::Max => members.rev().for_each(&mut reply_member),
     }
-    if taken > 0 {
-        call.notify_taken(Class::ZSET, end.event(), key);
-    }
     if taken == len {
         // The set as a whole is freed in its own time.
-        call.remove(key);
+        call.take(key);
     } else if taken > 0 {
         call.edit(key, |set: &mut SortedSet, _| set.remove_ranks(ranks))?;
+    }
+    if taken > 0 {
+        call.notify_taken(Class::ZSET, end.event(), key);
     }
     Ok(true)
 }

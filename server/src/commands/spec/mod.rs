@@ -34,6 +34,12 @@ pub type Handler = fn(&mut Call<'_, '_>) -> Result<Outcome, ReplyError>;
 /// A function that finds the keys which no key specification can describe.
 pub type KeyFinder = fn(&Request<'_>) -> Option<Vec<usize>>;
 
+/// Whether such a request may take long.
+pub type Grows = fn(&Request<'_>) -> bool;
+
+/// A request with so many arguments may take long although each takes constant time: with fewer it does not.
+pub const MANY: usize = 17;
+
 /// Number of arguments, the name included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arity(i32);
@@ -93,6 +99,10 @@ pub struct Command {
     pub keys_by: Option<KeyFinder>,
     /// Channels.
     pub channels: Channels,
+    /// From how many arguments on a request may take long, if flags and arity do not tell; 0: any.
+    pub grows_from: Option<usize>,
+    /// Which of these may.
+    pub grows_if: Option<Grows>,
     /// Whether an argument may reach the handler in chunks when it is big (it reads it with `value_arg`).
     pub takes_chunks: Option<fn(usize) -> bool>,
     /// The body.
@@ -117,6 +127,8 @@ impl Command {
             keys: &[],
             keys_by: None,
             channels: Channels::None,
+            grows_from: None,
+            grows_if: None,
             takes_chunks: None,
             handler,
             docs: Docs::NONE,
@@ -147,6 +159,18 @@ impl Command {
     /// Says which arguments are channels.
     pub const fn channels(mut self, channels: Channels) -> Self {
         self.channels = channels;
+        self
+    }
+
+    /// Says from how many arguments on a request may take long although the command is FAST or may wait.
+    pub const fn grows_from(mut self, arguments: usize) -> Self {
+        self.grows_from = Some(arguments);
+        self
+    }
+
+    /// Says which requests with so many arguments may take long.
+    pub const fn grows_if(mut self, grows: Grows) -> Self {
+        self.grows_if = Some(grows);
         self
     }
 

@@ -7,8 +7,9 @@ use super::{edit, edit_or_new, reply_id};
 use crate::commands::call::Call;
 use crate::commands::docs::Arg;
 use crate::commands::error::{ReplyError, wrong_arity};
-use crate::commands::spec::{Arity, Command, KeySpec, Outcome};
+use crate::commands::spec::{Arity, Command, KeySpec, MANY, Outcome};
 use crate::notify::Class;
+use dunlin_protocol::Request;
 use dunlin_storage::value::stream::{AppendError, Limits, NewId, Stream, StreamId};
 
 pub(super) const XADD: Command = Command::new("xadd", Arity::at_least(5), xadd)
@@ -17,6 +18,8 @@ pub(super) const XADD: Command = Command::new("xadd", Arity::at_least(5), xadd)
         .update()
         .notes("UPDATE instead of INSERT because of the optional trimming feature")])
     .tips(&["nondeterministic_output"])
+    .grows_from(6)
+    .grows_if(may_trim)
     .docs(
         docs(
             "5.0.0",
@@ -39,6 +42,13 @@ pub(super) const XADD: Command = Command::new("xadd", Arity::at_least(5), xadd)
             Arg::block("data", &[Arg::string("field"), Arg::string("value")]).multiple(),
         ]),
     );
+
+/// Whether there are options in front of the identifier, which begins with no letter: then it may remove
+/// entries.
+fn may_trim(request: &Request<'_>) -> bool {
+    let option = request.get(2).and_then(|word| word.first());
+    request.len() >= MANY || option.is_some_and(u8::is_ascii_alphabetic)
+}
 
 const EXHAUSTED: ReplyError =
     ReplyError::new("ERR The stream has exhausted the last possible ID, unable to add more items");

@@ -147,6 +147,7 @@ pub(super) const XAUTOCLAIM: Command = Command::new("xautoclaim", Arity::at_leas
     .flags(flag_set!(WRITE | FAST))
     .keys(&[KeySpec::one(1).with(KeyFlags::RW).with(KeyFlags::DELETE)])
     .tips(&["nondeterministic_output"])
+    .grows_from(0)
     .docs(
         docs(
             "6.2.0",

@@ -27,6 +27,8 @@ pub(super) const XREAD: Command = Command::new("xread", Arity::at_least(4), xrea
     .flags(flag_set!(READONLY | BLOCKING))
     .keys(&[after_streams(1)])
     .keys_by(find_keys)
+    .grows_from(0)
+    .grows_if(does_not_wait)
     .docs(
         docs(
             "5.0.0",
@@ -41,6 +43,8 @@ pub(super) const XREADGROUP: Command = Command::new("xreadgroup", Arity::at_leas
     .flags(flag_set!(WRITE | BLOCKING))
     .keys(&[after_streams(4)])
     .keys_by(find_keys)
+    .grows_from(0)
+    .grows_if(does_not_wait)
     .docs(
         docs(
             "5.0.0",
@@ -56,6 +60,11 @@ pub(super) const XREADGROUP: Command = Command::new("xreadgroup", Arity::at_leas
             STREAMS,
         ]),
     );
+
+/// Whether it answers at once, whatever there is.
+fn does_not_wait(request: &Request<'_>) -> bool {
+    !request.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK"))
+}
 
 /// The first half of what follows STREAMS.
 const fn after_streams(from: i32) -> KeySpec {
@@ -373,7 +382,7 @@ impl<'a> Reading<'a> {
     /// Where XREAD was in a stream when it began to wait, if it did.
     fn waited_after(&self, call: &Call<'_, '_>, stream: usize) -> Option<StreamId> {
         let on = call.client.wait.as_ref()?.on.as_ref()?;
-        on.after.get(stream).copied()
+        on.after.get(stream).copied().flatten()
     }
 
     /// What to wait for. XREADGROUP ends when its group does.
@@ -385,7 +394,7 @@ impl<'a> Reading<'a> {
         let keys = self.first_key..self.first_key + self.places.len();
         WaitKeys {
             any_change: self.reader.is_some(),
-            after: self.places.iter().map_while(after).collect(),
+            after: self.places.iter().map(after).collect(),
             ..WaitKeys::of(Kind::Stream, keys)
         }
     }

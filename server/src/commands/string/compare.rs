@@ -152,6 +152,7 @@ fn digest_text(value: Str<'_>) -> String {
 pub(super) const DIGEST: Command = Command::new("digest", Arity::exactly(2), digest)
     .flags(flag_set!(READONLY | FAST))
     .keys(&[KeySpec::one(1).read()])
+    .grows_from(0)
     .docs(
         Docs::new(
             Group::String,
@@ -174,6 +175,7 @@ fn digest(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 pub(super) const DELEX: Command = Command::new("delex", Arity::at_least(2), delex)
     .flags(flag_set!(WRITE | FAST))
     .keys(&[KeySpec::one(1).with(KeyFlags::RW).with(KeyFlags::DELETE).with(KeyFlags::VARIABLE)])
+    .grows_from(3)
     .docs(
         Docs::new(
             Group::String,

@@ -1,10 +1,11 @@
 //! Which clients CLIENT LIST and KILL are about.
 
-use crate::client::{ClientShared, ClientType, line};
+use crate::client::{ClientShared, ClientType, Registry, line};
 use crate::commands::call::Call;
 use crate::commands::error::{ReplyError, SYNTAX, quoting};
 use dunlin_protocol::number;
 use dunlin_storage::Millis;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Filters; a client must pass all. One that is given twice counts as given last.
@@ -107,20 +108,25 @@ impl<'a> Filters<'a> {
         Ok(())
     }
 
-    /// Whether `client` passes; `me` is the client that asks.
+    /// The clients to choose from: those with the numbers that are asked for, in their order and as often,
+    /// or all.
+    pub(super) fn candidates(&self, clients: &Registry) -> Vec<Arc<ClientShared>> {
+        let Some(ids) = &self.ids else { return clients.all() };
+        ids.iter().filter_map(|id| clients.get(u64::try_from(*id).ok()?)).collect()
+    }
+
+    /// Whether `client`, one of the candidates, passes; `me` is the client that asks.
     pub(super) fn pass(&self, client: &ClientShared, me: u64, now: Millis) -> bool {
         if self.skip_me == Some(true) && client.id == me {
             return false;
         }
-        let id = i64::try_from(client.id).unwrap_or(i64::MAX);
         let labels = client.labels();
         let is = |wanted: Option<&[u8]>, text: &str| wanted.is_none_or(|w| w == text.as_bytes());
         let at_least = |wanted: Option<i64>, since: Millis| {
             wanted.is_none_or(|seconds| line::seconds(now, since) >= seconds)
         };
         let ip = client.addr.rsplit_once(':').map_or(client.addr.as_str(), |(ip, _)| ip);
-        self.ids.as_ref().is_none_or(|ids| ids.contains(&id))
-            && self.kind.is_none_or(|kind| kind == Some(client.kind()))
+        self.kind.is_none_or(|kind| kind == Some(client.kind()))
             && is(self.addr, &client.addr)
             && is(self.laddr, &client.laddr)
             && is(self.ip, ip.trim_start_matches('[').trim_end_matches(']'))

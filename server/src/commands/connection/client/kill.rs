@@ -50,15 +50,18 @@ pub(super) const KILL: Command = Command::new("kill", Arity::at_least(3), kill).
 
 fn kill(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let me = call.client.id();
-    let all = call.server.clients.all();
+    let clients = &call.server.clients;
     let old_form = call.argc() == 3;
     let victims: Vec<Arc<ClientShared>> = if old_form {
         let addr = call.arg(2);
-        all.into_iter().filter(|client| client.addr.as_bytes() == addr).take(1).collect()
+        let all = clients.all().into_iter();
+        // All of a unix socket have the same address.
+        all.filter(|client| client.addr.as_bytes() == addr).collect()
     } else {
         let mut filters = Filters::of_kill(call)?;
         filters.skip_me.get_or_insert(true);
-        all.into_iter().filter(|client| filters.pass(client, me, call.now)).collect()
+        let candidates = filters.candidates(clients).into_iter();
+        candidates.filter(|client| filters.pass(client, me, call.now)).collect()
     };
     if old_form && victims.is_empty() {
         return Err("ERR No such client".into());

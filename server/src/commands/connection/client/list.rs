@@ -46,7 +46,7 @@ fn list(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     let filters = Filters::of_list(call)?;
     let (me, now) = (call.client.id(), call.now);
     let mut text = String::new();
-    for client in call.server.clients.all() {
+    for client in filters.candidates(&call.server.clients) {
         if filters.pass(&client, me, now) {
             line::write(&client, now, &mut text);
         }

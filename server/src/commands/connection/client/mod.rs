@@ -97,16 +97,13 @@ const SETINFO: Command = Command::new("setinfo", Arity::exactly(4), setinfo).fla
 );
 
 fn setinfo(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
-    let (is_name, field) = if call.is(2, "LIB-NAME") {
-        (true, "lib-name")
-    } else if call.is(2, "LIB-VER") {
-        (false, "lib-ver")
-    } else {
+    let is_name = call.is(2, "LIB-NAME");
+    if !is_name && !call.is(2, "LIB-VER") {
         return Err(quoting("ERR Unrecognized option '", call.arg(2), "'"));
-    };
+    }
     let Some(text) = name_arg(call, 3) else {
-        let why = "cannot contain spaces, newlines or special characters.";
-        return Err(format!("ERR {field} {why}").into());
+        let why = " cannot contain spaces, newlines or special characters.";
+        return Err(quoting("ERR ", call.arg(2), why));
     };
     call.client.shared.set_labels(|labels| match is_name {
         true => labels.lib_name = text,

@@ -32,7 +32,7 @@ fn info(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
     for i in 2..call.argc() {
         match table().by_full_name(call.arg(i)) {
             Some(entry) => write(call.reply, entry),
-            None => call.reply.null_array(),
+            None => call.reply.null(),
         }
     }
     Ok(Outcome::Done)

@@ -19,7 +19,7 @@ const MISFIT: ReplyError = ReplyError::new("ERR Invalid arguments specified for 
 const ARGS: &[Arg] = &[Arg::string("command"), Arg::string("arg").optional().multiple()];
 const COMPLEXITY: &str = "O(N) where N is the number of arguments to the command";
 
-pub(super) const GETKEYS: Command = Command::new("getkeys", Arity::at_least(4), getkeys)
+pub(super) const GETKEYS: Command = Command::new("getkeys", Arity::at_least(3), getkeys)
     .flags(FLAGS)
     .categories(CONNECTION)
     .docs(docs("2.8.13", COMPLEXITY, "Finds the keys in a command line.").args(ARGS));
@@ -32,7 +32,7 @@ fn getkeys(call: &mut Call<'_, '_>) -> Result<Outcome, ReplyError> {
 }
 
 pub(super) const GETKEYSANDFLAGS: Command =
-    Command::new("getkeysandflags", Arity::at_least(4), getkeysandflags)
+    Command::new("getkeysandflags", Arity::at_least(3), getkeysandflags)
         .flags(FLAGS)
         .categories(CONNECTION)
         .docs(
