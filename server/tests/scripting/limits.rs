@@ -29,6 +29,13 @@ pub(crate) const ENDLESS: &[&str] = &[
     "for i = 1, math.huge do end",
     "local function f(d) for i = 1, 1000 do if d > 0 then coroutine.wrap(f)(d - 1) end end end while true do coroutine.wrap(f)(5) end",
     "while true do pcall(cjson.encode, setmetatable({}, {__index=error})) end",
+    "return string.find(('a'):rep(100000), '.-.-.-.-.-b')",
+    "return string.match(('a'):rep(100000), '(a*)(a*)(a*)(a*)%1b')",
+    "return string.find(('('):rep(10000000), '%b()')",
+    "for word in string.gmatch(('a'):rep(100000), '.-.-.-.-.-b') do end",
+    "return string.gsub(('a'):rep(100000), '.-.-.-.-.-b', '')",
+    "return string.gsub(('a'):rep(100000), '.-.-.-.-.-b', {})",
+    "while true do pcall(string.find, ('a'):rep(100000), 'a-a-a-b') end",
 ];
 
 #[test]

@@ -18,16 +18,20 @@
 //! run in one, so nothing could stop it), no environment of the whole state.
 //!
 //! **Memory** is limited per state ([`Options::memory`]); what asks for more gets Lua's "not enough
-//! memory", which a script can catch, and garbage is collected afterwards.
+//! memory", which a script can catch, and garbage is collected afterwards. What functions in Rust build
+//! up has the same limit (`limits.rs`).
 //!
 //! **Time.** Every [`INTERVAL`] instructions the host's watch is asked whether to go on. When it says
 //! stop, the error it names is raised at that instruction and, because `pcall` would let the script go on
-//! with its next one, at every instruction from then on, until nothing is left to run.
+//! with its next one, at every instruction from then on, until nothing is left to run. Functions in Rust
+//! count steps instead and ask as often; patterns are matched in Rust for this, because a short one can
+//! keep Lua's own matcher busy for years.
 
 mod api;
 mod compile;
 mod frames;
 mod lib;
+mod limits;
 mod raise;
 mod register;
 mod reply;

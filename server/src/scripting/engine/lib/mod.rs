@@ -5,6 +5,7 @@ mod bits;
 mod json;
 mod msgpack;
 mod packing;
+pub(super) mod pattern;
 pub(super) mod random;
 
 use super::raise::{number_of, string_of, wrong_type};
