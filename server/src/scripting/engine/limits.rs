@@ -13,6 +13,8 @@ use std::rc::Rc;
 
 /// Steps that a new coroutine counts for: it counts its own instructions from nought.
 const COROUTINE: usize = INTERVAL as usize / 16;
+/// Steps that a value counts for which is taken out of a table.
+const VALUE: usize = 16;
 
 /// See the [module documentation](self).
 pub(super) struct Limits {
@@ -81,10 +83,21 @@ impl Limits {
         self.work(COROUTINE)
     }
 
-    /// The error to raise if so many bytes are more than there may be at once.
+    /// Counts a value that is taken out of a table or put into one.
+    pub(super) fn value(&self) -> mlua::Result<()> {
+        self.work(VALUE)
+    }
+
+    /// Whether there may be so many bytes at once.
+    #[inline]
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        bytes <= self.memory
+    }
+
+    /// The error to raise if there may not be so many bytes at once.
     #[inline]
     pub(super) fn room(&self, bytes: usize) -> mlua::Result<()> {
-        if bytes <= self.memory { Ok(()) } else { Err(raise::misuse(&self.too_much())) }
+        if self.has_room(bytes) { Ok(()) } else { Err(raise::misuse(&self.too_much())) }
     }
 
     /// The text of that error, without a code.

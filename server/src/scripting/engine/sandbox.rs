@@ -74,6 +74,12 @@ impl Slot {
         self.proto = FIRST_PROTO;
     }
 
+    /// A run ends.
+    fn end(&mut self) {
+        self.args.clear();
+        self.clear_reply();
+    }
+
     /// Drops the reply of the last command.
     pub(super) fn clear_reply(&mut self) {
         self.reply.rollback(self.empty);
@@ -96,6 +102,11 @@ impl Packed {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
         self.ends.clear();
+    }
+
+    /// Bytes of all arguments.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     pub(super) fn push(&mut self, arg: &[u8]) {
@@ -260,7 +271,7 @@ impl Sandbox {
             let result = body();
             self.shared.limits.set_watch(None);
             self.shared.entry.replace(None);
-            self.shared.slot.borrow_mut().clear_reply();
+            self.shared.slot.borrow_mut().end();
             result
         })
     }
@@ -340,7 +351,7 @@ fn native(lua: &Lua, kind: Kind, shared: &Rc<Shared>, options: &Options) -> mlua
     native.raw_set("random", random)?;
     native.raw_set("randomseed", seed)?;
     native.raw_set("pattern", lib::pattern::functions(lua, &shared.limits)?)?;
-    native.raw_set("libraries", lib::libraries(lua)?)?;
+    native.raw_set("libraries", lib::libraries(lua, &shared.limits)?)?;
     native.raw_set("redis", api::redis(lua, kind, shared, options)?)?;
     native.raw_set("registering", api::registering(lua, shared, options)?)?;
     Ok(native)
