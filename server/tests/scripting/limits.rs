@@ -36,6 +36,7 @@ pub(crate) const ENDLESS: &[&str] = &[
     "return string.gsub(('a'):rep(100000), '.-.-.-.-.-b', '')",
     "return string.gsub(('a'):rep(100000), '.-.-.-.-.-b', {})",
     "while true do pcall(string.find, ('a'):rep(100000), 'a-a-a-b') end",
+    "while true do string.rep('', 2147483647) end",
     "local t = {} for i = 1, 40 do t = {t, t} end return t",
     "local t = {} for i = 1, 40 do t = {t, t} end return #cjson.encode(t)",
     "local t = {} for i = 1, 14 do local u = {} for j = 1, 100 do u[j] = t end t = u end return #cmsgpack.pack(t)",
@@ -56,6 +57,19 @@ fn a_script_told_to_stop_stops() {
         let loop_on = "local n = 0 for i = 1, 1000000 do n = n + 1 end return n";
         assert_eq!(fixture.eval(loop_on, &[], &[]), Value::Int(1_000_000), "after {script}");
     }
+}
+
+#[test]
+fn sorting_a_long_table_can_be_stopped() {
+    let mut fixture = Fixture::new();
+    let fill = "local t = {} for i = 1, ARGV[1] do t[i] = i * 7919 % 100003 end table.sort(t)";
+    let check = "for i = 2, #t do if t[i - 1] > t[i] then return i end end return #t";
+    let script = format!("{fill} {check}");
+    assert_eq!(fixture.eval(&script, &[], &["5000"]), Value::Int(5000));
+    // To fill it takes fifty questions, to sort it a thousand.
+    fixture.host.patience = Some(200);
+    let text = fixture.eval(&script, &[], &["100000"]).error_text().expect("it is stopped");
+    assert!(text.starts_with("ERR Script killed by user with SCRIPT KILL."), "{text}");
 }
 
 #[test]

@@ -146,6 +146,8 @@ pub(crate) const SCRIPTS: &[&str] = &[
     "('x'):nosuch()",
     "return string.rep()",
     "return ('x'):rep(-1)",
+    "return {('ab'):rep(3), ('x'):rep(0), ('x'):rep('2'), ('x'):rep(1.9)}",
+    "local x = ('x'):rep() return x",
     "return string.format('%d', 'x')",
     "return string.format('%5.1f|%s|%q', 3.14159, 'a', 'b\\n')",
     "return pairs(nil)",

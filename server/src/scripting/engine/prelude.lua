@@ -339,6 +339,24 @@ local libraries = {
 for _, name in next, { "insert", "remove", "sort", "setn" } do
   libraries.table[name] = guarded_writer(name)
 end
+
+-- Without a function that compares, sorting is all C's, and takes the square of the length of what is
+-- in the worst order.
+local UNASKED = 1000
+local sort = libraries.table.sort
+
+local function less(a, b)
+  return a < b
+end
+
+function libraries.table.sort(...)
+  local table, before = ...
+  if before == nil and type(table) == "table" and #table > UNASKED then
+    return sort(table, less)
+  end
+  return sort(...)
+end
+
 for _, name in next, { "foreach", "foreachi" } do
   local each = real.table[name]
   libraries.table[name] = function(table, visit)
@@ -346,6 +364,7 @@ for _, name in next, { "foreach", "foreachi" } do
   end
 end
 libraries.string.find, libraries.string.match = pattern.find, pattern.match
+libraries.string.rep = native.rep
 libraries.string.gmatch, libraries.string.gfind, libraries.string.gsub = gmatch, gmatch, gsub
 libraries.coroutine.resume = coroutine_resume
 -- Each coroutine counts its own instructions: many short ones would never be asked to end.

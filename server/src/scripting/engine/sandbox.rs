@@ -351,6 +351,7 @@ fn native(lua: &Lua, kind: Kind, shared: &Rc<Shared>, options: &Options) -> mlua
     native.raw_set("random", random)?;
     native.raw_set("randomseed", seed)?;
     native.raw_set("pattern", lib::pattern::functions(lua, &shared.limits)?)?;
+    native.raw_set("rep", lib::repeat::function(lua, &shared.limits)?)?;
     native.raw_set("libraries", lib::libraries(lua, &shared.limits)?)?;
     native.raw_set("redis", api::redis(lua, kind, shared, options)?)?;
     native.raw_set("registering", api::registering(lua, shared, options)?)?;

@@ -7,6 +7,7 @@ mod msgpack;
 mod packing;
 pub(super) mod pattern;
 pub(super) mod random;
+pub(super) mod repeat;
 
 use super::limits::Limits;
 use super::raise::{number_of, string_of, wrong_type};
