@@ -288,10 +288,10 @@ local function gsub(...)
   if not limit then
     wrong_type(4, "gsub", "number", most, 4)
   end
-  local anchored = sub(wanted, 1, 1) == "^"
+  local anchored, once = sub(wanted, 1, 1) == "^", type(replace) == "table"
   local done, pieces, count, from = {}, {}, 0, 1
   while count + 1 <= limit do
-    local first, after, value = replacement(replace, search(text, wanted, from, true))
+    local first, after, value = replacement(replace, search(text, wanted, from, true, once))
     if not first then
       break
     end

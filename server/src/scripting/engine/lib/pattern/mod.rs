@@ -66,9 +66,7 @@ fn find(lua: &Lua, limits: &Limits, args: &MultiValue) -> Found {
         return Ok(nothing());
     };
     let mut values = Vec::from(span(whole));
-    if matcher.captures() > 0 {
-        push_captures(lua, &matcher, whole, &mut values)?;
-    }
+    push_captures(lua, &matcher, whole, matcher.captures(), &mut values)?;
     Ok(MultiValue::from_vec(values))
 }
 
@@ -83,7 +81,7 @@ fn first_match(lua: &Lua, limits: &Limits, args: &MultiValue) -> Found {
         return Ok(nothing());
     };
     let mut values = Vec::new();
-    push_captures(lua, &matcher, whole, &mut values)?;
+    push_captures(lua, &matcher, whole, matcher.captures().max(1), &mut values)?;
     Ok(MultiValue::from_vec(values))
 }
 
@@ -149,9 +147,9 @@ fn replace(
     Ok(())
 }
 
-/// `search(text, pattern, from, anchors)`: where the first match from there on begins, where the
-/// rest does, and the captures; nothing if there is none. Without `anchors` a `^` is one of the
-/// characters.
+/// `search(text, pattern, from, anchors, once)`: where the first match from there on begins, where
+/// the rest does, and the captures (`once`: the first); nothing if there is none. Without `anchors`
+/// a `^` is one of the characters.
 fn search(lua: &Lua, limits: &Limits, args: &MultiValue) -> Found {
     let (text, wanted) = (string_arg(lua, args, 1)?, string_arg(lua, args, 2)?);
     let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
@@ -167,7 +165,8 @@ fn search(lua: &Lua, limits: &Limits, args: &MultiValue) -> Found {
         return Ok(MultiValue::new());
     };
     let mut values = vec![position(whole.0 + 1), position(whole.1 + 1)];
-    push_captures(lua, &matcher, whole, &mut values)?;
+    let count = if is_true(args.get(4)) { 1 } else { matcher.captures().max(1) };
+    push_captures(lua, &matcher, whole, count, &mut values)?;
     Ok(MultiValue::from_vec(values))
 }
 
@@ -177,14 +176,15 @@ fn texts(lua: &Lua, _: &Limits, args: &MultiValue) -> Found {
     Ok(both.into_iter().map(Value::String).collect())
 }
 
-/// What the captures have caught; of a pattern without any, the whole match.
+/// What the first captures have caught; of a pattern without any, the first is the whole match.
 fn push_captures(
     lua: &Lua,
     matcher: &Matcher<'_>,
     whole: Span,
+    count: usize,
     values: &mut Vec<Value>,
 ) -> Result<(), Fault> {
-    for i in 0..matcher.captures().max(1) {
+    for i in 0..count {
         values.push(match matcher.caught(i, whole)? {
             Caught::Text(text) => Value::String(lua.create_string(text)?),
             Caught::Position(at) => position(at),
