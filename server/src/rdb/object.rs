@@ -309,12 +309,15 @@ fn load_list(body: rdb::list::Body<'_>, limits: &list::Limits) -> Result<List, R
             Ok(list)
         }
         rdb::list::Body::Nodes(nodes) => {
-            let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
-            let nodes = nodes.iter().map(|node| match node {
-                Node::Packed(list) => NodeRef::Packed(list),
-                Node::Plain(element) => NodeRef::Plain(element),
-            });
-            Ok(List::from_nodes(nodes, limits))
+            // Each is let go of before the next one is read: compressed, they are a hundredth.
+            let mut list = list::Builder::new(limits);
+            for node in nodes {
+                list.push(match &node? {
+                    Node::Packed(list) => NodeRef::Packed(list),
+                    Node::Plain(element) => NodeRef::Plain(element),
+                });
+            }
+            Ok(list.finish())
         }
     }
 }

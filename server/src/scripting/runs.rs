@@ -1,7 +1,7 @@
 //! Scripts that run, for whoever wants to see or end them.
 //!
-//! A run becomes visible when it is first asked whether to go on, a tenth of a millisecond after
-//! its beginning: short scripts never take the lock.
+//! A run on the pool is visible from its beginning. One in front of others becomes so when it is
+//! first asked whether to go on, a tenth of a millisecond later: short scripts never take the lock.
 
 use super::host::{Interrupt, Watch};
 use crate::client::ClientShared;
@@ -9,7 +9,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::pool::Courtesy;
 use dunlin_storage::ShardSet;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What runs.
@@ -69,21 +69,38 @@ pub struct Run {
     began: u64,
     /// The shards whose roles it holds.
     shards: ShardSet,
-    wrote: AtomicBool,
-    killed: AtomicBool,
-    /// What others free waits for it, and is too much.
-    hoards: AtomicBool,
+    /// One of those below; it changes once.
+    fate: AtomicU8,
     /// It takes longer than [`Runs::set_patience`] says.
     busy: AtomicBool,
 }
+
+/// It may write yet, or be ended.
+const OPEN: u8 = 0;
+/// It has written.
+const WROTE: u8 = 1;
+/// Somebody has killed it.
+const KILLED: u8 = 2;
+/// What others free waits for it, and is too much.
+const HOARDS: u8 = 3;
 
 /// A run that is younger is not what keeps memory from being freed.
 const HOARDING_MILLIS: u64 = 1_000;
 
 impl Run {
-    /// It has changed the keyspace: it cannot be ended half way any more.
-    pub fn has_written(&self) {
-        self.wrote.store(true, Ordering::Relaxed);
+    fn decide(&self, fate: u8) -> Result<u8, u8> {
+        self.fate.compare_exchange(OPEN, fate, Ordering::Relaxed, Ordering::Relaxed)
+    }
+
+    /// It is about to change the keyspace: it cannot be ended half way any more. False: it may not,
+    /// because it is to end, even if it has not been asked whether to go on since.
+    #[must_use]
+    pub fn begins_to_write(&self) -> bool {
+        matches!(self.decide(WROTE), Ok(_) | Err(WROTE))
+    }
+
+    fn wrote(&self) -> bool {
+        self.fate.load(Ordering::Relaxed) == WROTE
     }
 }
 
@@ -142,9 +159,7 @@ impl Runs {
             command,
             began,
             shards,
-            wrote: AtomicBool::new(false),
-            killed: AtomicBool::new(false),
-            hoards: AtomicBool::new(false),
+            fate: AtomicU8::new(OPEN),
             busy: AtomicBool::new(false),
         });
         Running {
@@ -195,15 +210,15 @@ impl Runs {
         Some(run.kind)
     }
 
-    /// The shards that busy runs hold.
+    /// The shards that busy runs hold. Called by and by: it also notes what has become busy, as a run
+    /// may seldom be asked whether to go on.
     #[must_use]
     pub fn busy_shards(&self) -> Option<ShardSet> {
-        if self.busy.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
         let list = self.lock();
+        list.iter().for_each(|run| self.note_if_busy(run));
         let busy = list.iter().filter(|run| run.busy.load(Ordering::Relaxed));
-        Some(busy.flat_map(|run| run.shards.iter()).collect())
+        let shards: Vec<&ShardSet> = busy.map(|run| &run.shards).collect();
+        (!shards.is_empty()).then(|| shards.into_iter().flat_map(|set| set.iter()).collect())
     }
 
     /// Ends all runs, and those that begin from now on as soon as they take time. The process ends:
@@ -212,8 +227,11 @@ impl Runs {
         self.closing.store(true, Ordering::Relaxed);
     }
 
-    fn note_busy(&self, run: &Run) {
-        run.busy.store(true, Ordering::Relaxed);
+    fn note_if_busy(&self, run: &Run) {
+        let is_busy = self.age_ms(run) >= self.patience.load(Ordering::Relaxed);
+        if !is_busy || run.busy.swap(true, Ordering::Relaxed) {
+            return;
+        }
         self.busy.fetch_add(1, Ordering::Relaxed);
         let name = &run.name;
         tracing::warn!(%name, "a script takes its time: SCRIPT KILL or FUNCTION KILL ends it");
@@ -224,8 +242,7 @@ impl Runs {
         let list = self.lock();
         let mut result = if list.is_empty() { Killed::None } else { Killed::Other };
         for run in list.iter().filter(|run| run.kind == kind) {
-            if !run.wrote.load(Ordering::Relaxed) {
-                run.killed.store(true, Ordering::Relaxed);
+            if run.decide(KILLED) != Err(WROTE) {
                 result = Killed::Some;
             } else if result != Killed::Some {
                 result = Killed::Unkillable;
@@ -237,10 +254,7 @@ impl Runs {
     /// Ends all runs that are older than [`HOARDING_MILLIS`] and have not written.
     pub fn end_hoarders(&self) {
         for run in self.lock().iter() {
-            let may_end = !run.wrote.load(Ordering::Relaxed);
-            if may_end && self.age_ms(run) > HOARDING_MILLIS && !run.hoards.load(Ordering::Relaxed)
-            {
-                run.hoards.store(true, Ordering::Relaxed);
+            if self.age_ms(run) > HOARDING_MILLIS && run.decide(HOARDS).is_ok() {
                 let name = &run.name;
                 tracing::warn!(%name, "ending a script: too much of what others free waits for it");
             }
@@ -290,11 +304,18 @@ impl Running {
         self
     }
 
-    /// It runs on the pool: others that want the processor go first.
+    /// It runs on the pool: others that want the processor go first, and see it at once.
     #[must_use]
     pub fn on_pool(mut self) -> Running {
         self.courtesy = Some(Courtesy::default());
+        self.show();
         self
+    }
+
+    fn show(&self) {
+        if !self.visible.replace(true) {
+            self.runs.lock().push(Arc::clone(&self.run));
+        }
     }
 
     /// Lets others run, if they are more urgent. Called by and by.
@@ -339,35 +360,34 @@ impl Running {
 
 impl Running {
     /// Why somebody wants it to end.
-    fn is_to_end(&self) -> Option<&'static str> {
-        if self.run.killed.load(Ordering::Relaxed) {
-            return Some(match self.run.kind {
-                RunKind::Script => "Script killed by user with SCRIPT KILL.",
-                RunKind::Function | RunKind::Loading => "Script killed by user with FUNCTION KILL.",
-            });
-        }
-        if self.run.hoards.load(Ordering::Relaxed) {
-            return Some("Script ended because too much memory could not be freed while it ran.");
+    #[must_use]
+    pub fn why_to_end(&self) -> Option<&'static str> {
+        match (self.run.fate.load(Ordering::Relaxed), self.run.kind) {
+            (KILLED, RunKind::Script) => return Some("Script killed by user with SCRIPT KILL."),
+            (KILLED, _) => return Some("Script killed by user with FUNCTION KILL."),
+            (HOARDS, _) => {
+                let why = "Script ended because too much memory could not be freed while it ran.";
+                return Some(why);
+            }
+            _ => {}
         }
         if self.runs.closing.load(Ordering::Relaxed) {
             return Some("Script killed by shutdown.");
         }
         let client = self.client.as_ref()?;
-        let alone = client.kill.load(Ordering::Relaxed) && !self.run.wrote.load(Ordering::Relaxed);
+        let alone = client.kill.load(Ordering::Relaxed) && !self.run.wrote();
         alone.then_some("Script killed with its client.")
     }
 }
 
 impl Watch for Running {
     fn check(&self) -> Interrupt {
-        if !self.visible.replace(true) {
-            self.runs.lock().push(Arc::clone(&self.run));
-        }
+        self.show();
         self.let_others_run();
         if self.abandoned.get() {
             return Interrupt::Stop("the script begins anew");
         }
-        if let Some(why) = self.is_to_end() {
+        if let Some(why) = self.why_to_end() {
             return Interrupt::Stop(why);
         }
         let age = self.runs.age_ms(&self.run);
@@ -376,11 +396,7 @@ impl Watch for Running {
             self.abandon();
             return self.check();
         }
-        if age >= self.runs.patience.load(Ordering::Relaxed)
-            && !self.run.busy.load(Ordering::Relaxed)
-        {
-            self.runs.note_busy(&self.run);
-        }
+        self.runs.note_if_busy(&self.run);
         match self.limit_ms {
             Some((limit, why)) if age > limit => Interrupt::Stop(why),
             _ => Interrupt::GoOn,
@@ -450,10 +466,34 @@ mod tests {
     }
 
     #[test]
+    fn a_run_on_the_pool_is_seen_and_busy_before_it_is_asked_anything() {
+        let runs = Arc::<Runs>::default();
+        let one = begin(&runs, RunKind::Script, 1).on_pool();
+        assert_eq!(runs.busy_shards(), None);
+        runs.set_patience(0);
+        assert_eq!(runs.busy_shards(), Some(ShardSet::one(ShardId(1))));
+        assert_eq!(runs.busy_with(&ShardSet::one(ShardId(1))), Some(RunKind::Script));
+        assert_eq!(runs.kill(RunKind::Script), Killed::Some);
+        drop(one);
+        assert_eq!((runs.busy_shards(), runs.kill(RunKind::Script)), (None, Killed::None));
+        assert_eq!(runs.busy_with(&ShardSet::one(ShardId(1))), None);
+    }
+
+    #[test]
+    fn what_has_been_killed_writes_nothing_more() {
+        let runs = Arc::<Runs>::default();
+        let one = begin(&runs, RunKind::Script, 0).on_pool();
+        assert_eq!(runs.kill(RunKind::Script), Killed::Some);
+        assert!(!one.run().begins_to_write());
+        assert_eq!(runs.kill(RunKind::Script), Killed::Some, "it has not written");
+        assert!(one.why_to_end().is_some_and(|why| why.contains("SCRIPT KILL")));
+    }
+
+    #[test]
     fn what_has_written_is_not_killed() {
         let runs = Arc::<Runs>::default();
         let (one, two) = (begin(&runs, RunKind::Script, 0), begin(&runs, RunKind::Script, 1));
-        one.run().has_written();
+        assert!(one.run().begins_to_write());
         assert_eq!(one.check(), Interrupt::GoOn);
         assert_eq!(runs.kill(RunKind::Script), Killed::Unkillable);
         assert_eq!(two.check(), Interrupt::GoOn);
@@ -480,7 +520,7 @@ mod tests {
         let client = ClientShared::new(1, "a:1".into(), String::new(), 0, 0, 0);
         let client = Arc::new(client);
         let [one, two] = [1, 2].map(|n| begin(&runs, RunKind::Script, n).of(client.clone()));
-        two.run().has_written();
+        assert!(two.run().begins_to_write());
         assert_eq!((one.check(), two.check()), (Interrupt::GoOn, Interrupt::GoOn));
         client.kill();
         assert!(matches!(one.check(), Interrupt::Stop(why) if why.contains("client")));

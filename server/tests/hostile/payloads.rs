@@ -77,6 +77,40 @@ fn row_40_a_right_checksum_over_wrong_content_is_refused() {
     victim.assert_unharmed();
 }
 
+/// The most memory that a process has had.
+fn peak(victim: &Victim) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", victim.server.pid()));
+    let status = status.expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
+    let kib = line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
+    kib.expect("a number") * 1024
+}
+
+#[test]
+fn row_40_a_list_of_compressed_nodes_is_not_there_twice() {
+    const NODES: u8 = 64;
+    const COPIES: usize = 4000;
+    // One letter, and 264 bytes of what was before, again and again.
+    let packed = [b"\x00a".as_slice(), &b"\xe0\xff\x00".repeat(COPIES)].concat();
+    let length = 1 + 264 * COPIES as u32;
+    let [high, low] = (packed.len() as u16).to_be_bytes();
+    let front = [1, 0xc3, 0x40 | high, low, 0x80];
+    let node = [front.as_slice(), &length.to_be_bytes(), &packed].concat();
+    let body = [[18, 0x40, NODES].as_slice(), &node.repeat(NODES.into())].concat();
+    let victim = Victim::start(&[]);
+    let mut client = victim.client();
+    let before = victim.server.rss();
+    let payload = sealed(&body, 10);
+    assert_eq!(client.call(&[b"RESTORE".as_slice(), b"k", b"0", &payload]), Value::ok());
+    assert_eq!(client.run("LLEN k"), Value::Int(NODES.into()));
+    let list = u64::from(NODES) * u64::from(length);
+    let took = peak(&victim).saturating_sub(before);
+    assert!(took < list + crate::SLACK, "{took} bytes for {list}");
+    assert_eq!(client.run("DEL k"), Value::Int(1));
+    drop(client);
+    victim.assert_unharmed();
+}
+
 /// Commands that make collections of every type, small and large. Sorted sets come as payloads: one
 /// of two members in a listpack and one of two members.
 const COLLECTIONS: [&str; 9] = [

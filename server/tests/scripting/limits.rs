@@ -29,6 +29,17 @@ pub(crate) const ENDLESS: &[&str] = &[
     "for i = 1, math.huge do end",
     "local function f(d) for i = 1, 1000 do if d > 0 then coroutine.wrap(f)(d - 1) end end end while true do coroutine.wrap(f)(5) end",
     "while true do pcall(cjson.encode, setmetatable({}, {__index=error})) end",
+    "return string.find(('a'):rep(100000), '.-.-.-.-.-b')",
+    "return string.match(('a'):rep(100000), '(a*)(a*)(a*)(a*)%1b')",
+    "return string.find(('('):rep(10000000), '%b()')",
+    "for word in string.gmatch(('a'):rep(100000), '.-.-.-.-.-b') do end",
+    "return string.gsub(('a'):rep(100000), '.-.-.-.-.-b', '')",
+    "return string.gsub(('a'):rep(100000), '.-.-.-.-.-b', {})",
+    "while true do pcall(string.find, ('a'):rep(100000), 'a-a-a-b') end",
+    "while true do string.rep('', 2147483647) end",
+    "local t = {} for i = 1, 40 do t = {t, t} end return t",
+    "local t = {} for i = 1, 40 do t = {t, t} end return #cjson.encode(t)",
+    "local t = {} for i = 1, 14 do local u = {} for j = 1, 100 do u[j] = t end t = u end return #cmsgpack.pack(t)",
 ];
 
 #[test]
@@ -46,6 +57,19 @@ fn a_script_told_to_stop_stops() {
         let loop_on = "local n = 0 for i = 1, 1000000 do n = n + 1 end return n";
         assert_eq!(fixture.eval(loop_on, &[], &[]), Value::Int(1_000_000), "after {script}");
     }
+}
+
+#[test]
+fn sorting_a_long_table_can_be_stopped() {
+    let mut fixture = Fixture::new();
+    let fill = "local t = {} for i = 1, ARGV[1] do t[i] = i * 7919 % 100003 end table.sort(t)";
+    let check = "for i = 2, #t do if t[i - 1] > t[i] then return i end end return #t";
+    let script = format!("{fill} {check}");
+    assert_eq!(fixture.eval(&script, &[], &["5000"]), Value::Int(5000));
+    // To fill it takes fifty questions, to sort it a thousand.
+    fixture.host.patience = Some(200);
+    let text = fixture.eval(&script, &[], &["100000"]).error_text().expect("it is stopped");
+    assert!(text.starts_with("ERR Script killed by user with SCRIPT KILL."), "{text}");
 }
 
 #[test]
@@ -67,6 +91,44 @@ fn memory_has_a_limit() {
     let caught = "local ok, e = pcall(string.rep, 'x', 100000000) return {tostring(ok), e}";
     let reply = fixture.eval(caught, &[], &[]).items();
     assert_eq!(reply[0], Value::bulk("false"));
+    assert!(reply[1].text().contains("not enough memory"), "{:?}", reply[1]);
+}
+
+/// A string that is in a table a thousand times is one to Lua.
+#[test]
+fn what_is_built_up_outside_of_lua_has_the_same_limit() {
+    let mut fixture = Fixture::with(Options { memory: 16 << 20, ..Options::default() });
+    let strings = "local s, t = ('x'):rep(1000000), {} for i = 1, 1000 do t[i] = s end";
+    let nested = "local t = ('x'):rep(100) for i = 1, 40 do t = {t, t} end";
+    for script in [
+        "cjson.encode_sparse_array(false, 0) return #cjson.encode({[2147483647]=1})".to_owned(),
+        format!("{nested} return #cjson.encode(t)"),
+        format!("{strings} return #cjson.encode(t)"),
+        "local t = {} for i = 1, 10 do t[i] = ('\\1'):rep(500000) end return #cjson.encode(t)"
+            .to_owned(),
+        format!("{strings} return #cmsgpack.pack(t)"),
+        "local t = ('x'):rep(100) for i = 1, 14 do local u = {} for j = 1, 1000 do u[j] = t end t = u end
+         return #cmsgpack.pack(t)"
+            .to_owned(),
+        format!("{strings} return #struct.pack(('s'):rep(1000), unpack(t))"),
+        format!("{strings} return redis.call('ping', unpack(t))"),
+        format!("{strings} return redis.pcall('ping', unpack(t))"),
+        format!("{strings} return redis.acl_check_cmd('ping', unpack(t))"),
+        format!("{strings} return redis.log(redis.LOG_WARNING, unpack(t))"),
+        "local s = ('x'):rep(1000000) for i = 1, 30 do redis.call('rpush', 'l', s) end
+         return #redis.call('lrange', 'l', 0, -1)"
+            .to_owned(),
+        format!("{strings} return t"),
+        format!("{strings} return {{1, {{map = t}}}}"),
+    ] {
+        let text = fixture.eval(&script, &[], &[]).error_text().expect(&script);
+        let why = "not enough memory: this takes more than the 16777216 bytes of a script";
+        assert!(text.starts_with("ERR ") && text.contains(why), "{script}: {text}");
+        assert_eq!(fixture.eval("return redis.call('ping')", &[], &[]).text(), "PONG");
+    }
+    let caught = format!("{strings} local ok, why = pcall(cjson.encode, t) return {{#t, why}}");
+    let reply = fixture.eval(&caught, &[], &[]).items();
+    assert_eq!(reply[0], Value::Int(1000));
     assert!(reply[1].text().contains("not enough memory"), "{:?}", reply[1]);
 }
 

@@ -8,6 +8,7 @@ mod host;
 mod keys;
 mod libraries;
 mod limits;
+mod patterns;
 mod pooled;
 mod sandbox;
 mod scripts;

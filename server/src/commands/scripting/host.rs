@@ -370,14 +370,15 @@ impl Host for ScriptHost<'_, '_> {
             self.running.let_others_run();
         }
         let with_roles = self.enter(entry)?;
+        if entry.has(Flags::WRITE) && !self.running.run().begins_to_write() {
+            let why = self.running.why_to_end().unwrap_or_default();
+            return Err(format!("ERR {why}").into());
+        }
         self.caller.client.shared.commands.add(1);
         if entry.command.flags.any(flag_set!(WRITE | MAY_REPLICATE)) {
             self.running.acts();
         }
-        if entry.has(Flags::WRITE) {
-            self.wrote = true;
-            self.running.run().has_written();
-        }
+        self.wrote |= entry.has(Flags::WRITE);
         match self.caller.run(entry, with_roles, reply) {
             true => Ok(()),
             false => Err(TAKEN),

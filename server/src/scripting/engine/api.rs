@@ -1,6 +1,7 @@
 //! The table `redis`.
 
 use super::Options;
+use super::limits::Limits;
 use super::raise::{self, ErrorReply, Raise, misuse, number_of, string_of, truncated, with_code};
 use super::register;
 use super::reply;
@@ -85,7 +86,7 @@ fn version_number(version: &str) -> i64 {
 }
 
 /// Packs the arguments of a command.
-fn pack(args: &MultiValue, packed: &mut Packed) -> Result<(), ErrorReply> {
+fn pack(limits: &Limits, args: &MultiValue, packed: &mut Packed) -> Result<(), ErrorReply> {
     let refused = |text: &str| ErrorReply { text: with_code(text.as_bytes()), counted: false };
     if args.is_empty() {
         return Err(refused("Please specify at least one argument for this redis lib call"));
@@ -93,7 +94,13 @@ fn pack(args: &MultiValue, packed: &mut Packed) -> Result<(), ErrorReply> {
     packed.clear();
     for arg in args {
         match arg {
-            Value::String(text) => packed.push(&text.as_bytes()),
+            Value::String(text) => {
+                let text = text.as_bytes();
+                if !limits.has_room(packed.size() + text.len()) {
+                    return Err(refused(&limits.too_much()));
+                }
+                packed.push(&text);
+            }
             Value::Integer(n) => packed.push(IntText::new().i64(*n)),
             Value::Number(n) => pack_number(*n, packed),
             _ => {
@@ -134,7 +141,7 @@ fn command(
 ) -> mlua::Result<Result<Value, ErrorReply>> {
     // Taken only by a host that runs a script in the middle of a command of a script.
     let packed = match shared.slot.try_borrow_mut() {
-        Ok(mut slot) => pack(args, &mut slot.args),
+        Ok(mut slot) => pack(&shared.limits, args, &mut slot.args),
         Err(_) => return Err(misuse("redis.call() recursive call detected.")),
     };
     if let Err(error) = packed {
@@ -145,6 +152,11 @@ fn command(
     if let Some(refused) = slot.refused.take() {
         slot.clear_reply();
         return Ok(Err(ErrorReply { text: refused.text().to_vec(), counted: true }));
+    }
+    if let Err(error) = shared.limits.room(slot.reply.pending()) {
+        // Lua would have no room for it either, once it has been copied.
+        slot.clear_reply();
+        return Err(error);
     }
     let mut slices: Vec<IoSlice<'_>> = Vec::new();
     slot.reply.slices(&mut slices, usize::MAX);
@@ -167,7 +179,7 @@ fn convert(lua: &Lua, reply: &[u8]) -> mlua::Result<Result<Value, ErrorReply>> {
 }
 
 fn may_run(shared: &Shared, args: &MultiValue) -> mlua::Result<bool> {
-    let packed = pack(args, &mut shared.slot.borrow_mut().args);
+    let packed = pack(&shared.limits, args, &mut shared.slot.borrow_mut().args);
     packed.map_err(|error| mlua::Error::from(Raise::Reply(error)))?;
     shared.ask(Task::MayRun)?;
     let verdict = shared.slot.borrow().verdict;
@@ -255,7 +267,7 @@ fn log(lua: &Lua, shared: &Shared, args: &MultiValue) -> mlua::Result<()> {
             if i > 0 {
                 line.push(b' ');
             }
-            line.extend_from_slice(&text.as_bytes());
+            shared.limits.append(&mut line, &text.as_bytes())?;
         }
     }
     {

@@ -45,6 +45,15 @@ fn kind(frame: &Debug<'_>) -> Kind {
     }
 }
 
+/// The level of the function that a script has called: the one that asks, or the one of the prelude
+/// that has called it.
+pub(super) fn called(lua: &Lua) -> usize {
+    let is_own = |level: &usize| {
+        lua.inspect_stack(*level, |frame| kind(frame) == Kind::Own).unwrap_or_default()
+    };
+    (1..MAX_FRAMES).take_while(is_own).last().unwrap_or(0)
+}
+
 /// Source and line of what raised the error that the caller, a handler, was called with.
 ///
 /// An error of a native function is its caller's. Functions of the prelude count as native; called

@@ -18,16 +18,20 @@
 //! run in one, so nothing could stop it), no environment of the whole state.
 //!
 //! **Memory** is limited per state ([`Options::memory`]); what asks for more gets Lua's "not enough
-//! memory", which a script can catch, and garbage is collected afterwards.
+//! memory", which a script can catch, and garbage is collected afterwards. What functions in Rust build
+//! up has the same limit (`limits.rs`).
 //!
 //! **Time.** Every [`INTERVAL`] instructions the host's watch is asked whether to go on. When it says
 //! stop, the error it names is raised at that instruction and, because `pcall` would let the script go on
-//! with its next one, at every instruction from then on, until nothing is left to run.
+//! with its next one, at every instruction from then on, until nothing is left to run. Functions in Rust
+//! count steps instead and ask as often; patterns are matched in Rust for this, because a short one can
+//! keep Lua's own matcher busy for years.
 
 mod api;
 mod compile;
 mod frames;
 mod lib;
+mod limits;
 mod raise;
 mod register;
 mod reply;
@@ -41,7 +45,7 @@ use crate::commands::error::ReplyError;
 use ahash::AHashMap;
 use dunlin_protocol::{Proto, Reply};
 use mlua::Value;
-use raise::ErrorReply;
+use raise::{ErrorReply, Raise};
 use sandbox::{Kind, Sandbox, Slot, Task};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -329,23 +333,34 @@ fn run(
     sandbox.slot().borrow_mut().begin();
     let watch = host.watch();
     let host = RefCell::new(host);
-    let outcome = sandbox.enter(
+    let mark = reply.mark();
+    let ended = sandbox.enter(
         watch,
         |slot| serve(slot, &mut **host.borrow_mut()),
-        || sandbox.protected(body),
-    )?;
-    let value = match outcome {
-        Ok(value) => value,
-        Err(raised) => return failure(&raised, name),
-    };
-    let proto = sandbox.slot().borrow().proto;
-    let mark = reply.mark();
-    let written = reply::from_lua(sandbox.lua(), value, proto, reply);
-    if written.is_err() {
+        || match sandbox.protected(body)? {
+            Ok(value) => answer(sandbox, value, reply),
+            Err(raised) => failure(&raised, name),
+        },
+    );
+    if !matches!(ended, Ok(Ended::Replied)) {
         // Half a reply would take what is answered next for its other half.
         reply.rollback(mark);
     }
-    Ok(match written? {
+    ended
+}
+
+/// Writes what a script has returned. It may still be told to end.
+fn answer(sandbox: &Sandbox, value: Value, reply: &mut Reply) -> mlua::Result<Ended> {
+    let proto = sandbox.slot().borrow().proto;
+    let written = reply::from_lua(sandbox.lua(), &sandbox.shared().limits, value, proto, reply);
+    let written = match written {
+        Ok(written) => written,
+        Err(error) => match raise::raised(&error) {
+            Some(Raise::Reply(reply)) => Err(reply.clone()),
+            _ => return Err(error),
+        },
+    };
+    Ok(match written {
         Ok(()) => Ended::Replied,
         Err(ErrorReply { text, counted }) => Ended::Failed { error: text.into(), counted },
     })

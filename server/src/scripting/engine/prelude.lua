@@ -245,19 +245,80 @@ local function guarded_writer(name)
   end
 end
 
--- The matcher of Lua recurses once per item of the pattern: a long one overflows the C stack.
-local LONGEST_PATTERN = 4096
+-- Patterns are matched in Rust, which asks whether to go on. Functions of the script are called from
+-- here, so that their errors stay what they are.
+local pattern = native.pattern
+local search, sub, concat = pattern.search, real.string.sub, real.table.concat
+local huge = real.math.huge
 
-local function guarded_matcher(name)
-  local match = real.string[name]
-  return function(...)
-    local _, pattern, _, plain_text = ...
-    if type(pattern) == "string" and #pattern > LONGEST_PATTERN
-      and not (name == "find" and plain_text) then
-      error("pattern too complex", 2)
+local function gmatch(...)
+  local text, wanted = pattern.texts(...)
+  local from = 1
+  local function found(first, after, ...)
+    if first then
+      from = after > first and after or after + 1
+      return ...
     end
-    return match(...)
   end
+  return function()
+    return found(search(text, wanted, from))
+  end
+end
+
+-- Where a match begins, where the rest does, and what is to replace it.
+local function replacement(replace, first, after, ...)
+  if not first then
+    return nil
+  elseif type(replace) == "function" then
+    return first, after, (replace(...))
+  end
+  return first, after, replace[(...)]
+end
+
+-- Pieces that are put together as one.
+local PIECES = 4096
+
+local function gsub(...)
+  local text, wanted, replace, most = ...
+  if type(replace) ~= "function" and type(replace) ~= "table" then
+    return pattern.gsub(...)
+  end
+  text, wanted = pattern.texts(...)
+  local limit = most == nil and huge or tonumber(most)
+  if not limit then
+    wrong_type(4, "gsub", "number", most, 4)
+  end
+  local anchored, once = sub(wanted, 1, 1) == "^", type(replace) == "table"
+  local done, pieces, count, from = {}, {}, 0, 1
+  while count + 1 <= limit do
+    local first, after, value = replacement(replace, search(text, wanted, from, true, once))
+    if not first then
+      break
+    end
+    count = count + 1
+    if not value then
+      value = sub(text, first, after - 1)
+    elseif type(value) ~= "string" and type(value) ~= "number" then
+      error("invalid replacement value (a " .. type(value) .. ")", 2)
+    end
+    local piece = sub(text, from, first - 1) .. value
+    from = after
+    if after == first then
+      piece = piece .. sub(text, after, after)
+      from = after + 1
+    end
+    pieces[#pieces + 1] = piece
+    if #pieces == PIECES then
+      done[#done + 1] = concat(pieces)
+      pieces = {}
+    end
+    if anchored then
+      break
+    end
+  end
+  pieces[#pieces + 1] = sub(text, from)
+  done[#done + 1] = concat(pieces)
+  return concat(done), count
 end
 
 local function copied(from)
@@ -278,15 +339,33 @@ local libraries = {
 for _, name in next, { "insert", "remove", "sort", "setn" } do
   libraries.table[name] = guarded_writer(name)
 end
+
+-- Without a function that compares, sorting is all C's, and takes the square of the length of what is
+-- in the worst order.
+local UNASKED = 1000
+local sort = libraries.table.sort
+
+local function less(a, b)
+  return a < b
+end
+
+function libraries.table.sort(...)
+  local table, before = ...
+  if before == nil and type(table) == "table" and #table > UNASKED then
+    return sort(table, less)
+  end
+  return sort(...)
+end
+
 for _, name in next, { "foreach", "foreachi" } do
   local each = real.table[name]
   libraries.table[name] = function(table, visit)
     return each(behind[table] or table, visit)
   end
 end
-for _, name in next, { "find", "match", "gmatch", "gfind", "gsub" } do
-  libraries.string[name] = guarded_matcher(name)
-end
+libraries.string.find, libraries.string.match = pattern.find, pattern.match
+libraries.string.rep = native.rep
+libraries.string.gmatch, libraries.string.gfind, libraries.string.gsub = gmatch, gmatch, gsub
 libraries.coroutine.resume = coroutine_resume
 -- Each coroutine counts its own instructions: many short ones would never be asked to end.
 for _, name in next, { "create", "wrap" } do

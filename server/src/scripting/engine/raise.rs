@@ -4,6 +4,7 @@
 //! message with the place where it was raised, or the table of an error reply. [`unwrap`] makes
 //! these of the object wherever a script can get hold of an error (`pcall` and the like).
 
+use super::frames;
 use mlua::{Error, IntoLua as _, Lua, LuaString, Value};
 use std::fmt;
 
@@ -57,18 +58,24 @@ pub(super) fn misuse(text: &str) -> Error {
 
 /// A message with the place of the caller in front, as `luaL_error` makes it.
 pub(super) fn fault(lua: &Lua, text: impl AsRef<[u8]>) -> Error {
-    let mut message = place(lua, 1).into_bytes();
+    let mut message = place(lua, frames::called(lua) + 1).into_bytes();
     message.extend_from_slice(text.as_ref());
     Raise::Message(message).into()
 }
 
-/// `bad argument #n to 'name' (why)`.
+/// `bad argument #n to 'name' (why)`; the value in front of a method is not counted.
 pub(super) fn bad_argument(lua: &Lua, n: usize, why: &str) -> Error {
-    let name = lua
-        .inspect_stack(0, |frame| frame.names().name.map(|name| name.into_owned()))
-        .flatten()
-        .unwrap_or_else(|| "?".to_owned());
-    fault(lua, format!("bad argument #{n} to '{name}' ({why})"))
+    let names = lua.inspect_stack(frames::called(lua), |frame| {
+        let names = frame.names();
+        (names.name.map(|name| name.into_owned()), names.name_what == Some("method"))
+    });
+    let (name, is_method) = names.unwrap_or_default();
+    let name = name.unwrap_or_else(|| "?".to_owned());
+    match (n, is_method) {
+        (1, true) => fault(lua, format!("calling '{name}' on bad self ({why})")),
+        (n, true) if n > 1 => fault(lua, format!("bad argument #{} to '{name}' ({why})", n - 1)),
+        (n, _) => fault(lua, format!("bad argument #{n} to '{name}' ({why})")),
+    }
 }
 
 /// `bad argument ... (number expected, got nil)`.

@@ -19,6 +19,7 @@
 //! Back, the first field that fits decides what a table is, numbers lose their fraction, an array
 //! ends at its first `nil`, and `true` is 1 and `false` null unless the script has asked for RESP3.
 
+use super::limits::Limits;
 use super::raise::{ErrorReply, table as error_table, truncated};
 use dunlin_protocol::{Proto, Reply, number};
 use mlua::{Lua, Table, Value};
@@ -161,8 +162,12 @@ const ROOM: usize = 4;
 const MAX_VALUES: usize = 1 << 24;
 
 /// Writes a value of a script as a reply. An error at the top is returned instead.
+///
+/// # Errors
+/// Memory does not suffice, or the script is to end: what is written is no reply.
 pub(super) fn from_lua(
     lua: &Lua,
+    limits: &Limits,
     value: Value,
     script_proto: Proto,
     reply: &mut Reply,
@@ -174,9 +179,10 @@ pub(super) fn from_lua(
     }
     // What is still to be written, innermost last.
     let mut open: Vec<Level> = Vec::new();
-    let mut written = 0;
+    let (before, mut written) = (reply.pending(), 0);
     let mut next = Some((value, BASE));
     while let Some((value, at)) = next {
+        limits.value()?;
         written += 1;
         if at + ROOM > STACK || written > MAX_VALUES {
             reply.error("ERR reached lua stack limit");
@@ -185,6 +191,7 @@ pub(super) fn from_lua(
         {
             open.push(level);
         }
+        limits.room(reply.pending() - before)?;
         next = take(&mut open)?;
     }
     Ok(Ok(()))

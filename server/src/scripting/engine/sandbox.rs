@@ -4,22 +4,20 @@ use super::api;
 use super::compile;
 use super::frames;
 use super::lib;
-use super::raise::{self, Raise};
+use super::limits::Limits;
+use super::raise;
 use super::register::Loading;
 use super::{Arguments, FIRST_PROTO, INTERVAL, Options};
 use crate::commands::error::ReplyError;
-use crate::scripting::host::{Interrupt, Watch};
+use crate::scripting::host::Watch;
 use dunlin_protocol::{Mark, Proto, Reply};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, VmState};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 const PRELUDE: &str = include_str!("prelude.lua");
 /// Lua's memory above which a run is followed by a full collection, as a share of the limit.
 const COLLECT_SHARE: usize = 2;
-
-/// Coroutines made between two questions whether to go on.
-const COROUTINES: u32 = 16;
 
 /// What a state is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +74,12 @@ impl Slot {
         self.proto = FIRST_PROTO;
     }
 
+    /// A run ends.
+    fn end(&mut self) {
+        self.args.clear();
+        self.clear_reply();
+    }
+
     /// Drops the reply of the last command.
     pub(super) fn clear_reply(&mut self) {
         self.reply.rollback(self.empty);
@@ -98,6 +102,11 @@ impl Packed {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
         self.ends.clear();
+    }
+
+    /// Bytes of all arguments.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     pub(super) fn push(&mut self, arg: &[u8]) {
@@ -127,40 +136,16 @@ pub(super) struct Shared {
     entry: RefCell<Option<Function>>,
     /// The library that registers its functions.
     pub(super) loading: RefCell<Option<Loading>>,
-    /// Who watches over the current run.
-    watch: RefCell<Option<Rc<dyn Watch>>>,
-    /// What it has said when it said stop.
-    stopped: Cell<Option<&'static str>>,
-    /// Coroutines made.
-    coroutines: Cell<u32>,
+    pub(super) limits: Rc<Limits>,
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("stopped", &self.stopped).finish_non_exhaustive()
+        f.debug_struct("Shared").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
 impl Shared {
-    /// The error to raise if the script has to end.
-    fn check(&self) -> mlua::Result<()> {
-        let Some(watch) = self.watch.borrow().clone() else {
-            return Ok(());
-        };
-        if self.stopped.get().is_none()
-            && let Interrupt::Stop(why) = watch.check()
-        {
-            self.stopped.set(Some(why));
-        }
-        self.stopped.get().map_or(Ok(()), |why| Err(stop(why)))
-    }
-
-    fn count_coroutine(&self) -> mlua::Result<()> {
-        let count = self.coroutines.get().wrapping_add(1);
-        self.coroutines.set(count);
-        if count.is_multiple_of(COROUTINES) { self.check() } else { Ok(()) }
-    }
-
     /// Lets the host do what is in the slot.
     pub(super) fn ask(&self, task: Task) -> mlua::Result<()> {
         // Borrowed while it runs: it changes only between runs.
@@ -203,9 +188,7 @@ impl Sandbox {
             slot: RefCell::new(Slot::new()),
             entry: RefCell::new(None),
             loading: RefCell::new(None),
-            watch: RefCell::new(None),
-            stopped: Cell::new(None),
-            coroutines: Cell::new(0),
+            limits: Rc::new(Limits::new(options.memory)),
         });
         let real = lua.globals();
         let globals = lua.create_table()?;
@@ -213,7 +196,7 @@ impl Sandbox {
         let prelude = lua.load(PRELUDE).set_name(frames::PRELUDE).set_environment(globals.clone());
         let parts: Table = prelude.call((real, native, globals.clone()))?;
         lua.set_globals(globals)?;
-        set_hook(&lua, &shared, INTERVAL)?;
+        set_hook(&lua, &shared.limits, INTERVAL)?;
         lua.gc_collect()?;
         lua.set_memory_limit(options.memory)?;
         Ok(Sandbox {
@@ -284,11 +267,11 @@ impl Sandbox {
                 Ok(())
             })?;
             self.shared.entry.replace(Some(entry));
-            self.shared.watch.replace(Some(watch));
+            self.shared.limits.set_watch(Some(watch));
             let result = body();
-            self.shared.watch.replace(None);
+            self.shared.limits.set_watch(None);
             self.shared.entry.replace(None);
-            self.shared.slot.borrow_mut().clear_reply();
+            self.shared.slot.borrow_mut().end();
             result
         })
     }
@@ -320,9 +303,9 @@ impl Sandbox {
     /// After a run: takes back what stopping it has set, and collects what it has left behind if
     /// that is much.
     pub(super) fn tidy(&self, failed: bool) {
-        if self.shared.stopped.take().is_some() {
+        if self.shared.limits.forget_stop() {
             // The hook was set before, so there is memory for it.
-            let _ = set_hook(&self.lua, &self.shared, INTERVAL);
+            let _ = set_hook(&self.lua, &self.shared.limits, INTERVAL);
         }
         if failed || self.lua.used_memory() > self.limit / COLLECT_SHARE {
             // A collection fails only by an error in a finalizer, and there are none.
@@ -333,23 +316,17 @@ impl Sandbox {
 
 /// Asks the watch every `interval` instructions. Nothing here calls Lua: a script may have used up
 /// the calls that can be nested.
-fn set_hook(lua: &Lua, shared: &Rc<Shared>, interval: u32) -> mlua::Result<()> {
-    let shared = Rc::clone(shared);
+fn set_hook(lua: &Lua, limits: &Rc<Limits>, interval: u32) -> mlua::Result<()> {
+    let limits = Rc::clone(limits);
     let triggers = HookTriggers::new().every_nth_instruction(interval);
     lua.set_global_hook(triggers, move |lua, _| {
-        let Err(stop) = shared.check() else {
+        let Err(stop) = limits.check() else {
             return Ok(VmState::Continue);
         };
         // From now on at every instruction, or the script would catch this error and go on.
-        set_hook(lua, &shared, 1)?;
+        set_hook(lua, &limits, 1)?;
         Err(stop)
     })
-}
-
-/// The error that ends a script.
-fn stop(why: &str) -> mlua::Error {
-    let text = raise::with_code(why.as_bytes());
-    Raise::Reply(raise::ErrorReply { text, counted: false }).into()
 }
 
 /// Everything written in Rust that the prelude gives to scripts.
@@ -362,18 +339,20 @@ fn native(lua: &Lua, kind: Kind, shared: &Rc<Shared>, options: &Options) -> mlua
     };
     native.raw_set("unwrap", lua.create_function(unwrap)?)?;
     frames::functions(lua, &native)?;
-    let state = Rc::clone(shared);
-    let pass_on_stop = move |_: &Lua, ()| state.stopped.get().map_or(Ok(()), |why| Err(stop(why)));
+    let limits = Rc::clone(&shared.limits);
+    let pass_on_stop = move |_: &Lua, ()| limits.pass_on_stop();
     native.raw_set("pass_on_stop", lua.create_function(pass_on_stop)?)?;
-    let state = Rc::clone(shared);
-    let count_coroutine = move |_: &Lua, ()| state.count_coroutine();
+    let limits = Rc::clone(&shared.limits);
+    let count_coroutine = move |_: &Lua, ()| limits.count_coroutine();
     native.raw_set("count_coroutine", lua.create_function(count_coroutine)?)?;
     native.raw_set("load", compile::load(lua)?)?;
     native.raw_set("loadstring", compile::loadstring(lua)?)?;
     let (random, seed) = lib::random::functions(lua)?;
     native.raw_set("random", random)?;
     native.raw_set("randomseed", seed)?;
-    native.raw_set("libraries", lib::libraries(lua)?)?;
+    native.raw_set("pattern", lib::pattern::functions(lua, &shared.limits)?)?;
+    native.raw_set("rep", lib::repeat::function(lua, &shared.limits)?)?;
+    native.raw_set("libraries", lib::libraries(lua, &shared.limits)?)?;
     native.raw_set("redis", api::redis(lua, kind, shared, options)?)?;
     native.raw_set("registering", api::registering(lua, shared, options)?)?;
     Ok(native)

@@ -12,6 +12,7 @@
 //! As in Redis, the form is chosen before elements are added ([`List::prepare`]) and after some were
 //! removed ([`List::settle`]), not in between.
 
+mod build;
 mod edit;
 mod limits;
 mod node;
@@ -22,12 +23,11 @@ mod view;
 
 use std::ops::Range;
 
-use bytes::Bytes;
-
 use super::listpack::ListpackBuf;
 use crate::memory::usable;
 use node::Node;
 
+pub use build::Builder;
 pub use limits::Limits;
 pub use node::NodeRef;
 pub use quicklist::Quicklist;
@@ -78,30 +78,6 @@ impl List {
     #[must_use]
     pub fn from_packed(bytes: &[u8]) -> Self {
         List::Listpack(ListpackBuf::from_bytes(bytes.to_vec()))
-    }
-
-    /// A list of nodes as they stand in a payload, in the form that suits it. Listpacks among them
-    /// must have been looked through.
-    #[must_use]
-    pub fn from_nodes<'a>(nodes: impl IntoIterator<Item = NodeRef<'a>>, limits: &Limits) -> Self {
-        let mut quicklist = Quicklist::new();
-        for node in nodes {
-            let node = match node {
-                NodeRef::Plain(bytes) => Node::Plain(Bytes::copy_from_slice(bytes)),
-                NodeRef::Packed(bytes) => {
-                    Node::of_payload(ListpackBuf::from_bytes(bytes.to_vec()), limits)
-                }
-            };
-            if node.len() > 0 {
-                quicklist.push_node(End::Tail, node);
-            }
-        }
-        let mut list = List::Quicklist(Box::new(quicklist));
-        if list.is_empty() {
-            return List::new();
-        }
-        list.try_listpack(limits, 1);
-        list
     }
 
     /// The bytes of the packed form.

@@ -163,17 +163,22 @@ fn payloads_have_what_the_list_has() {
         });
         assert_eq!(nodes.len(), list.view().node_count());
         assert!(nodes.iter().all(|(is_packed, _)| *is_packed), "as Redis 7.2 has them");
-        let refs = nodes.iter().map(|(is_packed, bytes)| match is_packed {
-            true => NodeRef::Packed(bytes),
-            false => NodeRef::Plain(bytes),
-        });
-        let copy = List::from_nodes(refs, &limits);
+        let mut copy = Builder::new(&limits);
+        for (is_packed, bytes) in &nodes {
+            copy.push(match is_packed {
+                true => NodeRef::Packed(bytes),
+                false => NodeRef::Plain(bytes),
+            });
+        }
+        let copy = copy.finish();
         check(&copy, &model, &mut rng);
         assert_eq!(copy.encoding(), list.encoding());
     }
     let empty = ListpackBuf::new();
-    let nodes = [NodeRef::Packed(empty.view().as_bytes())];
-    let list = List::from_nodes(nodes, &Limits::default());
+    let limits = Limits::default();
+    let mut list = Builder::new(&limits);
+    list.push(NodeRef::Packed(empty.view().as_bytes()));
+    let list = list.finish();
     assert!(list.is_empty() && list.encoding() == "listpack");
 }
 

@@ -5,18 +5,22 @@ mod bits;
 mod json;
 mod msgpack;
 mod packing;
+pub(super) mod pattern;
 pub(super) mod random;
+pub(super) mod repeat;
 
+use super::limits::Limits;
 use super::raise::{number_of, string_of, wrong_type};
 use mlua::{Lua, LuaString, MultiValue, Table, Value};
+use std::rc::Rc;
 
 /// The libraries by name.
-pub(super) fn libraries(lua: &Lua) -> mlua::Result<Table> {
+pub(super) fn libraries(lua: &Lua, limits: &Rc<Limits>) -> mlua::Result<Table> {
     let libraries = lua.create_table()?;
     libraries.raw_set("bit", bits::library(lua)?)?;
-    libraries.raw_set("cjson", json::library(lua)?)?;
-    libraries.raw_set("cmsgpack", msgpack::library(lua)?)?;
-    libraries.raw_set("struct", packing::library(lua)?)?;
+    libraries.raw_set("cjson", json::library(lua, limits)?)?;
+    libraries.raw_set("cmsgpack", msgpack::library(lua, limits)?)?;
+    libraries.raw_set("struct", packing::library(lua, limits)?)?;
     Ok(libraries)
 }
 

@@ -1,38 +1,34 @@
 //! `cmsgpack`: MessagePack.
 
 use super::{number_arg, plain_number, string_arg};
+use crate::scripting::engine::limits::Limits;
 use crate::scripting::engine::raise::{bad_argument, fault, truncated};
 use mlua::{Lua, LuaString, MultiValue, Table, Value};
+use std::rc::Rc;
 
 /// Tables nested deeper than this are packed as nil: one may contain itself.
 const MAX_NESTING: usize = 16;
 /// Nesting and number of values that `unpack` makes; Lua's stack takes few more.
 const MAX_STACK: usize = 7900;
 
-pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
+pub(super) fn library(lua: &Lua, limits: &Rc<Limits>) -> mlua::Result<Table> {
     let library = lua.create_table()?;
-    library.raw_set("pack", lua.create_function(pack)?)?;
-    library.raw_set(
-        "unpack",
-        lua.create_function(|lua, args: MultiValue| {
-            unpack(lua, &string_arg(lua, &args, 1)?, None)
-        })?,
-    )?;
-    library.raw_set(
-        "unpack_one",
-        lua.create_function(|lua, args: MultiValue| {
-            let offset = offset(lua, &args, 2)?;
-            unpack(lua, &string_arg(lua, &args, 1)?, Some((1, offset)))
-        })?,
-    )?;
-    library.raw_set(
-        "unpack_limit",
-        lua.create_function(|lua, args: MultiValue| {
-            let limit = truncated(number_arg(lua, &args, 2)?);
-            let offset = offset(lua, &args, 3)?;
-            unpack(lua, &string_arg(lua, &args, 1)?, Some((limit, offset)))
-        })?,
-    )?;
+    let add = |name: &str, f: fn(&Lua, &Limits, &MultiValue) -> mlua::Result<MultiValue>| {
+        let limits = Rc::clone(limits);
+        let f = move |lua: &Lua, args: MultiValue| f(lua, &limits, &args);
+        library.raw_set(name, lua.create_function(f)?)
+    };
+    add("pack", pack)?;
+    add("unpack", |lua, limits, args| unpack(lua, limits, &string_arg(lua, args, 1)?, None))?;
+    add("unpack_one", |lua, limits, args| {
+        let offset = offset(lua, args, 2)?;
+        unpack(lua, limits, &string_arg(lua, args, 1)?, Some((1, offset)))
+    })?;
+    add("unpack_limit", |lua, limits, args| {
+        let limit = truncated(number_arg(lua, args, 2)?);
+        let offset = offset(lua, args, 3)?;
+        unpack(lua, limits, &string_arg(lua, args, 1)?, Some((limit, offset)))
+    })?;
     library.raw_set("_NAME", "cmsgpack")?;
     library.raw_set("_VERSION", "lua-cmsgpack 0.4.0")?;
     library.raw_set("_COPYRIGHT", "Copyright (C) 2012, Salvatore Sanfilippo")?;
@@ -47,22 +43,28 @@ fn offset(lua: &Lua, args: &MultiValue, n: usize) -> mlua::Result<i64> {
     }
 }
 
-fn pack(lua: &Lua, args: MultiValue) -> mlua::Result<LuaString> {
+fn pack(lua: &Lua, limits: &Limits, args: &MultiValue) -> mlua::Result<MultiValue> {
     if args.is_empty() {
         return Err(bad_argument(lua, 0, "MessagePack pack needs input."));
     }
     let mut out = Vec::new();
-    for arg in &args {
-        encode(arg, &mut out, 0)?;
+    for arg in args {
+        encode(limits, arg, &mut out, 0)?;
     }
-    lua.create_string(out)
+    Ok(std::iter::once(Value::String(lua.create_string(out)?)).collect())
 }
 
-fn encode(value: &Value, out: &mut Vec<u8>, level: usize) -> mlua::Result<()> {
+fn encode(limits: &Limits, value: &Value, out: &mut Vec<u8>, level: usize) -> mlua::Result<()> {
+    limits.value()?;
+    limits.room(out.len())?;
     match value {
-        Value::String(text) => encode_bytes(&text.as_bytes(), out),
+        Value::String(text) => {
+            let text = text.as_bytes();
+            limits.room(out.len() + text.len())?;
+            encode_bytes(&text, out);
+        }
         Value::Boolean(on) => out.push(if *on { 0xc3 } else { 0xc2 }),
-        Value::Table(table) if level < MAX_NESTING => encode_table(table, out, level)?,
+        Value::Table(table) if level < MAX_NESTING => encode_table(limits, table, out, level)?,
         other => match plain_number(other) {
             Some(number) => encode_number(number, out),
             None => out.push(0xc0),
@@ -132,20 +134,25 @@ fn encode_integer(n: i64, out: &mut Vec<u8>) {
     }
 }
 
-fn encode_table(table: &Table, out: &mut Vec<u8>, level: usize) -> mlua::Result<()> {
-    let (count, is_list) = shape(table)?;
+fn encode_table(
+    limits: &Limits,
+    table: &Table,
+    out: &mut Vec<u8>,
+    level: usize,
+) -> mlua::Result<()> {
+    let (count, is_list) = shape(limits, table)?;
     if is_list {
         header(count, (0x90, 16), [0xdc, 0xdd], out);
         for i in 1..=count {
-            encode(&table.raw_get(i)?, out, level + 1)?;
+            encode(limits, &table.raw_get(i)?, out, level + 1)?;
         }
         return Ok(());
     }
     header(count, (0x80, 16), [0xde, 0xdf], out);
     for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair?;
-        encode(&key, out, level + 1)?;
-        encode(&value, out, level + 1)?;
+        encode(limits, &key, out, level + 1)?;
+        encode(limits, &value, out, level + 1)?;
     }
     Ok(())
 }
@@ -153,10 +160,11 @@ fn encode_table(table: &Table, out: &mut Vec<u8>, level: usize) -> mlua::Result<
 /// The number of elements, and whether their keys are 1 to n. Nothing is kept of them: Lua holds a few
 /// thousand values for Rust, not all of a large table.
 #[expect(clippy::cast_precision_loss, reason = "a number of elements")]
-fn shape(table: &Table) -> mlua::Result<(usize, bool)> {
+fn shape(limits: &Limits, table: &Table) -> mlua::Result<(usize, bool)> {
     let (mut count, mut last, mut are_numbers) = (0, 0.0, true);
     for pair in table.pairs::<Value, Value>() {
         let (key, _) = pair?;
+        limits.value()?;
         count += 1;
         match plain_number(&key) {
             Some(n) if n.fract() == 0.0 && n > 0.0 => last = f64::max(last, n),
@@ -168,7 +176,12 @@ fn shape(table: &Table) -> mlua::Result<(usize, bool)> {
 
 /// Unpacks everything, or at most `limit` values from an offset on; then the offset of the rest
 /// comes first, -1 if there is none.
-fn unpack(lua: &Lua, text: &LuaString, window: Option<(i64, i64)>) -> mlua::Result<MultiValue> {
+fn unpack(
+    lua: &Lua,
+    limits: &Limits,
+    text: &LuaString,
+    window: Option<(i64, i64)>,
+) -> mlua::Result<MultiValue> {
     let text = text.as_bytes();
     let (limit, offset) = window.unwrap_or((0, 0));
     if limit < 0 || offset < 0 {
@@ -184,7 +197,7 @@ fn unpack(lua: &Lua, text: &LuaString, window: Option<(i64, i64)>) -> mlua::Resu
     };
     let all = limit == 0 && offset == 0;
     let limit = if all { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-    let mut reader = Reader { lua, rest };
+    let mut reader = Reader { lua, limits, rest };
     let mut values = Vec::new();
     while !reader.rest.is_empty() && values.len() < limit {
         if values.len() >= MAX_STACK {
@@ -207,6 +220,7 @@ fn too_many(lua: &Lua) -> mlua::Error {
 
 struct Reader<'l, 't> {
     lua: &'l Lua,
+    limits: &'l Limits,
     rest: &'t [u8],
 }
 
@@ -310,6 +324,7 @@ impl<'t> Reader<'_, 't> {
     #[expect(clippy::cast_precision_loss, reason = "numbers of Lua are floats")]
     #[expect(clippy::cast_possible_truncation, reason = "of the width that was read")]
     fn item(&mut self) -> mlua::Result<Item> {
+        self.limits.value()?;
         let code = self.take(1)?.first().copied().unwrap_or_default();
         let number = match code {
             0x00..=0x7f => f64::from(code),

@@ -11,9 +11,11 @@
 //! | `< > !N` | little, big endian; alignment to N, at most |
 
 use super::{number_arg, string_arg};
+use crate::scripting::engine::limits::Limits;
 use crate::scripting::engine::raise::{bad_argument, fault, truncated};
 use mlua::{Lua, MultiValue, Table, Value};
 use std::iter::Peekable;
+use std::rc::Rc;
 use std::slice::Iter;
 
 /// Widest integer.
@@ -25,8 +27,10 @@ const MAX_NUMBER: i64 = i32::MAX as i64;
 /// Most values that `unpack` gives; Lua's stack takes few more.
 const MAX_RESULTS: usize = 7900;
 
-pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
+pub(super) fn library(lua: &Lua, limits: &Rc<Limits>) -> mlua::Result<Table> {
     let library = lua.create_table()?;
+    let limits = Rc::clone(limits);
+    let pack = move |lua: &Lua, args: MultiValue| pack(lua, &limits, args);
     library.raw_set("pack", lua.create_function(pack)?)?;
     library.raw_set("unpack", lua.create_function(unpack)?)?;
     library.raw_set("size", lua.create_function(size)?)?;
@@ -133,7 +137,7 @@ impl<'f> Format<'f> {
     }
 }
 
-fn pack(lua: &Lua, mut args: MultiValue) -> mlua::Result<mlua::LuaString> {
+fn pack(lua: &Lua, limits: &Limits, mut args: MultiValue) -> mlua::Result<mlua::LuaString> {
     let format = string_arg(lua, &args, 1)?;
     // The original keeps a nil behind the arguments, which shows in its errors.
     args.push_back(Value::Nil);
@@ -142,6 +146,7 @@ fn pack(lua: &Lua, mut args: MultiValue) -> mlua::Result<mlua::LuaString> {
     let mut out = Vec::new();
     let mut arg = 1;
     while let Some(field) = format.next()? {
+        limits.work(1)?;
         out.resize(out.len() + format.padding(out.len(), &field), 0);
         if field.option != b'x' {
             arg += 1;
@@ -166,7 +171,7 @@ fn pack(lua: &Lua, mut args: MultiValue) -> mlua::Result<mlua::LuaString> {
                 let Some(text) = text.get(..size) else {
                     return Err(bad_argument(lua, arg + 1, "string too short"));
                 };
-                out.extend_from_slice(text);
+                limits.append(&mut out, text)?;
                 if field.option == b's' {
                     out.push(0);
                 }

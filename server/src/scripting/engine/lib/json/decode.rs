@@ -200,6 +200,7 @@ impl Parser<'_, '_> {
     }
 
     fn token(&mut self) -> mlua::Result<Placed> {
+        self.settings.limits.value()?;
         while matches!(self.peek(0), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
         }

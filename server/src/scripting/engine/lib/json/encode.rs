@@ -17,6 +17,9 @@ pub(super) fn encode(
     Ok(one(Value::String(lua.create_string(writer.out)?)))
 }
 
+/// Characters of a string that are written between two looks at what there is.
+const PIECE: usize = 4096;
+
 /// A table that is being written. Its values stay in it: Lua holds a few thousand values for Rust, not
 /// all of a large table.
 struct Open {
@@ -43,6 +46,8 @@ impl Writer<'_> {
                 open.pop();
                 continue;
             }
+            self.settings.limits.value()?;
+            self.settings.limits.room(self.out.len())?;
             let first = top.written == 0;
             top.written += 1;
             let (key, value): (Option<Value>, Value) = match &top.keys {
@@ -70,7 +75,7 @@ impl Writer<'_> {
 
     fn key(&mut self, key: &Value) -> mlua::Result<()> {
         if let Value::String(text) = key {
-            self.string(&text.as_bytes());
+            self.string(&text.as_bytes())?;
         } else if plain_number(key).is_some() {
             self.out.push(b'"');
             self.number(key)?;
@@ -84,7 +89,7 @@ impl Writer<'_> {
 
     fn value(&mut self, value: Value, open: &mut Vec<Open>) -> mlua::Result<()> {
         match &value {
-            Value::String(text) => self.string(&text.as_bytes()),
+            Value::String(text) => self.string(&text.as_bytes())?,
             Value::Integer(_) | Value::Number(_) => self.number(&value)?,
             Value::Boolean(true) => self.out.extend_from_slice(b"true"),
             Value::Boolean(false) => self.out.extend_from_slice(b"false"),
@@ -114,6 +119,7 @@ impl Writer<'_> {
         let keys = self.lua.create_table()?;
         let mut length = 0;
         for pair in table.pairs::<Value, Value>() {
+            self.settings.limits.value()?;
             length += 1;
             keys.raw_set(length, pair?.0)?;
         }
@@ -125,6 +131,7 @@ impl Writer<'_> {
         let (mut max, mut items) = (0.0_f64, 0_i64);
         for pair in table.pairs::<Value, Value>() {
             let (key, _) = pair?;
+            self.settings.limits.value()?;
             items += 1;
             match plain_number(&key) {
                 Some(n) if n >= 1.0 && n.fract() == 0.0 => max = max.max(n),
@@ -161,9 +168,19 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn string(&mut self, text: &[u8]) {
+    fn string(&mut self, text: &[u8]) -> mlua::Result<()> {
         self.out.push(b'"');
-        for byte in text {
+        for piece in text.chunks(PIECE) {
+            self.settings.limits.work(piece.len())?;
+            self.characters(piece);
+            self.settings.limits.room(self.out.len())?;
+        }
+        self.out.push(b'"');
+        Ok(())
+    }
+
+    fn characters(&mut self, piece: &[u8]) {
+        for byte in piece {
             match byte {
                 b'"' => self.out.extend_from_slice(b"\\\""),
                 b'\\' => self.out.extend_from_slice(b"\\\\"),
@@ -177,6 +194,5 @@ impl Writer<'_> {
                 plain => self.out.push(*plain),
             }
         }
-        self.out.push(b'"');
     }
 }

@@ -5,6 +5,7 @@ mod encode;
 mod number;
 
 use super::number_arg;
+use crate::scripting::engine::limits::Limits;
 use crate::scripting::engine::raise::{bad_argument, string_of, truncated};
 use mlua::{Lua, MultiValue, Table, Value};
 use std::cell::Cell;
@@ -26,6 +27,8 @@ struct Settings {
     decode_invalid: Cell<bool>,
     precision: Cell<i64>,
     keep_buffer: Cell<bool>,
+    /// No script sets these.
+    limits: Rc<Limits>,
 }
 
 /// How to write what JSON has no number for.
@@ -36,8 +39,8 @@ enum Invalid {
     Null,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    fn new(limits: &Rc<Limits>) -> Settings {
         Settings {
             sparse_convert: Cell::new(false),
             sparse_ratio: Cell::new(2),
@@ -48,14 +51,15 @@ impl Default for Settings {
             decode_invalid: Cell::new(true),
             precision: Cell::new(14),
             keep_buffer: Cell::new(true),
+            limits: Rc::clone(limits),
         }
     }
 }
 
 /// A new `cjson` with the settings it begins with.
-pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
+pub(super) fn library(lua: &Lua, limits: &Rc<Limits>) -> mlua::Result<Table> {
     let library = lua.create_table()?;
-    let settings = Rc::new(Settings::default());
+    let settings = Rc::new(Settings::new(limits));
     let add = |name: &str, f: fn(&Lua, &Settings, &MultiValue) -> mlua::Result<MultiValue>| {
         let settings = Rc::clone(&settings);
         let f = move |lua: &Lua, args: MultiValue| f(lua, &settings, &args);
@@ -79,15 +83,17 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
         at_most(lua, args, 1)?;
         switch(lua, args, 1, &s.decode_invalid).map(one)
     })?;
-    library.raw_set("new", lua.create_function(|lua, _: MultiValue| library_again(lua))?)?;
+    let limits = Rc::clone(limits);
+    let new = move |lua: &Lua, _: MultiValue| library_again(lua, &limits);
+    library.raw_set("new", lua.create_function(new)?)?;
     library.raw_set("null", Value::NULL)?;
     library.raw_set("_NAME", "cjson")?;
     library.raw_set("_VERSION", "2.1.0")?;
     Ok(library)
 }
 
-fn library_again(lua: &Lua) -> mlua::Result<Table> {
-    library(lua)
+fn library_again(lua: &Lua, limits: &Rc<Limits>) -> mlua::Result<Table> {
+    library(lua, limits)
 }
 
 fn one(value: Value) -> MultiValue {
