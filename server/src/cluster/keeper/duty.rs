@@ -101,6 +101,7 @@ pub struct Duty {
     rests: BTreeMap<NodeId, Moment>,
     /// What an operator has stopped, and until when.
     cancelled: Vec<(Ranges, Moment)>,
+    /// Groups, and what is proposed of backups, have numbers: all different.
     groups: u32,
     /// What it has asked the leader then was answered: if a peer is silent since before, that is not
     /// because this node is deaf. The latest moment: it need not ask.

@@ -1,8 +1,9 @@
 //! What each peer is to have: bases for those who lack something, and who counts as in sync.
 
 use super::peer::Waiting;
-use super::{Duty, Effect, MAX_AWAY, MAX_BASES, Moment, Proposal, Wanted};
-use crate::cluster::change::Change;
+use super::{Duty, Effect, MAX_AWAY, MAX_BASES, Moment, Proposal, REST, Wanted};
+use crate::cluster::change::{Change, Verdict};
+use crate::cluster::meta::Unsettled;
 use crate::cluster::node::NodeId;
 use crate::cluster::stream::ranges::Ranges;
 
@@ -110,7 +111,7 @@ impl Duty {
     ) {
         let Some(owner) = self.life(self.me) else { return };
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        if peer.syncing {
+        if peer.syncing.is_some() {
             return;
         }
         peer.unsure = peer.unsure.both(owned);
@@ -141,9 +142,39 @@ impl Duty {
             (true, false) => (gained, true),
             (true, true) => return,
         };
-        peer.syncing = true;
+        self.groups += 1;
+        peer.syncing = Some(self.groups);
         let (slots, backup) = (slots.as_slice().to_vec(), peer.life);
         let change = Change::Sync { slots, owner, backup, in_sync };
-        self.effects.push(Effect::Propose(Proposal::Sync(node, change)));
+        self.effects.push(Effect::Propose(Proposal::Sync(node, self.groups, change)));
+    }
+
+    pub(super) fn sync_settled(
+        &mut self,
+        node: NodeId,
+        number: u32,
+        change: Change,
+        outcome: &Result<Verdict, Unsettled>,
+        now: Moment,
+    ) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if let Change::Sync { slots, backup, in_sync: true, .. } = change
+            && matches!(outcome, Err(Unsettled::Unknown(_)))
+            && backup == peer.life
+        {
+            slots.into_iter().for_each(|range| peer.unsure.insert(range));
+        }
+        // If the peer was opened anew since, this says nothing of what is proposed now.
+        if peer.syncing != Some(number) {
+            return;
+        }
+        peer.syncing = None;
+        if outcome.is_ok() {
+            // It comes after everything that was proposed before.
+            peer.unsure = Ranges::default();
+        }
+        if outcome != &Ok(Verdict::Done) {
+            peer.rests = peer.rests.max(now + REST);
+        }
     }
 }

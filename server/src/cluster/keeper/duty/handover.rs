@@ -41,7 +41,7 @@ impl Duty {
         };
         let slots = moving.slots.as_slice().to_vec();
         let change = Change::Commit { slots, from, to: moving.to };
-        self.effects.push(Effect::Propose(Proposal::Commit(taker, change)));
+        self.effects.push(Effect::Propose(Proposal::Commit(taker, moving.group, change)));
     }
 
     /// Of commits whose outcome is not known: if the first has been made, the second is void, and its
@@ -60,29 +60,23 @@ impl Duty {
         now: Moment,
     ) {
         match proposal {
-            Proposal::Sync(node, change) => {
-                if let Some(peer) = self.peers.get_mut(&node) {
-                    peer.syncing = false;
-                    match (outcome, change) {
-                        // It comes after everything that was proposed before.
-                        (Ok(_), _) => peer.unsure = Ranges::default(),
-                        (Err(Unsettled::Unknown(_)), Change::Sync { slots, in_sync: true, .. }) => {
-                            slots.into_iter().for_each(|range| peer.unsure.insert(range));
-                        }
-                        (Err(_), _) => {}
-                    }
-                    if outcome != &Ok(Verdict::Done) {
-                        peer.rests = peer.rests.max(now + REST);
-                    }
-                }
+            Proposal::Sync(node, number, change) => {
+                self.sync_settled(node, number, change, outcome, now);
             }
-            Proposal::Commit(taker, _) => self.commit_settled(taker, outcome, now),
+            Proposal::Commit(taker, group, _) => self.commit_settled(taker, group, outcome, now),
         }
     }
 
-    fn commit_settled(&mut self, taker: NodeId, outcome: &Result<Verdict, Unsettled>, now: Moment) {
+    fn commit_settled(
+        &mut self,
+        taker: NodeId,
+        group: u32,
+        outcome: &Result<Verdict, Unsettled>,
+        now: Moment,
+    ) {
         let Some(moving) = self.moves.get_mut(&taker) else { return };
-        if moving.phase != Phase::Commit {
+        // The map may have ended the move already, and its verdict comes during the next one.
+        if (moving.phase, moving.group) != (Phase::Commit, group) {
             return;
         }
         match outcome {

@@ -39,7 +39,8 @@ pub(super) struct Peer {
     /// Since when it acknowledges nothing although it should.
     pub(super) silent: Option<Moment>,
     pub(super) rests: Moment,
-    pub(super) syncing: bool,
+    /// Whether it is in sync was proposed under this number, and there is no verdict.
+    pub(super) syncing: Option<u32>,
     pub(super) replies: Waiting,
     /// It was proposed that it is in sync with these, and nobody knows what has become of it.
     pub(super) unsure: Ranges,
@@ -59,7 +60,7 @@ impl Peer {
             lag: 0,
             silent: None,
             rests: Moment::ZERO,
-            syncing: false,
+            syncing: None,
             replies: Waiting::No,
             unsure: Ranges::default(),
         }
