@@ -24,7 +24,8 @@
 //! ```
 //!
 //! From the moment at which the commit was proposed until its verdict is known, the slots stay fenced,
-//! whatever happens.
+//! whatever happens. A taker that may have confirmed slots and does not get them is told so until it has
+//! heard it: what it remembers of their changes holds up whatever else it has for this node.
 
 use super::fences::Fence;
 use crate::cluster::change::Life;
@@ -151,6 +152,12 @@ impl Duty {
         known.map(|peer| peer.kept.clone()).unwrap_or_default()
     }
 
+    /// The slots that anybody may have handed over to this node, and nobody knows yet.
+    #[must_use]
+    pub fn all_kept(&self) -> Ranges {
+        self.peers.values().fold(Ranges::default(), |all, peer| all.with(&peer.kept))
+    }
+
     /// Something has happened; what is to be done.
     pub fn step(&mut self, event: Event, now: Moment) -> Vec<Effect> {
         match event {
@@ -266,16 +273,20 @@ impl Duty {
     }
 
     fn up(&mut self, node: NodeId, now: Moment) {
+        let open = self.moves.get(&node).filter(|moving| moving.is_open());
+        let open = open.map(|moving| moving.slots.clone()).unwrap_or_default();
         let Some(peer) = self.peers.get_mut(&node) else { return };
         (peer.up, peer.since, peer.silent) = (true, now, None);
         peer.is_new = false;
         peer.basing.clear();
         peer.resuming.clear();
-        if !peer.live.is_empty() {
-            self.groups += 1;
-            let (group, live) = (self.groups, peer.live.clone());
-            peer.resuming.push((group, live.clone()));
-            self.effects.push(Effect::Resume(node, group, live));
+        // Whoever goes on with slots does not hand them over, and nobody knows that of those.
+        let (live, lost) = (peer.live.without(&open), peer.recalled.without(&peer.live));
+        self.resume(node, live);
+        if !lost.is_empty() {
+            // It has to hear that of these, too.
+            self.resume(node, lost.clone());
+            self.effects.push(Effect::Forget(node, lost));
         }
     }
 
@@ -298,10 +309,13 @@ impl Duty {
 
     fn taken(&mut self, node: NodeId, group: u32) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        peer.resuming.retain(|(number, _)| *number != group);
+        let resumed = peer.resuming.extract_if(.., |(number, _)| *number == group);
+        let mut heard = resumed.fold(Ranges::default(), |all, (_, slots)| all.with(&slots));
         if let Some(slots) = peer.basing.remove(&group) {
             peer.live = peer.live.with(&slots);
+            heard = slots;
         }
+        peer.recalled = peer.recalled.without(&heard);
     }
 
     fn refused(&mut self, node: NodeId, group: u32, why: Why, now: Moment) {
@@ -320,6 +334,9 @@ impl Duty {
                 let resumed = peer.resuming.iter().find(|(number, _)| *number == group);
                 let moved = self.moves.get(&node).filter(|moving| moving.group == group);
                 let slots = resumed.map(|(_, slots)| slots.clone());
+                if let Some(heard) = &slots {
+                    peer.recalled = peer.recalled.without(heard);
+                }
                 let slots = slots.or_else(|| moved.map(|moving| moving.slots.clone()));
                 let lost = slots.unwrap_or_else(|| peer.live.clone());
                 let lost = peer.lose(&lost);

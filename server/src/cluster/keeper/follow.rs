@@ -54,8 +54,8 @@ impl Streams {
         });
     }
 
-    /// Removes copies that nobody needs any more.
-    pub(super) fn sweep(self: &Arc<Self>, map: &Map) {
+    /// Removes copies that nobody needs any more. What is `kept` may be this node's own already.
+    pub(super) fn sweep(self: &Arc<Self>, map: &Map, kept: &Ranges) {
         let me = self.cluster.me();
         let mut needless = Ranges::default();
         for run in map.slots.zip(&map.goal) {
@@ -70,6 +70,7 @@ impl Streams {
         }
         let keyspace = &self.server.keyspace;
         let has_keys = |slot: &u16| keyspace.keys_in_slot(*slot) > 0 && self.copies.is_idle(*slot);
+        let needless = needless.without(kept);
         let needless: Ranges = needless.slots().filter(has_keys).map(|slot| (slot, slot)).collect();
         if needless.is_empty() || self.clears.swap(true, Ordering::AcqRel) {
             return;

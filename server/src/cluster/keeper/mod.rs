@@ -318,7 +318,7 @@ impl Keeper {
         self.step(Event::Heard(self.heard_leader()));
         self.step(Event::Tick);
         if count.is_multiple_of(SWEEP) {
-            self.streams.sweep(&self.streams.cluster.map());
+            self.streams.sweep(&self.streams.cluster.map(), &self.duty.all_kept());
         }
         let moves = self.duty.moves().cloned().collect();
         *self.streams.moves.lock().unwrap_or_else(PoisonError::into_inner) = moves;

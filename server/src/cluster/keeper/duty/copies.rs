@@ -1,6 +1,6 @@
 //! What each peer is to have: bases for those who lack something, and who counts as in sync.
 
-use super::peer::Waiting;
+use super::peer::{Peer, Waiting};
 use super::{Duty, Effect, MAX_AWAY, MAX_BASES, Moment, Proposal, REST, Wanted};
 use crate::cluster::change::{Change, Verdict};
 use crate::cluster::meta::Unsettled;
@@ -33,7 +33,8 @@ impl Duty {
     fn is_needless(&self, node: NodeId, wanted: Option<&Wanted>) -> bool {
         let is_wanted = |wanted: &Wanted| !wanted.copies.is_empty() || !wanted.moves.is_empty();
         let has_copies = wanted.is_some_and(is_wanted);
-        let keeps = self.peers.get(&node).is_some_and(|peer| !peer.kept.is_empty());
+        let keeps = |peer: &Peer| !peer.kept.is_empty() || !peer.recalled.is_empty();
+        let keeps = self.peers.get(&node).is_some_and(keeps);
         !has_copies && !keeps && !self.moves.contains_key(&node)
     }
 
@@ -49,7 +50,10 @@ impl Duty {
         self.take_up_kept(node, &wanted.copies, owned);
         let all = wanted.copies.with(&wanted.moves);
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        let unwanted = peer.live.with(&peer.all_basing()).without(&all).without(later);
+        peer.recalled = peer.recalled.both(owned);
+        // What has been recalled it does not lose before it knows of that.
+        let needed = all.with(later).with(&peer.recalled);
+        let unwanted = peer.live.with(&peer.all_basing()).without(&needed);
         if !unwanted.is_empty() {
             // The rest of a base of which a part is not wanted any more is begun anew.
             let lost = peer.lose(&unwanted);
@@ -94,10 +98,16 @@ impl Duty {
             self.effects.push(Effect::Forget(node, needless));
         }
         peer.live = peer.live.with(&needed);
-        if peer.up && !needed.is_empty() {
+        self.resume(node, needed);
+    }
+
+    /// A peer is to go on with what it has of these slots.
+    pub(super) fn resume(&mut self, node: NodeId, slots: Ranges) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if peer.up && !slots.is_empty() {
             self.groups += 1;
-            peer.resuming.push((self.groups, needed.clone()));
-            self.effects.push(Effect::Resume(node, self.groups, needed));
+            peer.resuming.push((self.groups, slots.clone()));
+            self.effects.push(Effect::Resume(node, self.groups, slots));
         }
     }
 

@@ -4,7 +4,7 @@ use super::{
     BATCH, Duty, Effect, FENCE, FENCE_MAX, Moment, Move, Phase, Proposal, REST, REST_CANCELLED,
     REST_MOVE,
 };
-use crate::cluster::change::{Change, Verdict};
+use crate::cluster::change::{Change, Life, Verdict};
 use crate::cluster::meta::Unsettled;
 use crate::cluster::node::NodeId;
 use crate::cluster::stream::ranges::Ranges;
@@ -122,11 +122,25 @@ impl Duty {
     pub(super) fn give_up(&mut self, taker: NodeId, rest: Duration, now: Moment) {
         let Some(moving) = self.moves.remove(&taker) else { return };
         self.fences.extend(moving.fence(false, now));
+        if moving.phase >= Phase::Drain {
+            self.recall(moving.to, &moving.slots);
+        }
         if moving.phase != Phase::Copy {
             self.effects.push(Effect::Unfence(moving.slots));
         }
         let rests = self.rests.entry(taker).or_default();
         *rests = (*rests).max(now + rest);
+    }
+
+    /// A taker may have confirmed these slots, and they are not handed over. It has to hear that: until
+    /// then it remembers what changes in them, which this node does not take, nor what comes behind it.
+    fn recall(&mut self, taker: Life, slots: &Ranges) {
+        let slots = slots.both(&self.owned());
+        let peer = self.peers.get_mut(&taker.node).filter(|peer| peer.life == taker);
+        let Some(peer) = peer else { return };
+        peer.recalled = peer.recalled.with(&slots);
+        let live = peer.live.both(&slots);
+        self.resume(taker.node, live);
     }
 
     pub(super) fn look_at_moves(&mut self, now: Moment) {

@@ -55,7 +55,7 @@ pub enum Effect {
     /// Remember from here on what changes in the slots, have the peer drop what it has of them, and send
     /// them.
     Begin(NodeId, u32, Ranges),
-    /// The peer has these slots: go on.
+    /// The peer has these slots: go on. They are not handed over, whatever it has confirmed.
     Resume(NodeId, u32, Ranges),
     /// The peer does not get these slots any more.
     Forget(NodeId, Ranges),

@@ -35,6 +35,8 @@ pub(super) struct Peer {
     pub(super) basing: BTreeMap<u32, Ranges>,
     /// What changes is remembered for it, in case these become this node's.
     pub(super) kept: Ranges,
+    /// It may have confirmed these, they are not handed over, and it has yet to hear that.
+    pub(super) recalled: Ranges,
     pub(super) lag: usize,
     /// Since when it acknowledges nothing although it should.
     pub(super) silent: Option<Moment>,
@@ -57,6 +59,7 @@ impl Peer {
             resuming: Vec::new(),
             basing: BTreeMap::new(),
             kept: Ranges::default(),
+            recalled: Ranges::default(),
             lag: 0,
             silent: None,
             rests: Moment::ZERO,

@@ -1,6 +1,7 @@
 //! Several nodes with their duties, one map, and everything around them as a model in which links break,
 //! nodes begin anew, and proposals are lost, made twice or decided on late, or their verdicts are late.
 
+mod recalls;
 mod verdicts;
 
 use super::*;
@@ -178,6 +179,9 @@ impl World {
             Effect::Begin(peer, group, slots) => self.begin_base(id, peer, group, &slots),
             Effect::Resume(peer, group, slots) => {
                 let life = self.nodes[&id].life;
+                if self.nodes[&id].links.get(&peer).is_some_and(|(_, up)| *up) {
+                    self.deliver(peer, Event::Unkept(id, slots.clone()));
+                }
                 let copies = self.nodes.get(&peer).and_then(|node| node.copies.get(&id));
                 let has = copies.is_some_and(|(owner, copies)| {
                     *owner == life && slots.without(copies).is_empty()
@@ -437,6 +441,22 @@ fn pair() -> (Duty, Map, Moment) {
     duty.step(Event::Map(Arc::new(map.clone())), Duration::ZERO);
     map.apply(join(2, 1));
     (duty, map, Duration::from_secs(9))
+}
+
+/// Brings the move that begins with this base to its commit; what is proposed.
+fn commit(duty: &mut Duty, begun: &[Effect], now: Moment) -> Proposal {
+    let base = begun.iter().find_map(|effect| match effect {
+        Effect::Begin(_, group, slots) => Some((*group, slots.clone())),
+        _ => None,
+    });
+    let (group, slots) = base.expect("a base");
+    let mut effects = duty.step(Event::Taken(node(2), group), now);
+    effects.extend(duty.step(Event::Tick, now));
+    let [Effect::Fence(_, fence, _)] = &effects[..] else { panic!("{effects:?}") };
+    duty.step(Event::Fenced(node(2), *fence, slots), now);
+    let effects = duty.step(Event::Confirmed(node(2), *fence), now);
+    let [Effect::Propose(proposal)] = &effects[..] else { panic!("{effects:?}") };
+    proposal.clone()
 }
 
 #[test]

@@ -3,22 +3,6 @@
 
 use super::*;
 
-/// Brings the move that begins with this base to its commit; what is proposed.
-fn commit(duty: &mut Duty, begun: &[Effect], now: Moment) -> Proposal {
-    let base = begun.iter().find_map(|effect| match effect {
-        Effect::Begin(_, group, slots) => Some((*group, slots.clone())),
-        _ => None,
-    });
-    let (group, slots) = base.expect("a base");
-    let mut effects = duty.step(Event::Taken(node(2), group), now);
-    effects.extend(duty.step(Event::Tick, now));
-    let [Effect::Fence(_, fence, _)] = &effects[..] else { panic!("{effects:?}") };
-    duty.step(Event::Fenced(node(2), *fence, slots), now);
-    let effects = duty.step(Event::Confirmed(node(2), *fence), now);
-    let [Effect::Propose(proposal)] = &effects[..] else { panic!("{effects:?}") };
-    proposal.clone()
-}
-
 /// The map comes from the log, and the verdict from the leader: another way, and maybe a longer one.
 #[test]
 fn the_verdict_of_an_earlier_move_does_not_end_the_present_one() {
