@@ -108,6 +108,9 @@ pub struct Duty {
     /// because this node is deaf. The latest moment: it need not ask.
     heard: Moment,
     effects: Vec<Effect>,
+    /// Slots of this node's own of which somebody else's keys are being removed: whoever is to have a copy
+    /// of them gets it after that.
+    pub clearing: Ranges,
     /// Slots that were handed over since the start.
     pub handed_over: u64,
     /// Fences that are over, until somebody takes them.
@@ -129,6 +132,7 @@ impl Duty {
             groups: 0,
             heard: Moment::MAX,
             effects: Vec::new(),
+            clearing: Ranges::default(),
             handed_over: 0,
             fences: Vec::new(),
         }

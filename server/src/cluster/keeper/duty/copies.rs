@@ -75,7 +75,7 @@ impl Duty {
             // What it has confirmed may be its own already.
             let open = self.moves.get(&node).filter(|moving| moving.is_open());
             let open = open.map(|moving| moving.slots.clone()).unwrap_or_default();
-            let startable = next.without(&wanted.in_sync).without(&open);
+            let startable = next.without(&wanted.in_sync).without(&open).without(&self.clearing);
             if !startable.is_empty() {
                 self.groups += 1;
                 peer.basing.insert(self.groups, startable.clone());

@@ -1,6 +1,7 @@
 //! Several nodes with their duties, one map, and everything around them as a model in which links break,
 //! nodes begin anew, and proposals are lost, made twice or decided on late, or their verdicts are late.
 
+mod clearing;
 mod recalls;
 mod verdicts;
 
