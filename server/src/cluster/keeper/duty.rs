@@ -198,7 +198,7 @@ impl Duty {
     }
 
     fn new_map(&mut self, map: Arc<Map>, now: Moment) {
-        self.map = map;
+        let before = std::mem::replace(&mut self.map, map);
         let map = Arc::clone(&self.map);
         let lives = |life: &Life| {
             map.members.get(&life.node).is_some_and(|m| m.incarnation == life.incarnation)
@@ -209,6 +209,7 @@ impl Duty {
             }
         }
         self.peers.retain(|_, peer| lives(&peer.life));
+        self.lose_what_began_empty(&before);
         for taker in self.moves.keys().copied().collect::<Vec<_>>() {
             self.check_move(taker, now);
         }

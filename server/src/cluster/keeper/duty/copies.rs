@@ -3,6 +3,7 @@
 use super::peer::{Peer, Waiting};
 use super::{Duty, Effect, MAX_AWAY, MAX_BASES, Moment, Proposal, REST, Wanted};
 use crate::cluster::change::{Change, Verdict};
+use crate::cluster::map::Map;
 use crate::cluster::meta::Unsettled;
 use crate::cluster::node::NodeId;
 use crate::cluster::stream::ranges::Ranges;
@@ -26,6 +27,21 @@ impl Duty {
             let moving = self.moves.get(&node).map(|moving| moving.slots.clone());
             let later = std::mem::replace(&mut wanted.moves, moving.unwrap_or_default());
             self.look_at(node, &wanted, &later, &owned, now);
+        }
+    }
+
+    /// What peers have of slots that have begun empty since is of before, also if these are this node's
+    /// own again: maps may be skipped.
+    pub(super) fn lose_what_began_empty(&mut self, before: &Map) {
+        let began = before.slots.zip(&self.map.slots).into_iter();
+        let began = began.filter(|run| run.value.0.empty_since != run.value.1.empty_since);
+        let began: Ranges = began.map(|run| (run.first, run.last)).collect();
+        for (node, peer) in &mut self.peers {
+            let lost = peer.live.with(&peer.all_basing()).both(&began);
+            if !lost.is_empty() {
+                let lost = peer.lose(&lost);
+                self.effects.push(Effect::Forget(*node, lost));
+            }
         }
     }
 
