@@ -194,7 +194,7 @@ impl Cluster {
     fn act_on(&self, map: Arc<Map>, is_ready: impl Fn(u16) -> bool) -> SlotSet {
         let (slots, me) = (map.slots.clone(), self.me());
         let stays = map.members.get(&me).map_or(map.members.is_empty(), |member| !member.leaving);
-        let owns = slots.runs().iter().any(|run| run.value.owner == Some(me));
+        let owns = map.is_owner(me);
         self.lingers.store(!stays && !owns, Ordering::Relaxed);
         self.view.show(map);
         let mut lost = SlotSet::default();
