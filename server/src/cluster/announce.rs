@@ -5,7 +5,7 @@ use crate::config::Settings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 /// The bus port is so much above the port for clients, unless it is given.
-const BUS_OFFSET: u16 = 10_000;
+pub(super) const BUS_OFFSET: u16 = 10_000;
 /// Longest name of a node.
 const MAX_HOSTNAME: usize = 255;
 /// An address that belongs to nobody (RFC 5737): the way to it is the way out of this machine.

@@ -2,7 +2,7 @@
 //! server around it, the thread on which it takes part in the cluster.
 
 use super::Cluster;
-use super::announce;
+use super::announce::{self, BUS_OFFSET};
 use super::jobs::Jobs;
 use super::keeper::{Dial, Streams};
 use super::link::{Connection, Kind, Links, Secret, Target, Tcp, Tls, Transport, serve};
@@ -22,8 +22,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// The port for other nodes is so far above the one for clients, unless another is given.
-const BUS_OFFSET: u16 = 10_000;
 /// How long commands wait for the lease of a node that has just been started.
 const YOUNG_NS: u64 = 2_000_000_000;
 

@@ -165,8 +165,8 @@ impl Cluster {
     }
 
     /// Acts on a newer map: shows it, then sends commands where it says. A slot that this node owns is
-    /// served if it was before, or if `is_ready` says that what is here of it may be shown; else its
-    /// commands wait until [`Routes::unfence`]. What was this node's own and is not any more.
+    /// served if `is_ready` says that what is here of it may be shown, and it was not fenced before; else
+    /// its commands wait until [`Routes::unfence`]. What was this node's own and is not any more.
     pub fn adopt(&self, map: Arc<Map>, is_ready: impl Fn(u16) -> bool) -> SlotSet {
         let epoch = map.epoch;
         let lost = match self.detached.load(Ordering::Relaxed) {
@@ -194,14 +194,14 @@ impl Cluster {
     fn act_on(&self, map: Arc<Map>, is_ready: impl Fn(u16) -> bool) -> SlotSet {
         let (slots, me) = (map.slots.clone(), self.me());
         let stays = map.members.get(&me).map_or(map.members.is_empty(), |member| !member.leaving);
-        let owns = slots.runs().iter().any(|run| run.value.owner == Some(me));
+        let owns = map.is_owner(me);
         self.lingers.store(!stays && !owns, Ordering::Relaxed);
         self.view.show(map);
         let mut lost = SlotSet::default();
         self.routes.set(|slot, now| {
             let then = match slots.get(slot).owner {
                 Some(owner) if owner == me => match now {
-                    Route::Served | Route::Fenced => now,
+                    Route::Fenced => now,
                     _ if is_ready(slot) => Route::Served,
                     _ => Route::Fenced,
                 },
@@ -306,7 +306,7 @@ mod tests {
         map.members.insert(other, member);
         map.slots.set(8192, SLOTS - 2, Holders { owner: Some(other), ..Holders::default() });
         map.slots.set(SLOTS - 1, SLOTS - 1, Holders::default());
-        let lost = cluster.adopt(Arc::new(map), |_| false);
+        let lost = cluster.adopt(Arc::new(map), |_| true);
         assert_eq!(lost, (8192..SLOTS).collect());
         cluster
     }
@@ -389,6 +389,7 @@ mod tests {
         assert!(lost.is_empty());
         assert_eq!(cluster.routes.get(9000), Route::Served);
         assert_eq!(cluster.routes.get(9001), Route::Fenced);
+        assert_eq!(cluster.routes.get(1), Route::Fenced, "it was served, and has begun empty");
         assert_eq!(text(cluster.way(&errand(Slots::One(9001)))), "wait");
         cluster.adopt(Arc::new(Map { epoch: 9, ..map }), |_| true);
         assert_eq!(cluster.routes.get(9001), Route::Fenced);

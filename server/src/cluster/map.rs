@@ -101,6 +101,12 @@ impl Map {
         self.slots.get(slot).owner
     }
 
+    /// Whether a node owns any slot.
+    #[must_use]
+    pub fn is_owner(&self, node: NodeId) -> bool {
+        self.slots.runs().iter().any(|run| run.value.owner == Some(node))
+    }
+
     /// Whether slots have still to move, or copies to be made.
     #[must_use]
     pub fn is_moving(&self) -> bool {

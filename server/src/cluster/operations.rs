@@ -101,16 +101,12 @@ pub trait Moves: Send + Sync {
 pub enum Stage {
     /// It waits for its turn.
     Waiting,
-    /// What the source has is copied.
+    /// What the source has is copied, and what changes there follows.
     Copying,
-    /// What changes at the source follows.
-    Following,
     /// The source serves the slots no more, and the last changes are under way.
     HandingOver,
     /// The slots are the target's.
     Done,
-    /// It has failed.
-    Failed,
     /// It was given up.
     Cancelled,
 }
@@ -119,7 +115,7 @@ impl Stage {
     /// Whether it has ended.
     #[must_use]
     pub fn is_over(self) -> bool {
-        matches!(self, Stage::Done | Stage::Failed | Stage::Cancelled)
+        matches!(self, Stage::Done | Stage::Cancelled)
     }
 }
 

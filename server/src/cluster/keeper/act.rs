@@ -62,7 +62,11 @@ impl Keeper {
                     streams.note(Note::Event(Event::Fenced(node, group, slots)));
                 });
             }
-            Effect::Unfence(slots) => streams.cluster.routes.unfence(&slots.slots().collect()),
+            Effect::Unfence(slots) => {
+                // What is being cleared is served after that.
+                let slots = slots.without(&streams.clearing());
+                streams.cluster.routes.unfence(&slots.slots().collect());
+            }
             Effect::Propose(proposal) => {
                 let meta = Arc::clone(&self.meta);
                 tokio::spawn(async move {

@@ -24,7 +24,8 @@
 //! ```
 //!
 //! From the moment at which the commit was proposed until its verdict is known, the slots stay fenced,
-//! whatever happens.
+//! whatever happens. A taker that may have confirmed slots and does not get them is told so until it has
+//! heard it: what it remembers of their changes holds up whatever else it has for this node.
 
 use super::fences::Fence;
 use crate::cluster::change::Life;
@@ -101,11 +102,15 @@ pub struct Duty {
     rests: BTreeMap<NodeId, Moment>,
     /// What an operator has stopped, and until when.
     cancelled: Vec<(Ranges, Moment)>,
+    /// Groups, and what is proposed of backups, have numbers: all different.
     groups: u32,
     /// What it has asked the leader then was answered: if a peer is silent since before, that is not
     /// because this node is deaf. The latest moment: it need not ask.
     heard: Moment,
     effects: Vec<Effect>,
+    /// Slots of this node's own of which somebody else's keys are being removed: whoever is to have a copy
+    /// of them gets it after that.
+    pub clearing: Ranges,
     /// Slots that were handed over since the start.
     pub handed_over: u64,
     /// Fences that are over, until somebody takes them.
@@ -127,6 +132,7 @@ impl Duty {
             groups: 0,
             heard: Moment::MAX,
             effects: Vec::new(),
+            clearing: Ranges::default(),
             handed_over: 0,
             fences: Vec::new(),
         }
@@ -148,6 +154,12 @@ impl Duty {
     pub fn kept(&self, peer: Life) -> Ranges {
         let known = self.peers.get(&peer.node).filter(|known| known.life == peer);
         known.map(|peer| peer.kept.clone()).unwrap_or_default()
+    }
+
+    /// The slots that anybody may have handed over to this node, and nobody knows yet.
+    #[must_use]
+    pub fn all_kept(&self) -> Ranges {
+        self.peers.values().fold(Ranges::default(), |all, peer| all.with(&peer.kept))
     }
 
     /// Something has happened; what is to be done.
@@ -186,7 +198,7 @@ impl Duty {
     }
 
     fn new_map(&mut self, map: Arc<Map>, now: Moment) {
-        self.map = map;
+        let before = std::mem::replace(&mut self.map, map);
         let map = Arc::clone(&self.map);
         let lives = |life: &Life| {
             map.members.get(&life.node).is_some_and(|m| m.incarnation == life.incarnation)
@@ -197,6 +209,7 @@ impl Duty {
             }
         }
         self.peers.retain(|_, peer| lives(&peer.life));
+        self.lose_what_began_empty(&before);
         for taker in self.moves.keys().copied().collect::<Vec<_>>() {
             self.check_move(taker, now);
         }
@@ -265,16 +278,20 @@ impl Duty {
     }
 
     fn up(&mut self, node: NodeId, now: Moment) {
+        let open = self.moves.get(&node).filter(|moving| moving.is_open());
+        let open = open.map(|moving| moving.slots.clone()).unwrap_or_default();
         let Some(peer) = self.peers.get_mut(&node) else { return };
         (peer.up, peer.since, peer.silent) = (true, now, None);
         peer.is_new = false;
         peer.basing.clear();
         peer.resuming.clear();
-        if !peer.live.is_empty() {
-            self.groups += 1;
-            let (group, live) = (self.groups, peer.live.clone());
-            peer.resuming.push((group, live.clone()));
-            self.effects.push(Effect::Resume(node, group, live));
+        // Whoever goes on with slots does not hand them over, and nobody knows that of those.
+        let (live, lost) = (peer.live.without(&open), peer.recalled.without(&peer.live));
+        self.resume(node, live);
+        if !lost.is_empty() {
+            // It has to hear that of these, too.
+            self.resume(node, lost.clone());
+            self.effects.push(Effect::Forget(node, lost));
         }
     }
 
@@ -297,10 +314,13 @@ impl Duty {
 
     fn taken(&mut self, node: NodeId, group: u32) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        peer.resuming.retain(|(number, _)| *number != group);
+        let resumed = peer.resuming.extract_if(.., |(number, _)| *number == group);
+        let mut heard = resumed.fold(Ranges::default(), |all, (_, slots)| all.with(&slots));
         if let Some(slots) = peer.basing.remove(&group) {
             peer.live = peer.live.with(&slots);
+            heard = slots;
         }
+        peer.recalled = peer.recalled.without(&heard);
     }
 
     fn refused(&mut self, node: NodeId, group: u32, why: Why, now: Moment) {
@@ -319,6 +339,9 @@ impl Duty {
                 let resumed = peer.resuming.iter().find(|(number, _)| *number == group);
                 let moved = self.moves.get(&node).filter(|moving| moving.group == group);
                 let slots = resumed.map(|(_, slots)| slots.clone());
+                if let Some(heard) = &slots {
+                    peer.recalled = peer.recalled.without(heard);
+                }
                 let slots = slots.or_else(|| moved.map(|moving| moving.slots.clone()));
                 let lost = slots.unwrap_or_else(|| peer.live.clone());
                 let lost = peer.lose(&lost);

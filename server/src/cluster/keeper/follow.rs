@@ -40,22 +40,30 @@ impl Streams {
             return;
         }
         let streams = Arc::clone(self);
-        let all = self.clearing().with(&unready);
-        *self.clearing() = all;
+        self.clearings().push(unready.clone());
         spawn("cluster-clear", move || {
             role::enter(streams.server);
             let handle = streams.server.keyspace.handle();
             // They are fenced.
             let copies = Arc::clone(&streams.copies);
             role::clear(streams.server, &handle, &unready, move |slot| copies.is_own(slot));
-            let mut clearing = streams.clearing();
-            streams.cluster.routes.unfence(&unready.slots().collect());
-            *clearing = clearing.without(&unready);
+            streams.cleared(&unready);
         });
     }
 
-    /// Removes copies that nobody needs any more.
-    pub(super) fn sweep(self: &Arc<Self>, map: &Map) {
+    /// A thread has cleared these slots: they are served, unless another one is at them still.
+    fn cleared(&self, slots: &Ranges) {
+        // Until they are served, for those who wait to fence them.
+        let mut clearings = self.clearings();
+        if let Some(at) = clearings.iter().position(|others| others == slots) {
+            clearings.swap_remove(at);
+        }
+        let rest = clearings.iter().fold(slots.clone(), |rest, others| rest.without(others));
+        self.cluster.routes.unfence(&rest.slots().collect());
+    }
+
+    /// Removes copies that nobody needs any more. What is `kept` may be this node's own already.
+    pub(super) fn sweep(self: &Arc<Self>, map: &Map, kept: &Ranges) {
         let me = self.cluster.me();
         let mut needless = Ranges::default();
         for run in map.slots.zip(&map.goal) {
@@ -70,6 +78,7 @@ impl Streams {
         }
         let keyspace = &self.server.keyspace;
         let has_keys = |slot: &u16| keyspace.keys_in_slot(*slot) > 0 && self.copies.is_idle(*slot);
+        let needless = needless.without(kept);
         let needless: Ranges = needless.slots().filter(has_keys).map(|slot| (slot, slot)).collect();
         if needless.is_empty() || self.clears.swap(true, Ordering::AcqRel) {
             return;

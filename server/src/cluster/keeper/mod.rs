@@ -87,7 +87,8 @@ pub struct Streams {
     moves: Mutex<Vec<duty::Move>>,
     fences: Mutex<Fences>,
     clears: AtomicBool,
-    clearing: Mutex<Ranges>,
+    /// What each thread that clears slots of this node's own is at.
+    clearing: Mutex<Vec<Ranges>>,
 }
 
 impl std::fmt::Debug for Streams {
@@ -198,9 +199,14 @@ impl Streams {
         self.note(Note::Event(Event::Cancel(slots)));
     }
 
-    /// Slots of this node's own that are not served until what is here of them is removed.
-    fn clearing(&self) -> MutexGuard<'_, Ranges> {
+    fn clearings(&self) -> MutexGuard<'_, Vec<Ranges>> {
         self.clearing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Slots of this node's own that are neither served nor copied until what is here of them is removed.
+    fn clearing(&self) -> Ranges {
+        let clearings = self.clearings();
+        clearings.iter().fold(Ranges::default(), |all, slots| all.with(slots))
     }
 
     fn note(&self, note: Note) {
@@ -297,11 +303,13 @@ impl Keeper {
             (self.me, self.duty) = (me, Duty::new(me));
         }
         self.streams.follow(&map);
+        self.duty.clearing = self.streams.clearing();
         let is_ours = self.streams.me(&map).is_some();
         self.step(Event::Map(if is_ours { map } else { Arc::default() }));
     }
 
     fn tick(&mut self, count: u32) {
+        self.duty.clearing = self.streams.clearing();
         let lags: Vec<Event> = self
             .peers
             .iter_mut()
@@ -318,7 +326,7 @@ impl Keeper {
         self.step(Event::Heard(self.heard_leader()));
         self.step(Event::Tick);
         if count.is_multiple_of(SWEEP) {
-            self.streams.sweep(&self.streams.cluster.map());
+            self.streams.sweep(&self.streams.cluster.map(), &self.duty.all_kept());
         }
         let moves = self.duty.moves().cloned().collect();
         *self.streams.moves.lock().unwrap_or_else(PoisonError::into_inner) = moves;

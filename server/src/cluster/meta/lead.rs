@@ -101,8 +101,10 @@ impl Agreement {
         if life == self.life() {
             self.lease.limit(until);
         }
-        // Who goes by itself has given its lease up.
-        while asker != life.node && self.host.now() <= until {
+        // Who goes by itself has given its lease up, and may have got another since, which does no harm if
+        // it owns nothing.
+        let may_serve = asker != life.node || self.current_map().is_owner(life.node);
+        while may_serve && self.host.now() <= until {
             tokio::time::sleep(Duration::from_nanos(until - self.host.now().min(until) + 1)).await;
             if self.leads().is_none_or(|(_, now)| now != term) {
                 return Reply::NotLeader(self.known_leader());

@@ -334,6 +334,23 @@ fn nodes_meet_leave_and_are_forgotten() {
 }
 
 #[test]
+fn an_owner_that_is_reset_is_followed_when_its_lease_is_over() {
+    run(async {
+        let directory = Directory::new("reset");
+        let [one, _two, three] = three(&directory).await;
+        let (from, to) = (one.life(), three.life());
+        let commit = Change::Commit { slots: vec![(0, 0)], from, to };
+        assert_eq!(one.propose(commit).await, Verdict::Done);
+        three.sees("its slot", |map| map.owner(0) == Some(to.node)).await;
+        three.has_lease(true).await;
+        // It gives it up, and may be granted another before the leader hears that it goes.
+        let until = three.lease.until();
+        three.agreement.reset(false).await.unwrap();
+        assert!(three.host.now() > until, "it could serve still");
+    });
+}
+
+#[test]
 fn a_node_that_votes_alone_needs_no_lease_until_others_vote() {
     run(async {
         let directory = Directory::new("lease");

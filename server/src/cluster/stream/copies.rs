@@ -44,7 +44,7 @@ struct Copy {
     empty_since: u64,
 }
 
-/// Slots that are this node's own, and were not before.
+/// Slots that are this node's own, and were not before, or have begun empty since.
 #[derive(Debug, Default)]
 pub struct Gained {
     /// What is here of them may be shown.
@@ -57,6 +57,8 @@ pub struct Gained {
 struct State {
     copies: Runs<Option<Copy>>,
     owned: Ranges,
+    /// By the map that was followed last.
+    empty_since: Runs<u64>,
     me: Option<Life>,
     sessions: u32,
 }
@@ -219,6 +221,11 @@ impl Copies {
         let is_alone = is_first && map.members.len() == 1;
         let mut unready = Ranges::default();
         let (mut owned, before) = (Ranges::default(), std::mem::take(&mut state.owned));
+        // What has begun empty since is not what it was, whoever has had it meanwhile.
+        let began = map.slots.zip(&state.empty_since).into_iter();
+        let began = began.filter(|run| run.value.0.empty_since != run.value.1);
+        let same = before.without(&began.map(|run| (run.first, run.last)).collect());
+        state.empty_since = map.slots.map(|holders| holders.empty_since);
         let life = |node: NodeId| {
             let incarnation = map.members.get(&node)?.incarnation;
             Some(Life { node, incarnation })
@@ -231,7 +238,7 @@ impl Copies {
                 let is_ready = copy
                     .is_some_and(|copy| copy.complete && copy.empty_since == holders.empty_since);
                 if !is_ready && !is_alone {
-                    unready = unready.with(&range.without(&before));
+                    unready = unready.with(&range.without(&same));
                 }
                 state.copies.set(run.first, run.last, None);
                 self.set_writer(&range, OWN);
@@ -243,7 +250,7 @@ impl Copies {
             if let Some(owner) = owner.filter(|_| in_sync) {
                 // What was handed over is here as it was then.
                 let empty_since = holders.empty_since;
-                for &(first, last) in given.as_slice() {
+                for &(first, last) in given.both(&same).as_slice() {
                     let copy = Copy { owner, complete: true, empty_since };
                     state.copies.set(first, last, Some(copy));
                 }
@@ -257,7 +264,7 @@ impl Copies {
                 self.set_writer(&rest, NOBODY);
             }
         }
-        let gained = owned.without(&before).without(&unready);
+        let gained = owned.without(&same).without(&unready);
         state.owned = owned;
         Gained { ready: gained, unready }
     }
@@ -388,6 +395,17 @@ mod tests {
         let other = map(3, None, 0);
         copies.follow(life(1), &other);
         assert!(copies.is_idle(0) && !copies.is_complete(0), "another owner followed");
+    }
+
+    #[test]
+    fn what_has_begun_empty_is_not_what_it_was() {
+        let copies = Copies::default();
+        copies.follow(life(1), &map(1, None, 0));
+        let unready = copies.follow(life(1), &map(1, None, 7)).unready;
+        assert_eq!(unready.count(), usize::from(SLOTS), "somebody else had it and is gone");
+        assert!(copies.follow(life(1), &map(1, None, 7)).unready.is_empty());
+        copies.follow(life(1), &map(2, Some(true), 9));
+        assert!(copies.is_idle(0) && !copies.is_complete(0), "its backups have begun anew");
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! owner -> keeper of copies
 //!   Hello     version 2, owner (node 20, incarnation 8), to (node 20, incarnation 8), epoch 8
 //!   Begin     group 4, slots         drop what you have of them; their base follows
-//!   Resume    group 4, slots         you have everything that you have acknowledged: keep it
+//!   Resume    group 4, slots         you have everything that you have acknowledged: keep it. The slots
+//!                                    are not handed over, also if you have confirmed that you have them
 //!   Entries   entries                states of keys, as in snapshots
 //!   Piece, LastPiece                 of an entry that is too long for a frame
 //!   Based     group 4                the base of the group is complete
@@ -79,7 +80,7 @@ pub enum Frame<'a> {
         /// Of which slots.
         slots: Ranges,
     },
-    /// What the peer has is continued.
+    /// What the peer has is continued, and not handed over.
     Resume {
         /// Its number.
         group: u32,

@@ -97,8 +97,6 @@ pub struct Sink<A> {
     slots: Ranges,
     /// What it has fenced, and confirmed here.
     kept: Ranges,
-    /// What was confirmed to the owner before, maybe, over another connection.
-    resumed: Ranges,
     long: Vec<u8>,
     staged: Option<Staged>,
     batch: Vec<State>,
@@ -130,7 +128,6 @@ impl<A: Around> Sink<A> {
             groups: BTreeMap::new(),
             slots: Ranges::default(),
             kept: Ranges::default(),
-            resumed: Ranges::default(),
             long: Vec::new(),
             staged: None,
             batch: Vec::new(),
@@ -245,9 +242,12 @@ impl<A: Around> Sink<A> {
     }
 
     fn resume(&mut self, group: u32, slots: &Ranges) -> Result<(), Why> {
-        self.with_map(|map| self.copies.resume(self.session, self.owner, slots, map))?;
+        let ask = |map: &Map| self.copies.resume(self.session, self.owner, slots, map);
+        let resumed = self.with_map(ask);
+        // After that no connection of before confirms them any more.
+        self.unkeep(slots);
+        resumed?;
         self.slots = self.slots.with(slots);
-        self.resumed = self.resumed.with(slots);
         self.reply(&Frame::Taken { group });
         Ok(())
     }
@@ -281,16 +281,20 @@ impl<A: Around> Sink<A> {
         if !self.around.keep(self.owner, &slots) {
             return Err(Why::Old);
         }
+        if !slots.slots().all(|slot| self.copies.admits(slot, self.session)) {
+            // The owner goes on with them over another connection.
+            self.unkeep(&slots);
+            return Err(Why::Old);
+        }
         self.kept = self.kept.with(&slots);
         self.reply(&Frame::Confirm { group });
         Ok(())
     }
 
-    /// The owner has gone on with these slots, which is certain when it sends them anew, or new values of
-    /// keys in them. An absence says nothing: keys expire and are evicted in fenced slots, too.
+    /// The owner has gone on with these slots, which is certain when it says so, sends them anew, or new
+    /// values of keys in them. An absence says nothing: keys expire and are evicted in fenced slots, too.
     fn unkeep(&mut self, slots: &Ranges) {
         self.kept = self.kept.without(slots);
-        self.resumed = self.resumed.without(slots);
         self.around.unkeep(self.owner, slots);
     }
 
@@ -320,8 +324,7 @@ impl<A: Around> Sink<A> {
             if let Some(then) = then {
                 self.staged = None;
                 let (name, slot) = (entry.head.key.to_vec(), slot::of(entry.head.key));
-                let is_kept = self.kept.contains(slot) || self.resumed.contains(slot);
-                if is_kept && !matches!(then, Then::Gone) {
+                if self.kept.contains(slot) && !matches!(then, Then::Gone) {
                     self.unkeep(&[(slot, slot)].into_iter().collect());
                 }
                 self.batch.push(State { name, slot, then });

@@ -116,7 +116,7 @@ impl Line {
 pub enum Command {
     /// A base of these slots, and what changes in them: that is marked already.
     Begin(u32, Ranges),
-    /// What changes in these slots, which the peer has.
+    /// What changes in these slots, which the peer has. They are not handed over.
     Resume(u32, Ranges),
     /// Nothing of these slots any more.
     Forget(Ranges),
@@ -277,10 +277,12 @@ impl Source {
             }
             Command::Resume(group, slots) => {
                 self.open = self.open.with(&slots);
+                self.end_fins(&slots);
                 self.frame(&Frame::Resume { group, slots })?;
             }
             Command::Forget(slots) => {
                 self.open = self.open.without(&slots);
+                self.end_fins(&slots);
                 self.bases.retain(|base| slots.slots().all(|slot| !base.slots.contains(slot)));
                 self.frame(&Frame::Forget(slots))?;
             }
@@ -412,6 +414,11 @@ impl Source {
         for Fin { group, counts, .. } in due {
             Frame::Fin { group, counts }.encode(&mut self.frames);
         }
+    }
+
+    /// Nobody wants these slots to be confirmed any more.
+    fn end_fins(&mut self, slots: &Ranges) {
+        self.fins.retain(|fin| !fin.counts.iter().any(|(slot, _)| slots.contains(*slot)));
     }
 
     fn has_credit(&self) -> bool {

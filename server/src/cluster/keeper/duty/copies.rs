@@ -1,8 +1,10 @@
 //! What each peer is to have: bases for those who lack something, and who counts as in sync.
 
-use super::peer::Waiting;
-use super::{Duty, Effect, MAX_AWAY, MAX_BASES, Moment, Proposal, Wanted};
-use crate::cluster::change::Change;
+use super::peer::{Peer, Waiting};
+use super::{Duty, Effect, MAX_AWAY, MAX_BASES, Moment, Proposal, REST, Wanted};
+use crate::cluster::change::{Change, Verdict};
+use crate::cluster::map::Map;
+use crate::cluster::meta::Unsettled;
 use crate::cluster::node::NodeId;
 use crate::cluster::stream::ranges::Ranges;
 
@@ -28,11 +30,27 @@ impl Duty {
         }
     }
 
+    /// What peers have of slots that have begun empty since is of before, also if these are this node's
+    /// own again: maps may be skipped.
+    pub(super) fn lose_what_began_empty(&mut self, before: &Map) {
+        let began = before.slots.zip(&self.map.slots).into_iter();
+        let began = began.filter(|run| run.value.0.empty_since != run.value.1.empty_since);
+        let began: Ranges = began.map(|run| (run.first, run.last)).collect();
+        for (node, peer) in &mut self.peers {
+            let lost = peer.live.with(&peer.all_basing()).both(&began);
+            if !lost.is_empty() {
+                let lost = peer.lose(&lost);
+                self.effects.push(Effect::Forget(*node, lost));
+            }
+        }
+    }
+
     /// Whether there is nothing to be sent to a peer.
     fn is_needless(&self, node: NodeId, wanted: Option<&Wanted>) -> bool {
         let is_wanted = |wanted: &Wanted| !wanted.copies.is_empty() || !wanted.moves.is_empty();
         let has_copies = wanted.is_some_and(is_wanted);
-        let keeps = self.peers.get(&node).is_some_and(|peer| !peer.kept.is_empty());
+        let keeps = |peer: &Peer| !peer.kept.is_empty() || !peer.recalled.is_empty();
+        let keeps = self.peers.get(&node).is_some_and(keeps);
         !has_copies && !keeps && !self.moves.contains_key(&node)
     }
 
@@ -48,7 +66,10 @@ impl Duty {
         self.take_up_kept(node, &wanted.copies, owned);
         let all = wanted.copies.with(&wanted.moves);
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        let unwanted = peer.live.with(&peer.all_basing()).without(&all).without(later);
+        peer.recalled = peer.recalled.both(owned);
+        // What has been recalled it does not lose before it knows of that.
+        let needed = all.with(later).with(&peer.recalled);
+        let unwanted = peer.live.with(&peer.all_basing()).without(&needed);
         if !unwanted.is_empty() {
             // The rest of a base of which a part is not wanted any more is begun anew.
             let lost = peer.lose(&unwanted);
@@ -70,7 +91,7 @@ impl Duty {
             // What it has confirmed may be its own already.
             let open = self.moves.get(&node).filter(|moving| moving.is_open());
             let open = open.map(|moving| moving.slots.clone()).unwrap_or_default();
-            let startable = next.without(&wanted.in_sync).without(&open);
+            let startable = next.without(&wanted.in_sync).without(&open).without(&self.clearing);
             if !startable.is_empty() {
                 self.groups += 1;
                 peer.basing.insert(self.groups, startable.clone());
@@ -93,10 +114,16 @@ impl Duty {
             self.effects.push(Effect::Forget(node, needless));
         }
         peer.live = peer.live.with(&needed);
-        if peer.up && !needed.is_empty() {
+        self.resume(node, needed);
+    }
+
+    /// A peer is to go on with what it has of these slots.
+    pub(super) fn resume(&mut self, node: NodeId, slots: Ranges) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if peer.up && !slots.is_empty() {
             self.groups += 1;
-            peer.resuming.push((self.groups, needed.clone()));
-            self.effects.push(Effect::Resume(node, self.groups, needed));
+            peer.resuming.push((self.groups, slots.clone()));
+            self.effects.push(Effect::Resume(node, self.groups, slots));
         }
     }
 
@@ -110,7 +137,7 @@ impl Duty {
     ) {
         let Some(owner) = self.life(self.me) else { return };
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        if peer.syncing {
+        if peer.syncing.is_some() {
             return;
         }
         peer.unsure = peer.unsure.both(owned);
@@ -141,9 +168,39 @@ impl Duty {
             (true, false) => (gained, true),
             (true, true) => return,
         };
-        peer.syncing = true;
+        self.groups += 1;
+        peer.syncing = Some(self.groups);
         let (slots, backup) = (slots.as_slice().to_vec(), peer.life);
         let change = Change::Sync { slots, owner, backup, in_sync };
-        self.effects.push(Effect::Propose(Proposal::Sync(node, change)));
+        self.effects.push(Effect::Propose(Proposal::Sync(node, self.groups, change)));
+    }
+
+    pub(super) fn sync_settled(
+        &mut self,
+        node: NodeId,
+        number: u32,
+        change: Change,
+        outcome: &Result<Verdict, Unsettled>,
+        now: Moment,
+    ) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if let Change::Sync { slots, backup, in_sync: true, .. } = change
+            && matches!(outcome, Err(Unsettled::Unknown(_)))
+            && backup == peer.life
+        {
+            slots.into_iter().for_each(|range| peer.unsure.insert(range));
+        }
+        // If the peer was opened anew since, this says nothing of what is proposed now.
+        if peer.syncing != Some(number) {
+            return;
+        }
+        peer.syncing = None;
+        if outcome.is_ok() {
+            // It comes after everything that was proposed before.
+            peer.unsure = Ranges::default();
+        }
+        if outcome != &Ok(Verdict::Done) {
+            peer.rests = peer.rests.max(now + REST);
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::{
     BATCH, Duty, Effect, FENCE, FENCE_MAX, Moment, Move, Phase, Proposal, REST, REST_CANCELLED,
     REST_MOVE,
 };
-use crate::cluster::change::{Change, Verdict};
+use crate::cluster::change::{Change, Life, Verdict};
 use crate::cluster::meta::Unsettled;
 use crate::cluster::node::NodeId;
 use crate::cluster::stream::ranges::Ranges;
@@ -41,7 +41,7 @@ impl Duty {
         };
         let slots = moving.slots.as_slice().to_vec();
         let change = Change::Commit { slots, from, to: moving.to };
-        self.effects.push(Effect::Propose(Proposal::Commit(taker, change)));
+        self.effects.push(Effect::Propose(Proposal::Commit(taker, moving.group, change)));
     }
 
     /// Of commits whose outcome is not known: if the first has been made, the second is void, and its
@@ -60,29 +60,23 @@ impl Duty {
         now: Moment,
     ) {
         match proposal {
-            Proposal::Sync(node, change) => {
-                if let Some(peer) = self.peers.get_mut(&node) {
-                    peer.syncing = false;
-                    match (outcome, change) {
-                        // It comes after everything that was proposed before.
-                        (Ok(_), _) => peer.unsure = Ranges::default(),
-                        (Err(Unsettled::Unknown(_)), Change::Sync { slots, in_sync: true, .. }) => {
-                            slots.into_iter().for_each(|range| peer.unsure.insert(range));
-                        }
-                        (Err(_), _) => {}
-                    }
-                    if outcome != &Ok(Verdict::Done) {
-                        peer.rests = peer.rests.max(now + REST);
-                    }
-                }
+            Proposal::Sync(node, number, change) => {
+                self.sync_settled(node, number, change, outcome, now);
             }
-            Proposal::Commit(taker, _) => self.commit_settled(taker, outcome, now),
+            Proposal::Commit(taker, group, _) => self.commit_settled(taker, group, outcome, now),
         }
     }
 
-    fn commit_settled(&mut self, taker: NodeId, outcome: &Result<Verdict, Unsettled>, now: Moment) {
+    fn commit_settled(
+        &mut self,
+        taker: NodeId,
+        group: u32,
+        outcome: &Result<Verdict, Unsettled>,
+        now: Moment,
+    ) {
         let Some(moving) = self.moves.get_mut(&taker) else { return };
-        if moving.phase != Phase::Commit {
+        // The map may have ended the move already, and its verdict comes during the next one.
+        if (moving.phase, moving.group) != (Phase::Commit, group) {
             return;
         }
         match outcome {
@@ -128,11 +122,25 @@ impl Duty {
     pub(super) fn give_up(&mut self, taker: NodeId, rest: Duration, now: Moment) {
         let Some(moving) = self.moves.remove(&taker) else { return };
         self.fences.extend(moving.fence(false, now));
+        if moving.phase >= Phase::Drain {
+            self.recall(moving.to, &moving.slots);
+        }
         if moving.phase != Phase::Copy {
             self.effects.push(Effect::Unfence(moving.slots));
         }
         let rests = self.rests.entry(taker).or_default();
         *rests = (*rests).max(now + rest);
+    }
+
+    /// A taker may have confirmed these slots, and they are not handed over. It has to hear that: until
+    /// then it remembers what changes in them, which this node does not take, nor what comes behind it.
+    fn recall(&mut self, taker: Life, slots: &Ranges) {
+        let slots = slots.both(&self.owned());
+        let peer = self.peers.get_mut(&taker.node).filter(|peer| peer.life == taker);
+        let Some(peer) = peer else { return };
+        peer.recalled = peer.recalled.with(&slots);
+        let live = peer.live.both(&slots);
+        self.resume(taker.node, live);
     }
 
     pub(super) fn look_at_moves(&mut self, now: Moment) {

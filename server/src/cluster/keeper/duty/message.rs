@@ -55,7 +55,7 @@ pub enum Effect {
     /// Remember from here on what changes in the slots, have the peer drop what it has of them, and send
     /// them.
     Begin(NodeId, u32, Ranges),
-    /// The peer has these slots: go on.
+    /// The peer has these slots: go on. They are not handed over, whatever it has confirmed.
     Resume(NodeId, u32, Ranges),
     /// The peer does not get these slots any more.
     Forget(NodeId, Ranges),
@@ -76,10 +76,10 @@ pub enum Effect {
 /// A change that this node proposes, and what for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proposal {
-    /// The end of the move to a taker.
-    Commit(NodeId, Change),
-    /// Of what a backup has.
-    Sync(NodeId, Change),
+    /// The end of the move to a taker, with the group of that move.
+    Commit(NodeId, u32, Change),
+    /// Of what a backup has, with a number.
+    Sync(NodeId, u32, Change),
 }
 
 impl Proposal {
@@ -87,7 +87,7 @@ impl Proposal {
     #[must_use]
     pub fn change(&self) -> &Change {
         match self {
-            Proposal::Commit(_, change) | Proposal::Sync(_, change) => change,
+            Proposal::Commit(_, _, change) | Proposal::Sync(_, _, change) => change,
         }
     }
 }

@@ -35,11 +35,14 @@ pub(super) struct Peer {
     pub(super) basing: BTreeMap<u32, Ranges>,
     /// What changes is remembered for it, in case these become this node's.
     pub(super) kept: Ranges,
+    /// It may have confirmed these, they are not handed over, and it has yet to hear that.
+    pub(super) recalled: Ranges,
     pub(super) lag: usize,
     /// Since when it acknowledges nothing although it should.
     pub(super) silent: Option<Moment>,
     pub(super) rests: Moment,
-    pub(super) syncing: bool,
+    /// Whether it is in sync was proposed under this number, and there is no verdict.
+    pub(super) syncing: Option<u32>,
     pub(super) replies: Waiting,
     /// It was proposed that it is in sync with these, and nobody knows what has become of it.
     pub(super) unsure: Ranges,
@@ -56,10 +59,11 @@ impl Peer {
             resuming: Vec::new(),
             basing: BTreeMap::new(),
             kept: Ranges::default(),
+            recalled: Ranges::default(),
             lag: 0,
             silent: None,
             rests: Moment::ZERO,
-            syncing: false,
+            syncing: None,
             replies: Waiting::No,
             unsure: Ranges::default(),
         }

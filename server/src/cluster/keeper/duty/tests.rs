@@ -1,5 +1,9 @@
 //! Several nodes with their duties, one map, and everything around them as a model in which links break,
-//! nodes begin anew, and proposals are lost, made twice or decided on late.
+//! nodes begin anew, and proposals are lost, made twice or decided on late, or their verdicts are late.
+
+mod clearing;
+mod recalls;
+mod verdicts;
 
 use super::*;
 use crate::cluster::change::{Change, Gone, Verdict};
@@ -39,6 +43,8 @@ struct Node {
     duty: Duty,
     life: Life,
     events: VecDeque<Event>,
+    /// Verdicts that are on their way, while maps go by.
+    late: Vec<Event>,
     /// Connections that it wants, and whether they are there.
     links: BTreeMap<NodeId, (Life, bool)>,
     fenced: Ranges,
@@ -96,6 +102,7 @@ impl World {
             duty: Duty::new(life.node),
             life,
             events: [map].into(),
+            late: Vec::new(),
             links: BTreeMap::new(),
             fenced: Ranges::default(),
             held: BTreeSet::new(),
@@ -173,6 +180,9 @@ impl World {
             Effect::Begin(peer, group, slots) => self.begin_base(id, peer, group, &slots),
             Effect::Resume(peer, group, slots) => {
                 let life = self.nodes[&id].life;
+                if self.nodes[&id].links.get(&peer).is_some_and(|(_, up)| *up) {
+                    self.deliver(peer, Event::Unkept(id, slots.clone()));
+                }
                 let copies = self.nodes.get(&peer).and_then(|node| node.copies.get(&id));
                 let has = copies.is_some_and(|(owner, copies)| {
                     *owner == life && slots.without(copies).is_empty()
@@ -210,7 +220,7 @@ impl World {
                 self.unfenced += 1;
                 let node = self.nodes.get_mut(&id).unwrap();
                 for (proposal, _) in &node.limbo {
-                    if let Proposal::Commit(_, Change::Commit { slots: moved, .. }) = proposal {
+                    if let Proposal::Commit(_, _, Change::Commit { slots: moved, .. }) = proposal {
                         let moved: Ranges = moved.iter().copied().collect();
                         assert!(moved.both(&slots).is_empty(), "served while it may be committed");
                     }
@@ -254,10 +264,12 @@ impl World {
         self.reply(id, peer, Event::Taken(peer, group));
     }
 
-    /// What a peer answers, if it is connected.
+    /// What a peer answers, if it is connected. A refusal ends the connection.
     fn reply(&mut self, id: NodeId, peer: NodeId, event: Event) {
         let node = self.nodes.get_mut(&id).unwrap();
-        if node.links.get(&peer).is_some_and(|(_, up)| *up) {
+        let link = node.links.get_mut(&peer).filter(|(_, up)| *up);
+        if let Some((_, up)) = link {
+            *up = !matches!(event, Event::Refused(..));
             node.events.push_back(event);
         }
     }
@@ -286,12 +298,17 @@ impl World {
             }
             _ => Ok(self.make(id, &proposal)),
         };
+        let is_late = self.faults && self.rng.below(4) == 0;
         let node = self.nodes.get_mut(&id).unwrap();
-        node.events.push_back(Event::Settled(proposal, outcome));
+        let settled = Event::Settled(proposal, outcome);
+        match is_late {
+            true => node.late.push(settled),
+            false => node.events.push_back(settled),
+        }
     }
 
     fn make(&mut self, id: NodeId, proposal: &Proposal) -> Verdict {
-        if let Proposal::Commit(taker, Change::Commit { from, slots, .. }) = proposal {
+        if let Proposal::Commit(taker, _, Change::Commit { from, slots, .. }) = proposal {
             let fenced = &self.nodes[&id].fenced;
             let slots: Ranges = slots.iter().copied().collect();
             let is_ours = self.map.owner(slots.as_slice()[0].0) == Some(id);
@@ -328,6 +345,10 @@ impl World {
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
         for &id in &ids {
             self.change_links(id);
+            let verdicts_come = self.rng.below(8) == 0;
+            if let Some(node) = self.nodes.get_mut(&id).filter(|_| verdicts_come) {
+                node.events.extend(node.late.drain(..));
+            }
             for _ in 0..self.rng.below(4) {
                 let event = self.nodes.get_mut(&id).and_then(|node| node.events.pop_front());
                 if let Some(event) = event {
@@ -423,6 +444,22 @@ fn pair() -> (Duty, Map, Moment) {
     (duty, map, Duration::from_secs(9))
 }
 
+/// Brings the move that begins with this base to its commit; what is proposed.
+fn commit(duty: &mut Duty, begun: &[Effect], now: Moment) -> Proposal {
+    let base = begun.iter().find_map(|effect| match effect {
+        Effect::Begin(_, group, slots) => Some((*group, slots.clone())),
+        _ => None,
+    });
+    let (group, slots) = base.expect("a base");
+    let mut effects = duty.step(Event::Taken(node(2), group), now);
+    effects.extend(duty.step(Event::Tick, now));
+    let [Effect::Fence(_, fence, _)] = &effects[..] else { panic!("{effects:?}") };
+    duty.step(Event::Fenced(node(2), *fence, slots), now);
+    let effects = duty.step(Event::Confirmed(node(2), *fence), now);
+    let [Effect::Propose(proposal)] = &effects[..] else { panic!("{effects:?}") };
+    proposal.clone()
+}
+
 #[test]
 fn a_move_from_its_begin_to_its_end() {
     let (mut duty, mut map, now) = pair();
@@ -504,7 +541,7 @@ fn who_is_deaf_does_not_say_that_nobody_can_follow_it() {
         let is_cut = |effect: &Effect| {
             matches!(
                 effect,
-                Effect::Propose(Proposal::Sync(_, Change::Sync { in_sync: false, .. }))
+                Effect::Propose(Proposal::Sync(_, _, Change::Sync { in_sync: false, .. }))
             )
         };
         effects.iter().any(is_cut)

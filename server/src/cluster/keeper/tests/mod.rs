@@ -2,6 +2,7 @@
 //! backed up, taken over and flushed while clients write, and nothing that was acknowledged is lost.
 
 mod backups;
+mod clearing;
 mod contents;
 mod moves;
 mod world;

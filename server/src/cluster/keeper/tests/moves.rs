@@ -97,3 +97,38 @@ fn a_taker_without_memory_is_let_alone() {
     world.settle();
     check(&[&one, &two], &keys(10_000));
 }
+
+/// It remembers for the former owner what changes in them, which that one does not take, nor anything that
+/// comes behind it.
+#[test]
+fn who_does_not_get_what_it_has_confirmed_does_not_wait_for_that() {
+    let world = world(1);
+    let one = TestNode::start(&world, 1);
+    one.serves_all();
+    fill(&one.client(), 2_000);
+    let two = TestNode::start(&world, 2);
+    world.settle();
+    let owner = |name: &String| world.map().owner(slot::of(name.as_bytes()));
+    let mut names = (0..2_000).map(|key| format!("key:{key}"));
+    let name = names.find(|name| owner(name) == Some(id(1))).unwrap();
+    let moved = slot::of(name.as_bytes());
+    world.refuses.store(true, Ordering::Relaxed);
+    world.apply(Change::Want { slots: vec![(moved, moved)], owner: id(2) });
+    wait("it is confirmed", || world.refused.load(Ordering::Relaxed) > 0);
+    let (giver, taker) = (one.client(), two.client());
+    wait("the giver serves it again", || {
+        let removed = giver.write(&name, |writer, key| writer.remove(DB, key, 0));
+        removed == Some(true)
+    });
+    wait("the taker has heard of it", || taker.look(&name).is_none());
+    // Something in each lane comes behind it.
+    assert!((0..2_000).filter(|key| taker.set(&format!("key:{key}"), *key)).count() > 500);
+    let incarnation = world.map().members[&id(1)].incarnation;
+    let life = Life { node: id(1), incarnation };
+    wait("all is sent", || two.streams.taps.lag(life) == 0);
+    world.refuses.store(false, Ordering::Relaxed);
+    world.settle();
+    let mut expected = keys(2_000);
+    expected.remove(&name);
+    check(&[&one, &two], &expected);
+}

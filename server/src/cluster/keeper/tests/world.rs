@@ -9,7 +9,7 @@ use crate::cluster::node::{Member, NodeId};
 use crate::cluster::stream::connection::Wire;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -26,6 +26,10 @@ pub(super) struct World {
     /// Of so many proposals one has an unknown outcome; 0: none.
     pub(super) unknown: AtomicU64,
     proposals: AtomicU64,
+    /// No commit is proposed.
+    pub(super) refuses: AtomicBool,
+    /// How often that was so.
+    pub(super) refused: AtomicU64,
     /// How often a backup was said to be in sync no more.
     pub(super) cut_off: AtomicU64,
 }
@@ -112,6 +116,11 @@ impl Meta for Agreement {
     fn propose(&self, change: Change) -> Later<'_, Result<Verdict, Unsettled>> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(3)).await;
+            let is_commit = matches!(change, Change::Commit { .. });
+            if is_commit && self.world.refuses.load(Ordering::Relaxed) {
+                self.world.refused.fetch_add(1, Ordering::Relaxed);
+                return Err(Unsettled::NotProposed("refused".into()));
+            }
             let verdict = self.world.apply(change);
             // With the verdict it knows the map.
             self.world.tell(self.me);

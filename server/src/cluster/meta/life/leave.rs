@@ -4,7 +4,6 @@ use super::{Agreement, Order, RESTART};
 use crate::cluster::change::{Change, Gone, Verdict};
 use crate::cluster::map::Map;
 use crate::cluster::meta::{Later, Meta};
-use crate::cluster::node::NodeId;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -50,7 +49,7 @@ impl Agreement {
         let life = self.life();
         let leaves = map.members.get(&life.node).is_some_and(|me| me.leaving);
         let stays = self.options.linger == Duration::MAX || self.stays.load(Ordering::Relaxed);
-        if !leaves || owns(map, life.node) || stays {
+        if !leaves || map.is_owner(life.node) || stays {
             *drained = None;
             return;
         }
@@ -125,14 +124,10 @@ impl Agreement {
                 return;
             }
             let mut map = self.outlet.map.subscribe();
-            let _ = map.wait_for(|map| !owns(map, life.node)).await;
+            let _ = map.wait_for(|map| !map.is_owner(life.node)).await;
         };
         if !self.is_alone() && self.is_member(&self.current_map()) {
             let _ = tokio::time::timeout(limit, done).await;
         }
     }
-}
-
-fn owns(map: &Map, node: NodeId) -> bool {
-    map.slots.runs().iter().any(|run| run.value.owner == Some(node))
 }

@@ -150,12 +150,9 @@ fn state(stage: Stage, imports: bool) -> &'static str {
         (Stage::Waiting, _) => "none",
         (Stage::Copying, true) => "accumulate-buffer",
         (Stage::Copying, false) => "send-bulk-and-stream",
-        (Stage::Following, true) => "streaming-buffer",
-        (Stage::Following, false) => "send-stream",
         (Stage::HandingOver, true) => "takeover",
         (Stage::HandingOver, false) => "handoff",
         (Stage::Done, _) => "completed",
-        (Stage::Failed, _) => "failed",
         (Stage::Cancelled, _) => "canceled",
     }
 }

@@ -202,12 +202,9 @@ fn state(stage: Stage, imports: bool) -> &'static str {
         (Stage::Waiting, false) => "waiting-to-snapshot",
         (Stage::Copying, true) => "receiving-snapshot",
         (Stage::Copying, false) => "snapshotting",
-        (Stage::Following, true) => "waiting-for-paused",
-        (Stage::Following, false) => "replicating",
         (Stage::HandingOver, true) => "failover-requested",
         (Stage::HandingOver, false) => "failover-paused",
         (Stage::Done, _) => "success",
-        (Stage::Failed, _) => "failed",
         (Stage::Cancelled, _) => "cancelled",
     }
 }
