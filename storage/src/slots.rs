@@ -218,8 +218,10 @@ impl Keyspace {
 
     /// The slots that are shown.
     pub(crate) fn shown_slots(&self) -> SlotSet {
-        let is_shown = |slot: &u16| self.shown.as_ref().is_none_or(|shown| shown.contains(*slot));
-        (0..SLOTS).filter(is_shown).collect()
+        match &self.shown {
+            None => SlotSet::all(),
+            Some(shown) => SlotSet(std::array::from_fn(|at| shown.0[at].load(Ordering::Relaxed))),
+        }
     }
 
     /// Keys of hidden slots.
@@ -296,7 +298,7 @@ impl Writer<'_, '_> {
         for shard in 0..self.keyspace.shards() {
             self.clear_slots(ShardId(shard as u16), slots, 0, usize::MAX);
         }
-        self.tell_flushed(DbId(0));
+        self.tell_flushed(DbId(0), slots);
     }
 }
 
