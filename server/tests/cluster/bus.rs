@@ -197,6 +197,17 @@ fn strangers() {
 }
 
 #[test]
+fn those_who_say_nothing_make_room() {
+    let node = Node::start();
+    // More of them than are asked at the same time who they are.
+    let silent: Vec<TcpStream> = (0..100).map(|_| node.connect()).collect();
+    for kind in [RAFT, STREAM, MEET] {
+        node.known(kind);
+    }
+    drop(silent);
+}
+
+#[test]
 fn what_was_recorded() {
     let node = Node::start();
     for kind in [RAFT, STREAM, MEET] {
