@@ -16,7 +16,8 @@
 //! - A write to a key whose time is over is two changes: the key has [expired](Cause::Expired), and
 //!   is [written](Cause::Written).
 //! - A key that was given another name is removed and written, each under its name.
-//! - What the store removes by itself in hidden slots ([`crate::slots`]) is not told.
+//! - What the store removes by itself in hidden slots ([`crate::slots`]) is not told; once they are shown
+//!   it is known of which of them it has evicted keys ([`crate::ShownSlots::take_thinned`]).
 //! - [`Observer::flushed`] and [`Observer::swapped`] stand for all keys of their databases; hidden keys
 //!   stay in a database that is flushed.
 //!
@@ -191,7 +192,11 @@ impl Writer<'_, '_> {
                 Some(_) => Miss::Expired,
                 None => Miss::Evicted,
             };
-            self.remember(physical, shard, self.keyspace.key(hit.entry.key()).hash, why);
+            let hash = self.keyspace.key(hit.entry.key()).hash;
+            self.remember(physical, shard, hash, why);
+            if let (Miss::Evicted, Some(slots)) = (why, &self.keyspace.shown) {
+                slots.note_eviction(self.keyspace.slot_of(hash));
+            }
         }
         if hits.is_empty() {
             return;

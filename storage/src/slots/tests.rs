@@ -330,6 +330,31 @@ fn nobody_is_told_what_expires_in_hidden_slots() {
 }
 
 #[test]
+fn what_was_evicted_of_hidden_slots_is_known_when_they_are_shown() {
+    let shown = Arc::new(ShownSlots::default());
+    let policy = Policy::AllKeysRandom;
+    let keyspace = Keyspace::new(Options { shown: Some(shown.clone()), policy, ..options(2) });
+    fill(&keyspace, 4_000);
+    let hidden: SlotSet = (0..20_u8).map(|slot| slot_of(&[slot])).collect();
+    hidden.iter().for_each(|slot| shown.show(slot, false));
+    let handle = keyspace.handle();
+    keyspace.set_max_memory(keyspace.memory().used.saturating_sub(20_000));
+    for shard in (0..2).map(ShardId) {
+        while keyspace.evict_slice(shard, 10, 0, &handle.pin()).more {}
+    }
+    let is_thinned = |slot: &u16| keyspace.keys_in_slot(*slot) < 100;
+    let mut thinned: SlotSet = hidden.iter().filter(is_thinned).collect();
+    assert!(thinned.len() > 1);
+    assert!(shown.take_thinned().is_empty(), "nobody sees them");
+    let anew = thinned.iter().next().expect("there are some");
+    shown.forget_evictions(anew);
+    thinned.remove(anew);
+    hidden.iter().for_each(|slot| shown.show(slot, true));
+    assert_eq!(shown.take_thinned(), thinned);
+    assert!(shown.take_thinned().is_empty(), "once");
+}
+
+#[test]
 fn a_flush_is_told_with_its_slots() {
     let (shown, told) = (Arc::new(ShownSlots::default()), Arc::new(Told::default()));
     let options = Options { shown: Some(shown.clone()), ..options(2) };

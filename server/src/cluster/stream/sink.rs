@@ -239,6 +239,9 @@ impl<A: Around> Sink<A> {
         })?;
         self.unkeep(&slots);
         self.clear(&slots);
+        if let Some(cluster) = &self.server.cluster {
+            slots.slots().for_each(|slot| cluster.routes.shown().forget_evictions(slot));
+        }
         self.slots = self.slots.with(&slots);
         self.groups.insert(group, slots);
         Ok(())
