@@ -16,8 +16,10 @@
 //! - A write to a key whose time is over is two changes: the key has [expired](Cause::Expired), and
 //!   is [written](Cause::Written).
 //! - A key that was given another name is removed and written, each under its name.
-//! - What the store removes by itself in hidden slots ([`crate::slots`]) is not told.
-//! - [`Observer::flushed`] and [`Observer::swapped`] stand for all keys of their databases.
+//! - What the store removes by itself in hidden slots ([`crate::slots`]) is not told; once they are shown
+//!   it is known of which of them it has evicted keys ([`crate::ShownSlots::take_thinned`]).
+//! - [`Observer::flushed`] and [`Observer::swapped`] stand for all keys of their databases; hidden keys
+//!   stay in a database that is flushed.
 //!
 //! # What it costs
 //!
@@ -41,6 +43,7 @@ use crate::hash::{Key, ShardId};
 use crate::keyspace::DbId;
 use crate::misses::Miss;
 use crate::shard::Shard;
+use crate::slots::SlotSet;
 use crate::table::probe::Hit;
 use crate::writer::Writer;
 
@@ -100,8 +103,9 @@ pub trait Observer: Send + Sync {
     /// Whether it wants to hear of what the store removes by itself, keys and fields, in any shard.
     fn wants_removals(&self) -> bool;
 
-    /// A database was emptied. Under all roles.
-    fn flushed(&self, db: DbId);
+    /// A database was emptied. Under all roles. `slots`: those whose keys are gone, all if there are no
+    /// slots; who is told must not ask later which slots are hidden.
+    fn flushed(&self, db: DbId, slots: &SlotSet);
 
     /// Two databases have changed places. Under all roles. `is_there` says of a database and a key
     /// whether the key is in it now.
@@ -188,7 +192,11 @@ impl Writer<'_, '_> {
                 Some(_) => Miss::Expired,
                 None => Miss::Evicted,
             };
-            self.remember(physical, shard, self.keyspace.key(hit.entry.key()).hash, why);
+            let hash = self.keyspace.key(hit.entry.key()).hash;
+            self.remember(physical, shard, hash, why);
+            if let (Miss::Evicted, Some(slots)) = (why, &self.keyspace.shown) {
+                slots.note_eviction(self.keyspace.slot_of(hash));
+            }
         }
         if hits.is_empty() {
             return;
@@ -216,10 +224,10 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// After a database was emptied.
-    pub(crate) fn tell_flushed(&self, db: DbId) {
+    /// After a database was emptied, as far as these slots go.
+    pub(crate) fn tell_flushed(&self, db: DbId, slots: &SlotSet) {
         if let Some(observer) = &self.keyspace.observer {
-            observer.flushed(db);
+            observer.flushed(db, slots);
         }
     }
 }

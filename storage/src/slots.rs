@@ -9,7 +9,7 @@
 //!   removes them a piece at a time;
 //! - slots may be hidden ([`ShownSlots`]): who asks for a key finds it, but who looks at all keys of a
 //!   database (a scan, a count, a survey, a walk, a flush) does not come upon those of hidden slots, and
-//!   nobody is told when they expire or are evicted.
+//!   nobody is told when they expire or are evicted. Of which slots some were evicted is remembered.
 //!
 //! Without slots nothing of this is there, and nothing is counted.
 //!
@@ -120,11 +120,16 @@ impl FromIterator<u16> for SlotSet {
 /// are at first. Each word is whole and says nothing of another (Relaxed): who hides a slot waits
 /// until those have passed who look.
 #[derive(Debug)]
-pub struct ShownSlots(Box<[AtomicU64]>);
+pub struct ShownSlots {
+    shown: Box<[AtomicU64]>,
+    /// Those of which keys were evicted while they were hidden.
+    thinned: Box<[AtomicU64]>,
+}
 
 impl Default for ShownSlots {
     fn default() -> Self {
-        ShownSlots((0..WORDS).map(|_| AtomicU64::new(u64::MAX)).collect())
+        let words = |word| (0..WORDS).map(|_| AtomicU64::new(word)).collect();
+        ShownSlots { shown: words(u64::MAX), thinned: words(0) }
     }
 }
 
@@ -134,7 +139,7 @@ impl ShownSlots {
     /// # Panics
     /// If there is no such slot.
     pub fn show(&self, slot: u16, shown: bool) {
-        let (word, bit) = (&self.0[usize::from(slot) / 64], 1 << (slot % 64));
+        let (word, bit) = (&self.shown[usize::from(slot) / 64], 1 << (slot % 64));
         match shown {
             true => word.fetch_or(bit, Ordering::Relaxed),
             false => word.fetch_and(!bit, Ordering::Relaxed),
@@ -144,8 +149,37 @@ impl ShownSlots {
     /// Whether a slot is shown.
     #[must_use]
     pub fn contains(&self, slot: u16) -> bool {
-        let word = self.0.get(usize::from(slot) / 64);
+        let word = self.shown.get(usize::from(slot) / 64);
         word.is_some_and(|word| word.load(Ordering::Relaxed) >> (slot % 64) & 1 != 0)
+    }
+
+    /// A key of a slot was evicted.
+    pub(crate) fn note_eviction(&self, slot: u16) {
+        if !self.contains(slot) {
+            self.thinned[usize::from(slot) / 64].fetch_or(1 << (slot % 64), Ordering::Relaxed);
+        }
+    }
+
+    /// The slots that are shown by now, and of which keys were evicted while they were hidden; each once.
+    /// Who evicts at the moment at which a slot is shown may be late: it is among those of the next call.
+    #[must_use]
+    pub fn take_thinned(&self) -> SlotSet {
+        let mut all = SlotSet::default();
+        for ((shown, thinned), word) in self.shown.iter().zip(&self.thinned).zip(&mut all.0) {
+            *word = shown.load(Ordering::Relaxed) & thinned.load(Ordering::Relaxed);
+            if *word != 0 {
+                thinned.fetch_and(!*word, Ordering::Relaxed);
+            }
+        }
+        all
+    }
+
+    /// A slot gets all its keys anew: it does not count what was evicted of it before.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn forget_evictions(&self, slot: u16) {
+        self.thinned[usize::from(slot) / 64].fetch_and(!(1 << (slot % 64)), Ordering::Relaxed);
     }
 }
 
@@ -218,8 +252,12 @@ impl Keyspace {
 
     /// The slots that are shown.
     pub(crate) fn shown_slots(&self) -> SlotSet {
-        let is_shown = |slot: &u16| self.shown.as_ref().is_none_or(|shown| shown.contains(*slot));
-        (0..SLOTS).filter(is_shown).collect()
+        match &self.shown {
+            None => SlotSet::all(),
+            Some(slots) => {
+                SlotSet(std::array::from_fn(|at| slots.shown[at].load(Ordering::Relaxed)))
+            }
+        }
     }
 
     /// Keys of hidden slots.
@@ -296,7 +334,7 @@ impl Writer<'_, '_> {
         for shard in 0..self.keyspace.shards() {
             self.clear_slots(ShardId(shard as u16), slots, 0, usize::MAX);
         }
-        self.tell_flushed(DbId(0));
+        self.tell_flushed(DbId(0), slots);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use dunlin_storage::value::hash::{Hash, Limits, Ttl};
 use dunlin_storage::{
     Cause, Change, DbId, Guard, Handle, Job, Key, Keyspace, Kind, Millis, NewValue, Object,
-    Options, Policy, ShardId, ShardSet, Touch, Value, Writer,
+    Options, Policy, ShardId, ShardSet, SlotSet, Touch, Value, Writer,
 };
 
 const DATABASES: u8 = 3;
@@ -59,7 +59,7 @@ impl dunlin_storage::Observer for Log {
         self.wants_removals
     }
 
-    fn flushed(&self, db: DbId) {
+    fn flushed(&self, db: DbId, _: &SlotSet) {
         self.told().push(Told::Flushed(db.0));
     }
 
@@ -448,7 +448,7 @@ impl dunlin_storage::Observer for Reader {
         false
     }
 
-    fn flushed(&self, _: DbId) {}
+    fn flushed(&self, _: DbId, _: &SlotSet) {}
 
     fn swapped(&self, _: DbId, _: DbId, _: &dyn Fn(DbId, &Key<'_>) -> bool) {}
 }

@@ -68,6 +68,8 @@ pub struct Client {
     pub in_script: bool,
     /// The script has begun before, and nothing of that counts: it runs anew.
     pub begins_anew: bool,
+    /// That one removes all keys: it waits while slots are fenced.
+    pub flushes: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// The blocking command that has begun to wait and has not ended. It may run again meanwhile.
@@ -109,6 +111,7 @@ impl Client {
             instant_us: None,
             in_script: false,
             begins_anew: false,
+            flushes: false,
             no_touch: false,
             monitor: false,
             monitoring: None,

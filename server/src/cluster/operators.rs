@@ -7,6 +7,7 @@ use super::meta::{Agreement, Later, Meta, Unsettled};
 use super::node::NodeId;
 use super::operations::{Admin, LinkState, Spread, Traffic};
 use crate::server::Server;
+use bytes::Bytes;
 use dunlin_storage::Millis;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +89,7 @@ impl Spread for Operators {
     fn publish(&self, channel: &[u8], message: &[u8]) {
         let map = Arc::clone(&self.agreement.map().borrow());
         let me = self.agreement.me();
-        let Some(body) = spread::body(channel, message) else { return };
+        let Some(body) = spread::body(channel, message).map(Bytes::from) else { return };
         for (node, member) in map.members.iter().filter(|(node, _)| **node != me) {
             let target = Target { node: Some(*node), address: member.endpoint.bus() };
             self.links.send(target, Kind::Publish, body.clone());

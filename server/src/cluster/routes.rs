@@ -26,7 +26,8 @@
 //!
 //! A command for a fenced slot is not refused: it waits like one under CLIENT PAUSE, and asks again when
 //! [`Routes::changed`] says so. A transaction may still be queued; its EXEC waits. A script that
-//! is under way and goes beyond the keys it has declared finds a fenced slot to be elsewhere.
+//! is under way and goes beyond the keys it has declared finds a fenced slot to be elsewhere. What removes
+//! all keys waits while any slot is fenced, in transactions and, as long as they can begin anew, scripts.
 //!
 //! Whoever reads [`Route::Elsewhere`] (Acquire) sees the map that was stored before it (Release): first
 //! the view, then the answer.

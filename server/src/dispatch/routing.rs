@@ -34,12 +34,7 @@ pub(super) fn reroute(
         client.shared.wrote.store(true, Ordering::Relaxed);
     }
     match entry.shape {
-        KeyShape::None if entry.command.keys.is_empty() => {
-            // Who takes slots over would have what was flushed here after the last change was sent.
-            let flushes = entry.has(Flags::ALL_SHARDS) && entry.has(Flags::WRITE);
-            let waits = flushes && cluster.routes.has_fenced();
-            waits.then(|| Admission::Pause(ctx.now + LOOK_AGAIN))
-        }
+        KeyShape::None if entry.command.keys.is_empty() && !entry.has(Flags::ALL_SHARDS) => None,
         KeyShape::One(_)
             if cluster.serves(ctx.server.keyspace.slot_of(prepared.hash), ctx.began) =>
         {
@@ -57,19 +52,18 @@ fn look_closer(
     request: Request<'_>,
     client: &Client,
 ) -> Option<Admission> {
-    let slots = match client.transaction() {
-        Some(transaction) if entry.has(Flags::EXEC) => transaction.slots(),
-        _ => slots_of(entry, request),
+    let (slots, flags) = match client.transaction() {
+        Some(transaction) if entry.has(Flags::EXEC) => (transaction.slots(), transaction.flags()),
+        _ => (slots_of(entry, request), entry.command.flags),
     };
-    let writes = match client.transaction() {
-        Some(transaction) if entry.has(Flags::EXEC) => transaction.flags().has(Flags::WRITE),
-        _ => entry.has(Flags::WRITE),
-    };
-    match cluster.way(&errand(ctx, client, slots, writes)) {
-        Way::Here => None,
+    let flushes = client.flushes || flags.has(flag_set!(WRITE | ALL_SHARDS));
+    let is_queued = client.transaction().is_some() && !entry.has(Flags::UNQUEUED);
+    match cluster.way(&errand(ctx, client, slots, flags.has(Flags::WRITE))) {
+        // Who takes slots over would have what was flushed here after the last change was sent.
+        Way::Here if !flushes || !cluster.routes.has_fenced() => None,
         // Its EXEC will wait.
-        Way::Wait if client.transaction().is_some() && !entry.has(Flags::UNQUEUED) => None,
-        Way::Wait => Some(Admission::Pause(ctx.now + LOOK_AGAIN)),
+        Way::Here | Way::Wait if is_queued => None,
+        Way::Here | Way::Wait => Some(Admission::Pause(ctx.now + LOOK_AGAIN)),
         Way::Away(error) => Some(Admission::Refuse(error, Some(entry))),
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn refuse(
         ctx.stats.command(entry.id).rejected.add(1);
     }
     client.wait = None;
-    client.begins_anew = false;
+    (client.begins_anew, client.flushes) = (false, false);
     client.fail_transaction();
     client.tracking.command_done(entry, client.transaction().is_some());
     let exec = entry.filter(|entry| entry.has(Flags::EXEC));

@@ -37,7 +37,7 @@ use crate::client::ClientShared;
 use crate::cluster::stream::taps::Taps;
 use crate::notify::{Class, Notifier};
 use crate::tracking::Tracker;
-use dunlin_storage::{Cause, Change, DbId, Key, Observer, ShardId};
+use dunlin_storage::{Cause, Change, DbId, Key, Observer, ShardId, SlotSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use table::KeyTable;
 use watch::Watcher;
@@ -165,10 +165,10 @@ impl Observer for Interests {
         self.notifier.wanted().any(Class::REMOVALS)
     }
 
-    fn flushed(&self, db: DbId) {
+    fn flushed(&self, db: DbId, slots: &SlotSet) {
         self.each_shard(|tables| tables.tell_of_databases(&[db], &|_, _| false));
         self.queues.all_changed(db);
-        self.taps.get().into_iter().for_each(|taps| taps.flushed());
+        self.taps.get().into_iter().for_each(|taps| taps.flushed(slots));
     }
 
     fn swapped(&self, a: DbId, b: DbId, is_there: &dyn Fn(DbId, &Key<'_>) -> bool) {

@@ -16,6 +16,8 @@ const SECRET: &str = "open sesame";
 /// Bytes of a hello, and of a proof.
 const HELLO: usize = 75;
 const PROOF: usize = 32;
+/// What is spoken on connections for data.
+const VERSION: u16 = 2;
 const LIMIT: Duration = Duration::from_secs(20);
 
 const RAFT: u8 = 1;
@@ -195,6 +197,17 @@ fn strangers() {
 }
 
 #[test]
+fn those_who_say_nothing_make_room() {
+    let node = Node::start();
+    // More of them than are asked at the same time who they are.
+    let silent: Vec<TcpStream> = (0..100).map(|_| node.connect()).collect();
+    for kind in [RAFT, STREAM, MEET] {
+        node.known(kind);
+    }
+    drop(silent);
+}
+
+#[test]
 fn what_was_recorded() {
     let node = Node::start();
     for kind in [RAFT, STREAM, MEET] {
@@ -246,20 +259,21 @@ fn connections_for_data() {
         data(1, &[&version.to_le_bytes()[..], &life(1), &life(1), &epoch].concat())
     };
     let long = (u32::MAX).to_le_bytes();
-    let stranger = [&1_u16.to_le_bytes()[..], &[1; 28], &life(1), &1_u64.to_le_bytes()].concat();
+    let stranger = [&VERSION.to_le_bytes()[..], &[1; 28], &life(1), &1_u64.to_le_bytes()].concat();
     for (what, fault, bytes) in [
         ("4 GiB", "malformed", long.to_vec()),
         ("an empty frame", "malformed", vec![0; 4]),
         ("no such frame", "malformed", data(200, &[0; 10])),
-        ("a later version", "malformed", hello(2)),
+        ("an earlier version", "malformed", hello(VERSION - 1)),
+        ("a later version", "malformed", hello(VERSION + 1)),
         ("something after the hello's end", "malformed", data(1, &[0; 100])),
         ("somebody else", "refused", data(1, &stranger)),
     ] {
         node.suffers(what, fault, || send(node.known(STREAM), &bytes));
     }
-    for length in [1, 4, 5, 30, hello(1).len() - 1] {
+    for length in [1, 4, 5, 30, hello(VERSION).len() - 1] {
         let what = format!("{length} bytes of a hello");
-        let bytes = &hello(1)[..length];
+        let bytes = &hello(VERSION)[..length];
         node.suffers(&what, "truncated", || send_only(node.known(STREAM), bytes));
     }
     // Who says that he is a member gets further, and no further than this.
@@ -267,14 +281,14 @@ fn connections_for_data() {
         ("4 GiB after the hello", "malformed", long.to_vec()),
         ("no such frame after it", "malformed", data(200, &[0; 10])),
         ("what only the other side says", "malformed", data(32, &[])),
-        ("a second hello", "malformed", hello(1)),
+        ("a second hello", "malformed", hello(VERSION)),
         ("entries that are none", "malformed", data(4, &[255; 50])),
         ("a base that has not begun", "malformed", data(7, &9_u32.to_le_bytes())),
     ] {
-        let bytes = [hello(1), bytes].concat();
+        let bytes = [hello(VERSION), bytes].concat();
         node.suffers(what, fault, || send(node.known(STREAM), &bytes));
     }
     let half = data(4, &[0; 100]);
-    let bytes = [hello(1), half[..50].to_vec()].concat();
+    let bytes = [hello(VERSION), half[..50].to_vec()].concat();
     node.suffers("half a frame", "truncated", || send_only(node.known(STREAM), &bytes));
 }

@@ -183,15 +183,47 @@ fn who_waits_for_a_fence_can_be_killed_and_its_end_is_heard_of() {
 fn a_flush_waits_for_slots_that_are_being_handed_over() {
     let server = half();
     let mut control = server.client();
+    // A transaction is queued; its EXEC waits.
+    let ways: [Round; 4] = [
+        &[&["FLUSHALL"]],
+        &[&["MULTI"], &["FLUSHDB"], &["EXEC"]],
+        &[&["EVAL", "return redis.call('FLUSHALL')", "0"]],
+        &[&["EVAL", "redis.call('GET', KEYS[1]) return redis.pcall('FLUSHDB')", "1", "hello"]],
+    ];
+    for way in ways {
+        assert_eq!(control.run("SET bar 1"), Value::ok());
+        assert_eq!(control.run("DEBUG SLOTS FENCE 5061 5061"), Value::ok());
+        let (last, first) = way.split_last().expect("a command");
+        let mut flushes = server.client();
+        first.iter().for_each(|words| assert!(!flushes.call(words).is_error(), "{words:?}"));
+        flushes.set_patience(Duration::from_millis(200));
+        let answer = flushes.try_recv_after(&crate::support::command(last));
+        assert_eq!(answer, Err(Broken::Timeout), "{way:?}");
+        flushes.set_patience(crate::support::client::PATIENCE);
+        assert_eq!(control.run("DBSIZE"), Value::Int(1), "{way:?}");
+        assert_eq!(control.run("DEBUG SLOTS UNFENCE 5061 5061"), Value::ok());
+        let answer = flushes.recv();
+        assert!(!answer.is_error(), "{way:?}: {answer:?}");
+        assert_eq!(control.run("DBSIZE"), Value::Int(0), "{way:?}");
+    }
+}
+
+#[test]
+fn a_script_that_has_written_does_not_wait_with_a_flush() {
+    let server = half();
+    let mut control = server.client();
     assert_eq!(control.run("SET bar 1"), Value::ok());
     assert_eq!(control.run("DEBUG SLOTS FENCE 5061 5061"), Value::ok());
-    let mut flushes = server.client();
-    flushes.set_patience(Duration::from_millis(200));
-    assert_eq!(flushes.try_recv_after(b"FLUSHALL\r\n"), Err(Broken::Timeout));
-    flushes.set_patience(crate::support::client::PATIENCE);
-    assert_eq!(control.run("DBSIZE"), Value::Int(1));
+    let script = "redis.call('SET', KEYS[1], '1') return redis.call('FLUSHALL')";
+    let answer = control.call(&["EVAL", script, "1", "hello"]);
+    assert!(error(answer).starts_with("TRYAGAIN "));
+    control.run("MULTI");
+    control.call(&["EVAL", "return redis.call('FLUSHALL')", "0"]);
+    let answers = control.run("EXEC").items();
+    assert!(error(answers[0].clone()).starts_with("TRYAGAIN "));
+    assert_eq!(control.run("DBSIZE"), Value::Int(2));
     assert_eq!(control.run("DEBUG SLOTS UNFENCE 5061 5061"), Value::ok());
-    assert_eq!(flushes.recv(), Value::ok());
+    assert_eq!(control.call(&["EVAL", script, "1", "hello"]), Value::ok());
     assert_eq!(control.run("DBSIZE"), Value::Int(0));
 }
 

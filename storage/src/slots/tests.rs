@@ -293,9 +293,9 @@ fn hidden_slots_are_nothing_to_those_who_look_at_all_keys() {
     assert_counted(&keyspace, &guard);
 }
 
-/// Counts what it is told of.
+/// Counts what it is told of, and keeps which slots were flushed last.
 #[derive(Default)]
-struct Told(std::sync::atomic::AtomicUsize);
+struct Told(std::sync::atomic::AtomicUsize, std::sync::Mutex<SlotSet>);
 
 impl crate::Observer for Told {
     fn changed(&self, _: &crate::Change<'_>) {
@@ -306,7 +306,9 @@ impl crate::Observer for Told {
         true
     }
 
-    fn flushed(&self, _: DbId) {}
+    fn flushed(&self, _: DbId, slots: &SlotSet) {
+        *self.1.lock().expect("nobody has panicked") = slots.clone();
+    }
 
     fn swapped(&self, _: DbId, _: DbId, _: &dyn Fn(DbId, &Key<'_>) -> bool) {}
 }
@@ -325,6 +327,51 @@ fn nobody_is_told_what_expires_in_hidden_slots() {
     }
     assert_eq!(keyspace.len(DB) + keyspace.hidden_keys(), 3_000);
     assert_eq!(told.0.load(std::sync::atomic::Ordering::Relaxed), 500);
+}
+
+#[test]
+fn what_was_evicted_of_hidden_slots_is_known_when_they_are_shown() {
+    let shown = Arc::new(ShownSlots::default());
+    let policy = Policy::AllKeysRandom;
+    let keyspace = Keyspace::new(Options { shown: Some(shown.clone()), policy, ..options(2) });
+    fill(&keyspace, 4_000);
+    let hidden: SlotSet = (0..20_u8).map(|slot| slot_of(&[slot])).collect();
+    hidden.iter().for_each(|slot| shown.show(slot, false));
+    let handle = keyspace.handle();
+    keyspace.set_max_memory(keyspace.memory().used.saturating_sub(20_000));
+    for shard in (0..2).map(ShardId) {
+        while keyspace.evict_slice(shard, 10, 0, &handle.pin()).more {}
+    }
+    let is_thinned = |slot: &u16| keyspace.keys_in_slot(*slot) < 100;
+    let mut thinned: SlotSet = hidden.iter().filter(is_thinned).collect();
+    assert!(thinned.len() > 1);
+    assert!(shown.take_thinned().is_empty(), "nobody sees them");
+    let anew = thinned.iter().next().expect("there are some");
+    shown.forget_evictions(anew);
+    thinned.remove(anew);
+    hidden.iter().for_each(|slot| shown.show(slot, true));
+    assert_eq!(shown.take_thinned(), thinned);
+    assert!(shown.take_thinned().is_empty(), "once");
+}
+
+#[test]
+fn a_flush_is_told_with_its_slots() {
+    let (shown, told) = (Arc::new(ShownSlots::default()), Arc::new(Told::default()));
+    let options = Options { shown: Some(shown.clone()), ..options(2) };
+    let keyspace = Keyspace::observed(options, told.clone());
+    fill(&keyspace, 400);
+    let (handle, all) = (keyspace.handle(), ShardSet::all(&keyspace));
+    let guard = handle.pin();
+    let hidden: SlotSet = (0..20_u8).map(|slot| slot_of(&[slot])).collect();
+    hidden.iter().for_each(|slot| shown.show(slot, false));
+    let rest: SlotSet = (0..SLOTS).filter(|slot| !hidden.contains(*slot)).collect();
+    // Keys one by one, and then, when nothing is hidden, whole tables.
+    for flushed in [rest, SlotSet::all()] {
+        keyspace.try_enter(&all, &guard).expect("nobody else writes").flush(DB);
+        assert_eq!(*told.1.lock().expect("nobody has panicked"), flushed);
+        hidden.iter().for_each(|slot| shown.show(slot, true));
+    }
+    assert_eq!(keyspace.len(DB), 0);
 }
 
 #[test]

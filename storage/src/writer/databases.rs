@@ -34,7 +34,8 @@ impl Writer<'_, '_> {
             reclaim::retire_table(&keyspace.reclaim, detached, bytes, self.guard);
         }
         self.deferred = true;
-        self.tell_flushed(db);
+        // Those that were hidden had no keys. Whoever hides others waits for this writer.
+        self.tell_flushed(db, &keyspace.shown_slots());
     }
 
     /// Swaps two databases. Needs all roles.

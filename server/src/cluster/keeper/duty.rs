@@ -185,6 +185,7 @@ impl Duty {
                     peer.kept = peer.kept.without(&slots);
                 }
             }
+            Event::Thinned(slots) => self.thinned(&slots),
             Event::Fenced(taker, group, slots) => self.fenced(taker, group, slots, now),
             Event::Settled(proposal, outcome) => self.settled(proposal, &outcome, now),
             Event::Cancel(slots) => self.cancel(slots, now),

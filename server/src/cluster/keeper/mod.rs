@@ -306,6 +306,7 @@ impl Keeper {
         self.duty.clearing = self.streams.clearing();
         let is_ours = self.streams.me(&map).is_some();
         self.step(Event::Map(if is_ours { map } else { Arc::default() }));
+        self.look_for_thinned();
     }
 
     fn tick(&mut self, count: u32) {
@@ -322,6 +323,7 @@ impl Keeper {
         self.streams.lag.store(lags.iter().map(lag).sum(), Ordering::Relaxed);
         lags.into_iter().for_each(|lag| self.step(lag));
         self.look_who_has_caught_up();
+        self.look_for_thinned();
         self.streams.totals.slots.store(self.duty.handed_over, Ordering::Relaxed);
         self.step(Event::Heard(self.heard_leader()));
         self.step(Event::Tick);
@@ -338,6 +340,14 @@ impl Keeper {
     fn heard_leader(&self) -> Moment {
         let until = Duration::from_nanos(self.streams.cluster.lease.until());
         until.saturating_sub(lease::LENGTH)
+    }
+
+    /// Of slots that have come to this node it may have evicted keys before, unnoticed.
+    fn look_for_thinned(&mut self) {
+        let slots = self.streams.cluster.routes.shown().take_thinned();
+        if !slots.is_empty() {
+            self.step(Event::Thinned(slots.iter().map(|slot| (slot, slot)).collect()));
+        }
     }
 
     fn look_who_has_caught_up(&mut self) {

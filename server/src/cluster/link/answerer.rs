@@ -3,13 +3,14 @@
 use super::frame::{self, Frame, What};
 use super::handshake::{self, Refusal};
 use super::{Connection, Fault, GREET_TIMEOUT, Kind, Links, Listener, Peer, Service, Stream};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-/// Connections at most that are not yet known.
+/// Connections at most that are not yet known: with one more the oldest is closed.
 const STRANGERS: usize = 64;
 /// Connections of nodes at most.
 const CONNECTIONS: usize = 2048;
@@ -22,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves other nodes for ever.
 pub async fn serve(links: Arc<Links>, listener: Box<dyn Listener>, service: Arc<dyn Service>) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    let mut strangers: VecDeque<oneshot::Sender<()>> = VecDeque::new();
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let (stream, address) = match listener.accept().await {
@@ -33,18 +34,29 @@ pub async fn serve(links: Arc<Links>, listener: Box<dyn Listener>, service: Arc<
                 continue;
             }
         };
-        // Whoever comes while too many are being asked who they are is closed, not kept waiting.
-        let Ok(stranger) = Arc::clone(&strangers).try_acquire_owned() else { continue };
         let Ok(place) = Arc::clone(&connections).try_acquire_owned() else { continue };
+        // Who says nothing makes room for who comes later: a member needs less time than so many others
+        // need to come.
+        strangers.retain(|stranger| !stranger.is_closed());
+        if strangers.len() >= STRANGERS {
+            strangers.pop_front();
+        }
+        let (stranger, pushed_out) = oneshot::channel();
+        strangers.push_back(stranger);
         let (links, service) = (Arc::clone(&links), Arc::clone(&service));
         tokio::spawn(async move {
-            let welcomed = timeout(GREET_TIMEOUT, welcome(&links, stream, address)).await;
-            drop(stranger);
+            let welcomed = tokio::select! {
+                biased;
+                welcomed = timeout(GREET_TIMEOUT, welcome(&links, stream, address)) => welcomed.ok(),
+                _ = pushed_out => None,
+            };
             let faults = links.faults();
             match welcomed {
-                Ok(Ok(connection)) if connection.kind == Kind::Stream => service.stream(connection),
-                Ok(Ok(connection)) => answer(&links, connection, service).await,
-                Ok(Err(refusal)) => {
+                Some(Ok(connection)) if connection.kind == Kind::Stream => {
+                    service.stream(connection);
+                }
+                Some(Ok(connection)) => answer(&links, connection, service).await,
+                Some(Err(refusal)) => {
                     faults.count_refusal(&refusal);
                     match refusal {
                         Refusal::Refused(why) => {
@@ -55,7 +67,7 @@ pub async fn serve(links: Arc<Links>, listener: Box<dyn Listener>, service: Arc<
                         }
                     }
                 }
-                Err(_) => {
+                None => {
                     faults.count(Fault::Truncated);
                     tracing::debug!(%address, "cluster bus: no handshake in time");
                 }

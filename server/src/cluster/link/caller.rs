@@ -5,15 +5,18 @@
 use super::frame::{self, Frame, What};
 use super::register::Register;
 use super::{Connection, Failure, Fault, Kind, Links, RETRY, Target};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 /// Requests that wait for the connection at most; more are refused.
 const QUEUE: usize = 256;
+/// And so many bytes: those of two that are as long as can be.
+const QUEUE_BYTES: usize = 2 * frame::MAX_BODY;
 /// A connection that nobody uses is closed after this.
 const IDLE: Duration = Duration::from_secs(60);
 /// A connection on which a reply was waited for in vain this many times in a row, and for so long, is given
@@ -26,9 +29,11 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 type Answer = oneshot::Sender<Result<Vec<u8>, Failure>>;
 
 struct Call {
-    body: Vec<u8>,
+    body: Bytes,
     /// None: nobody waits for a reply.
     answer: Option<Answer>,
+    /// The bytes that it takes until it is sent.
+    _room: OwnedSemaphorePermit,
 }
 
 impl Call {
@@ -48,6 +53,7 @@ impl Call {
 #[derive(Clone)]
 pub(super) struct Caller {
     calls: mpsc::Sender<Call>,
+    room: Arc<Semaphore>,
 }
 
 impl Caller {
@@ -55,17 +61,18 @@ impl Caller {
         let (calls, queue) = mpsc::channel(QUEUE);
         let runtime = links.runtime.get().cloned().unwrap_or_else(Handle::current);
         runtime.spawn(run(Arc::downgrade(links), target, kind, queue));
-        Caller { calls }
+        Caller { calls, room: Arc::new(Semaphore::new(QUEUE_BYTES)) }
     }
 
     pub(super) fn is_alive(&self) -> bool {
         !self.calls.is_closed()
     }
 
-    pub(super) async fn call(&self, body: Vec<u8>, limit: Duration) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn call(&self, body: Bytes, limit: Duration) -> Result<Vec<u8>, Failure> {
         let (answer, reply) = oneshot::channel();
-        let sent = self.calls.try_send(Call { body, answer: Some(answer) });
-        sent.map_err(|_| Failure::NotSent("too many requests wait".to_owned()))?;
+        if !self.queue(body, Some(answer)) {
+            return Err(Failure::NotSent("too many requests wait".to_owned()));
+        }
         match timeout(limit, reply).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => Err(Failure::Lost("the connection was given up".to_owned())),
@@ -75,8 +82,15 @@ impl Caller {
 }
 
 impl Caller {
-    pub(super) fn send(&self, body: Vec<u8>) {
-        let _ = self.calls.try_send(Call { body, answer: None });
+    pub(super) fn send(&self, body: Bytes) {
+        self.queue(body, None);
+    }
+
+    /// Whether there was room for it.
+    fn queue(&self, body: Bytes, answer: Option<Answer>) -> bool {
+        let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        room.is_ok_and(|room| self.calls.try_send(Call { body, answer, _room: room }).is_ok())
     }
 }
 

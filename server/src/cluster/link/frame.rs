@@ -20,6 +20,8 @@ pub const VERSION: u8 = 1;
 
 const MAGIC: [u8; 2] = *b"Dn";
 const HEADER: usize = 12;
+/// So much of a body goes with the header, in one piece; what is longer is not copied for that.
+const PIECE: usize = 16 * 1024;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,15 +32,15 @@ pub enum What {
     Reply,
 }
 
-/// A frame.
+/// A frame. What is sent may belong to others as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub struct Frame<B = Vec<u8>> {
     /// What it is.
     pub what: What,
     /// Which request it is, or is the reply to.
     pub number: u32,
     /// What it says.
-    pub body: Vec<u8>,
+    pub body: B,
 }
 
 fn invalid(why: String) -> io::Error {
@@ -85,17 +87,23 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Fr
 ///
 /// # Errors
 /// If the connection fails, or the body is too long for a frame.
-pub async fn write(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<()> {
-    if frame.body.len() > MAX_BODY {
-        return Err(invalid(format!("a frame of {} bytes", frame.body.len())));
+pub async fn write(
+    stream: &mut (impl AsyncWrite + Unpin),
+    frame: &Frame<impl AsRef<[u8]>>,
+) -> io::Result<()> {
+    let body = frame.body.as_ref();
+    if body.len() > MAX_BODY {
+        return Err(invalid(format!("a frame of {} bytes", body.len())));
     }
-    let length = u32::try_from(frame.body.len()).map_err(|_| invalid("a frame".to_owned()))?;
-    let mut bytes = Vec::with_capacity(HEADER + frame.body.len());
+    let length = u32::try_from(body.len()).map_err(|_| invalid("a frame".to_owned()))?;
+    let (first, rest) = body.split_at(body.len().min(PIECE));
+    let mut bytes = Vec::with_capacity(HEADER + first.len());
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&[VERSION, u8::from(frame.what == What::Reply)]);
     bytes.extend_from_slice(&frame.number.to_be_bytes());
     bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(&frame.body);
+    bytes.extend_from_slice(first);
     stream.write_all(&bytes).await?;
+    stream.write_all(rest).await?;
     stream.flush().await
 }

@@ -35,6 +35,7 @@ mod transport;
 
 use super::meta::Later;
 use super::node::NodeId;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -278,7 +279,7 @@ impl Links {
     }
 
     /// Sends a node a message that has no reply. It does not wait, and drops what is too much.
-    pub fn send(self: &Arc<Self>, target: Target, kind: Kind, body: Vec<u8>) {
+    pub fn send(self: &Arc<Self>, target: Target, kind: Kind, body: Bytes) {
         self.caller(target, kind).send(body);
     }
 
@@ -293,7 +294,7 @@ impl Links {
         body: Vec<u8>,
         timeout: Duration,
     ) -> Result<Vec<u8>, Failure> {
-        self.caller(target, kind).call(body, timeout).await
+        self.caller(target, kind).call(body.into(), timeout).await
     }
 
     fn caller(self: &Arc<Self>, target: Target, kind: Kind) -> caller::Caller {

@@ -214,10 +214,13 @@ fn strange_hellos_are_refused() {
 fn frames() {
     run(async {
         let (mut a, mut b) = duplex(100);
-        let frame = frame::Frame { what: frame::What::Reply, number: 7, body: vec![5; 1000] };
-        let (written, read) = tokio::join!(frame::write(&mut a, &frame), frame::read(&mut b));
-        written.unwrap();
-        assert_eq!(read.unwrap(), Some(frame));
+        for length in [0, 1000, 100_000] {
+            let body: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let frame = frame::Frame { what: frame::What::Reply, number: 7, body };
+            let (written, read) = tokio::join!(frame::write(&mut a, &frame), frame::read(&mut b));
+            written.unwrap();
+            assert_eq!(read.unwrap(), Some(frame));
+        }
         drop(a);
         assert_eq!(frame::read(&mut b).await.unwrap(), None);
         let too_long = vec![0; frame::MAX_BODY + 1];
@@ -315,6 +318,25 @@ fn requests_over_sockets() {
         client.set_identity(identity(1));
         assert!(matches!(ask(b"gone", long).await, Err(Failure::NotSent(_))));
         assert!(matches!(ask(b"gone", long).await, Err(Failure::NotSent(_))));
+    });
+}
+
+#[test]
+fn what_waits_for_a_connection_is_bounded_by_its_bytes() {
+    run(async {
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target { node: None, address: socket.local_addr().unwrap() };
+        drop(socket);
+        let (client, limit) = (links(1, "s"), Duration::from_secs(30));
+        let ask = || client.request(target, Kind::Publish, b"short".to_vec(), limit);
+        let long = Bytes::from(vec![0; frame::MAX_BODY]);
+        (0..3).for_each(|_| client.send(target, Kind::Publish, long.clone()));
+        let full = Err(Failure::NotSent("too many requests wait".to_owned()));
+        assert_eq!(ask().await, full);
+        // They fail, since nobody is there, and leave their room to others.
+        while ask().await == full {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     });
 }
 

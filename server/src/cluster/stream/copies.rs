@@ -268,12 +268,6 @@ impl Copies {
         state.owned = owned;
         Gained { ready: gained, unready }
     }
-
-    /// Whether what is here of a slot is complete.
-    #[must_use]
-    pub fn is_complete(&self, slot: u16) -> bool {
-        self.lock().copies.get(slot).is_some_and(|copy| copy.complete)
-    }
 }
 
 /// Whether the map says that `owner` owns all these slots.
@@ -312,6 +306,10 @@ mod tests {
 
     fn slots(first: u16, last: u16) -> Ranges {
         [(first, last)].into_iter().collect()
+    }
+
+    fn is_complete(copies: &Copies, slot: u16) -> bool {
+        copies.lock().copies.get(slot).is_some_and(|copy| copy.complete)
     }
 
     /// Nodes 1 and 2: the second owns the slots, and the first is what it is.
@@ -372,11 +370,11 @@ mod tests {
         copies.end(1);
         assert!(copies.admits(5, 2), "the end of an old session changes nothing");
         copies.end(2);
-        assert!(copies.is_idle(5) && copies.is_complete(5));
+        assert!(copies.is_idle(5) && is_complete(&copies, 5));
         assert_eq!(copies.resume(3, life(2), &slots(5, 10), &map), Err(Why::Lost));
         copies.begin(3, life(2), &some, &map).unwrap();
         copies.end(3);
-        assert!(!copies.is_complete(5), "half a base is nothing");
+        assert!(!is_complete(&copies, 5), "half a base is nothing");
     }
 
     #[test]
@@ -394,7 +392,7 @@ mod tests {
         assert_eq!(copies.resume(1, life(2), &all, &after), Ok(()));
         let other = map(3, None, 0);
         copies.follow(life(1), &other);
-        assert!(copies.is_idle(0) && !copies.is_complete(0), "another owner followed");
+        assert!(copies.is_idle(0) && !is_complete(&copies, 0), "another owner followed");
     }
 
     #[test]

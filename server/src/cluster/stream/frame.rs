@@ -11,7 +11,7 @@
 //!   Entries   entries                states of keys, as in snapshots
 //!   Piece, LastPiece                 of an entry that is too long for a frame
 //!   Based     group 4                the base of the group is complete
-//!   Flush     lane 2, lanes 2        all keys of these slots were removed: slot = lane (mod lanes)
+//!   Flush     slots                  all keys of these slots were removed
 //!   Upto      lane 2, number 8       all marks of the lane up to the number were sent
 //!   Fin       group 4, slots, keys 4 each    nothing follows: the owner has fenced them
 //!   Forget    slots                  they are not kept up any more
@@ -36,7 +36,7 @@ use crate::cluster::node::NodeId;
 use crate::cluster::slot::SLOTS;
 
 /// The version that is spoken.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Most bytes of a frame behind its length.
 pub const FRAME_MAX: usize = 128 * 1024;
 /// Bytes of frames that may be under way to a keeper of copies.
@@ -98,13 +98,8 @@ pub enum Frame<'a> {
         /// Which.
         group: u32,
     },
-    /// All keys of a shard were removed, as far as the peer gets its slots.
-    Flush {
-        /// The shard of the owner: the slots are those with this remainder.
-        lane: u16,
-        /// How many shards it has.
-        lanes: u16,
-    },
+    /// All keys of these slots were removed.
+    Flush(Ranges),
     /// Everything up to a number was sent.
     Upto {
         /// The shard of the owner.
@@ -165,7 +160,7 @@ impl Frame<'_> {
             Frame::Piece(_) => 5,
             Frame::LastPiece(_) => 6,
             Frame::Based { .. } => 7,
-            Frame::Flush { .. } => 8,
+            Frame::Flush(_) => 8,
             Frame::Upto { .. } => 9,
             Frame::Fin { .. } => 10,
             Frame::Forget(_) => 11,
@@ -206,11 +201,7 @@ impl Frame<'_> {
             Frame::Based { group } | Frame::Taken { group } | Frame::Confirm { group } => {
                 out.extend(group.to_le_bytes());
             }
-            Frame::Flush { lane, lanes } => {
-                out.extend(lane.to_le_bytes());
-                out.extend(lanes.to_le_bytes());
-            }
-            Frame::Forget(slots) => put_slots(slots, out),
+            Frame::Flush(slots) | Frame::Forget(slots) => put_slots(slots, out),
             Frame::Upto { lane, number } | Frame::Applied { lane, number } => {
                 out.extend(lane.to_le_bytes());
                 out.extend(number.to_le_bytes());
@@ -280,7 +271,7 @@ impl<'a> Body<'a> {
             5 => Frame::Piece(self.rest()),
             6 => Frame::LastPiece(self.rest()),
             7 => Frame::Based { group: self.group()? },
-            8 => Frame::Flush { lane: self.slot_or_lane()?, lanes: self.slot_or_lane()? },
+            8 => Frame::Flush(self.slots()?),
             9 => Frame::Upto { lane: self.slot_or_lane()?, number: self.number()? },
             10 => Frame::Fin { group: self.group()?, counts: self.counts()? },
             11 => Frame::Forget(self.slots()?),
@@ -404,7 +395,7 @@ mod tests {
             Frame::Piece(b"a piece"),
             Frame::LastPiece(b""),
             Frame::Based { group: u32::MAX },
-            Frame::Flush { lane: 3, lanes: 16 },
+            Frame::Flush(slots.clone()),
             Frame::Upto { lane: 9, number: u64::MAX },
             Frame::Fin { group: 5, counts: vec![(0, 1), (SLOTS - 1, 0)] },
             Frame::Forget(slots),

@@ -22,10 +22,14 @@
 //! Marks have rising numbers. When all marks up to S were taken out and sent, the peer is told `Upto(S)`;
 //! once it has acknowledged that, it has for each key a state that the key had after the change
 //! that S stands for.
+//!
+//! A flush is a mark with the slots that were flushed. Those of the outbox may be others by the time at
+//! which it is taken out: a base of them, or what another node has of them, is not to be flushed.
 
+use crate::cluster::slot;
 use crate::cluster::stream::ranges::Ranges;
 use bytes::Bytes;
-use dunlin_storage::Key;
+use dunlin_storage::{Key, SlotSet};
 use hashbrown::HashTable;
 use std::collections::VecDeque;
 
@@ -40,8 +44,19 @@ const KEEP: usize = 1024;
 pub enum Changed {
     /// A key.
     Key(Bytes),
-    /// All keys were removed.
-    All,
+    /// All keys of these slots were removed.
+    Slots(Ranges),
+}
+
+/// What becomes of a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is sent.
+    Goes,
+    /// It is not wanted any more.
+    Drops,
+    /// The peer does not take it yet.
+    Waits,
 }
 
 #[derive(Clone, Debug)]
@@ -50,8 +65,23 @@ struct Mark {
     /// The first of those that it stands for: a flush makes what was marked before it superfluous, but
     /// until it is sent the peer knows of none of that.
     since: u64,
-    /// None: all keys were removed.
-    key: Option<Name>,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Key(Name),
+    Slots(Ranges),
+}
+
+impl What {
+    /// Whether a flush of these slots says it, too.
+    fn is_within(&self, flushed: &Ranges) -> bool {
+        match self {
+            What::Key(name) => flushed.contains(slot::of(&name.bytes)),
+            What::Slots(slots) => slots.is_within(flushed),
+        }
+    }
 }
 
 /// A key's name with the store's hash of it.
@@ -84,10 +114,20 @@ impl Outbox {
         &self.slots
     }
 
-    /// Marks changes in other slots from here on. What is marked of others is forgotten when it is
-    /// taken out.
-    pub fn set_slots(&mut self, slots: Ranges) {
-        self.slots = slots;
+    /// Marks changes in these slots, too, from here on.
+    pub fn add(&mut self, slots: &Ranges) {
+        self.slots = self.slots.with(slots);
+    }
+
+    /// Marks no changes in these slots any more. A key of them that is marked is dropped when it is taken
+    /// out. Of a flush nothing stays: when they are added again their base begins.
+    pub fn remove(&mut self, slots: &Ranges) {
+        self.slots = self.slots.without(slots);
+        for mark in self.queue.iter_mut().chain(&mut self.sent) {
+            if let What::Slots(flushed) = &mut mark.what {
+                *flushed = flushed.without(slots);
+            }
+        }
     }
 
     /// A key in a slot has changed. True if the queue was empty until now: somebody may sleep.
@@ -102,47 +142,74 @@ impl Outbox {
         }
         let name = Name { hash, bytes: Bytes::copy_from_slice(key.bytes) };
         self.marked.insert_unique(hash, name.clone(), |name| name.hash);
-        self.push(Some(name))
-    }
-
-    /// All keys were removed: what was marked does not matter any more. As [`Outbox::mark`].
-    pub fn flush(&mut self) -> bool {
-        if self.slots.is_empty() {
-            return false;
-        }
-        let since = self.queue.front().map(|mark| mark.since);
-        self.queue.clear();
-        self.marked = HashTable::new();
         self.newest += 1;
-        let number = self.newest;
-        self.queue.push_back(Mark { number, since: since.unwrap_or(number), key: None });
-        since.is_none()
-    }
-
-    fn push(&mut self, key: Option<Name>) -> bool {
-        self.newest += 1;
-        self.queue.push_back(Mark { number: self.newest, since: self.newest, key });
+        let (number, what) = (self.newest, What::Key(name));
+        self.queue.push_back(Mark { number, since: number, what });
         self.queue.len() == 1
     }
 
-    /// What was marked first, and is still to be taken out. None within: all keys were removed.
+    /// All keys of these slots were removed: what was marked of them does not matter any more. As
+    /// [`Outbox::mark`].
+    pub fn flush(&mut self, flushed: &SlotSet) -> bool {
+        let slots = self.slots.slots().filter(|slot| flushed.contains(*slot));
+        let slots: Ranges = slots.map(|slot| (slot, slot)).collect();
+        if slots.is_empty() {
+            return false;
+        }
+        let was_empty = self.queue.is_empty();
+        self.newest += 1;
+        let number = self.newest;
+        let since = self.supersede(&slots).unwrap_or(number);
+        self.queue.push_back(Mark { number, since, what: What::Slots(slots) });
+        was_empty
+    }
+
+    /// Forgets the marks that a flush of these slots makes superfluous. It stands for them, from the number
+    /// that comes back on; and so do those that stay among them, because they are sent before it.
+    fn supersede(&mut self, flushed: &Ranges) -> Option<u64> {
+        let mut since = None;
+        self.queue.retain_mut(|mark| {
+            let is_superfluous = mark.what.is_within(flushed);
+            match is_superfluous {
+                true => since = since.or(Some(mark.since)),
+                false => mark.since = since.unwrap_or(mark.since),
+            }
+            !is_superfluous
+        });
+        self.marked.retain(|name| !flushed.contains(slot::of(&name.bytes)));
+        since
+    }
+
+    /// What becomes of what was marked first, and is still to be taken out. `open`: the slots of which the
+    /// peer takes anything.
     #[must_use]
-    pub fn first(&self) -> Option<Option<&Bytes>> {
-        self.queue.front().map(|mark| mark.key.as_ref().map(|name| &name.bytes))
+    pub fn turn(&self, open: &Ranges) -> Option<Turn> {
+        let (is_wanted, is_open) = match &self.queue.front()?.what {
+            What::Key(name) => {
+                let slot = slot::of(&name.bytes);
+                (self.slots.contains(slot), open.contains(slot))
+            }
+            What::Slots(slots) => (!slots.is_empty(), slots.is_within(open)),
+        };
+        Some(match (is_wanted, is_open) {
+            (false, _) => Turn::Drops,
+            (true, true) => Turn::Goes,
+            (true, false) => Turn::Waits,
+        })
     }
 
     /// Takes out what was marked first. Its present state has to be read after this, and sent.
     pub fn pop(&mut self) -> Option<Changed> {
         let mark = self.queue.pop_front()?;
-        let changed = match &mark.key {
-            Some(name) => {
+        let changed = match &mark.what {
+            What::Key(name) => {
                 let is = |other: &Name| other.hash == name.hash && other.bytes == name.bytes;
                 if let Ok(entry) = self.marked.find_entry(name.hash, is) {
                     entry.remove();
                 }
                 Changed::Key(name.bytes.clone())
             }
-            None => Changed::All,
+            What::Slots(slots) => Changed::Slots(slots.clone()),
         };
         if self.queue.is_empty() && self.queue.capacity() > KEEP {
             (self.queue, self.marked) = Default::default();
@@ -201,23 +268,18 @@ impl Outbox {
         let mut again = std::mem::take(&mut self.sent);
         again.append(&mut self.queue);
         self.marked = HashTable::new();
-        let since = again.front().map(|mark| mark.since);
-        // What came before a flush does not matter.
-        let from = again.iter().rposition(|mark| mark.key.is_none()).unwrap_or(0);
-        for (at, mut mark) in again.into_iter().skip(from).enumerate() {
-            if let (0, Some(since)) = (at, since) {
-                mark.since = since;
-            }
-            let is_new = mark.key.as_ref().is_none_or(|name| self.enter(name));
+        for mut mark in again {
+            let is_new = match &mark.what {
+                What::Key(name) => self.enter(name),
+                What::Slots(slots) => {
+                    mark.since = self.supersede(slots).unwrap_or(mark.since);
+                    true
+                }
+            };
             if is_new {
                 self.queue.push_back(mark);
             }
         }
-    }
-
-    /// The peer gets a base of everything: what is marked up to here is part of it.
-    pub fn restart(&mut self) {
-        (self.queue, self.marked, self.sent) = Default::default();
     }
 
     /// Notes that a key is in the queue; false if it is already.

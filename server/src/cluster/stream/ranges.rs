@@ -32,6 +32,15 @@ impl Ranges {
         self.0.get(at).is_some_and(|(first, _)| *first <= slot)
     }
 
+    /// Whether all of them are among those.
+    #[must_use]
+    pub fn is_within(&self, those: &Ranges) -> bool {
+        self.0.iter().all(|(first, last)| {
+            let at = those.0.partition_point(|(_, end)| end < last);
+            those.0.get(at).is_some_and(|(begin, _)| begin <= first)
+        })
+    }
+
     /// The ranges.
     #[must_use]
     pub fn as_slice(&self) -> &[Range] {
@@ -151,7 +160,11 @@ mod tests {
             let few = ranges.first(30);
             prop_assert!(few.slots().eq(model.iter().copied().take(30)));
             let some: Ranges = [(5, 20), (SLOTS - 9, SLOTS - 1)].into_iter().collect();
-            prop_assert_eq!(ranges.both(&some).with(&ranges.without(&some)), ranges);
+            let both = ranges.both(&some);
+            prop_assert!(both.is_within(&ranges) && both.is_within(&some));
+            prop_assert_eq!(ranges.is_within(&some), ranges.without(&some).is_empty());
+            prop_assert_eq!(some.is_within(&ranges), some.without(&ranges).is_empty());
+            prop_assert_eq!(both.with(&ranges.without(&some)), ranges);
         }
     }
 

@@ -198,7 +198,7 @@ impl<A: Around> Sink<A> {
                 self.resume(group, &slots).map_err(|why| (why, group))
             }
             Frame::Based { group } => self.based(group).map_err(|why| (why, group)),
-            Frame::Flush { lane, lanes } => self.flush(lane, lanes).map_err(of_all),
+            Frame::Flush(slots) => self.flush(&slots).map_err(of_all),
             Frame::Upto { lane, number } => {
                 self.store().map_err(of_all)?;
                 self.reply(&Frame::Applied { lane, number });
@@ -236,6 +236,9 @@ impl<A: Around> Sink<A> {
         })?;
         self.unkeep(&slots);
         self.clear(&slots);
+        if let Some(cluster) = &self.server.cluster {
+            slots.slots().for_each(|slot| cluster.routes.shown().forget_evictions(slot));
+        }
         self.slots = self.slots.with(&slots);
         self.groups.insert(group, slots);
         Ok(())
@@ -260,12 +263,10 @@ impl<A: Around> Sink<A> {
         Ok(())
     }
 
-    fn flush(&mut self, lane: u16, lanes: u16) -> Result<(), Why> {
+    fn flush(&mut self, slots: &Ranges) -> Result<(), Why> {
         self.store()?;
         self.staged = None;
-        let of_lane = |slot: &u16| slot.checked_rem(lanes) == Some(lane);
-        let slots: Ranges = self.slots.slots().filter(of_lane).map(|slot| (slot, slot)).collect();
-        self.clear(&slots);
+        self.clear(slots);
         Ok(())
     }
 

@@ -313,12 +313,9 @@ impl Source {
             for changed in popped.changed {
                 match changed {
                     Changed::Key(name) => self.add(&name)?,
-                    Changed::All => {
+                    Changed::Slots(slots) => {
                         self.close_block()?;
-                        self.frame(&Frame::Flush {
-                            lane: lane as u16,
-                            lanes: self.taps.lanes() as u16,
-                        })?;
+                        self.frame(&Frame::Flush(slots))?;
                     }
                 }
             }

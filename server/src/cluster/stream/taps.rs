@@ -12,11 +12,11 @@
 //! around it is held for one key at a time. A shard without peers is not observed for their sake, and a
 //! server without a cluster has no taps.
 
-use super::outbox::{Changed, Outbox};
+use super::outbox::{Changed, Outbox, Turn};
 use super::ranges::Ranges;
 use crate::cluster::change::Life;
 use crate::cluster::slot;
-use dunlin_storage::{Key, ShardId};
+use dunlin_storage::{Key, ShardId, SlotSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
@@ -98,33 +98,6 @@ struct Tap {
     outbox: Outbox,
 }
 
-/// What becomes of a mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// It is sent.
-    Goes,
-    /// It is not wanted any more.
-    Drops,
-    /// The peer does not take it yet.
-    Waits,
-}
-
-/// What becomes of the first mark of an outbox.
-fn turn(outbox: &Outbox, open: &Ranges) -> Option<Turn> {
-    let is_open = match outbox.first()? {
-        Some(name) => {
-            let slot = slot::of(name);
-            if !outbox.slots().contains(slot) {
-                return Some(Turn::Drops);
-            }
-            open.contains(slot)
-        }
-        // It is about all slots of the lane.
-        None => outbox.slots().without(open).is_empty(),
-    };
-    Some(if is_open { Turn::Goes } else { Turn::Waits })
-}
-
 /// The taps of one shard. On cache lines of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -193,11 +166,11 @@ impl Taps {
         }
     }
 
-    /// All keys of this node's own slots were removed. Under all roles.
-    pub fn flushed(&self) {
+    /// All keys of these slots were removed. Under all roles.
+    pub fn flushed(&self, slots: &SlotSet) {
         for lane in &self.lanes {
             for tap in lane.lock().iter_mut() {
-                if tap.outbox.flush() {
+                if tap.outbox.flush(slots) {
                     tap.bell.ring();
                 }
             }
@@ -226,18 +199,14 @@ impl Taps {
                 lane.len() - 1
             });
             if let Some(tap) = lane.get_mut(at) {
-                let all = tap.outbox.slots().with(&slots);
-                tap.outbox.set_slots(all);
+                tap.outbox.add(&slots);
             }
         }
     }
 
     /// Changes in these slots are not marked for a peer any more.
     pub fn remove(&self, peer: Life, slots: &Ranges) {
-        self.each(peer, |_, outbox| {
-            let rest = outbox.slots().without(slots);
-            outbox.set_slots(rest);
-        });
+        self.each(peer, |_, outbox| outbox.remove(slots));
     }
 
     /// Nothing is marked for a peer any more, and what was is forgotten.
@@ -270,7 +239,7 @@ impl Taps {
         let outbox = &mut tap.outbox;
         let (mut changed, mut count) = (Vec::new(), 0);
         while count < most
-            && let Some(turn) = turn(outbox, open)
+            && let Some(turn) = outbox.turn(open)
         {
             if turn == Turn::Waits {
                 break;
@@ -288,7 +257,7 @@ impl Taps {
         self.lanes.iter().any(|lane| {
             let lane = lane.lock();
             let tap = lane.iter().find(|tap| tap.peer == peer);
-            let turn = tap.and_then(|tap| turn(&tap.outbox, open));
+            let turn = tap.and_then(|tap| tap.outbox.turn(open));
             turn.is_some_and(|turn| turn != Turn::Waits)
         })
     }
@@ -377,7 +346,7 @@ mod tests {
         assert_eq!(first.len() + second.len(), 100);
         let is_low = |changed: &Changed| match changed {
             Changed::Key(name) => slot::of(name) < 8192,
-            Changed::All => false,
+            Changed::Slots(_) => false,
         };
         assert!(first.iter().all(is_low) && !second.iter().any(is_low));
         assert_eq!(taps.lag(life(1)), first.len());
@@ -424,10 +393,12 @@ mod tests {
         assert!(taps.has_work(life(1), &only(first)));
         let popped = pop(&only(first));
         assert_eq!((popped.changed.len(), popped.taken), (0, 2));
-        // That all keys were removed is said of all slots at once.
-        taps.flushed();
+        // That all keys were removed is said of all slots at once, and of no others.
+        taps.flushed(&SlotSet::all());
         assert!(pop(&only(first)).changed.is_empty());
-        assert_eq!(pop(&all).changed, [Changed::All]);
+        let flushed = all.without(&only(second));
+        taps.add(life(1), &bell, &only(second), |_| ShardId(0));
+        assert_eq!(pop(&flushed).changed, [Changed::Slots(flushed.clone())]);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! happens at one instant. These are the roles of the keys that its caller has named, if it is known
 //! to keep to them ([`Reach`]), and else all. A script that goes further all the same gets the role it
 //! lacks if that is free; if not, it begins anew under all roles, unless something has been done that
-//! cannot be undone. Then it tries for a while, and fails.
+//! cannot be undone. Then it tries for a while, and fails. One that removes all keys while slots are
+//! handed over begins anew as well, when they are, or fails.
 
 use super::nested::Caller;
 use crate::acl::{Denied, LogContext};
@@ -65,6 +66,8 @@ pub(super) struct ScriptHost<'c, 'g> {
     wrote: bool,
     /// The run has failed for want of roles; it is to begin anew with all of them.
     anew: bool,
+    /// It has failed because it wants to remove all keys, which has to wait.
+    flushes: bool,
     /// Commands it has called.
     calls: u32,
     /// What of the caller's state the script has for itself.
@@ -84,6 +87,9 @@ const TAKEN: ReplyError = ReplyError::new(
     "ERR The script has written, and then wanted a key that it has not declared and that is in use. \
      Please declare the keys of the script",
 );
+/// It wants to remove all keys while slots are handed over, and cannot begin anew.
+const HANDED_OVER: ReplyError =
+    ReplyError::new("TRYAGAIN Script attempted to remove all keys while slots are handed over");
 /// A key is another node's, or of no slot that this one serves now.
 const NOT_LOCAL: ReplyError =
     ReplyError::new("ERR Script attempted to access a non local key in a cluster node");
@@ -131,6 +137,7 @@ pub(super) fn run<'g>(
     engine: impl FnOnce(&mut ScriptHost<'_, 'g>, &mut Reply) -> Ended,
 ) -> Result<Outcome, ReplyError> {
     let again = std::mem::take(&mut call.client.begins_anew);
+    call.client.flushes = false;
     if call.server.monitors.active() && !again {
         let now = call.server.clock.wall_us();
         call.server.monitors.show(now, call.client, call.entry, &call.request);
@@ -147,19 +154,21 @@ pub(super) fn run<'g>(
     host.declared = declared;
     host.slot = invocation.keys.first().map(|key| slot::of(key));
     let ended = engine(&mut host, reply);
-    let (needs_roles, needs_time) = (host.anew, host.running.is_overtime());
+    let (needs_roles, is_overtime, flushes) = (host.anew, host.running.is_overtime(), host.flushes);
+    // Where there is time for it, it is asked first whether it may run.
+    let needs_time = is_overtime || flushes;
     if host.exceeded {
         invocation.reach.note_exceeded();
     } else if ended == Ended::Replied {
         invocation.reach.note_kept();
     }
-    match (needs_roles, needs_time) {
+    match (needs_roles, is_overtime) {
         (_, true) => invocation.cost.note_long(),
         (true, false) => {}
         (false, false) => invocation.cost.note(watch.stop(&host.running)),
     }
     host.leave();
-    call.client.begins_anew = needs_roles || needs_time;
+    (call.client.begins_anew, call.client.flushes) = (needs_roles || needs_time, flushes);
     match (needs_roles, needs_time) {
         (_, true) => Err(error::NEEDS_TIME),
         (true, false) => Err(error::NEEDS_ROLE),
@@ -213,6 +222,7 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
             exceeded: false,
             wrote: false,
             anew: false,
+            flushes: false,
             calls: 0,
             lent,
         };
@@ -315,6 +325,14 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
         let shards = self.caller.touches(entry);
         self.exceeded |= !shards.iter().all(|shard| self.declared.contains(shard));
         let may_begin_anew = !self.running.has_acted() && !self.lent.deny_blocking;
+        if self.has_to_wait(entry) {
+            if !may_begin_anew {
+                return Err(HANDED_OVER);
+            }
+            (self.anew, self.flushes) = (true, true);
+            self.running.abandon();
+            return Err(ANEW);
+        }
         if self.caller.enter(&shards, if may_begin_anew { 1 } else { TRIES }) {
             return Ok(true);
         }
@@ -324,6 +342,16 @@ impl<'c, 'g> ScriptHost<'c, 'g> {
             return Err(ANEW);
         }
         if entry.has(Flags::WRITE) { Err(TAKEN) } else { Ok(false) }
+    }
+
+    /// Whether a command would remove all keys while slots are handed over: as in dispatch, which knows
+    /// nothing of what a script runs.
+    fn has_to_wait(&self, entry: &Entry) -> bool {
+        let is_handing_over = || {
+            let cluster = self.caller.server.cluster.as_ref();
+            cluster.is_some_and(|cluster| cluster.routes.has_fenced())
+        };
+        entry.command.flags.has(flag_set!(WRITE | ALL_SHARDS)) && is_handing_over()
     }
 }
 

@@ -98,12 +98,20 @@ fn a_taker_without_memory_evicts() {
     // What was evicted is missed, and never old.
     let checker = Checker::start(&nodes.addresses(), Faults::Lost);
     checker.work(SECOND);
-    begin_to_move(&mut nodes, &["--maxmemory", LITTLE, "--maxmemory-policy", "allkeys-lru"]);
+    let little = ["--maxmemory", LITTLE, "--maxmemory-policy", "allkeys-lru"];
+    let fourth = begin_to_move(&mut nodes, &little);
     checker.phase("slots move");
     nodes.settle();
     checker.work(SECOND);
     checker.end();
     assert!((1..BULK).contains(&bulk_of(&nodes)));
+    // Those that it had evicted before it owned them are not where they were, either.
+    let mut router = Router::new(&nodes.addresses());
+    (0..BULK).for_each(|number| drop(router.repeat(&["DEL", &bulk(number)])));
+    std::thread::sleep(SECOND);
+    nodes.kill(fourth);
+    nodes.settle();
+    assert_eq!(bulk_of(&nodes), 0);
 }
 
 #[ignore = "part of the long form"]

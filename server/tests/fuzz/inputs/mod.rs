@@ -206,9 +206,9 @@ fn slots(random: &mut Rng, count: usize) -> Vec<u8> {
 fn body(random: &mut Rng, kind: u8) -> Vec<u8> {
     let count = random.below(5);
     match kind {
-        1 => [vec![1, 0], random.bytes(64)].concat(),
+        1 => [vec![2, 0], random.bytes(64)].concat(),
         2 | 3 => [random.bytes(4), slots(random, count)].concat(),
-        7 | 8 | 33 | 35 | 36 => random.bytes(4),
+        7 | 33 | 35 | 36 => random.bytes(4),
         9 | 34 => random.bytes(10),
         10 => {
             let mut out = random.bytes(4);
@@ -218,7 +218,7 @@ fn body(random: &mut Rng, kind: u8) -> Vec<u8> {
             }
             out
         }
-        11 => slots(random, count),
+        8 | 11 => slots(random, count),
         32 => Vec::new(),
         37 => [vec![1 + random.below(5) as u8], random.bytes(4)].concat(),
         _ => random.bytes(12 * count),

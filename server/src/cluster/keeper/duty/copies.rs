@@ -127,6 +127,18 @@ impl Duty {
         }
     }
 
+    /// What was evicted here before was not marked for the former owner, which has it still and must not
+    /// give it back: it gets these slots anew.
+    pub(super) fn thinned(&mut self, slots: &Ranges) {
+        for (node, peer) in &mut self.peers {
+            let lost = slots.both(&peer.live);
+            if !lost.is_empty() {
+                let lost = peer.lose(&lost);
+                self.effects.push(Effect::Forget(*node, lost));
+            }
+        }
+    }
+
     fn propose_sync(
         &mut self,
         node: NodeId,

@@ -33,6 +33,8 @@ pub enum Event {
     Held(NodeId),
     /// They are not handed over after all.
     Unkept(NodeId, Ranges),
+    /// Keys of these slots were evicted here before the slots were this node's own.
+    Thinned(Ranges),
     /// Nothing touches the slots of the move to this taker any more.
     Fenced(NodeId, u32, Ranges),
     /// How a proposal has ended.

@@ -577,6 +577,39 @@ fn who_has_given_slots_away_has_time_to_be_reached() {
 }
 
 #[test]
+fn who_has_what_the_new_owner_has_evicted_gets_it_anew() {
+    let mut map = Map { replicas: 1, ..Map::default() };
+    for number in [1, 2] {
+        assert_eq!(map.apply(join(number, u64::from(number))), Verdict::Done);
+    }
+    let life = |number: u32| Life { node: node(number), incarnation: u64::from(number) };
+    let (giver, owner, now) = (node(1), node(2), Duration::from_secs(10));
+    let last = crate::cluster::slot::SLOTS - 1;
+    let all: Ranges = [(0, last)].into_iter().collect();
+    let mut duty = Duty::new(owner);
+    duty.step(Event::Map(Arc::new(map.clone())), now);
+    duty.step(Event::Kept(life(1), all.clone()), now);
+    duty.step(Event::Up(giver), now);
+    let (slots, from, to) = (all.as_slice().to_vec(), life(1), life(2));
+    assert_eq!(map.apply(Change::Commit { slots, from, to }), Verdict::Done);
+    map.goal.set(0, last, Goal { owner: Some(owner), backups: [Some(giver), None] });
+    let effects = duty.step(Event::Map(Arc::new(map.clone())), now);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Resume(..))), "{effects:?}");
+    let thinned: Ranges = [(5, 9)].into_iter().collect();
+    let effects = duty.step(Event::Thinned(thinned.clone()), now);
+    let [forget, Effect::Propose(proposal)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(*forget, Effect::Forget(giver, thinned.clone()));
+    let Change::Sync { slots, in_sync: false, .. } = proposal.change() else {
+        panic!("{proposal:?}")
+    };
+    assert_eq!(slots.as_slice(), [(5, 9)]);
+    assert_eq!(map.apply(proposal.change().clone()), Verdict::Done);
+    let effects = duty.step(Event::Map(Arc::new(map)), now);
+    let begins = |e: &Effect| matches!(e, Effect::Begin(_, _, slots) if *slots == thinned);
+    assert!(effects.iter().any(begins), "{effects:?}");
+}
+
+#[test]
 fn a_base_of_which_a_part_is_not_wanted_any_more_is_begun_anew() {
     let mut map = Map { replicas: 1, ..Map::default() };
     for number in [1, 2] {

@@ -80,6 +80,39 @@ fn a_taker_that_dies_in_the_middle_costs_nothing() {
     }
 }
 
+/// What a taker evicts before the slots are its own is not marked for the former owner, which is their
+/// backup then: a client that removes it finds nothing to remove, and would find it again if the taker died.
+#[test]
+fn what_a_taker_has_evicted_does_not_stay_where_it_was() {
+    let world = world(1);
+    let one = TestNode::start(&world, 1);
+    one.serves_all();
+    let names: Vec<String> = (0..4_000).map(|key| format!("key:{key}")).collect();
+    let (client, value) = (one.client(), format!("{:01000}", 7));
+    for name in &names {
+        let put = client.write(name, |writer, key| {
+            writer.put(DB, key, NewValue::Bytes(value.as_bytes()), None, 0);
+        });
+        assert!(put.is_some());
+    }
+    // There is room for half of what it is to own.
+    let two = TestNode::start(&world, 2);
+    let keyspace = &two.server.keyspace;
+    keyspace.set_policy(Policy::AllKeysRandom);
+    keyspace.set_max_memory(keyspace.memory().used + (1 << 20));
+    world.settle();
+    keyspace.set_max_memory(0);
+    let (owner, map) = (two.client(), world.map());
+    let of_two = |name: &&String| map.slots.get(slot::of(name.as_bytes())).owner == Some(id(2));
+    let (there, gone): (Vec<&String>, Vec<&String>) =
+        names.iter().filter(of_two).partition(|name| owner.look(name).is_some());
+    assert!(!gone.is_empty() && !there.is_empty(), "{} {}", gone.len(), there.len());
+    let is_gone = || gone.iter().all(|name| client.look(name).is_none());
+    wait("what was evicted is gone", is_gone);
+    world.settle();
+    check(&[&one, &two], &there.into_iter().map(|name| (name.clone(), 7)).collect());
+}
+
 #[test]
 fn a_taker_without_memory_is_let_alone() {
     let world = world(0);
