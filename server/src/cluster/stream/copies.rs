@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(unready.count(), usize::from(SLOTS), "somebody else had it and is gone");
         assert!(copies.follow(life(1), &map(1, None, 7)).unready.is_empty());
         copies.follow(life(1), &map(2, Some(true), 9));
-        assert!(copies.is_idle(0) && !copies.is_complete(0), "its backups have begun anew");
+        assert!(copies.is_idle(0) && !is_complete(&copies, 0), "its backups have begun anew");
     }
 
     #[test]
