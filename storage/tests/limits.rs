@@ -1,0 +1,132 @@
+//! What is remembered for evicting when a store is near its budget no more.
+
+use dunlin_storage::{
+    DbId, Handle, Keyspace, Millis, NewValue, Options, Policy, ShardId, ShardSet, Writer,
+};
+
+const DB: DbId = DbId(0);
+const BUDGET: u64 = 1 << 20;
+/// More keys than there is room for.
+const KEYS: u64 = 20_000;
+
+/// A store of one shard, and the handle that it is used with.
+struct Store {
+    keyspace: Keyspace,
+    handle: Handle,
+}
+
+impl Store {
+    fn new(policy: Policy) -> Self {
+        let (shards, max_memory, seed) = (1, BUDGET, Some([1, 6, 1, 8]));
+        let keyspace =
+            Keyspace::new(Options { shards, max_memory, policy, seed, ..Options::default() });
+        Self { handle: keyspace.handle(), keyspace }
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Writer<'_, '_>)) {
+        let guard = self.handle.pin();
+        let set = ShardSet::one(ShardId(0));
+        let mut writer = self.keyspace.try_enter(&set, &guard).expect("nobody else is here");
+        change(&mut writer);
+    }
+
+    fn put(&self, db: DbId, key: u64, expire_at: Option<Millis>) {
+        let bytes = key.to_be_bytes();
+        let key = self.keyspace.key(&bytes);
+        self.write(|writer| {
+            writer.put(db, &key, NewValue::Bytes(&[7; 100]), expire_at, 0);
+        });
+    }
+
+    fn remove(&self, key: u64) {
+        let bytes = key.to_be_bytes();
+        let key = self.keyspace.key(&bytes);
+        self.write(|writer| {
+            writer.remove(DB, &key, 0);
+        });
+    }
+
+    /// New keys that do not stay.
+    fn pass(&self, times: u64) {
+        for key in KEYS..KEYS + times {
+            self.put(DB, key, None);
+            self.remove(key);
+        }
+    }
+
+    /// New keys until so much is used.
+    fn fill(&self, from: u64, bytes: u64) {
+        for key in from.. {
+            if self.used() >= bytes {
+                break;
+            }
+            self.put(DB, key, None);
+        }
+    }
+
+    fn used(&self) -> u64 {
+        self.keyspace.memory().used
+    }
+
+    fn evicted(&self) -> u64 {
+        self.keyspace.stats().evicted_keys
+    }
+}
+
+#[test]
+fn nothing_is_left_of_it_when_the_store_is_far_from_its_budget() {
+    for policy in [Policy::AllKeysAuto, Policy::AllKeysLru] {
+        for budget_meanwhile in [BUDGET, 0, BUDGET * 8] {
+            let store = Store::new(policy);
+            (0..KEYS).for_each(|key| store.put(DB, key, None));
+            let evicted = store.evicted();
+            assert!(evicted > 0 && store.keyspace.memory().eviction > 0, "{policy:?}");
+            if budget_meanwhile == BUDGET {
+                store.write(|writer| writer.flush(DB));
+            }
+            store.keyspace.set_max_memory(budget_meanwhile);
+            store.pass(100_000);
+            let memory = store.keyspace.memory();
+            assert_eq!(memory.eviction, 0, "{policy:?} {budget_meanwhile} {memory:?}");
+            // And near its budget again, it has not grown out of sight either.
+            store.write(|writer| writer.flush(DB));
+            store.keyspace.set_max_memory(BUDGET);
+            store.fill(0, 800_000);
+            assert!(store.used() < BUDGET, "{policy:?} {:?}", store.keyspace.memory());
+            assert_eq!(store.evicted(), evicted, "{policy:?} {budget_meanwhile}");
+        }
+    }
+}
+
+#[test]
+fn keys_that_come_and_go_do_not_make_it_grow() {
+    for policy in [Policy::AllKeysAuto, Policy::AllKeysLru] {
+        // Of eight keys: what is left is above three quarters of the budget, or below.
+        for gone in [1, 4] {
+            let store = Store::new(policy);
+            (0..KEYS).for_each(|key| store.put(DB, key, None));
+            (0..KEYS).filter(|key| key % 8 < gone).for_each(|key| store.remove(key));
+            let (used, evicted) = (store.used(), store.evicted());
+            assert_eq!(used > BUDGET / 4 * 3, gone == 1, "{used}");
+            assert!(used > BUDGET / 2, "{used}");
+            store.pass(60_000);
+            store.fill(KEYS * 10, BUDGET / 10 * 9);
+            let memory = store.keyspace.memory();
+            assert!(memory.eviction < 150_000 && memory.used < BUDGET, "{policy:?} {memory:?}");
+            assert_eq!(store.evicted(), evicted, "{policy:?} {gone}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_without_a_ring_leaves_nothing_of_it_below_the_budget() {
+    for policy in [Policy::NoEviction, Policy::VolatileLru] {
+        let store = Store::new(Policy::AllKeysLru);
+        (0..KEYS).for_each(|key| store.put(DB, key, None));
+        (0..KEYS).filter(|key| key % 2 == 0).for_each(|key| store.remove(key));
+        assert!(store.used() < BUDGET / 4 * 3 && store.keyspace.memory().eviction > 0);
+        store.keyspace.set_policy(policy);
+        store.pass(1);
+        assert_eq!(store.keyspace.memory().eviction, 0, "{policy:?}");
+    }
+}
