@@ -1,4 +1,5 @@
-//! What is remembered for evicting when a store is near its budget no more.
+//! What a budget asks of a store: that it is kept where little may go, whichever database that is in, and that
+//! nothing is remembered for evicting when the store is near it no more.
 
 use dunlin_storage::{
     DbId, Handle, Keyspace, Millis, NewValue, Options, Policy, ShardId, ShardSet, Writer,
@@ -62,6 +63,17 @@ impl Store {
             }
             self.put(DB, key, None);
         }
+    }
+
+    /// Lowers the budget to what is used but for so many bytes, and lets the background evict.
+    fn lose(&self, bytes: u64) {
+        let budget = self.used() - bytes;
+        self.keyspace.set_max_memory(budget);
+        for _ in 0..10_000 {
+            self.keyspace.evict_slice(ShardId(0), 100, 0, &self.handle.pin());
+        }
+        let (policy, used) = (self.keyspace.policy(), self.used());
+        assert!(used <= budget, "{policy:?}: {used} of {budget}");
     }
 
     fn used(&self) -> u64 {
@@ -128,5 +140,24 @@ fn a_policy_without_a_ring_leaves_nothing_of_it_below_the_budget() {
         store.keyspace.set_policy(policy);
         store.pass(1);
         assert_eq!(store.keyspace.memory().eviction, 0, "{policy:?}");
+    }
+}
+
+#[test]
+fn keys_with_an_expiry_go_whichever_database_they_are_in() {
+    for policy in [Policy::VolatileRandom, Policy::VolatileTtl] {
+        let store = Store::new(Policy::VolatileLru);
+        let len = |db| store.keyspace.len(DbId(db));
+        (0..2000).for_each(|key| store.put(DB, key, None));
+        (0..1000).for_each(|key| store.put(DbId(1), key, Some(1 << 40)));
+        (0..1000).for_each(|key| store.put(DbId(2), key, Some(1 << 40)));
+        // The hand is somewhere in one of the tables.
+        store.lose(1000);
+        let (first, second) = (len(1), len(2));
+        store.keyspace.set_policy(policy);
+        store.lose(60_000);
+        assert!(len(1) < first - 100 && len(2) < second - 100, "{policy:?} {} {}", len(1), len(2));
+        store.lose(60_000);
+        assert_eq!(len(0), 2000, "{policy:?}");
     }
 }

@@ -6,6 +6,7 @@ use crate::Millis;
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
 use crate::shard::{Core, Shard};
+use crate::table::Table;
 use crate::table::probe::Hit;
 use crate::writer::Writer;
 
@@ -126,9 +127,10 @@ fn pick<'g>(
     let table = keyspace.table(db, id);
     let volatile = policy.is_volatile();
     let (next, hits) = match policy {
-        Policy::VolatileTtl => (hand, table.nearest(random, TTL_SAMPLE, &keyspace.hasher, guard)),
+        // These look anywhere in a table, and in the next one then.
+        Policy::VolatileTtl => (0, table.nearest(random, TTL_SAMPLE, &keyspace.hasher, guard)),
         Policy::AllKeysRandom | Policy::VolatileRandom => {
-            (hand, table.random_victim(random, volatile, guard))
+            (0, table.random_victim(random, volatile, guard))
         }
         _ => table.clock(hand, volatile, now, &keyspace.hasher, guard),
     };
@@ -142,6 +144,12 @@ fn pick<'g>(
     (db, hits)
 }
 
+/// Whether something may go from a table: anything, or only what has an expiry.
+fn has_any(table: &Table, volatile: bool) -> bool {
+    let count = if volatile { table.expires() } else { table.len() };
+    count > 0
+}
+
 /// The database whose turn it is, its hand, and a random number.
 pub(super) fn where_to_look(
     keyspace: &Keyspace,
@@ -149,10 +157,11 @@ pub(super) fn where_to_look(
     core: &mut Core,
 ) -> (usize, u64, u64) {
     let databases = usize::from(keyspace.databases());
+    let volatile = keyspace.policy().is_volatile();
     let state = &mut core.eviction;
     for step in 0..databases {
         let db = (state.db + step) % databases;
-        if keyspace.table(db, id).len() > 0 {
+        if has_any(keyspace.table(db, id), volatile) {
             state.db = db;
             break;
         }
