@@ -2,7 +2,7 @@
 //! nothing is remembered for evicting when the store is near it no more.
 
 use dunlin_storage::{
-    DbId, Handle, Keyspace, Millis, NewValue, Options, Policy, ShardId, ShardSet, Writer,
+    DbId, Handle, Keyspace, Millis, NewValue, Options, Policy, ShardId, ShardSet, Touch, Writer,
 };
 
 const DB: DbId = DbId(0);
@@ -37,6 +37,21 @@ impl Store {
         self.write(|writer| {
             writer.put(db, &key, NewValue::Bytes(&[7; 100]), expire_at, 0);
         });
+    }
+
+    /// As a server does it, which refuses a command for which no space can be made; whether it was stored.
+    fn try_put(&self, key: u64, expire_at: Option<Millis>) -> bool {
+        let may_run = !self.keyspace.over_limit()
+            || self.keyspace.make_space(ShardId(0), 64, 0, &self.handle.pin());
+        if may_run {
+            self.put(DB, key, expire_at);
+        }
+        may_run
+    }
+
+    fn read(&self, key: u64) {
+        let bytes = key.to_be_bytes();
+        self.keyspace.get(DB, &self.keyspace.key(&bytes), 0, Touch::Yes, &self.handle.pin());
     }
 
     fn remove(&self, key: u64) {
@@ -160,4 +175,36 @@ fn keys_with_an_expiry_go_whichever_database_they_are_in() {
         store.lose(60_000);
         assert_eq!(len(0), 2000, "{policy:?}");
     }
+}
+
+#[test]
+fn keys_that_are_always_in_use_go_if_no_others_may() {
+    for policy in [Policy::VolatileLru, Policy::VolatileLfu, Policy::VolatileRandom] {
+        let store = Store::new(policy);
+        (0..5).for_each(|key| store.put(DB, key, Some(1 << 40)));
+        let mut refused = 0;
+        for key in 5..50_000 {
+            if key % 4 == 0 {
+                (0..5).for_each(|key| store.read(key));
+            }
+            refused += u64::from(!store.try_put(key, None));
+        }
+        let used = store.used();
+        assert!(refused > 0 && used < BUDGET / 2 * 3, "{policy:?}: {used}, {refused} refused");
+        assert_eq!(store.evicted(), 5, "{policy:?}");
+    }
+}
+
+#[test]
+fn what_may_go_is_no_help_if_it_is_not_found_for_long() {
+    // One key with an expiry is stored again and again.
+    let store = Store::new(Policy::VolatileLru);
+    let mut refused = 0;
+    for key in 1..40_000 {
+        store.put(DB, 0, Some(1 << 40));
+        refused += u64::from(!store.try_put(key, None));
+    }
+    let used = store.used();
+    assert!(refused > 0 && store.keyspace.can_evict(), "{refused}");
+    assert!(used < BUDGET / 2 * 3, "{used}");
 }

@@ -16,7 +16,8 @@
 //! buckets. Ring and ghost exist only while the store is near its budget, or not yet far from it again.
 //!
 //! `volatile-*` policies look at keys with an expiry only; `*-random` takes any of a random bucket;
-//! `volatile-ttl` takes the nearest expiry of a sample. Whatever the policy, expired keys go first.
+//! `volatile-ttl` takes the nearest expiry of a sample. Whatever the policy, expired keys go first. When
+//! all that may go is used again before the hand comes round, the hand takes what was used.
 //! `*-lrm` is the same as `*-lru` except that reads do not count as a use.
 //!
 //! An insertion evicts from its own shard, [`VICTIMS_PER_INSERT`] at most (more when the store is far
@@ -38,6 +39,7 @@ use crate::Millis;
 use crate::hash::{POSITION_BITS, ShardId, Spot, TAG_BITS};
 use crate::memory::usable;
 use crate::sync::Ordering;
+use crate::table::bucket::FREQUENCY_MAX;
 use crate::writer::Writer;
 use auto::sampler::Sampler;
 use auto::{Auto, Load};
@@ -73,6 +75,12 @@ const RING_LEAST: usize = 64;
 pub(crate) struct Eviction {
     /// The database the hand is in.
     db: usize,
+    /// How many tables it has gone round.
+    turns: u32,
+    /// How often in a row it has gone round all of them and nothing was found, and whether something was
+    /// since it began anew.
+    rounds: u8,
+    has_found: bool,
     active: bool,
     ring: VecDeque<u64>,
     ghost: Ghost,
@@ -190,6 +198,23 @@ impl Eviction {
         let is_due = self.rest == 0 || !self.active;
         self.rest = self.rest.saturating_sub(1);
         is_due
+    }
+
+    /// The hand has gone round a table: the next database's turn.
+    fn end_turn(&mut self, db: usize, databases: usize) {
+        self.db = (db + 1) % databases;
+        self.turns = self.turns.wrapping_add(1);
+    }
+
+    /// The hand has been everywhere.
+    fn end_round(&mut self) {
+        let found = std::mem::take(&mut self.has_found);
+        self.rounds = if found { 0 } else { self.rounds.saturating_add(1) };
+    }
+
+    /// Whether the hand takes what was used, too: all that may go is used as often as the hand comes by.
+    fn takes_used(&self) -> bool {
+        self.rounds > FREQUENCY_MAX
     }
 
     fn next_random(&mut self) -> u64 {

@@ -8,6 +8,7 @@ use crate::keyspace::Keyspace;
 use crate::shard::{Core, Shard};
 use crate::table::Table;
 use crate::table::probe::Hit;
+use crate::table::sweep::Choice;
 use crate::writer::Writer;
 
 /// Looks (ring entries or buckets) per victim at most, on average.
@@ -118,34 +119,42 @@ fn pick<'g>(
             let (db, spot) = unpack(packed);
             let hit = keyspace.table(db, id).small_victim(spot, &keyspace.hasher, guard);
             if hit.is_some() {
-                writer.with_core(id, |core| core.eviction.ghost.insert(spot));
+                writer.with_core(id, |core| {
+                    core.eviction.ghost.insert(spot);
+                    core.eviction.has_found = true;
+                });
             }
             return (db, hit.into_iter().collect());
         }
     }
     let (db, hand, random) = writer.with_core(id, |core| where_to_look(keyspace, id, core));
+    let used = writer.with_core(id, |core| core.eviction.takes_used());
     let table = keyspace.table(db, id);
     let volatile = policy.is_volatile();
     let (next, hits) = match policy {
         // These look anywhere in a table, and in the next one then.
         Policy::VolatileTtl => (0, table.nearest(random, TTL_SAMPLE, &keyspace.hasher, guard)),
         Policy::AllKeysRandom | Policy::VolatileRandom => {
-            (0, table.random_victim(random, volatile, guard))
+            (0, table.random_victim(random, volatile, &keyspace.hasher, guard))
         }
-        _ => table.clock(hand, volatile, now, &keyspace.hasher, guard),
+        _ => table.clock(hand, Choice { volatile, used, now }, &keyspace.hasher, guard),
     };
     writer.with_core(id, |core| {
         core.tables[db].hand = next;
+        core.eviction.has_found |= !hits.is_empty();
         if next == 0 {
-            // Once round: the next database's turn.
-            core.eviction.db = (db + 1) % usize::from(keyspace.databases());
+            let databases = usize::from(keyspace.databases());
+            core.eviction.end_turn(db, databases);
+            if !(db + 1..databases).any(|db| has_any(keyspace.table(db, id), volatile)) {
+                core.eviction.end_round();
+            }
         }
     });
     (db, hits)
 }
 
 /// Whether something may go from a table: anything, or only what has an expiry.
-fn has_any(table: &Table, volatile: bool) -> bool {
+pub(super) fn has_any(table: &Table, volatile: bool) -> bool {
     let count = if volatile { table.expires() } else { table.len() };
     count > 0
 }
