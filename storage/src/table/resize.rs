@@ -23,6 +23,9 @@ const FILL_MAX: usize = 92;
 const FILL_MIN: usize = 20;
 /// Fill after shrinking, in percent.
 const FILL_SHRUNK: usize = 60;
+/// A table does not become more times smaller at once: until the move is over, which takes as long as the
+/// old array is, the new one has to hold all that comes.
+const SHRINK_MOST: usize = 4;
 /// Bytes up to which a table is small: some groups, or one with a long chain.
 const SMALL_TABLE: u64 = 16 * 1024;
 /// Growth per step, in percent.
@@ -68,7 +71,8 @@ impl Table {
             self.move_homes(core, HOMES_PER_WRITE, cx);
         } else if head.groups() > 1 && self.len() as usize * 100 < head.capacity() * FILL_MIN {
             let slots = self.len() as usize * 100 / FILL_SHRUNK;
-            self.start_resize(core, head, slots.div_ceil(HOMES * SLOTS));
+            let least = head.groups().div_ceil(SHRINK_MOST);
+            self.start_resize(core, head, slots.div_ceil(HOMES * SLOTS).max(least));
         }
     }
 
@@ -173,7 +177,7 @@ fn move_home(head: &Array, next: &Array, home: usize, hasher: &Hasher) -> usize 
             bucket.set_word(slot, Word::EMPTY);
         }
     }
-    let mut spilled = bucket.about().overflow();
+    let mut spilled = bucket.about().overflow_most();
     if spilled > 0 {
         for (overflow, slot, word) in head.spilled_of(home, hasher) {
             if let Some(key) = key_of(word) {
@@ -302,5 +306,67 @@ fn free_words(
             unsafe { reclaim.free_entry(dead, returns) };
             bucket.set_word(slot, Word::EMPTY);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::hash::ShardId;
+    use crate::keyspace::{DbId, Keyspace, Options};
+    use crate::shard::ShardSet;
+    use crate::value::string::NewValue;
+
+    fn items(array: &Array) -> usize {
+        let homes = (0..array.homes()).map(|home| array.home(home));
+        let spilled = (0..array.groups()).flat_map(|group| array.chain(group * HOMES));
+        let count = |bucket: &Bucket| (0..SLOTS).filter(|&i| !bucket.word(i).is_empty()).count();
+        homes.chain(spilled).map(count).sum()
+    }
+
+    #[test]
+    fn a_home_is_moved_whole_however_many_have_spilled() {
+        let (hasher, reclaim) = (Hasher::new(Some([1, 2, 3, 4]), 0, None), Reclaim::new());
+        let (from, to) = (Array::new(1), Array::new(200));
+        let keys = (0..u64::MAX).map(u64::to_be_bytes);
+        let of_one = keys.filter(|key| from.home_of(hasher.spot_of(key)) == 3);
+        for key in of_one.take(5000) {
+            let entry = entry::build(&key, NewValue::Bytes(b"v"), None, |_| None).entry;
+            let spot = hasher.spot_of(&key);
+            from.place(spot, Word::new(entry, spot.tag, false));
+        }
+        assert_eq!((items(&from), items(&to)), (5000, 0));
+        move_home(&from, &to, 3, &hasher);
+        assert_eq!((items(&from), items(&to)), (0, 5000));
+        let mut moved = Detached { head: Box::into_raw(to), home: 0, misses: None };
+        let mut left = usize::MAX;
+        assert!(moved.free(&mut left, &reclaim));
+    }
+
+    #[test]
+    fn an_emptied_table_becomes_smaller_step_by_step() {
+        let keyspace = Keyspace::new(Options { shards: 1, ..Options::default() });
+        let handle = keyspace.handle();
+        let (guard, id) = (handle.pin(), ShardId(0));
+        let table = keyspace.table(0, id);
+        let groups = || {
+            let arrays = std::iter::successors(table.head(&guard), |array| array.next());
+            arrays.map(Array::groups).collect::<Vec<_>>()
+        };
+        let enter = || keyspace.try_enter(&ShardSet::one(id), &guard).expect("nobody else is here");
+        for n in 0..20_000_u32 {
+            let bytes = n.to_be_bytes();
+            enter().put(DbId(0), &keyspace.key(&bytes), NewValue::Bytes(b"v"), Some(10), 0);
+        }
+        while keyspace.expire_slice(id, 20, 1000, &guard).more {}
+        for n in 0..2000_u32 {
+            let bytes = n.to_be_bytes();
+            let key = keyspace.key(&bytes);
+            enter().put(DbId(0), &key, NewValue::Bytes(b"v"), None, 0);
+            enter().remove(DbId(0), &key, 0);
+            let groups = groups();
+            assert!(groups.windows(2).all(|pair| pair[0] <= pair[1] * SHRINK_MOST), "{groups:?}");
+        }
+        assert_eq!(groups(), [1]);
     }
 }
