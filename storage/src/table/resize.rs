@@ -8,7 +8,7 @@
 
 use super::bucket::{Bucket, SLOTS, Word};
 use super::probe::{entry_of, key_of};
-use super::{Array, HOMES, Table, TableCore};
+use super::{Array, GROUPS_MAX, HOMES, Table, TableCore};
 use crate::entry;
 use crate::epoch::Guard;
 use crate::hash::Hasher;
@@ -91,10 +91,12 @@ impl Table {
     }
 
     fn start_resize(&self, core: &mut TableCore, head: &Array, groups: usize) {
-        let next = Array::new(groups);
-        if next.groups() == head.groups() {
+        // A full table of the largest size comes here with every insertion.
+        let groups = groups.clamp(1, GROUPS_MAX);
+        if groups == head.groups() {
             return;
         }
+        let next = Array::new(groups);
         super::add(&self.figures.table_bytes, next.bytes() as u64);
         core.moving = 0;
         core.expire_group = 0;
