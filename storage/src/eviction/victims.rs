@@ -91,9 +91,9 @@ fn evict_expired(writer: &mut Writer<'_, '_>, id: ShardId, now: Millis) -> usize
     if !keyspace.table(db, id).may_expire() {
         return 0;
     }
-    let (removed, _) = writer.remove_due(db, id, EXPIRED_LOOK, FIELDS_AT_ONCE, now);
+    let look = writer.remove_due(db, id, EXPIRED_LOOK, FIELDS_AT_ONCE, now);
     keyspace.fold(id);
-    removed
+    look.removed
 }
 
 /// The next victims, of one bucket; maybe none yet.

@@ -13,6 +13,8 @@ use crate::table::iter::POSITION_END;
 /// What the expiry walk has found in a group.
 #[derive(Default)]
 pub(crate) struct Ripe<'g> {
+    /// There was one that was due, maybe only by what it had said of itself.
+    pub(crate) swept: bool,
     /// Items whose time is over.
     pub(crate) gone: Vec<Hit<'g>>,
     /// Hashes of which some fields have expired. The summaries do not tell of them any more.
@@ -46,6 +48,7 @@ impl Table {
         let mut array = self.head(guard);
         let mut looked = 0;
         while let Some(current) = array {
+            current.rebase(Due::at(now));
             let moment = current.moment(Due::at(now));
             while group - base < current.groups() {
                 let due = current.due[group - base].load(Ordering::Relaxed);
@@ -254,6 +257,7 @@ fn sweep_group<'g>(
     hasher: &Hasher,
     ripe: &mut Ripe<'g>,
 ) {
+    ripe.swept = true;
     let mut earliest: Option<Due> = None;
     let homes = group * HOMES..(group + 1) * HOMES;
     homes.clone().for_each(|home| prefetch(array.home(home)));
@@ -315,4 +319,39 @@ fn sweep_home<'g>(
         array.hit(bucket, home, slot, false).into_iter().for_each(&mut look);
     }
     earliest
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::keyspace::{Keyspace, Options};
+    use crate::table::TableCore;
+
+    #[test]
+    fn one_far_expiry_does_not_make_all_others_due() {
+        const HOUR: Millis = 3_600_000;
+        const NOW: Millis = 1_700_000_000_000;
+        let keyspace = Keyspace::new(Options::default());
+        let handle = keyspace.handle();
+        let (guard, table) = (handle.pin(), Table::new());
+        let array = Array::new(3000);
+        array.note_due(7, Due::at(NOW + 10 * 365 * 24 * HOUR));
+        (0..array.homes()).for_each(|home| array.note_due(home, Due::at(NOW + HOUR)));
+        table.head.store(Box::into_raw(array), Ordering::Release);
+        // The calls of a round, of which each ends with a group that is due or after 1024 others.
+        let round = |now| {
+            let look = |from| table.due(from, 1024, now, &keyspace.hasher, &guard).0;
+            let (mut calls, mut next) = (1, look(0));
+            while next != 0 {
+                (calls, next) = (calls + 1, look(next));
+            }
+            calls
+        };
+        round(NOW);
+        assert_eq!(round(NOW), 3);
+        assert_eq!(round(NOW + 2 * HOUR), 3001, "nothing is overlooked");
+        let (mut detached, _) = table.detach(&mut TableCore::default());
+        let mut left = usize::MAX;
+        assert!(detached.free(&mut left, &keyspace.reclaim));
+    }
 }
