@@ -111,7 +111,7 @@ impl Keyspace {
             // Insertions do so by themselves; there may be none.
             fit(&mut writer, shard);
         }
-        let shrinks = self.has_oversized(shard) && writer.shrink_empty_tables(shard);
+        let shrinks = self.has_oversized(shard) && writer.tidy_tables(shard);
         self.fold(shard);
         self.lower_ceiling();
         // Where little may go, the search goes on until the hand has gone round.

@@ -32,7 +32,9 @@ const SMALL_TABLE: u64 = 16 * 1024;
 const GROWTH: usize = 120;
 /// Homes moved per write.
 const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 16 };
-/// Writes' worth of moves of an empty table at once: its buckets are only looked at.
+/// Writes' worth of moves at once where there are no writes, and of an empty table: its buckets are only
+/// looked at.
+const STEPS: usize = 8;
 const EMPTY_STEPS: usize = 64;
 /// Groups at which the sizes of different shards part ways.
 const STAGGER_AT: usize = 128;
@@ -69,11 +71,15 @@ impl Table {
         };
         if head.next().is_some() {
             self.move_homes(core, HOMES_PER_WRITE, cx);
-        } else if head.groups() > 1 && self.len() as usize * 100 < head.capacity() * FILL_MIN {
+        } else if self.is_sparse(head) {
             let slots = self.len() as usize * 100 / FILL_SHRUNK;
             let least = head.groups().div_ceil(SHRINK_MOST);
             self.start_resize(core, head, slots.div_ceil(HOMES * SLOTS).max(least));
         }
+    }
+
+    fn is_sparse(&self, head: &Array) -> bool {
+        head.groups() > 1 && self.len() as usize * 100 < head.capacity() * FILL_MIN
     }
 
     /// Whether an empty table takes so much memory that [`Table::tidy`] has something to do.
@@ -81,10 +87,20 @@ impl Table {
         self.len() == 0 && self.table_bytes() > SMALL_TABLE
     }
 
-    /// Goes some steps towards the size of an empty table; whether there was any to go.
-    pub(crate) fn shrink_empty(&self, core: &mut TableCore, cx: &Context<'_>) -> bool {
+    /// Whether a move has begun, or a table of some size is mostly empty.
+    pub(crate) fn is_untidy(&self, guard: &Guard) -> bool {
+        let Some(head) = self.head(guard) else {
+            return false;
+        };
+        head.next().is_some() || self.table_bytes() > SMALL_TABLE && self.is_sparse(head)
+    }
+
+    /// Goes some steps on with a move, or towards the size of a table that is mostly empty; whether
+    /// there was any to go.
+    pub(crate) fn tidy_on(&self, core: &mut TableCore, cx: &Context<'_>) -> bool {
         let before = (core.moving, self.table_bytes());
-        for _ in 0..EMPTY_STEPS {
+        let steps = if self.len() == 0 { EMPTY_STEPS } else { STEPS };
+        for _ in 0..steps {
             self.tidy(core, cx);
         }
         (core.moving, self.table_bytes()) != before

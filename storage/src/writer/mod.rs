@@ -270,19 +270,6 @@ impl<'k, 'g> Writer<'k, 'g> {
         keyspace.memory_changed(id, change + table.table_bytes() as i64);
     }
 
-    /// Makes the shard's empty tables smaller, a piece at a time; whether there was anything to do.
-    pub(crate) fn shrink_empty_tables(&mut self, id: ShardId) -> bool {
-        self.begin();
-        let (keyspace, cx) = (self.keyspace, self.context(id));
-        let mut moved = false;
-        for (db, table) in keyspace.tables_in(id).enumerate().filter(|(_, t)| t.is_oversized()) {
-            let before = table.table_bytes() as i64;
-            moved |= self.with_core(id, |core| table.shrink_empty(&mut core.tables[db], &cx));
-            keyspace.memory_changed(id, table.table_bytes() as i64 - before);
-        }
-        moved
-    }
-
     #[inline]
     fn find(&self, db: DbId, key: &Key<'_>) -> Option<Hit<'g>> {
         self.find_in(self.keyspace.physical(db), key)
