@@ -21,11 +21,29 @@ use crate::writer::Writer;
 
 /// Group summaries per look: half a microsecond.
 const GROUPS_PER_LOOK: usize = 1024;
+/// Groups swept in a slice, if it is not for more items: some microseconds each.
+const SWEPT_LEAST: usize = 64;
+
+/// What one look of the walk has brought.
+pub(crate) struct Look {
+    /// Keys and fields that it has removed.
+    pub(crate) removed: usize,
+    /// Whether a group was due, with or without anything to remove.
+    swept: bool,
+    /// Whether the walk came to the end of the table.
+    complete: bool,
+}
+
+/// What is left of a slice.
+struct Left {
+    items: usize,
+    sweeps: usize,
+    removed: usize,
+}
 
 impl Writer<'_, '_> {
     /// Removes the expired items of the next due group, if there is one among the next `groups`, and
-    /// about `max_fields` fields of its hashes; how many of both, and whether the walk came to the
-    /// end of the table.
+    /// about `max_fields` fields of its hashes.
     pub(crate) fn remove_due(
         &mut self,
         db: usize,
@@ -33,7 +51,7 @@ impl Writer<'_, '_> {
         groups: usize,
         max_fields: usize,
         now: Millis,
-    ) -> (usize, bool) {
+    ) -> Look {
         self.begin_removals();
         let (keyspace, guard) = (self.keyspace, self.guard);
         let table = keyspace.table(db, shard);
@@ -60,7 +78,28 @@ impl Writer<'_, '_> {
                 *group = if *group == next { next.saturating_sub(1) } else { 0 };
             });
         }
-        (ripe.gone.len() + removed, next == 0 && removed < max_fields)
+        Look {
+            removed: ripe.gone.len() + removed,
+            swept: ripe.swept,
+            complete: next == 0 && removed < max_fields,
+        }
+    }
+
+    /// Goes on with the walk through a table; whether it is complete.
+    fn walk_on(&mut self, db: usize, shard: ShardId, now: Millis, left: &mut Left) -> bool {
+        if !self.keyspace.table(db, shard).may_expire() {
+            return true;
+        }
+        while left.items > 0 && left.sweeps > 0 {
+            let look = self.remove_due(db, shard, GROUPS_PER_LOOK, left.items, now);
+            left.items = left.items.saturating_sub(look.removed);
+            left.sweeps -= usize::from(look.swept);
+            left.removed += look.removed;
+            if look.complete {
+                return true;
+            }
+        }
+        false
     }
 
     /// Removes about `max` expired fields of hashes; how many. The summaries tell of what is left.
@@ -103,7 +142,8 @@ impl Keyspace {
         writer.is_some_and(|mut writer| writer.bury(db, key, now))
     }
 
-    /// Removes about `max_items` expired keys and fields of a shard, in all databases. Skips a busy shard.
+    /// Removes about `max_items` expired keys and fields of a shard, in all databases; sweeps as many groups
+    /// at most, or a few. Skips a busy shard.
     pub fn expire_slice(
         &self,
         shard: ShardId,
@@ -118,21 +158,11 @@ impl Keyspace {
         let Some(mut writer) = self.try_enter(&ShardSet::one(shard), guard) else {
             return SliceReport { busy: true, more: true, removed: 0 };
         };
-        let mut removed = 0;
-        for db in 0..databases {
-            let table = self.table(db, shard);
-            if !table.may_expire() {
-                continue;
-            }
-            while removed < max_items {
-                let left = max_items - removed;
-                let (count, complete) = writer.remove_due(db, shard, GROUPS_PER_LOOK, left, now);
-                removed += count;
-                if complete {
-                    break;
-                }
-            }
-        }
-        SliceReport { removed, more: removed >= max_items, busy: false }
+        // From where the last slice stopped: one database must not keep it from the others.
+        let first = writer.with_core(shard, |core| core.expire_db);
+        let left = &mut Left { items: max_items, sweeps: max_items.max(SWEPT_LEAST), removed: 0 };
+        let stopped = (first..databases).find(|&db| !writer.walk_on(db, shard, now, left));
+        writer.with_core(shard, |core| core.expire_db = stopped.unwrap_or(0));
+        SliceReport { removed: left.removed, more: stopped.is_some(), busy: false }
     }
 }

@@ -58,6 +58,7 @@ pub mod steps;
 mod survey;
 pub mod sync;
 mod table;
+mod tidy;
 pub mod value;
 mod walk;
 mod writer;

@@ -149,10 +149,11 @@ impl Reclaim {
     /// # Safety
     /// The caller owns the entry, as for [`entry::free`].
     pub(crate) unsafe fn free_entry(&self, dead: Dead, returns: &mut Returns) {
+        let shared = dead.shared();
         // SAFETY: by the contract of this function.
         let Some(big) = (unsafe { entry::free(dead, returns) }) else { return };
         let bytes = match &big {
-            Big::Rope(rope) => rope.memory_usage() as u64,
+            Big::Rope(rope) => rope.memory_usage().saturating_sub(shared) as u64,
             Big::Object(object) => object.memory_usage() as u64,
             Big::Table(_) => 0,
         };
@@ -200,4 +201,43 @@ pub(crate) fn retire_table(reclaim: &Arc<Reclaim>, detached: Detached, bytes: u6
     // SAFETY: the closure owns what it moves; the arrays are unlinked, and are freed only after it
     // has run.
     unsafe { guard.defer(send) };
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::hash::ShardId;
+    use crate::keyspace::{DbId, Keyspace, Options};
+    use crate::shard::ShardSet;
+    use crate::value::string::NewValue;
+
+    #[test]
+    fn what_a_changed_string_has_of_the_old_one_is_no_garbage() {
+        let keyspace = Keyspace::new(Options { shards: 1, ..Options::default() });
+        let (handle, reader) = (keyspace.handle(), keyspace.handle());
+        let put = |rope: &Rope| {
+            let (guard, value) = (handle.pin(), NewValue::Rope(rope.clone()));
+            let set = ShardSet::one(ShardId(0));
+            let mut writer = keyspace.try_enter(&set, &guard).expect("a free role");
+            writer.put(DbId(0), &keyspace.key(b"bits"), value, None, 0);
+            drop(writer);
+            keyspace.flush_limbo(&guard);
+        };
+        let mut rope = Rope::from_bytes(&vec![7; 64 << 20]);
+        put(&rope);
+        let pinned = reader.pin();
+        for i in 0..10 {
+            rope = rope.write_at(i * 6_000_000, &[1]);
+            put(&rope);
+        }
+        let memory = keyspace.memory();
+        assert!(memory.limbo > 0 && memory.limbo < 2 << 20, "{memory:?}");
+        drop(pinned);
+        for _ in 0..1000 {
+            handle.pin().flush();
+            while keyspace.free_slice(16) {}
+        }
+        let memory = keyspace.memory();
+        assert!(memory.limbo == 0 && memory.limbo_peak < 2 << 20, "{memory:?}");
+    }
 }

@@ -212,14 +212,14 @@ pub(crate) fn is_short_of_memory(server: &Server) -> bool {
 const EVICT_PER_COMMAND: usize = 64;
 
 /// The budget is exceeded although every insertion evicts (`maxmemory` was lowered, or values are
-/// large): evicts some more. As in Redis a command is refused only if nothing can be evicted; while
-/// eviction is under way it runs, and pays with a bounded share of the work.
+/// large): evicts some more. As in Redis a command is refused only if nothing can be evicted, or found
+/// for long; while eviction is under way it runs, and pays with a bounded share of the work.
 #[cold]
 fn make_space(ctx: &Context<'_, '_>) -> bool {
     let keyspace = &ctx.server.keyspace;
     let first = ctx.server.random() % keyspace.shards() as u64;
     let first = ShardId(u16::try_from(first).unwrap_or(0));
-    keyspace.make_space(first, EVICT_PER_COMMAND, ctx.now, ctx.guard) || keyspace.can_evict()
+    keyspace.make_space(first, EVICT_PER_COMMAND, ctx.now, ctx.guard)
 }
 
 /// Echo of at most this much of a client's input in an error.

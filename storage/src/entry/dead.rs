@@ -5,11 +5,15 @@ use crate::reclaim::Big;
 use crate::slab::{Block, Returns};
 use crate::sync::prefetch_to_write;
 
+const KIB: usize = 1024;
+
 /// An entry that was taken out of the table, with what freeing it needs to know: its header may be
 /// far away by then.
 pub(crate) struct Dead {
     entry: EntryPtr,
     class: u32,
+    /// KiB of the big string behind it that are another one's as well.
+    shared: u32,
     behind: Option<Behind>,
 }
 
@@ -22,12 +26,12 @@ impl Dead {
     pub(crate) fn new(entry: EntryPtr, view: &Entry<'_>, bytes: usize) -> Self {
         let behind = view.behind();
         let class = if behind.is_none() { bytes } else { view.class() };
-        Self { entry, class: class as u32, behind }
+        Self { entry, class: class as u32, shared: 0, behind }
     }
 
     /// Of an entry whose large collection another entry has taken over.
     pub(crate) fn without_object(entry: EntryPtr, view: &Entry<'_>) -> Self {
-        Self { entry, class: view.class() as u32, behind: None }
+        Self { entry, class: view.class() as u32, shared: 0, behind: None }
     }
 
     /// Asks for the line that freeing it writes to.
@@ -57,6 +61,16 @@ impl Dead {
         self.class as usize
     }
 
+    /// So many bytes of the big string behind it will stay when it is freed.
+    pub(crate) fn share(&mut self, bytes: usize) {
+        self.shared = (bytes / KIB) as u32;
+    }
+
+    /// About that many.
+    pub(crate) fn shared(&self) -> usize {
+        self.shared as usize * KIB
+    }
+
     /// True if something hangs on it.
     pub(crate) fn is_laden(&self) -> bool {
         self.behind.is_some()
@@ -67,7 +81,7 @@ impl Dead {
     #[inline(always)]
     pub(crate) fn unladen(self) -> Self {
         debug_assert!(!self.is_laden());
-        Self { entry: self.entry, class: self.class, behind: None }
+        Self { entry: self.entry, class: self.class, shared: 0, behind: None }
     }
 
     /// Gives up the entry and keeps its memory.

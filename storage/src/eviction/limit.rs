@@ -1,6 +1,6 @@
 //! The budget as commands and the background see it: how far above it the store is, and what they do then.
 
-use super::victims::evict;
+use super::victims::{evict, has_any};
 use super::{Policy, SliceReport, fit};
 use crate::Millis;
 use crate::epoch::Guard;
@@ -15,6 +15,9 @@ use crate::table::Table;
 const HARD_LIMIT_SHARE: u64 = 50;
 const HARD_LIMIT_LEAST: u64 = 128 * 1024;
 const HARD_LIMIT_TINY_SHARE: u64 = 4;
+/// Above it by so much again, as a share of the budget, it does not help a command that something may go,
+/// if it is not found.
+const FAR_SHARE: u64 = 8;
 /// What an empty store counts as at least: a budget without room for the table of one key is
 /// exceeded from the start, as in Redis, whose `maxmemory 1` makes all that needs memory fail.
 const EMPTY_STORE: u64 = 512;
@@ -60,11 +63,14 @@ impl Keyspace {
             return false;
         }
         let max = max.max(self.ceiling());
-        let slack = match self.policy() {
-            Policy::NoEviction => 0,
-            _ => (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST.min(max / HARD_LIMIT_TINY_SHARE)),
-        };
+        let slack = if self.policy() == Policy::NoEviction { 0 } else { slack(max) };
         used > max + slack
+    }
+
+    /// Whether the store is far above the hard limit.
+    fn is_far_over(&self) -> bool {
+        let max = self.budget.max.load(Ordering::Relaxed).max(self.ceiling());
+        self.over_limit() && self.used() > max + slack(max) + max / FAR_SHARE
     }
 
     /// Whether the policy could still evict something, or what is empty already gives memory back.
@@ -95,6 +101,7 @@ impl Keyspace {
             return SliceReport { busy: true, more: true, removed: 0 };
         };
         self.fold(shard);
+        let turns = writer.with_core(shard, |core| core.eviction.turns);
         let removed = match self.budget.max.load(Ordering::Relaxed) {
             // No budget: what lagged behind was a large item on its way, or the budget is gone since.
             0 => 0,
@@ -104,28 +111,43 @@ impl Keyspace {
             // Insertions do so by themselves; there may be none.
             fit(&mut writer, shard);
         }
-        let shrinks = self.has_oversized(shard) && writer.shrink_empty_tables(shard);
+        let shrinks = self.has_oversized(shard) && writer.tidy_tables(shard);
         self.fold(shard);
         self.lower_ceiling();
-        SliceReport { removed, more: (removed > 0 || shrinks) && self.excess() > 0, busy: false }
+        // Where little may go, the search goes on until the hand has gone round.
+        let searches = self.has_victims(shard)
+            && writer.with_core(shard, |core| core.eviction.turns) == turns;
+        let more = (removed > 0 || shrinks || searches) && self.excess() > 0;
+        SliceReport { removed, more, busy: false }
     }
 
     /// Evicts up to `max_items` keys from shards in turn, beginning with `first`, until the store is
-    /// within its budget: what to do before refusing a command. True if it is within the hard limit.
+    /// within its budget: what to do before refusing a command. True if the command may run: the store
+    /// is within the hard limit, or something may go ([`Keyspace::can_evict`]). While nothing is found,
+    /// it grows beyond the limit by an eighth at most.
     pub fn make_space(&self, first: ShardId, max_items: usize, now: Millis, guard: &Guard) -> bool {
-        let mut left = max_items;
+        let (mut left, mut is_at_work) = (max_items, false);
         for step in 0..self.shards() {
             if left == 0 || self.excess() == 0 {
                 break;
             }
             let id = ShardId(((usize::from(first.0) + step) % self.shards()) as u16);
-            left -= self.evict_slice(id, left, now, guard).removed.min(left);
+            let report = self.evict_slice(id, left, now, guard);
+            left -= report.removed.min(left);
+            is_at_work |= report.removed > 0 || report.busy || self.has_oversized(id);
         }
-        !self.over_limit()
+        !self.over_limit() || self.can_evict() && (is_at_work || !self.is_far_over())
     }
 
     pub(crate) fn items_of(&self, id: ShardId) -> usize {
         self.tables_in(id).map(|table| table.len() as usize).sum()
+    }
+
+    /// Whether something may go from a shard.
+    fn has_victims(&self, id: ShardId) -> bool {
+        let policy = self.policy();
+        let volatile = policy.is_volatile();
+        policy != Policy::NoEviction && self.tables_in(id).any(|table| has_any(table, volatile))
     }
 
     fn has_oversized(&self, id: ShardId) -> bool {
@@ -135,6 +157,11 @@ impl Keyspace {
     pub(super) fn volatile_of(&self, id: ShardId) -> u64 {
         self.tables_in(id).map(|table| table.expires()).sum()
     }
+}
+
+/// Bytes above the budget before commands are refused.
+fn slack(max: u64) -> u64 {
+    (max / HARD_LIMIT_SHARE).max(HARD_LIMIT_LEAST.min(max / HARD_LIMIT_TINY_SHARE))
 }
 
 #[cfg(test)]

@@ -13,10 +13,11 @@
 //!
 //! The ring holds positions, not pointers: an item that was removed is simply not found. Whether an
 //! item belongs to the ring, and its 2-bit frequency, live in its slot word, so the hand reads only
-//! buckets. Ring and ghost exist only while the store is near its budget.
+//! buckets. Ring and ghost exist only while the store is near its budget, or not yet far from it again.
 //!
 //! `volatile-*` policies look at keys with an expiry only; `*-random` takes any of a random bucket;
-//! `volatile-ttl` takes the nearest expiry of a sample. Whatever the policy, expired keys go first.
+//! `volatile-ttl` takes the nearest expiry of a sample. Whatever the policy, expired keys go first. When
+//! all that may go is used again before the hand comes round, the hand takes what was used.
 //! `*-lrm` is the same as `*-lru` except that reads do not count as a use.
 //!
 //! An insertion evicts from its own shard, [`VICTIMS_PER_INSERT`] at most (more when the store is far
@@ -38,6 +39,7 @@ use crate::Millis;
 use crate::hash::{POSITION_BITS, ShardId, Spot, TAG_BITS};
 use crate::memory::usable;
 use crate::sync::Ordering;
+use crate::table::bucket::FREQUENCY_MAX;
 use crate::writer::Writer;
 use auto::sampler::Sampler;
 use auto::{Auto, Load};
@@ -63,6 +65,8 @@ const SMALL_SHARE: usize = 10;
 /// Insertions until what is remembered is fitted again at most, and one for so many items.
 const FIT_EVERY: usize = 16;
 const FIT_ITEMS: usize = 64;
+/// So many are forgotten at most when a ring is fitted that is too long: more than come in between.
+const FORGOTTEN: usize = 2 * FIT_EVERY;
 /// The ring may always be so long.
 const RING_LEAST: usize = 64;
 
@@ -71,6 +75,12 @@ const RING_LEAST: usize = 64;
 pub(crate) struct Eviction {
     /// The database the hand is in.
     db: usize,
+    /// How many tables it has gone round.
+    turns: u32,
+    /// How often in a row it has gone round all of them and nothing was found, and whether something was
+    /// since it began anew.
+    rounds: u8,
+    has_found: bool,
     active: bool,
     ring: VecDeque<u64>,
     ghost: Ghost,
@@ -131,7 +141,7 @@ impl Eviction {
     /// Forgets the oldest of a ring that has grown while nothing had to go: the hand takes over.
     /// Gives back the room of a ring that has become short. Whether it has forgotten any.
     fn trim(&mut self, most: usize) -> bool {
-        let forgotten = self.ring.len().saturating_sub(most + RING_LEAST).min(2);
+        let forgotten = self.ring.len().saturating_sub(most + RING_LEAST).min(FORGOTTEN);
         self.ring.drain(..forgotten);
         if self.ring.capacity() > (self.ring.len() * 4).max(RING_LEAST) {
             self.ring.shrink_to(self.ring.len() * 2);
@@ -172,6 +182,14 @@ impl Eviction {
         change
     }
 
+    /// Forgets everything, because the store is far from its budget. How many bytes it was counted as.
+    fn stand_down(&mut self) -> usize {
+        self.strays |= !self.ring.is_empty();
+        (self.auto, self.ring, self.ghost) = (None, VecDeque::new(), Ghost::default());
+        (self.active, self.rest) = (false, 0);
+        std::mem::take(&mut self.bytes)
+    }
+
     /// Whether it is to be fitted with this insertion. `allkeys-auto` hears of it in any case.
     fn is_due(&mut self, sampler: &Sampler) -> bool {
         if let Some(auto) = &mut self.auto {
@@ -180,6 +198,23 @@ impl Eviction {
         let is_due = self.rest == 0 || !self.active;
         self.rest = self.rest.saturating_sub(1);
         is_due
+    }
+
+    /// The hand has gone round a table: the next database's turn.
+    fn end_turn(&mut self, db: usize, databases: usize) {
+        self.db = (db + 1) % databases;
+        self.turns = self.turns.wrapping_add(1);
+    }
+
+    /// The hand has been everywhere.
+    fn end_round(&mut self) {
+        let found = std::mem::take(&mut self.has_found);
+        self.rounds = if found { 0 } else { self.rounds.saturating_add(1) };
+    }
+
+    /// Whether the hand takes what was used, too: all that may go is used as often as the hand comes by.
+    fn takes_used(&self) -> bool {
+        self.rounds > FREQUENCY_MAX
     }
 
     fn next_random(&mut self) -> u64 {
@@ -194,7 +229,8 @@ impl Eviction {
 pub(crate) fn after_growth(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, now: Millis) {
     let keyspace = writer.keyspace;
     let max = keyspace.budget.max.load(Ordering::Relaxed);
-    if max != 0 && keyspace.used() > max / 2 {
+    let is_near = max != 0 && keyspace.used() > max / 2;
+    if is_near || writer.with_core(id, |core| core.eviction.active) {
         near_the_limit(writer, id, bytes, max, now);
     }
 }
@@ -202,8 +238,14 @@ pub(crate) fn after_growth(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64,
 #[cold]
 fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, max: u64, now: Millis) {
     let keyspace = writer.keyspace;
+    // Well below where it begins: a store goes up and down. In between, what there is is fitted, or new
+    // keys that come and go would make the ring longer and longer.
+    if max == 0 || keyspace.used() <= max / 8 * 3 {
+        return stand_down(writer, id);
+    }
     // `allkeys-auto` wants to know what the requests are like before it has to choose.
-    if keyspace.used() <= max / 4 * 3 && keyspace.policy() != Policy::AllKeysAuto {
+    let is_early = keyspace.used() <= max / 4 * 3 && keyspace.policy() != Policy::AllKeysAuto;
+    if is_early && !writer.with_core(id, |core| core.eviction.active) {
         return;
     }
     let is_due = writer.with_core(id, |core| core.eviction.is_due(&keyspace.shard(id).sampler));
@@ -217,6 +259,21 @@ fn near_the_limit(writer: &mut Writer<'_, '_>, id: ShardId, bytes: u64, max: u64
         let target = used.saturating_sub(bytes.saturating_mul(CATCH_UP)).max(limit);
         evict(writer, id, VICTIMS_PER_INSERT, target, now);
     }
+}
+
+/// Gives back what a shard remembers for evicting.
+fn stand_down(writer: &mut Writer<'_, '_>, id: ShardId) {
+    let keyspace = writer.keyspace;
+    let shard = keyspace.shard(id);
+    let (had_auto, bytes) = writer.with_core(id, |core| {
+        let had_auto = core.eviction.auto.is_some();
+        (had_auto, core.eviction.stand_down())
+    });
+    if had_auto {
+        auto::retract(&shard.counters, &shard.sampler);
+    }
+    shard.counters.eviction_bytes.store(0, Ordering::Relaxed);
+    keyspace.memory_changed(id, -(bytes as i64));
 }
 
 /// Makes what a shard remembers for evicting as large as its items ask for.

@@ -6,7 +6,9 @@ use crate::Millis;
 use crate::hash::ShardId;
 use crate::keyspace::Keyspace;
 use crate::shard::{Core, Shard};
+use crate::table::Table;
 use crate::table::probe::Hit;
+use crate::table::sweep::Choice;
 use crate::writer::Writer;
 
 /// Looks (ring entries or buckets) per victim at most, on average.
@@ -89,9 +91,9 @@ fn evict_expired(writer: &mut Writer<'_, '_>, id: ShardId, now: Millis) -> usize
     if !keyspace.table(db, id).may_expire() {
         return 0;
     }
-    let (removed, _) = writer.remove_due(db, id, EXPIRED_LOOK, FIELDS_AT_ONCE, now);
+    let look = writer.remove_due(db, id, EXPIRED_LOOK, FIELDS_AT_ONCE, now);
     keyspace.fold(id);
-    removed
+    look.removed
 }
 
 /// The next victims, of one bucket; maybe none yet.
@@ -117,29 +119,44 @@ fn pick<'g>(
             let (db, spot) = unpack(packed);
             let hit = keyspace.table(db, id).small_victim(spot, &keyspace.hasher, guard);
             if hit.is_some() {
-                writer.with_core(id, |core| core.eviction.ghost.insert(spot));
+                writer.with_core(id, |core| {
+                    core.eviction.ghost.insert(spot);
+                    core.eviction.has_found = true;
+                });
             }
             return (db, hit.into_iter().collect());
         }
     }
     let (db, hand, random) = writer.with_core(id, |core| where_to_look(keyspace, id, core));
+    let used = writer.with_core(id, |core| core.eviction.takes_used());
     let table = keyspace.table(db, id);
     let volatile = policy.is_volatile();
     let (next, hits) = match policy {
-        Policy::VolatileTtl => (hand, table.nearest(random, TTL_SAMPLE, &keyspace.hasher, guard)),
+        // These look anywhere in a table, and in the next one then.
+        Policy::VolatileTtl => (0, table.nearest(random, TTL_SAMPLE, &keyspace.hasher, guard)),
         Policy::AllKeysRandom | Policy::VolatileRandom => {
-            (hand, table.random_victim(random, volatile, guard))
+            (0, table.random_victim(random, volatile, &keyspace.hasher, guard))
         }
-        _ => table.clock(hand, volatile, now, &keyspace.hasher, guard),
+        _ => table.clock(hand, Choice { volatile, used, now }, &keyspace.hasher, guard),
     };
     writer.with_core(id, |core| {
         core.tables[db].hand = next;
+        core.eviction.has_found |= !hits.is_empty();
         if next == 0 {
-            // Once round: the next database's turn.
-            core.eviction.db = (db + 1) % usize::from(keyspace.databases());
+            let databases = usize::from(keyspace.databases());
+            core.eviction.end_turn(db, databases);
+            if !(db + 1..databases).any(|db| has_any(keyspace.table(db, id), volatile)) {
+                core.eviction.end_round();
+            }
         }
     });
     (db, hits)
+}
+
+/// Whether something may go from a table: anything, or only what has an expiry.
+pub(super) fn has_any(table: &Table, volatile: bool) -> bool {
+    let count = if volatile { table.expires() } else { table.len() };
+    count > 0
 }
 
 /// The database whose turn it is, its hand, and a random number.
@@ -149,10 +166,11 @@ pub(super) fn where_to_look(
     core: &mut Core,
 ) -> (usize, u64, u64) {
     let databases = usize::from(keyspace.databases());
+    let volatile = keyspace.policy().is_volatile();
     let state = &mut core.eviction;
     for step in 0..databases {
         let db = (state.db + step) % databases;
-        if keyspace.table(db, id).len() > 0 {
+        if has_any(keyspace.table(db, id), volatile) {
             state.db = db;
             break;
         }

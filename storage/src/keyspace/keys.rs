@@ -75,10 +75,12 @@ impl Keyspace {
         let mut shard = 0;
         for (i, table) in self.tables_of(physical).iter().enumerate() {
             shard = i;
-            if rank < table.len() {
+            // Once: it may change meanwhile.
+            let len = table.len();
+            if rank < len {
                 break;
             }
-            rank -= table.len();
+            rank -= len;
         }
         // From a random place on, around the whole database at most.
         let start = random.wrapping_mul(0x9e37_79b9_7f4a_7c15) & (POSITION_END - 1);

@@ -125,6 +125,8 @@ pub(crate) struct Core {
     backlog: VecDeque<Box<Node>>,
     pub(crate) eviction: crate::eviction::Eviction,
     pub(crate) compaction: crate::compact::Hand,
+    /// The database that the expiry walk is in.
+    pub(crate) expire_db: usize,
 }
 
 /// Counters of a shard. Written under the role but for `busy`, read by anybody (Relaxed).

@@ -123,6 +123,14 @@ impl About {
         self.0 >> COUNT_SHIFT & COUNT_MAX
     }
 
+    /// How many these are at most: a count that is at its maximum says nothing more.
+    pub(crate) fn overflow_most(self) -> u64 {
+        match self.overflow() {
+            COUNT_MAX => u64::MAX,
+            count => count,
+        }
+    }
+
     /// One item more or less in the overflow chain. A count that ever reached its maximum stays
     /// there: it only costs readers a look.
     pub(crate) fn overflow_changed(self, more: bool) -> Self {

@@ -64,6 +64,8 @@ pub(crate) const HOMES: usize = if cfg!(loom) { 2 } else { 8 };
 const GROUP: usize = HOMES + 1;
 /// More groups than this would make the position too short for the fastrange product.
 const GROUPS_MAX: usize = 1 << 20;
+/// What a group summary says of the moment that those of its array count from.
+const MIDDLE: i64 = 1 << 31;
 /// An item's share of the table at the usual fill, for MEMORY USAGE.
 pub(crate) const SLOT_SHARE: usize = 13;
 
@@ -73,8 +75,8 @@ pub(crate) struct Array {
     /// Per group the earliest moment at which something may expire, as [`Array::moment`]; 0 =
     /// nothing. Only under the role.
     due: Box<[AtomicU32]>,
-    /// What the moments count from: the first expiry that was noted, plus one; 0 = none yet. Only
-    /// under the role.
+    /// What the moments count from: the first expiry that was noted, or a later now, plus one; 0 = none
+    /// yet. Only under the role.
     due_base: AtomicU64,
     /// Set (Release) once, before the first item moves; read (Acquire) after a miss.
     next: AtomicPtr<Array>,
@@ -171,9 +173,18 @@ impl Array {
             base = due.0 + 1;
             self.due_base.store(base, Ordering::Relaxed);
         }
-        let middle = 1i64 << 31;
-        let relative = due.0 as i64 - (base - 1) as i64 + middle;
-        relative.clamp(1, 2 * middle - 2) as u32
+        let relative = due.0 as i64 - (base - 1) as i64 + MIDDLE;
+        relative.clamp(1, 2 * MIDDLE - 2) as u32
+    }
+
+    /// Counts from `now` on if the first expiry that was noted was so far away that this is the same
+    /// moment as all usual ones. What was noted by then says an earlier time than it should, and the
+    /// next sweep of its group corrects that. Only under the role.
+    fn rebase(&self, now: Due) {
+        let base = self.due_base.load(Ordering::Relaxed);
+        if base as i64 - now.0 as i64 > MIDDLE {
+            self.due_base.store(now.0 + 1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -25,6 +25,11 @@ impl<'g> Hit<'g> {
         &self.bucket.slots[self.slot]
     }
 
+    /// What is in its place now. Only under the role.
+    pub(crate) fn successor(&self) -> Option<Entry<'g>> {
+        entry_of(self.bucket.word(self.slot))
+    }
+
     /// It was looked at: it stays, on the small ring or in the main queue, and its uses count anew. Only
     /// under the role, and before anything else in the table changes.
     pub(crate) fn settle(&self, small: bool) {

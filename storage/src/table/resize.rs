@@ -8,7 +8,7 @@
 
 use super::bucket::{Bucket, SLOTS, Word};
 use super::probe::{entry_of, key_of};
-use super::{Array, HOMES, Table, TableCore};
+use super::{Array, GROUPS_MAX, HOMES, Table, TableCore};
 use crate::entry;
 use crate::epoch::Guard;
 use crate::hash::Hasher;
@@ -23,13 +23,18 @@ const FILL_MAX: usize = 92;
 const FILL_MIN: usize = 20;
 /// Fill after shrinking, in percent.
 const FILL_SHRUNK: usize = 60;
+/// A table does not become more times smaller at once: until the move is over, which takes as long as the
+/// old array is, the new one has to hold all that comes.
+const SHRINK_MOST: usize = 4;
 /// Bytes up to which a table is small: some groups, or one with a long chain.
 const SMALL_TABLE: u64 = 16 * 1024;
 /// Growth per step, in percent.
 const GROWTH: usize = 120;
 /// Homes moved per write.
 const HOMES_PER_WRITE: usize = if cfg!(loom) { 1 } else { 16 };
-/// Writes' worth of moves of an empty table at once: its buckets are only looked at.
+/// Writes' worth of moves at once where there are no writes, and of an empty table: its buckets are only
+/// looked at.
+const STEPS: usize = 8;
 const EMPTY_STEPS: usize = 64;
 /// Groups at which the sizes of different shards part ways.
 const STAGGER_AT: usize = 128;
@@ -66,10 +71,15 @@ impl Table {
         };
         if head.next().is_some() {
             self.move_homes(core, HOMES_PER_WRITE, cx);
-        } else if head.groups() > 1 && self.len() as usize * 100 < head.capacity() * FILL_MIN {
+        } else if self.is_sparse(head) {
             let slots = self.len() as usize * 100 / FILL_SHRUNK;
-            self.start_resize(core, head, slots.div_ceil(HOMES * SLOTS));
+            let least = head.groups().div_ceil(SHRINK_MOST);
+            self.start_resize(core, head, slots.div_ceil(HOMES * SLOTS).max(least));
         }
+    }
+
+    fn is_sparse(&self, head: &Array) -> bool {
+        head.groups() > 1 && self.len() as usize * 100 < head.capacity() * FILL_MIN
     }
 
     /// Whether an empty table takes so much memory that [`Table::tidy`] has something to do.
@@ -77,20 +87,32 @@ impl Table {
         self.len() == 0 && self.table_bytes() > SMALL_TABLE
     }
 
-    /// Goes some steps towards the size of an empty table; whether there was any to go.
-    pub(crate) fn shrink_empty(&self, core: &mut TableCore, cx: &Context<'_>) -> bool {
+    /// Whether a move has begun, or a table of some size is mostly empty.
+    pub(crate) fn is_untidy(&self, guard: &Guard) -> bool {
+        let Some(head) = self.head(guard) else {
+            return false;
+        };
+        head.next().is_some() || self.table_bytes() > SMALL_TABLE && self.is_sparse(head)
+    }
+
+    /// Goes some steps on with a move, or towards the size of a table that is mostly empty; whether
+    /// there was any to go.
+    pub(crate) fn tidy_on(&self, core: &mut TableCore, cx: &Context<'_>) -> bool {
         let before = (core.moving, self.table_bytes());
-        for _ in 0..EMPTY_STEPS {
+        let steps = if self.len() == 0 { EMPTY_STEPS } else { STEPS };
+        for _ in 0..steps {
             self.tidy(core, cx);
         }
         (core.moving, self.table_bytes()) != before
     }
 
     fn start_resize(&self, core: &mut TableCore, head: &Array, groups: usize) {
-        let next = Array::new(groups);
-        if next.groups() == head.groups() {
+        // A full table of the largest size comes here with every insertion.
+        let groups = groups.clamp(1, GROUPS_MAX);
+        if groups == head.groups() {
             return;
         }
+        let next = Array::new(groups);
         super::add(&self.figures.table_bytes, next.bytes() as u64);
         core.moving = 0;
         core.expire_group = 0;
@@ -173,7 +195,7 @@ fn move_home(head: &Array, next: &Array, home: usize, hasher: &Hasher) -> usize 
             bucket.set_word(slot, Word::EMPTY);
         }
     }
-    let mut spilled = bucket.about().overflow();
+    let mut spilled = bucket.about().overflow_most();
     if spilled > 0 {
         for (overflow, slot, word) in head.spilled_of(home, hasher) {
             if let Some(key) = key_of(word) {
@@ -302,5 +324,67 @@ fn free_words(
             unsafe { reclaim.free_entry(dead, returns) };
             bucket.set_word(slot, Word::EMPTY);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::hash::ShardId;
+    use crate::keyspace::{DbId, Keyspace, Options};
+    use crate::shard::ShardSet;
+    use crate::value::string::NewValue;
+
+    fn items(array: &Array) -> usize {
+        let homes = (0..array.homes()).map(|home| array.home(home));
+        let spilled = (0..array.groups()).flat_map(|group| array.chain(group * HOMES));
+        let count = |bucket: &Bucket| (0..SLOTS).filter(|&i| !bucket.word(i).is_empty()).count();
+        homes.chain(spilled).map(count).sum()
+    }
+
+    #[test]
+    fn a_home_is_moved_whole_however_many_have_spilled() {
+        let (hasher, reclaim) = (Hasher::new(Some([1, 2, 3, 4]), 0, None), Reclaim::new());
+        let (from, to) = (Array::new(1), Array::new(200));
+        let keys = (0..u64::MAX).map(u64::to_be_bytes);
+        let of_one = keys.filter(|key| from.home_of(hasher.spot_of(key)) == 3);
+        for key in of_one.take(5000) {
+            let entry = entry::build(&key, NewValue::Bytes(b"v"), None, |_| None).entry;
+            let spot = hasher.spot_of(&key);
+            from.place(spot, Word::new(entry, spot.tag, false));
+        }
+        assert_eq!((items(&from), items(&to)), (5000, 0));
+        move_home(&from, &to, 3, &hasher);
+        assert_eq!((items(&from), items(&to)), (0, 5000));
+        let mut moved = Detached { head: Box::into_raw(to), home: 0, misses: None };
+        let mut left = usize::MAX;
+        assert!(moved.free(&mut left, &reclaim));
+    }
+
+    #[test]
+    fn an_emptied_table_becomes_smaller_step_by_step() {
+        let keyspace = Keyspace::new(Options { shards: 1, ..Options::default() });
+        let handle = keyspace.handle();
+        let (guard, id) = (handle.pin(), ShardId(0));
+        let table = keyspace.table(0, id);
+        let groups = || {
+            let arrays = std::iter::successors(table.head(&guard), |array| array.next());
+            arrays.map(Array::groups).collect::<Vec<_>>()
+        };
+        let enter = || keyspace.try_enter(&ShardSet::one(id), &guard).expect("nobody else is here");
+        for n in 0..20_000_u32 {
+            let bytes = n.to_be_bytes();
+            enter().put(DbId(0), &keyspace.key(&bytes), NewValue::Bytes(b"v"), Some(10), 0);
+        }
+        while keyspace.expire_slice(id, 20, 1000, &guard).more {}
+        for n in 0..2000_u32 {
+            let bytes = n.to_be_bytes();
+            let key = keyspace.key(&bytes);
+            enter().put(DbId(0), &key, NewValue::Bytes(b"v"), None, 0);
+            enter().remove(DbId(0), &key, 0);
+            let groups = groups();
+            assert!(groups.windows(2).all(|pair| pair[0] <= pair[1] * SHRINK_MOST), "{groups:?}");
+        }
+        assert_eq!(groups(), [1]);
     }
 }

@@ -13,10 +13,22 @@ use crate::table::iter::POSITION_END;
 /// What the expiry walk has found in a group.
 #[derive(Default)]
 pub(crate) struct Ripe<'g> {
+    /// There was one that was due, maybe only by what it had said of itself.
+    pub(crate) swept: bool,
     /// Items whose time is over.
     pub(crate) gone: Vec<Hit<'g>>,
     /// Hashes of which some fields have expired. The summaries do not tell of them any more.
     pub(crate) hashes: Vec<Entry<'g>>,
+}
+
+/// What a hand may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice {
+    /// Only what has an expiry.
+    pub(crate) volatile: bool,
+    /// Also what was used.
+    pub(crate) used: bool,
+    pub(crate) now: Millis,
 }
 
 impl Table {
@@ -36,6 +48,7 @@ impl Table {
         let mut array = self.head(guard);
         let mut looked = 0;
         while let Some(current) = array {
+            current.rebase(Due::at(now));
             let moment = current.moment(Due::at(now));
             while group - base < current.groups() {
                 let due = current.due[group - base].load(Ordering::Relaxed);
@@ -56,13 +69,12 @@ impl Table {
     }
 
     /// Looks at the bucket at position `hand`, and at the overflow chain behind the last bucket of a
-    /// group: items that were used lose some of their standing, those that were not are returned,
-    /// with the position to go on with (0 = once round). Only under the role.
+    /// group: those that may go are returned, with the position to go on with (0 = once round); others
+    /// that were used lose some of their standing. Only under the role.
     pub(crate) fn clock<'g>(
         &self,
         hand: u64,
-        volatile: bool,
-        now: Millis,
+        choice: Choice,
         hasher: &Hasher,
         guard: &'g Guard,
     ) -> (u64, Vec<Hit<'g>>) {
@@ -79,7 +91,7 @@ impl Table {
             if home % HOMES == HOMES - 1 {
                 // Spilled items first: removing from the home would move them.
                 for bucket in current.chain(home) {
-                    current.clock_bucket(bucket, volatile, now, &mut |slot| {
+                    current.clock_bucket(bucket, choice, &mut |slot| {
                         let key = entry_of(bucket.word(slot))?.key();
                         let home = current.home_of(hasher.spot_of(key));
                         hits.extend(current.hit(bucket, home, slot, true));
@@ -88,7 +100,7 @@ impl Table {
                 }
             }
             let bucket = current.home(home);
-            current.clock_bucket(bucket, volatile, now, &mut |slot| {
+            current.clock_bucket(bucket, choice, &mut |slot| {
                 hits.extend(current.hit(bucket, home, slot, false));
                 Some(())
             });
@@ -113,27 +125,21 @@ impl Table {
         None
     }
 
-    /// Any item of a random bucket. Only under the role.
+    /// Any item of a random bucket, or of what has spilled beside it. Only under the role.
     pub(crate) fn random_victim<'g>(
         &self,
         random: u64,
         volatile: bool,
+        hasher: &Hasher,
         guard: &'g Guard,
     ) -> Vec<Hit<'g>> {
         let at = Spot { position: random & (POSITION_END - 1), tag: 0 };
         let first = (random >> 48) as usize;
         let mut array = self.head(guard);
         while let Some(current) = array {
-            let home = current.home_of(at);
-            let bucket = current.home(home);
-            for step in 0..SLOTS {
-                let slot = (first + step) % SLOTS;
-                if !volatile || bucket.word(slot).has_ttl() {
-                    let hit = current.hit(bucket, home, slot, false);
-                    if hit.is_some() {
-                        return hit.into_iter().collect();
-                    }
-                }
+            let hit = current.any_at(current.home_of(at), first, volatile, hasher);
+            if hit.is_some() {
+                return hit.into_iter().collect();
             }
             array = current.next();
         }
@@ -171,6 +177,33 @@ impl Table {
 }
 
 impl Array {
+    /// An item of a home, or else of the overflow chain behind it; of each bucket from slot `first` on.
+    fn any_at(
+        &self,
+        home: usize,
+        first: usize,
+        volatile: bool,
+        hasher: &Hasher,
+    ) -> Option<Hit<'_>> {
+        let own = std::iter::once((self.home(home), false));
+        for (bucket, spilled) in own.chain(self.chain(home).map(|bucket| (bucket, true))) {
+            for slot in (0..SLOTS).map(|step| (first + step) % SLOTS) {
+                let word = bucket.word(slot);
+                if volatile && !word.has_ttl() {
+                    continue;
+                }
+                let Some(entry) = entry_of(word) else { continue };
+                // The chain holds items of the whole group.
+                let home = match spilled {
+                    true => self.home_of(hasher.spot_of(entry.key())),
+                    false => home,
+                };
+                return self.hit(bucket, home, slot, spilled);
+            }
+        }
+        None
+    }
+
     /// The item of a group that expires first.
     fn nearest_in(&self, group: usize, hasher: &Hasher) -> Option<Hit<'_>> {
         let first = group * HOMES;
@@ -190,12 +223,11 @@ impl Array {
         own.chain(spilled).min_by_key(|hit| hit.entry.expire_at())
     }
 
-    /// Offers the unused items of a bucket to `victim` and lowers the others.
+    /// Offers the items of a bucket that may go to `victim` and lowers the others.
     fn clock_bucket(
         &self,
         bucket: &Bucket,
-        volatile: bool,
-        now: Millis,
+        Choice { volatile, used, now }: Choice,
         victim: &mut dyn FnMut(usize) -> Option<()>,
     ) {
         for slot in 0..SLOTS {
@@ -204,7 +236,7 @@ impl Array {
                 continue;
             }
             let expired = word.has_ttl() && entry_of(word).is_some_and(|e| e.is_expired(now));
-            if expired || word.frequency() == 0 && (volatile || !word.is_small()) {
+            if expired || used || word.frequency() == 0 && (volatile || !word.is_small()) {
                 victim(slot);
             } else if word.frequency() == 0 {
                 // Of the small ring: it joins the main queue when the hand finds it still there, so
@@ -225,6 +257,7 @@ fn sweep_group<'g>(
     hasher: &Hasher,
     ripe: &mut Ripe<'g>,
 ) {
+    ripe.swept = true;
     let mut earliest: Option<Due> = None;
     let homes = group * HOMES..(group + 1) * HOMES;
     homes.clone().for_each(|home| prefetch(array.home(home)));
@@ -286,4 +319,39 @@ fn sweep_home<'g>(
         array.hit(bucket, home, slot, false).into_iter().for_each(&mut look);
     }
     earliest
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::keyspace::{Keyspace, Options};
+    use crate::table::TableCore;
+
+    #[test]
+    fn one_far_expiry_does_not_make_all_others_due() {
+        const HOUR: Millis = 3_600_000;
+        const NOW: Millis = 1_700_000_000_000;
+        let keyspace = Keyspace::new(Options::default());
+        let handle = keyspace.handle();
+        let (guard, table) = (handle.pin(), Table::new());
+        let array = Array::new(3000);
+        array.note_due(7, Due::at(NOW + 10 * 365 * 24 * HOUR));
+        (0..array.homes()).for_each(|home| array.note_due(home, Due::at(NOW + HOUR)));
+        table.head.store(Box::into_raw(array), Ordering::Release);
+        // The calls of a round, of which each ends with a group that is due or after 1024 others.
+        let round = |now| {
+            let look = |from| table.due(from, 1024, now, &keyspace.hasher, &guard).0;
+            let (mut calls, mut next) = (1, look(0));
+            while next != 0 {
+                (calls, next) = (calls + 1, look(next));
+            }
+            calls
+        };
+        round(NOW);
+        assert_eq!(round(NOW), 3);
+        assert_eq!(round(NOW + 2 * HOUR), 3001, "nothing is overlooked");
+        let (mut detached, _) = table.detach(&mut TableCore::default());
+        let mut left = usize::MAX;
+        assert!(detached.free(&mut left, &keyspace.reclaim));
+    }
 }

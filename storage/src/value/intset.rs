@@ -103,26 +103,11 @@ impl<'a> Intset<'a> {
         self.get(self.len().checked_sub(1)?)
     }
 
-    /// The member that `random` picks.
-    #[must_use]
-    pub fn random(self, random: u64) -> Option<i64> {
-        let index = random.checked_rem(u64::try_from(self.len()).ok()?)?;
-        self.get(usize::try_from(index).ok()?)
-    }
-
     /// The members in ascending order.
     pub fn iter(
         self,
     ) -> impl DoubleEndedIterator<Item = i64> + ExactSizeIterator + Clone + use<'a> {
         (0..self.len()).map(move |index| self.get(index).unwrap_or_default())
-    }
-
-    /// A copy to be changed, with room for `more` members.
-    #[must_use]
-    pub fn to_buf(self, more: usize) -> IntsetBuf {
-        let mut bytes = Vec::with_capacity(self.0.len() + more * self.width() as usize);
-        bytes.extend_from_slice(self.0);
-        IntsetBuf(bytes)
     }
 
     /// Where `value` is, or where it would be.
@@ -281,12 +266,6 @@ mod tests {
             for near in [value.wrapping_sub(1), value.wrapping_add(1)] {
                 assert_eq!(view.contains(near), model.contains(&near));
             }
-            // One whole turn later the same member is picked.
-            let random = (index + model.len() * 3) as u64;
-            assert_eq!(view.random(random), Some(*value));
-        }
-        if model.is_empty() {
-            assert_eq!(view.random(7), None);
         }
     }
 
@@ -323,8 +302,6 @@ mod tests {
             check(&set, &model);
         }
         assert_eq!(set.view().as_bytes()[0], 8);
-        let mut copy = set.view().to_buf(4);
-        assert!(copy.add(9) && !set.view().contains(9));
         for value in model.clone() {
             assert!(set.remove(value) && model.remove(&value));
         }
@@ -383,7 +360,7 @@ mod tests {
             let mut bytes = vec![width, 0, 0, 0, count, 0, 0, 0];
             bytes.extend(members);
             if let Some(set) = Intset::validate(&bytes) {
-                check(&set.to_buf(0), &set.iter().collect());
+                check(&IntsetBuf::from_bytes(bytes.clone()), &set.iter().collect());
             }
         }
     }

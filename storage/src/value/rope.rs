@@ -246,6 +246,24 @@ impl Rope {
         }
     }
 
+    /// How much of [`Rope::memory_usage`] stays when this rope goes, because it is another one's as well.
+    pub(crate) fn shared_with(&self, other: &Rope) -> usize {
+        let (Chunks::Many(leaves), Chunks::Many(others)) = (&self.chunks, &other.chunks) else {
+            return 0;
+        };
+        let leaf_bytes = FANOUT * CHUNK;
+        let mut shared = 0;
+        for (i, (leaf, theirs)) in leaves.iter().zip(others.iter()).enumerate() {
+            // Of a common leaf without a look at its chunks: a long string has thousands.
+            shared += match Arc::ptr_eq(leaf, theirs) {
+                true => memory_of_chunks((self.len - i * leaf_bytes).min(leaf_bytes)),
+                false => common_chunks(leaf, theirs),
+            };
+        }
+        let own = memory_of_chunks(self.len) - shared;
+        if shared == 0 { 0 } else { self.memory_usage() - own }
+    }
+
     fn chunk(&self, index: usize) -> Option<&Bytes> {
         self.chunks.get(index)
     }
@@ -289,6 +307,18 @@ impl Rope {
         }
         false
     }
+}
+
+/// What the chunks of so many bytes cost, and nothing else.
+fn memory_of_chunks(bytes: usize) -> usize {
+    bytes + bytes.div_ceil(CHUNK) * CHUNK_OVERHEAD
+}
+
+/// What those chunks cost that two leaves have in common.
+fn common_chunks(leaf: &[Bytes], other: &[Bytes]) -> usize {
+    let pairs = leaf.iter().zip(other);
+    let common = pairs.filter(|(a, b)| a.as_ptr() == b.as_ptr() && a.len() == b.len());
+    common.map(|(chunk, _)| memory_of_chunks(chunk.len())).sum()
 }
 
 /// Chunks of odd sizes, copied into regular ones.
@@ -383,6 +413,20 @@ mod tests {
         assert_eq!(rope.byte(9), Some(1));
         assert_eq!(rope.byte(10), Some(2));
         assert_eq!(rope.byte(CHUNK + 10), None);
+    }
+
+    #[test]
+    fn what_a_copy_shares_does_not_count_as_gone() {
+        let rope = Rope::from_bytes(&pattern(200 * CHUNK + 5));
+        let own = |rope: &Rope, other: &Rope| rope.memory_usage() - rope.shared_with(other);
+        let changed = rope.write_at(100 * CHUNK, b"x");
+        assert_eq!(own(&rope, &changed), CHUNK + CHUNK_OVERHEAD);
+        assert_eq!(own(&changed, &rope), CHUNK + CHUNK_OVERHEAD);
+        assert_eq!(own(&rope, &rope.append(b"tail")), 5 + CHUNK_OVERHEAD);
+        assert_eq!(own(&rope, &rope.clone()), 0);
+        for other in [Rope::from_bytes(&pattern(200 * CHUNK + 5)), Rope::from_bytes(b"short")] {
+            assert_eq!((rope.shared_with(&other), other.shared_with(&rope)), (0, 0));
+        }
     }
 
     #[test]

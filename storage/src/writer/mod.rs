@@ -16,7 +16,12 @@ use crate::shard::{Shard, ShardSet};
 use crate::table::Table;
 use crate::table::probe::{Hit, Item};
 use crate::table::resize::Context;
-use crate::value::string::NewValue;
+use crate::value::Value;
+use crate::value::rope::CHUNK;
+use crate::value::string::{NewValue, Str};
+
+/// From here on it is worth a look what of a replaced value is in the new one.
+const LARGE: usize = 2 * CHUNK;
 
 /// What [`Writer::put`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +185,10 @@ impl<'k, 'g> Writer<'k, 'g> {
         let existed = !hit.entry.is_expired(now);
         let was = hit.entry.allocated();
         let old = table.replace(&hit, was, self.keyspace.hasher.spot(key.hash).tag, item);
-        self.retire(old, &hit.entry, was);
+        match was < LARGE {
+            true => self.retire(old, &hit.entry, was),
+            false => self.retire_large(old, hit, was),
+        }
         self.keyspace.memory_changed(id, item.bytes as i64 - was as i64);
         if !existed {
             self.tell_expired(id, db, key, hit.entry, now);
@@ -274,19 +282,6 @@ impl<'k, 'g> Writer<'k, 'g> {
         keyspace.memory_changed(id, change + table.table_bytes() as i64);
     }
 
-    /// Makes the shard's empty tables smaller, a piece at a time; whether there was anything to do.
-    pub(crate) fn shrink_empty_tables(&mut self, id: ShardId) -> bool {
-        self.begin();
-        let (keyspace, cx) = (self.keyspace, self.context(id));
-        let mut moved = false;
-        for (db, table) in keyspace.tables_in(id).enumerate().filter(|(_, t)| t.is_oversized()) {
-            let before = table.table_bytes() as i64;
-            moved |= self.with_core(id, |core| table.shrink_empty(&mut core.tables[db], &cx));
-            keyspace.memory_changed(id, table.table_bytes() as i64 - before);
-        }
-        moved
-    }
-
     #[inline]
     fn find(&self, db: DbId, key: &Key<'_>) -> Option<Hit<'g>> {
         self.find_in(self.keyspace.physical(db), key)
@@ -320,6 +315,20 @@ impl<'k, 'g> Writer<'k, 'g> {
     #[inline(always)]
     fn retire(&mut self, entry: EntryPtr, old: &Entry<'_>, bytes: usize) {
         self.deferred |= self.guard.retire(Dead::new(entry, old, bytes), bytes);
+    }
+
+    /// [`Writer::retire`] of what something else has replaced. A big string that was made of the old one has
+    /// most of its chunks.
+    #[cold]
+    #[inline(never)]
+    fn retire_large(&mut self, entry: EntryPtr, hit: Hit<'_>, bytes: usize) {
+        let mut dead = Dead::new(entry, &hit.entry, bytes);
+        let (old, new) = (hit.entry.value(), hit.successor().map(|entry| entry.value()));
+        if let (Value::Str(Str::Rope(old)), Some(Value::Str(Str::Rope(new)))) = (old, new) {
+            dead.share(old.shared_with(new));
+        }
+        let own = bytes.saturating_sub(dead.shared());
+        self.deferred |= self.guard.retire(dead, own);
     }
 
     /// Before the first change of a turn.

@@ -55,7 +55,7 @@ pub(super) const SCAN: Command = Command::new("scan", Arity::at_least(2), scan)
     );
 
 pub(super) const RANDOMKEY: Command = Command::new("randomkey", Arity::exactly(1), randomkey)
-    .flags(flag_set!(READONLY | ANY_SHARD | CHEAP))
+    .flags(flag_set!(READONLY | ANY_SHARD))
     .categories(&["keyspace"])
     .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
     .docs(Docs::new(Group::Generic, "1.0.0", "O(1)", "Returns some key of the database."));

@@ -29,6 +29,8 @@ const SLICE_ITEMS: usize = 512;
 const FREEING_NS: u64 = 50_000;
 /// Slices per tick and shard in which entries are moved together.
 const COMPACTED_SLICES: usize = 8;
+/// Slices per tick and shard in which tables go on that have no writes.
+const TIDIED_SLICES: usize = 8;
 /// Slices per tick and shard in which the table of tracked keys is tended.
 const TENDED_SLICES: usize = 64;
 
@@ -66,6 +68,7 @@ impl Worker {
             }
             self.slices(Self::evict).await;
             self.compact().await;
+            let is_tidy = self.tidy().await;
             self.serve_ready();
             if self.server.keyspace.limbo() > 0 {
                 self.server.keyspace.flush_limbo(&self.epoch.pin());
@@ -78,7 +81,7 @@ impl Worker {
             self.look_around();
             self.pass_chunks_on();
             self.release_when_idle();
-            self.note_quiet();
+            self.note_quiet(is_tidy);
         }
     }
 
@@ -118,13 +121,13 @@ impl Worker {
         self.dozes.set(false);
     }
 
-    /// A round of background work is over.
-    fn note_quiet(&self) {
+    /// A round of background work is over. `is_tidy`: it has left no table as it should not be.
+    fn note_quiet(&self, is_tidy: bool) {
         // First: who sends something meanwhile is seen by the next tick.
         let (at, traffic) = (self.server.clock.now(), self.traffic());
         let keyspace = &self.server.keyspace;
         let busy = keyspace.may_expire() || keyspace.is_compacting();
-        let calm = keyspace.limbo() == 0 && !busy;
+        let calm = keyspace.limbo() == 0 && !busy && is_tidy;
         self.round.set(Round { at, traffic, calm });
     }
 
@@ -303,6 +306,26 @@ impl Worker {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Goes on with resizes of tables, for a share of the time; whether all are over.
+    async fn tidy(&self) -> bool {
+        let mut is_tidy = true;
+        for shard in self.own_shards() {
+            let mut more = true;
+            for _ in 0..TIDIED_SLICES {
+                let report = self.server.keyspace.tidy_slice(shard, &self.epoch.pin());
+                more = report.more;
+                if !more || report.busy {
+                    break;
+                }
+                self.beat();
+                self.leftovers();
+                tokio::task::yield_now().await;
+            }
+            is_tidy &= !more;
+        }
+        is_tidy
     }
 
     /// Once per tick on the first worker: clock, idle clients, peaks.

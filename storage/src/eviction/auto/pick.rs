@@ -119,8 +119,7 @@ fn from_main<'g>(
         writer.with_core(id, |core| {
             (core.tables[db].hand, core.tables[db].hand_slot) = (next.position, next.slot);
             if hit.is_none() && next == Hand::default() {
-                // Once round: the next database's turn.
-                core.eviction.db = (db + 1) % usize::from(keyspace.databases());
+                core.eviction.end_turn(db, usize::from(keyspace.databases()));
                 let freeing = &mut core.eviction.auto_mut().freeing;
                 *freeing = freeing.saturating_sub(1);
             }

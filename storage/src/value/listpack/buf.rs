@@ -55,12 +55,6 @@ impl ListpackBuf {
         self.insert(self.view().end(), bytes);
     }
 
-    /// Adds an integer at the end: what [`ListpackBuf::push`] does with its text.
-    pub fn push_int(&mut self, value: i64) {
-        self.splice(self.view().end(), 0, &Encoded::integer(value));
-        self.recount(|count| count.saturating_add(1));
-    }
-
     /// Adds elements at the end, at once: the header is written and room is made only once.
     pub fn extend<'e>(&mut self, elements: impl IntoIterator<Item = Element<'e>>) {
         self.0.pop();

@@ -205,7 +205,7 @@ fn memory_comes_back() {
 fn malformed_blocks_are_refused() {
     let mut list = crate::value::listpack::ListpackBuf::new();
     let elements = [2, 1, 1, 7, 0, 2, 0, 0, 8, 4, 3, 1, 0, 8, 4, 0, 2, 0, 1, 7, 8, 6];
-    elements.iter().for_each(|element| list.push_int(*element));
+    elements.iter().for_each(|element| list.push(element.to_string().as_bytes()));
     let base = id(5, 0);
     let accepts = |list: &crate::value::listpack::ListpackBuf| {
         Log::default().restore_block(base, list.view().as_bytes().to_vec())
