@@ -115,8 +115,8 @@ impl Keyspace {
         self.fold(shard);
         self.lower_ceiling();
         // Where little may go, the search goes on until the hand has gone round.
-        let searches = self.has_victims(shard)
-            && writer.with_core(shard, |core| core.eviction.turns) == turns;
+        let searches =
+            self.has_victims(shard) && writer.with_core(shard, |core| core.eviction.turns) == turns;
         let more = (removed > 0 || shrinks || searches) && self.excess() > 0;
         SliceReport { removed, more, busy: false }
     }
