@@ -211,10 +211,17 @@ impl World {
                 assert!(slots.without(&node.fenced).is_empty(), "a fin without a fence");
                 let (life, has) = (node.life, node.duty.has(taker).0);
                 assert!(slots.without(&has).is_empty(), "a fin of what the taker has not");
-                self.nodes.get_mut(&id).unwrap().confirmed.insert((taker, group));
-                // It remembers changes before it confirms.
-                self.deliver(taker, Event::Kept(life, slots));
-                self.reply(id, taker, Event::Confirmed(taker, group));
+                // It remembers changes before it confirms, and does neither before it knows the owner.
+                self.deliver(taker, Event::Kept(life, slots.clone()));
+                let kept = self.nodes.get(&taker).map(|node| node.duty.kept(life));
+                let event = match kept.is_some_and(|kept| slots.without(&kept).is_empty()) {
+                    true => {
+                        self.nodes.get_mut(&id).unwrap().confirmed.insert((taker, group));
+                        Event::Confirmed(taker, group)
+                    }
+                    false => Event::Refused(taker, group, Why::Old),
+                };
+                self.reply(id, taker, event);
             }
             Effect::Unfence(slots) => {
                 self.unfenced += 1;

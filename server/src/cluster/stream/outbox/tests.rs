@@ -321,7 +321,7 @@ fn a_flush_is_about_the_slots_of_its_time() {
     assert_eq!(outbox.turn(&slots(0, 3)), Some(Turn::Waits));
     assert_eq!(outbox.turn(&slots(0, 4)), Some(Turn::Goes));
     assert!(!outbox.flush(&(20..30).collect()), "something is queued");
-    assert_eq!((outbox.pop(), outbox.taken()), (Some(Changed::Slots(slots(2, 4))), 0));
+    assert_eq!((outbox.pop(), outbox.taken()), (Some(Changed::Slots(slots(2, 4))), 1));
     assert_eq!((outbox.pop(), outbox.taken()), (Some(Changed::Slots(slots(20, 29))), 2));
     outbox.reconnect();
     outbox.remove(&slots(2, 9));
