@@ -24,7 +24,8 @@ fn who_does_not_read_is_closed_at_the_hard_limit() {
     assert!(closed, "after {sent} messages");
     let counted = info(&mut publisher, "client_output_buffer_limit_disconnections");
     assert_eq!(counted, 20);
-    assert_eq!(server.log().matches("client-output-buffer-limit").count(), 20);
+    // One line a second says how many it stands for.
+    assert!((1..20).contains(&server.log().matches("client-output-buffer-limit").count()));
     for client in &mut deaf {
         client.read_to_close().expect("the connection has ended");
     }
