@@ -37,7 +37,7 @@ const CREDIT_PIECE: usize = 64 * 1024;
 const LOOK: Duration = Duration::from_millis(2);
 /// Looks for it: for a second this node may be behind an owner's map.
 const LOOKS: u32 = 500;
-/// The longest entry: a string has 512 MB, and a list may have more.
+/// The longest entry: a string has 4 GB at most, and a list may have more.
 const LONGEST: usize = 8 << 30;
 
 /// Whom a sink asks about its cluster.
